@@ -1,0 +1,94 @@
+"""Every error that Saring raises on purpose.
+
+The docstring of a class is its default message. A message is one line: what is wrong, where, and what to do about it.
+
+    SaringError
+    ├── UsageError                 the call cannot be meant as it stands (exit status 2)
+    ├── TaxonomyError              the taxonomy file is not valid
+    ├── StoreError
+    │   ├── StoreUnavailable       the database cannot be reached
+    │   └── StoreNotReady          it can, but its schema is missing or older than this code
+    ├── ServiceError               an embedded service cannot be started or stopped
+    ├── InputError                 a file cannot be read at all (a bad *row* is a rejected row, not an error)
+    ├── EncoderError               texts cannot be turned into vectors
+    │   └── NotEnoughVectors       too few texts of a label have a vector
+    ├── TrainingError              a model cannot be trained from what was given
+    │   └── NotEnoughLabels        a label has too few positives or negatives
+    ├── ModelError                 a model cannot be found, read, or trusted
+    └── RunError
+        ├── RunConflict            another run of that stage is under way
+        └── RunFailed              a run ended in an error
+"""
+
+from __future__ import annotations
+
+
+class SaringError(Exception):
+    """Something went wrong in Saring."""
+
+    exit_status = 1
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
+
+class UsageError(SaringError):
+    """The command cannot be carried out as it was written; see --help."""
+
+    exit_status = 2
+
+
+class TaxonomyError(SaringError):
+    """The taxonomy file is not valid."""
+
+
+class StoreError(SaringError):
+    """The store failed."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached: start it with `saring up`, or check SARING_DATABASE_URL."""
+
+
+class StoreNotReady(StoreError):
+    """The database has no schema, or an older one: run `saring init`."""
+
+
+class ServiceError(SaringError):
+    """An embedded service cannot be started or stopped."""
+
+
+class InputError(SaringError):
+    """The file cannot be read."""
+
+
+class EncoderError(SaringError):
+    """Texts cannot be turned into vectors."""
+
+
+class NotEnoughVectors(EncoderError):
+    """Too few texts of the label have a vector: run `saring embed` first, or lower the minimum support."""
+
+
+class TrainingError(SaringError):
+    """No model can be trained from what was given."""
+
+
+class NotEnoughLabels(TrainingError):
+    """A label has too few positive or negative texts to be learnt."""
+
+
+class ModelError(SaringError):
+    """The model cannot be found, read, or trusted."""
+
+
+class RunError(SaringError):
+    """A run cannot go on."""
+
+
+class RunConflict(RunError):
+    """Another run of this stage is under way: wait for it to end."""
+
+
+class RunFailed(RunError):
+    """A run ended in an error."""

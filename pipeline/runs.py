@@ -1,0 +1,164 @@
+"""Run records: what was executed, on what, how far it got, and how it ended.
+
+One stage works on one slice of the data at a time, held by a PostgreSQL advisory lock that dies with its process: a
+killed run leaves its record in state `running`, and the next start of the same stage on the same slice marks it failed
+and takes over its checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, text, update
+from sqlalchemy.orm import Session
+
+from pipeline.errors import RunConflict
+from pipeline.progress import Progress, silent
+from pipeline.store import Run
+from pipeline.store.models import RunState
+
+logger = logging.getLogger(__name__)
+
+
+def code_version() -> str:
+    """The version of Saring that is running."""
+    try:
+        return version("saring")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """A run under way. `counts` and `checkpoint` are written by `save()`, in the caller's transaction."""
+
+    id: int
+    stage: str
+    slice: str
+    counts: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    #: the run whose checkpoint this one goes on from
+    resumed_from: int | None = None
+    progress: Progress = silent
+    _done: int = 0
+    _total: int | None = None
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter of the run."""
+        self.counts[name] = self.counts.get(name, 0) + by
+
+    def advance(self, done: int, total: int | None, what: str) -> None:
+        """Tell the caller, and remember for `save()`, how far the run is."""
+        self._done, self._total = done, total
+        self.progress(done, total, what)
+
+    def save(self, session: Session) -> None:
+        """Write counts, checkpoint and progress with whatever else the caller's transaction holds."""
+        session.execute(
+            update(Run)
+            .where(Run.id == self.id)
+            .values(
+                counts=self.counts,
+                checkpoint=self.checkpoint,
+                progress_done=self._done,
+                progress_total=self._total,
+                heartbeat_at=datetime.now(UTC),
+            )
+        )
+
+
+@contextmanager
+def stage_run(
+    engine: Engine,
+    stage: str,
+    *,
+    slice: str = "",
+    params: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Iterator[ActiveRun]:
+    """Record one execution of `stage` on `slice`; failures and interruptions are recorded and go on to the caller.
+
+    If the last run of the stage on the slice with the same parameters did not finish, its checkpoint and counts are
+    taken over.
+
+    Raises:
+        RunConflict: the same stage works on the same slice in another process.
+    """
+    with engine.connect() as lock:
+        _take_lock(lock, stage, slice)
+        active = _begin(engine, stage, slice, dict(params or {}))
+        active.progress = progress
+        try:
+            yield active
+        except BaseException as error:
+            state = RunState.CANCELLED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+            _finish(engine, active, state, f"{type(error).__name__}: {error}".splitlines()[0][:500])
+            raise
+        else:
+            _finish(engine, active, RunState.DONE, None)
+        finally:
+            lock.rollback()
+            lock.execute(text("SELECT pg_advisory_unlock_all()"))
+            lock.commit()
+
+
+def lock_key(stage: str, slice: str) -> int:
+    """The advisory lock that stands for a stage on a slice: a signed 64-bit number."""
+    digest = hashlib.blake2b(f"{stage}\0{slice}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _take_lock(lock: Connection, stage: str, part: str) -> None:
+    taken = lock.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(stage, part)}).scalar_one()
+    lock.commit()
+    if not taken:
+        of = f" of {part}" if part else ""
+        raise RunConflict(f"another `{stage}`{of} is under way: wait for it, or see `saring status`")
+
+
+def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> ActiveRun:
+    with Session(engine) as session, session.begin():
+        # We hold the lock, so a record that still says `running` belongs to a process that died.
+        session.execute(
+            update(Run)
+            .where(Run.stage == stage, Run.slice == part, Run.state == RunState.RUNNING)
+            .values(state=RunState.FAILED, error="the process ended without finishing", finished_at=datetime.now(UTC))
+        )
+        last = session.scalars(
+            select(Run).where(Run.stage == stage, Run.slice == part).order_by(Run.id.desc()).limit(1)
+        ).first()
+        resumes = last if last is not None and last.state is not RunState.DONE and last.params == params else None
+        run = Run(
+            stage=stage,
+            slice=part,
+            state=RunState.RUNNING,
+            params=params,
+            checkpoint=dict(resumes.checkpoint) if resumes else {},
+            counts=dict(resumes.counts) if resumes else {},
+            code_version=code_version(),
+        )
+        session.add(run)
+        session.flush()
+        return ActiveRun(
+            id=run.id,
+            stage=stage,
+            slice=part,
+            counts=dict(run.counts),
+            checkpoint=dict(run.checkpoint),
+            resumed_from=resumes.id if resumes else None,
+        )
+
+
+def _finish(engine: Engine, active: ActiveRun, state: RunState, error: str | None) -> None:
+    values: dict[str, Any] = {"state": state, "error": error, "finished_at": datetime.now(UTC)}
+    if state is RunState.DONE:
+        values |= {"counts": active.counts}
+    with Session(engine) as session, session.begin():
+        session.execute(update(Run).where(Run.id == active.id).values(**values))

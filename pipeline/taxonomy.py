@@ -1,0 +1,206 @@
+"""The labels: what they are called, what they mean, and how they look. Everything else is generated from this file.
+
+The taxonomy's version is the hash of the file's content and is written on every judgement; a label is always referred
+to by its key, never by its position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from pipeline.errors import TaxonomyError
+
+Sentiment = Literal["positive", "neutral", "negative"]
+SENTIMENTS: tuple[Sentiment, ...] = ("negative", "neutral", "positive")
+#: the written varieties that exemplars are given in: Malay, Manglish, English
+VARIETIES = ("ms", "manglish", "en")
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Bilingual(_Frozen):
+    """The same words in English and in Malay."""
+
+    en: Line
+    ms: Line
+
+
+class NearMiss(_Frozen):
+    """A text that looks like the label and is not it, and why."""
+
+    text: Line
+    why: Line
+
+
+class Label(_Frozen):
+    """One label of the taxonomy."""
+
+    key: Line
+    name: Bilingual
+    definition: Bilingual
+    benign: bool
+    #: sentiments in which the label is believed; None means any
+    sentiment: tuple[Sentiment, ...] | None = None
+    #: keys of labels that can't be true of the same text
+    excludes: tuple[Line, ...] = ()
+    colour: Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
+    hotkey: Annotated[str, StringConstraints(min_length=1, max_length=1)]
+    #: other spellings that data sets and language models use, lower case
+    aliases: tuple[Line, ...] = ()
+    exemplars: Mapping[str, tuple[Line, ...]] = Field(min_length=1)
+    near_misses: Mapping[str, tuple[NearMiss, ...]] = Field(default_factory=dict)
+
+    @field_validator("exemplars", "near_misses")
+    @classmethod
+    def _known_varieties(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        if unknown := sorted(set(value) - set(VARIETIES)):
+            raise ValueError(f"unknown variety {unknown[0]!r}; give any of {', '.join(VARIETIES)}")
+        return value
+
+    def all_exemplars(self) -> list[str]:
+        """Exemplars of every variety, in the order of the file."""
+        return [text for texts in self.exemplars.values() for text in texts]
+
+    def all_near_misses(self) -> list[NearMiss]:
+        """Near-misses of every variety, in the order of the file."""
+        return [miss for misses in self.near_misses.values() for miss in misses]
+
+
+class Taxonomy(_Frozen):
+    """An ordered set of labels with the version of the file that it came from."""
+
+    version: str
+    labels: tuple[Label, ...]
+
+    @cached_property
+    def _by_key(self) -> dict[str, Label]:
+        return {label.key: label for label in self.labels}
+
+    @cached_property
+    def _by_alias(self) -> dict[str, str]:
+        spelled = {alias.casefold(): label.key for label in self.labels for alias in label.aliases}
+        return spelled | {label.key.casefold(): label.key for label in self.labels}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Label keys in the order of the file."""
+        return tuple(self._by_key)
+
+    def __iter__(self) -> Iterator[Label]:  # type: ignore[override]
+        return iter(self.labels)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._by_key
+
+    def __getitem__(self, key: str) -> Label:
+        try:
+            return self._by_key[key]
+        except KeyError:
+            raise TaxonomyError(f"no label {key!r} in the taxonomy; its labels are {', '.join(self.keys)}") from None
+
+    def canonical(self, name: str) -> str | None:
+        """The key that `name` means (a key or an alias, in any case), or None."""
+        return self._by_alias.get(" ".join(name.split()).casefold())
+
+
+def load_taxonomy(path: Path | None = None) -> Taxonomy:
+    """Read and check a taxonomy file; without a path, the one that comes with Saring.
+
+    Raises:
+        TaxonomyError: the file can't be read or breaks a rule; the message names the line.
+    """
+    if path is None:
+        where, content = "pipeline/taxonomy.yaml", files("pipeline").joinpath("taxonomy.yaml").read_bytes()
+    else:
+        where = str(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise TaxonomyError(f"{where}: cannot be read ({error.strerror}); check SARING_TAXONOMY") from error
+    return parse_taxonomy(content, where)
+
+
+def parse_taxonomy(content: bytes, where: str = "taxonomy") -> Taxonomy:
+    """Check the content of a taxonomy file; `where` names it in messages.
+
+    Raises:
+        TaxonomyError: it breaks a rule; the message names the line.
+    """
+    try:
+        document: Any = YAML(typ="rt").load(StringIO(content.decode("utf-8")))
+    except UnicodeDecodeError as error:
+        raise TaxonomyError(f"{where}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise TaxonomyError(f"{where}:{line}: not valid YAML: {error.problem}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("labels"), list) or not document["labels"]:
+        raise TaxonomyError(f"{where}:1: expected a mapping with a list `labels`")
+    try:
+        labels = tuple(_parse_label(node, where, document["labels"].lc.item(i)[0] + 1)
+                       for i, node in enumerate(document["labels"]))  # fmt: skip
+    except RecursionError as error:
+        raise TaxonomyError(f"{where}: nested too deeply") from error
+    _check_across(labels, nodes, where)
+    return Taxonomy(version=hashlib.blake2b(content, digest_size=8).hexdigest(), labels=labels)
+
+
+def _parse_label(node: Any, where: str, line: int) -> Label:
+    if not isinstance(node, dict):
+        raise TaxonomyError(f"{where}:{line}: a label is a mapping with key, name, definition and so on")
+    try:
+        return Label.model_validate(node)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = _line_of(node, first["loc"], line)
+        place = ".".join(str(part) for part in first["loc"])
+        raise TaxonomyError(f"{where}:{at}: label {node.get('key', '?')!r}, {place}: {first['msg']}") from error
+
+
+def _line_of(node: Any, loc: tuple[int | str, ...], line: int) -> int:
+    """The line of the innermost part of `loc` that the file has."""
+    for part in loc:
+        try:
+            line = (node.lc.key(part) if isinstance(node, dict) else node.lc.item(part))[0] + 1
+            node = node[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def _check_across(labels: tuple[Label, ...], nodes: Any, where: str) -> None:
+    """What must hold between labels: nothing is used twice, and exclusions name labels that exist."""
+    keys = {label.key for label in labels}
+    seen: dict[tuple[str, str], int] = {}
+    for label, node in zip(labels, nodes, strict=True):
+        for kind, field, values in (
+            ("name", "key", (label.key, *label.aliases)),
+            ("hotkey", "hotkey", (label.hotkey,)),
+            ("colour", "colour", (label.colour,)),
+            ("text", "exemplars", (*label.all_exemplars(), *(miss.text for miss in label.all_near_misses()))),
+        ):
+            line = _line_of(node, (field,), 1)
+            for value in {v.casefold() for v in values} if kind == "name" else [v.casefold() for v in values]:
+                if (before := seen.setdefault((kind, value), line)) != line or (
+                    kind == "text" and values.count(value) > 1
+                ):
+                    raise TaxonomyError(f"{where}:{line}: {kind} {value!r} is used twice (first at line {before})")
+        for other in label.excludes:
+            if other not in keys or other == label.key:
+                line = _line_of(node, ("excludes",), 1)
+                raise TaxonomyError(
+                    f"{where}:{line}: label {label.key!r} excludes {other!r}, which is not another label"
+                )

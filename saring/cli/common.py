@@ -1,0 +1,110 @@
+"""What every command shares: settings, the store, progress, and one way of printing results and errors.
+
+With ``--json`` a command prints one JSON object on standard output and nothing else there; everything meant for a
+person goes to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from sqlalchemy import Engine
+
+from pipeline.progress import Progress as ProgressCallback
+from pipeline.settings import Settings, load_settings
+from pipeline.store.migrate import current_and_head, require_head, upgrade
+from pipeline.store.session import make_engine
+from pipeline.taxonomy import Taxonomy, load_taxonomy
+
+#: for people; standard output is kept for results
+err = Console(stderr=True, highlight=False)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+
+
+@dataclass
+class Context:
+    """What a command works with, made when it is first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The taxonomy in force."""
+        return load_taxonomy(self.settings.taxonomy)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The store: the embedded server is started if need be, and an empty database is given its schema.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+            StoreNotReady: its schema is older or newer than this code.
+        """
+        from saring.services import ensure_database
+
+        engine = make_engine(ensure_database(self.settings))
+        if current_and_head(engine)[0] is None:
+            upgrade(engine)
+        require_head(engine)
+        return engine
+
+
+def context() -> Context:
+    """The context of this command."""
+    return Context(load_settings())
+
+
+def emit(result: dict[str, Any], *, as_json: bool, say: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """Print a command's result: as JSON, or for a person by `say` (which writes to `out`)."""
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(result, default=str, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+        sys.stdout.flush()
+    elif say is not None:
+        say(result)
+
+
+def out() -> Console:
+    """Standard output, for results that a person reads."""
+    return Console(highlight=False)
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressCallback]:
+    """A progress bar on standard error; one line for each `what` that is reported."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    )
+    tasks: dict[str, Any] = {}
+
+    def report(done: int, total: int | None, what: str) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total)
+        bar.update(tasks[what], completed=done, total=total)
+
+    with bar:
+        yield report
