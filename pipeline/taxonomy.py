@@ -149,11 +149,8 @@ def parse_taxonomy(content: bytes, where: str = "taxonomy") -> Taxonomy:
         raise TaxonomyError(f"{where}:{line}: not valid YAML: {error.problem}") from error
     if not isinstance(document, dict) or not isinstance(document.get("labels"), list) or not document["labels"]:
         raise TaxonomyError(f"{where}:1: expected a mapping with a list `labels`")
-    try:
-        labels = tuple(_parse_label(node, where, document["labels"].lc.item(i)[0] + 1)
-                       for i, node in enumerate(document["labels"]))  # fmt: skip
-    except RecursionError as error:
-        raise TaxonomyError(f"{where}: nested too deeply") from error
+    nodes: Any = document["labels"]
+    labels = tuple(_parse_label(node, where, nodes.lc.item(i)[0] + 1) for i, node in enumerate(nodes))
     _check_across(labels, nodes, where)
     return Taxonomy(version=hashlib.blake2b(content, digest_size=8).hexdigest(), labels=labels)
 
@@ -171,10 +168,11 @@ def _parse_label(node: Any, where: str, line: int) -> Label:
 
 
 def _line_of(node: Any, loc: tuple[int | str, ...], line: int) -> int:
-    """The line of the innermost part of `loc` that the file has."""
+    """The line of the innermost part of `loc` that the file has; `line` if it has none."""
     for part in loc:
         try:
-            line = (node.lc.key(part) if isinstance(node, dict) else node.lc.item(part))[0] + 1
+            place = node.lc
+            line = (place.item(part) if isinstance(part, int) else place.key(part))[0] + 1
             node = node[part]
         except (AttributeError, KeyError, IndexError, TypeError):
             break

@@ -1,7 +1,8 @@
 """Every table of the store (docs/architecture.md, "What is stored").
 
-Texts are identified by content, so that reading a file twice changes nothing. Judgements are append-only: the database
-itself refuses to change or remove one (see the first migration). Whatever a stage decides names the run that decided it.
+Texts are identified by content, so that reading a file twice changes nothing. Judgements are append-only: the
+database itself refuses to change or remove one (see the first migration). Whatever a stage decides names the run that
+decided it.
 """
 
 from __future__ import annotations
