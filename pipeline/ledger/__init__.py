@@ -1,0 +1,1 @@
+"""The ledger: judgements in, decisions out."""

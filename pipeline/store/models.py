@@ -32,20 +32,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from pipeline.ledger.rater_kind import RaterKind
+
 Timestamp = TIMESTAMP(timezone=True)
 Json = dict[str, Any]
-
-
-class RaterKind(enum.StrEnum):
-    """What sort of someone or something judged; the order of trust is resolve()'s business."""
-
-    HUMAN = "human"
-    EXTERNAL = "external"
-    LLM = "llm"
-    CLASSIFIER = "classifier"
-    PSEUDO = "pseudo"
-    RULE = "rule"
-    BOOTSTRAP = "bootstrap"
 
 
 class RunState(enum.StrEnum):

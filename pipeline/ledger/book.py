@@ -1,0 +1,222 @@
+"""Writing judgements into the ledger, once each, and reading them back.
+
+Nothing here changes or removes a row. A judgement that differs from the last one of the same rater on the same text
+under the same external reference becomes its next revision; one that is the same is not written again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Select, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.ledger.resolve import FILTERED_KINDS, Judgement, RaterRef
+
+#: rows a statement
+_BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewJudgement:
+    """A verdict to be recorded."""
+
+    text_id: uuid.UUID
+    asserted: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    explanation: str | None = None
+    external_ref: str = ""
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What `record` did with the verdicts that it was given."""
+
+    new: int = 0
+    revised: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: Recorded) -> Recorded:
+        return Recorded(self.new + other.new, self.revised + other.revised, self.repeated + other.repeated)
+
+
+def rater_id(session: Session, ref: RaterRef, details: Mapping[str, Any] | None = None) -> int:
+    """The id of a rater, who is introduced to the store at first mention."""
+    session.execute(
+        pg_insert(store.Rater)
+        .values(kind=ref.kind, name=ref.name, version=ref.version, details=dict(details or {}))
+        .on_conflict_do_nothing()
+    )
+    return session.execute(
+        select(store.Rater.id).where(
+            store.Rater.kind == ref.kind, store.Rater.name == ref.name, store.Rater.version == ref.version
+        )
+    ).scalar_one()
+
+
+def record(
+    session: Session,
+    rater: int,
+    verdicts: Iterable[NewJudgement],
+    *,
+    taxonomy_version: str,
+    run_id: int | None = None,
+) -> Recorded:
+    """Add verdicts of one rater to the ledger, in the caller's transaction.
+
+    Calling it again with the same verdicts adds nothing.
+
+    Args:
+        session: an open session; committing is the caller's.
+        rater: id of the rater, from `rater_id`.
+        verdicts: what they said.
+        taxonomy_version: the taxonomy that they had before them.
+        run_id: the run that brings them.
+    """
+    # Revisions are numbered by reading the last one, so two writers for one rater take turns.
+    session.execute(text("SELECT pg_advisory_xact_lock(:space, :rater)"), {"space": 0x1ED6E2, "rater": rater})
+    total = Recorded()
+    pending = iter(verdicts)
+    while batch := list(islice(pending, _BATCH)):
+        total += _record_batch(session, rater, batch, taxonomy_version, run_id)
+    return total
+
+
+def _record_batch(
+    session: Session, rater: int, batch: Sequence[NewJudgement], taxonomy_version: str, run_id: int | None
+) -> Recorded:
+    last = _last_revisions(session, rater, {verdict.text_id for verdict in batch})
+    rows: list[dict[str, Any]] = []
+    new = revised = repeated = 0
+    for verdict in batch:
+        key = (verdict.text_id, verdict.external_ref)
+        before = last.get(key)
+        if before is not None and before.same_as(verdict):
+            repeated += 1
+            continue
+        if before is None and verdict.withdrawn:
+            # there is nothing to take back
+            repeated += 1
+            continue
+        if before is None:
+            new += 1
+        else:
+            revised += 1
+        revision = 0 if before is None else before.revision + 1
+        rows.append(
+            {
+                "rater_id": rater,
+                "text_id": verdict.text_id,
+                "external_ref": verdict.external_ref,
+                "revision": revision,
+                "asserted": sorted(verdict.asserted),
+                "denied": sorted(verdict.denied - verdict.asserted),
+                "scores": dict(verdict.scores),
+                "explanation": verdict.explanation,
+                "withdrawn": verdict.withdrawn,
+                "supersedes": before.id if before is not None else None,
+                "taxonomy_version": taxonomy_version,
+                "run_id": run_id,
+            }
+        )
+        last[key] = _Last(None, revision, verdict.asserted, verdict.denied - verdict.asserted, verdict.withdrawn)
+    if rows:
+        session.execute(insert(store.Judgement), rows)
+    return Recorded(new, revised, repeated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    id: int | None
+    revision: int
+    asserted: frozenset[str]
+    denied: frozenset[str]
+    withdrawn: bool
+
+    def same_as(self, verdict: NewJudgement) -> bool:
+        return (self.asserted, self.denied, self.withdrawn) == (
+            verdict.asserted,
+            verdict.denied - verdict.asserted,
+            verdict.withdrawn,
+        )
+
+
+def _last_revisions(session: Session, rater: int, text_ids: set[uuid.UUID]) -> dict[tuple[uuid.UUID, str], _Last]:
+    j = store.Judgement
+    rows = session.execute(
+        select(j.text_id, j.external_ref, j.id, j.revision, j.asserted, j.denied, j.withdrawn)
+        .distinct(j.text_id, j.external_ref)
+        .where(j.rater_id == rater, j.text_id == func.any(sorted(text_ids)))
+        .order_by(j.text_id, j.external_ref, j.revision.desc())
+    )
+    return {
+        (text_id, ref): _Last(id_, revision, frozenset(asserted), frozenset(denied), withdrawn)
+        for text_id, ref, id_, revision, asserted, denied, withdrawn in rows
+    }
+
+
+def judgements_by_text(
+    session: Session, *, texts: Select[tuple[uuid.UUID]] | None = None
+) -> Iterator[tuple[uuid.UUID, list[Judgement]]]:
+    """Stream each judged text's judgements, with what the filters demoted marked on them, in order of text id.
+
+    Args:
+        session: an open session.
+        texts: a query of text ids to keep to; all texts without it.
+    """
+    j, r, f = store.Judgement, store.Rater, store.FilterDecision
+    demoted = select(func.array_agg(f.label)).where(f.text_id == j.text_id, ~f.kept).correlate(j).scalar_subquery()
+    query = (
+        select(
+            j.text_id,
+            j.id,
+            r.kind,
+            r.name,
+            r.version,
+            j.asserted,
+            j.denied,
+            j.external_ref,
+            j.revision,
+            j.withdrawn,
+            j.supersedes,
+            j.scores,
+            demoted,
+        )
+        .join(r, r.id == j.rater_id)
+        .order_by(j.text_id, j.id)
+    )
+    if texts is not None:
+        query = query.where(j.text_id.in_(texts))
+    current: uuid.UUID | None = None
+    held: list[Judgement] = []
+    for row in session.execute(query, execution_options={"yield_per": 5_000}):
+        if row[0] != current:
+            if current is not None:
+                yield current, held
+            current, held = row[0], []
+        asserted = frozenset(row[5])
+        held.append(
+            Judgement(
+                id=row[1],
+                rater=RaterRef(RaterKind(row[2]), row[3], row[4]),
+                asserted=asserted,
+                denied=frozenset(row[6]),
+                demoted=frozenset(row[12] or ()) & asserted if row[2] in FILTERED_KINDS else frozenset(),
+                external_ref=row[7],
+                revision=row[8],
+                withdrawn=row[9],
+                supersedes=row[10],
+                scores=row[11],
+            )
+        )
+    if current is not None:
+        yield current, held

@@ -1,0 +1,181 @@
+"""From what raters said to what is believed: one pure function, used by everyone.
+
+Trust runs human > external > agreed LLMs (the bootstrap rater stands in where no LLM spoke) > pseudo-labels. The first
+rank at which anybody has an opinion on a label decides it, whatever the lower ranks say.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.ledger.rater_kind import RaterKind
+
+
+class Tier(enum.StrEnum):
+    """How far a decision can be trusted."""
+
+    GOLD = "gold"
+    SILVER = "silver"
+    PSEUDO = "pseudo"
+    CONTESTED = "contested"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RaterRef:
+    """Who judged."""
+
+    kind: RaterKind
+    name: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One row of the ledger, as resolve() sees it."""
+
+    id: int
+    rater: RaterRef
+    asserted: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    #: asserted labels that a filter has demoted: the rater is then taken to have said nothing of them
+    demoted: frozenset[str] = frozenset()
+    external_ref: str = ""
+    revision: int = 0
+    withdrawn: bool = False
+    supersedes: int | None = None
+    scores: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is believed of one label of one text, and the judgements that made it so."""
+
+    #: True asserted, False denied, None not known or disputed
+    value: bool | None
+    tier: Tier
+    #: ids of the judgements of the deciding rank, ascending
+    judgements: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rank:
+    kinds: tuple[RaterKind, ...]
+    agreed: Tier
+    disputed: Tier
+
+
+# First rank with an opinion decides. Machines that disagree leave the label unknown; people who do make it contested,
+# which sends the text to review.
+_RANKS = (
+    _Rank((RaterKind.HUMAN,), Tier.GOLD, Tier.CONTESTED),
+    _Rank((RaterKind.EXTERNAL,), Tier.SILVER, Tier.CONTESTED),
+    _Rank((RaterKind.LLM,), Tier.SILVER, Tier.UNKNOWN),
+    _Rank((RaterKind.BOOTSTRAP,), Tier.SILVER, Tier.UNKNOWN),
+    _Rank((RaterKind.PSEUDO, RaterKind.RULE), Tier.PSEUDO, Tier.UNKNOWN),
+)
+#: raters whose asserted labels the filters may demote
+FILTERED_KINDS = frozenset({RaterKind.LLM, RaterKind.BOOTSTRAP})
+
+
+def resolve(
+    judgements: Iterable[Judgement], *, excludes: Mapping[str, frozenset[str]] | None = None
+) -> dict[str, Decision]:
+    """What is believed of each label that the judgements of one text speak of.
+
+    Withdrawn and superseded judgements don't count; of one machine rater only its newest version does. Asserting a
+    label denies the labels that it excludes. The champion's own predictions (kind `classifier`) never decide: a
+    model must not be taught by itself.
+
+    Pure, total and independent of the order of `judgements`.
+
+    Args:
+        judgements: everything said of one text.
+        excludes: for a label, the labels that can't be true beside it.
+
+    Returns:
+        A decision for each label that any current judgement asserts or denies.
+    """
+    current = current_judgements(judgements)
+    votes: dict[str, dict[RaterKind, list[tuple[bool, int]]]] = defaultdict(lambda: defaultdict(list))
+    for judgement in current:
+        asserted = judgement.asserted - judgement.demoted if _is_filtered(judgement) else judgement.asserted
+        implied = frozenset[str]().union(*((excludes or {}).get(label, frozenset()) for label in asserted))
+        for label in asserted:
+            votes[label][judgement.rater.kind].append((True, judgement.id))
+        for label in (judgement.denied | implied) - asserted:
+            votes[label][judgement.rater.kind].append((False, judgement.id))
+        for label in judgement.asserted - asserted:
+            votes[label]
+    return {label: _decide(by_kind) for label, by_kind in sorted(votes.items())}
+
+
+def current_judgements(judgements: Iterable[Judgement]) -> list[Judgement]:
+    """The judgements that still stand, in a fixed order."""
+    known = sorted(set(judgements), key=_order)
+    superseded = {j.supersedes for j in known if j.supersedes is not None}
+    newest: dict[tuple[object, ...], Judgement] = {}
+    for judgement in known:
+        # People and data sets are told apart by version (an account, a release); a machine's version is its state.
+        newest[judgement.rater, judgement.external_ref] = judgement
+    standing = [j for j in newest.values() if not j.withdrawn and j.id not in superseded]
+
+    # A machine speaks with the voice of its newest version; a person with that of their last annotation.
+    last: dict[tuple[RaterKind, str, str], Judgement] = {}
+    for judgement in sorted(standing, key=lambda j: (j.id, _order(j))):
+        last[_voice(judgement)] = judgement
+    return sorted(last.values(), key=_order)
+
+
+def text_tier(decisions: Mapping[str, Decision]) -> Tier:
+    """The tier of a text as a whole: contested if any label is, else the best tier that any of its labels has."""
+    tiers = {decision.tier for decision in decisions.values()}
+    for tier in (Tier.CONTESTED, Tier.GOLD, Tier.SILVER, Tier.PSEUDO):
+        if tier in tiers:
+            return tier
+    return Tier.UNKNOWN
+
+
+def _decide(by_kind: Mapping[RaterKind, list[tuple[bool, int]]]) -> Decision:
+    for rank in _RANKS:
+        votes = [vote for kind in rank.kinds for vote in by_kind.get(kind, ())]
+        if not votes:
+            continue
+        ids = tuple(sorted({judgement_id for _, judgement_id in votes}))
+        values = {value for value, _ in votes}
+        if len(values) == 1:
+            return Decision(values.pop(), rank.agreed, ids)
+        return Decision(None, rank.disputed, ids)
+    return Decision(None, Tier.UNKNOWN, ())
+
+
+def _is_filtered(judgement: Judgement) -> bool:
+    return judgement.rater.kind in FILTERED_KINDS
+
+
+def _voice(judgement: Judgement) -> tuple[RaterKind, str, str]:
+    rater = judgement.rater
+    if rater.kind is RaterKind.HUMAN:
+        return rater.kind, rater.name, rater.version
+    if rater.kind is RaterKind.EXTERNAL:
+        # one data set may hold several annotators' verdicts on one text
+        return rater.kind, rater.name, f"{rater.version}\0{judgement.external_ref}"
+    return rater.kind, rater.name, ""
+
+
+def _order(judgement: Judgement) -> tuple[object, ...]:
+    """A total order, so that ties never fall to the order of arrival."""
+    return (
+        judgement.revision,
+        judgement.id,
+        judgement.rater,
+        judgement.external_ref,
+        judgement.withdrawn,
+        sorted(judgement.asserted),
+        sorted(judgement.denied),
+        sorted(judgement.demoted),
+        judgement.supersedes if judgement.supersedes is not None else -1,
+    )
