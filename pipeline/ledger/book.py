@@ -165,7 +165,7 @@ def _last_revisions(session: Session, rater: int, text_ids: set[uuid.UUID]) -> d
 
 
 def judgements_by_text(
-    session: Session, *, texts: Select[tuple[uuid.UUID]] | None = None
+    session: Session, *, texts: Select[uuid.UUID] | None = None
 ) -> Iterator[tuple[uuid.UUID, list[Judgement]]]:
     """Stream each judged text's judgements, with what the filters demoted marked on them, in order of text id.
 

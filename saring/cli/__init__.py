@@ -27,10 +27,10 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done, on standard error."),
+    verbose: int = typer.Option(0, "--verbose", "-v", count=True, help="Log on standard error; -vv logs more."),
 ) -> None:
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
+        level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)],
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
@@ -44,11 +44,11 @@ def main() -> None:
     try:
         app()
     except SaringError as error:
-        _fail(str(error), error.exit_status)
+        _fail(str(error), error, error.exit_status)
     except DBAPIError as error:
-        _fail(f"the database refused or went away: {_first_line(error.orig)}; see `saring doctor`", 1)
+        _fail(f"the database refused or went away: {_first_line(error.orig)}; see `saring doctor`", error)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or 'no file named'}; nothing half-written is used", 1)
+        _fail(f"{error.strerror or error}: {error.filename or 'no file named'}; nothing half-written is used", error)
     except SystemExit as done:
         if done.code == _INTERRUPTED:
             common.err.print("saring: stopped; the same command goes on from here")
@@ -59,7 +59,8 @@ def _first_line(error: BaseException | None) -> str:
     return (str(error).strip().splitlines() or ["no reason given"])[0]
 
 
-def _fail(message: str, status: int) -> None:
-    logging.getLogger(__name__).info("traceback of the failure", exc_info=True)
+def _fail(message: str, error: BaseException, status: int = 1) -> None:
+    # the traceback may quote rows, so it is for those who ask for debugging only
+    logging.getLogger(__name__).debug("the command failed", exc_info=error)
     common.err.print(f"saring: {message}", style="red", markup=False, soft_wrap=True)
     sys.exit(status)

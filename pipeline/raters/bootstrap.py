@@ -1,0 +1,121 @@
+"""The bootstrap rater: the taxonomy's own exemplars, in embedding space, as the only teacher.
+
+It stands in until an LLM or a person judges, so that the loop runs with nothing configured. It knows a few dozen lines
+a label, and its judgements say so: `resolve()` lets any LLM's word replace its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from pipeline.errors import EncoderError
+from pipeline.ledger.book import NewJudgement
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.ledger.resolve import RaterRef
+from pipeline.raters.protocol import NoVerdict, TextToJudge
+from pipeline.taxonomy import Taxonomy
+from pipeline.vectors.encoders import Encoder, Vectors
+
+#: a label is asserted from this probability on, and denied up to that one; between them the rater says nothing
+ASSERT_FROM = 0.5
+DENY_TO = 0.1
+#: changes whenever the method does, so that old judgements keep their own rater
+_METHOD = "exemplar-regression-1"
+
+
+class BootstrapRater:
+    """One logistic regression a label over the vectors of exemplars, near-misses counting against it.
+
+    Exemplars of other labels are negatives too, except where a near-miss or an exemplar says nothing against the pair
+    (labels overlap: a racist line may well be hateful), so only labels that exclude each other, benign ones against
+    violations, and the label's own near-misses are held to be certain negatives; the rest weigh half.
+    """
+
+    needs_vectors = True
+
+    def __init__(self, taxonomy: Taxonomy, encoder: Encoder) -> None:
+        self._taxonomy = taxonomy
+        self._encoder_name = encoder.name
+        self._texts = [(label.key, text) for label in taxonomy for text in label.all_exemplars()]
+        misses = [(label.key, miss.text) for label in taxonomy for miss in label.all_near_misses()]
+        vectors = encoder.encode([text for _, text in (*self._texts, *misses)])
+        self._exemplars = vectors[: len(self._texts)]
+        self._mean = self._exemplars.mean(axis=0)
+        self._coefficients, self._intercepts = self._fit(vectors, [key for key, _ in misses])
+        content = f"{_METHOD}\0{taxonomy.version}\0{encoder.name}"
+        self._ref = RaterRef(
+            RaterKind.BOOTSTRAP, "bootstrap", hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
+        )
+
+    @property
+    def ref(self) -> RaterRef:
+        """Kind, name and version: the version changes with the taxonomy, the encoder and the method."""
+        return self._ref
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Method, encoder and taxonomy."""
+        return {"method": _METHOD, "encoder": self._encoder_name, "taxonomy": self._taxonomy.version}
+
+    def probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+        """Probability of each label, in the taxonomy's order: [n, labels]. Not calibrated on any real text."""
+        logits = (vectors - self._mean) @ self._coefficients.T + self._intercepts
+        return np.asarray(1 / (1 + np.exp(-logits)))
+
+    def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
+        """Assert the likely labels, deny the unlikely ones, and say nothing of those between."""
+        if not texts:
+            return
+        if any(text.vector is None for text in texts):
+            raise EncoderError("the bootstrap rater needs vectors: run `saring embed` first")
+        vectors = np.stack([text.vector for text in texts if text.vector is not None])
+        nearest = (vectors @ self._exemplars.T).argmax(axis=1)
+        keys = self._taxonomy.keys
+        for text, row, near in zip(texts, self.probabilities(vectors), nearest, strict=True):
+            scores = {key: round(float(p), 4) for key, p in zip(keys, row, strict=True)}
+            asserted = self._consistent({key: p for key, p in scores.items() if p >= ASSERT_FROM})
+            label, exemplar = self._texts[near]
+            yield NewJudgement(
+                text_id=text.id,
+                asserted=frozenset(asserted),
+                denied=frozenset(key for key, p in scores.items() if p <= DENY_TO),
+                scores=scores,
+                explanation=f"nearest exemplar, of {label}: {exemplar}",
+            )
+
+    def _consistent(self, scores: Mapping[str, float]) -> list[str]:
+        """Of labels that exclude each other, the likelier one."""
+        kept: list[str] = []
+        for key in sorted(scores, key=lambda key: -scores[key]):
+            excluded = {other for k in kept for other in self._taxonomy[k].excludes}
+            if key not in excluded and not (set(self._taxonomy[key].excludes) & set(kept)):
+                kept.append(key)
+        return kept
+
+    def _fit(self, vectors: Vectors, miss_of: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        centred = vectors - self._mean
+        owner = [key for key, _ in self._texts]
+        coefficients, intercepts = [], []
+        for label in self._taxonomy:
+            positive = np.array([key == label.key for key in owner] + [False] * len(miss_of))
+            certain = np.array(
+                [key in label.excludes or self._taxonomy[key].benign != label.benign for key in owner]
+                + [key == label.key for key in miss_of]
+            )
+            weight = np.where(positive | certain, 1.0, 0.5)
+            weight[positive] *= weight[~positive].sum() / weight[positive].sum() / 3
+            model = LogisticRegression(C=30.0, max_iter=500)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", ConvergenceWarning)
+                model.fit(centred, positive, sample_weight=weight)
+            coefficients.append(model.coef_[0])
+            intercepts.append(model.intercept_[0])
+        return np.array(coefficients), np.array(intercepts)

@@ -1,0 +1,19 @@
+"""Which texts the stages work on."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import Select, select
+
+from pipeline.store.models import Text
+
+
+def sample(limit: int | None) -> Select[uuid.UUID]:
+    """Ids of the texts that stages work on: in scope, not duplicates; the first `limit` of them in order of id.
+
+    Ids are hashes of the texts, so the first N are a uniform random sample, and the same one for every stage.
+    """
+    t = Text
+    query = select(t.id).where(t.in_scope, t.duplicate_of.is_(None)).order_by(t.id)
+    return query if limit is None else query.limit(limit)

@@ -1,0 +1,80 @@
+"""Give every text a vector, once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, Select, func, select
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.progress import Progress, silent
+from pipeline.runs import stage_run
+from pipeline.store.session import open_session
+from pipeline.store.texts import sample
+from pipeline.vectors.encoders import Encoder
+from pipeline.vectors.table import put_vectors, register_encoder
+
+#: texts that are sorted by length together and committed together
+_CHUNK = 1_024
+#: texts given to the encoder at once
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedReport:
+    """How many of the chosen texts were embedded now, and how many had a vector."""
+
+    encoder: str
+    embedded: int
+    present: int
+
+
+def embed(
+    engine: Engine,
+    encoder: Encoder,
+    *,
+    limit: int | None = None,
+    texts: Select[uuid.UUID] | None = None,
+    progress: Progress = silent,
+) -> EmbedReport:
+    """Compute the vectors that are missing in `encoder`'s space; each chunk is committed, so stopping loses little.
+
+    Args:
+        engine: the store.
+        encoder: what turns texts into vectors.
+        limit: keep to the first so many texts in scope (see `sample`).
+        texts: a query of text ids to keep to, instead of `limit`.
+        progress: told of every chunk.
+    """
+    chosen = texts if texts is not None else sample(limit)
+    with stage_run(engine, "embed", slice=encoder.name, params={"limit": limit}, progress=progress) as run:
+        with open_session(engine) as session, session.begin():
+            register_encoder(session, encoder)
+            total = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
+            ids_of, v = chosen.subquery(), store.Vector
+            has_one = select(v.text_id).where(v.encoder == encoder.name, v.text_id == ids_of.c.id).exists()
+            missing = list(session.scalars(select(ids_of.c.id).where(~has_one).order_by(ids_of.c.id)))
+        run.counts = {"texts": total, "present": total - len(missing), "embedded": 0}
+        run.advance(0, len(missing), "embedding")
+        for start in range(0, len(missing), _CHUNK):
+            with open_session(engine) as session, session.begin():
+                ids = missing[start : start + _CHUNK]
+                _embed_chunk(session, encoder, ids)
+                run.count("embedded", len(ids))
+                run.advance(start + len(ids), len(missing), "embedding")
+                run.save(session)
+    return EmbedReport(encoder.name, run.counts["embedded"], run.counts["present"])
+
+
+def _embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) -> None:
+    t = store.Text
+    rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids)))).all()
+    # Texts of like length waste the least padding together.
+    by_length = sorted(rows, key=lambda row: len(row[1]))
+    for start in range(0, len(by_length), _BATCH):
+        batch = by_length[start : start + _BATCH]
+        vectors = encoder.encode([masked for _, masked in batch])
+        put_vectors(session, encoder.name, [text_id for text_id, _ in batch], vectors)

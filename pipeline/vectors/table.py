@@ -1,0 +1,67 @@
+"""The vector table: one partition an encoder, half precision, vectors of length 1."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pgvector import HalfVector
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.errors import EncoderError
+from pipeline.store.migrate import PARTITION_PREFIX
+from pipeline.vectors.encoders import Encoder, Vectors
+
+
+def partition_of(encoder: str) -> str:
+    """The table that holds an encoder's vectors."""
+    return PARTITION_PREFIX + hashlib.blake2b(encoder.encode(), digest_size=6).hexdigest()
+
+
+def register_encoder(session: Session, encoder: Encoder) -> None:
+    """Make room for an encoder's vectors.
+
+    Raises:
+        EncoderError: vectors of another dimension are stored under its name.
+    """
+    session.execute(
+        insert(store.Encoder).values(name=encoder.name, dimension=encoder.dimension).on_conflict_do_nothing()
+    )
+    known = session.execute(select(store.Encoder.dimension).where(store.Encoder.name == encoder.name)).scalar_one()
+    if known != encoder.dimension:
+        raise EncoderError(
+            f"encoder {encoder.name!r} gives {encoder.dimension} dimensions, its stored vectors have {known}: "
+            "give the new one another name"
+        )
+    # Names of tables cannot be parameters; this one is a hash in hexadecimal, and the value is quoted by the server.
+    quoted = session.execute(select(func.quote_literal(encoder.name))).scalar_one()
+    session.execute(
+        text(
+            f"CREATE TABLE IF NOT EXISTS {partition_of(encoder.name)} "
+            f"PARTITION OF text_vector FOR VALUES IN ({quoted.replace(':', chr(92) + ':')})"
+        )
+    )
+
+
+def put_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID], vectors: Vectors) -> None:
+    """Store vectors; a text that has one already keeps it."""
+    if not ids:
+        return
+    rows: list[dict[str, Any]] = [
+        {"encoder": encoder, "text_id": text_id, "embedding": HalfVector(vector)}
+        for text_id, vector in zip(ids, vectors, strict=True)
+    ]
+    session.execute(insert(store.Vector).on_conflict_do_nothing(), rows)
+
+
+def get_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Vectors]:
+    """The stored vectors of those of the texts that have one."""
+    v = store.Vector
+    rows = session.execute(select(v.text_id, v.embedding).where(v.encoder == encoder, v.text_id == func.any(list(ids))))
+    return {text_id: np.asarray(vector.to_numpy(), dtype=np.float32) for text_id, vector in rows}
