@@ -1,4 +1,4 @@
-"""Real services for the tests: one PostgreSQL and one Valkey for each pytest process, a fresh database for each test."""
+"""Real services for the tests: one PostgreSQL and one Valkey a pytest process, a fresh database a test."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import signal
 import subprocess
 import time
@@ -208,9 +209,12 @@ def why(name: str, said: str, where: Path) -> str:
     advice = next((advice for sign, advice in _ADVICE if sign in said), "mend that and run `saring up` again")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "rror", "annot", "ould not"))]
-    reason = (telling or lines or ["it ended without a word"])[-1]
+    reason = _STAMP.sub("", (telling or lines or ["it ended without a word"])[-1])
     return f"{name} did not start: {reason}: {advice} (log: {where})"
 
+
+#: what PostgreSQL and Valkey write before each line
+_STAMP = re.compile(r"^[\d-]+ [\d:.]+ \w+ \[\d+\] |^\d+:\w \d+ \w+ \d+ [\d:.]+ [.*#-] ")
 
 _ADVICE = (
     ("No space left on device", "the disk is full: free some space, or set SARING_HOME to another disk"),

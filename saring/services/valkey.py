@@ -165,6 +165,8 @@ daemonize no
 appendonly yes
 appendfsync everysec
 aof-load-truncated yes
+# the repair tool does not read the binary form
+aof-use-rdb-preamble no
 save ""
 maxmemory-policy noeviction
 """
