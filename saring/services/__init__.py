@@ -107,7 +107,9 @@ def stop_services(settings: Settings) -> list[str]:
     Raises:
         ServiceError: one cannot be found or does not end.
     """
-    return [server.name for server in _embedded(settings) if stop(server)]
+    stopped = [server.name for server in _embedded(settings) if stop(server)]
+    Places(settings.home).tidy()
+    return stopped
 
 
 def service_status(settings: Settings) -> list[ServiceStatus]:

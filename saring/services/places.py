@@ -107,6 +107,12 @@ class Places:
             ) from error
         return account
 
+    def tidy(self) -> None:
+        """Remove the folder of the sockets if it is outside the home and no server uses it."""
+        if self.run.parent == _SHORT:
+            with contextlib.suppress(OSError):
+                self.run.rmdir()
+
 
 def give(path: Path, account: Account | None) -> None:
     """Make `account` the owner of what lies at `path`, all the way down, unless it already is."""

@@ -111,6 +111,7 @@ def ensure_running(server: Server, progress: Progress) -> bool:
                     if mended or not server.mend(account, said):
                         raise ServiceError(_why(server, said))
                     mended = True
+                account = server.places.make()  # again: someone may have stopped the last server and tidied up
                 command = server.prepare(account, lock)
                 log_start = _rotate(server.log)
                 log.info("starting %s for %s", server.name, server.places.home)

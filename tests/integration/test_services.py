@@ -274,9 +274,7 @@ def test_why_a_server_does_not_start_is_said_with_its_log(settings: Settings) ->
     data = settings.home / "services" / "postgres"
     with (data / "postgresql.conf").open("a") as file:
         file.write("no_such_setting = 1\n")
-    with pytest.raises(
-        ServiceError, match=r"PostgreSQL did not start: FATAL: .*postgresql.conf.* contains errors.*postgres\.log"
-    ) as raised:
+    with pytest.raises(ServiceError, match=r"^PostgreSQL did not start: FATAL: .* errors.*postgres\.log") as raised:
         ensure_database(settings)
     assert "\n" not in str(raised.value)
     (data / "PG_VERSION").write_text("16\n")
