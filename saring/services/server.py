@@ -112,8 +112,11 @@ def ensure_running(server: Server, progress: Progress) -> bool:
                         raise ServiceError(_why(server, said))
                     mended = True
                 account = server.places.make()  # again: someone may have stopped the last server and tidied up
-                command = server.prepare(account, lock)
-                log_start = _rotate(server.log)
+                try:
+                    command = server.prepare(account, lock)
+                    log_start = _rotate(server.log)
+                except OSError as error:
+                    raise ServiceError(why(server.name, f"{error.strerror}: {error.filename}", server.log)) from error
                 log.info("starting %s for %s", server.name, server.places.home)
                 _spawn(command, server, account, lock)
                 started, last_sign = True, time.monotonic()

