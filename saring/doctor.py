@@ -53,7 +53,7 @@ class Check:
     verdict: Verdict
     #: what was found, versions included
     found: str
-    #: what to do about it; empty when all is well
+    #: what to do about it; empty when all is well, or when `found` says it
     mend: str = ""
 
 
@@ -78,7 +78,10 @@ def examine(settings: Settings) -> list[Check]:
         try:
             found.extend(check(settings))
         except SaringError as error:
-            found.append(Check(name, Verdict.FAIL, str(error), "do what the message says"))
+            found.append(Check(name, Verdict.FAIL, str(error)))  # which says what to do
+        except OSError as error:
+            mend = "check that it exists and that this user may read it"
+            found.append(Check(name, Verdict.FAIL, f"{error.filename}: {error.strerror}", mend))
     return found
 
 

@@ -102,7 +102,7 @@ def init_command(as_json: common.JsonFlag = False) -> None:
 
 def _say_services(result: dict[str, Any]) -> None:
     table = Table(box=None)
-    for column in ("service", "state", "version", "process", "up for", "address"):
+    for column in ("service", "state", "version", "process", "up for", "where"):
         table.add_column(column, overflow="fold")
     for service in result["services"]:
         state = service["state"]
@@ -112,7 +112,7 @@ def _say_services(result: dict[str, Any]) -> None:
             service["version"] or "-",
             str(service["pid"] or "-"),
             "-" if service["uptime_s"] is None else _span(service["uptime_s"]),
-            escape(service["detail"] or service["address"]),
+            "embedded" if service["embedded"] else escape(service["detail"] or service["address"]),
         )
     common.out().print(f"home {result['home']}", soft_wrap=True, markup=False)
     common.out().print(table)
