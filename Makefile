@@ -1,0 +1,52 @@
+# Everything from a bare clone: each target first makes the virtual environment it needs, and again only when
+# pyproject.toml or constraints.txt changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := pipeline saring sync ml_backend
+# one PostgreSQL and one Valkey a worker, so a few are enough
+WORKERS ?= auto
+PYTEST_ARGS ?=
+
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check format bench clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Saring needs Python 3.11 or newer and '$(PYTHON)' is not: run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  $(PYTHON) -m venv --clear $(VENV) || \
+	  { echo "no virtual environment can be made: install the venv module (on Debian, the package python3-venv)" >&2; exit 1; }
+	@echo "installing what Saring needs into $(VENV) (a minute, the first time)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## The whole pipeline on the demo corpus
+	$(BIN)/saring demo
+
+check: $(STAMP) ## Style, types, and which package may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## The checks, then every test
+	$(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+
+format: $(STAMP) ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Every benchmark, as JSON lines
+	@set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+
+clean: ## Remove what was made here (homes with data lie elsewhere and are kept)
+	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
