@@ -36,6 +36,7 @@ SILENCE_SECONDS = 120.0
 #: from a polite request to stop until a firm one
 STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.02
+_SLOWEST_POLL_SECONDS = 0.25
 _KEEP_LOG_BYTES = 8 << 20
 
 
@@ -102,7 +103,7 @@ def ensure_running(server: Server, progress: Progress) -> bool:
         return False
     account = server.places.make()
     began = last_sign = time.monotonic()
-    started, mended, log_start = False, False, 0
+    started, mended, log_start, pause = False, False, 0, _POLL_SECONDS
     while True:
         with _lock(server, account) as lock:
             if lock is not None:
@@ -132,7 +133,8 @@ def ensure_running(server: Server, progress: Progress) -> bool:
                 f"{server.name} of {server.places.home} is alive but did not answer for {now - began:.0f} s: run "
                 f"`saring down` and then `saring up`, where it was started (log: {server.log})"
             )
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(pause * 1.2, _SLOWEST_POLL_SECONDS)
 
 
 def stop(server: Server) -> bool:
