@@ -152,15 +152,14 @@ class TextSource(Base):
 
     __tablename__ = "text_source"
 
-    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
     #: the source's own id of the row, else file:line
     external_id: Mapped[str] = mapped_column(primary_key=True)
+    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), index=True)
     #: the split that the source itself assigned
     split: Mapped[str | None]
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
-
-    __table_args__ = (Index(None, "source_id"),)
+    #: the run that saw it
+    run_id: Mapped[int] = mapped_column(BigInteger)
 
 
 class MinhashBand(Base):

@@ -256,17 +256,16 @@ def upgrade() -> None:
     )
     op.create_table(
         "text_source",
-        sa.Column("text_id", sa.Uuid(), nullable=False),
         sa.Column("source_id", sa.Integer(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
+        sa.Column("text_id", sa.Uuid(), nullable=False),
         sa.Column("split", sa.Text(), nullable=True),
-        sa.Column("run_id", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_text_source_run_id_run")),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_text_source_source_id_source")),
         sa.ForeignKeyConstraint(["text_id"], ["text.id"], name=op.f("fk_text_source_text_id_text")),
-        sa.PrimaryKeyConstraint("text_id", "source_id", "external_id", name=op.f("pk_text_source")),
+        sa.PrimaryKeyConstraint("source_id", "external_id", name=op.f("pk_text_source")),
     )
-    op.create_index(op.f("ix_text_source_source_id"), "text_source", ["source_id"], unique=False)
+    op.create_index(op.f("ix_text_source_text_id"), "text_source", ["text_id"], unique=False)
     op.create_table(
         "model",
         sa.Column("version", sa.Text(), nullable=False),
@@ -325,7 +324,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("uq_model_champion", table_name="model", postgresql_where=sa.text("state = 'champion'"))
     op.drop_table("model")
-    op.drop_index(op.f("ix_text_source_source_id"), table_name="text_source")
+    op.drop_index(op.f("ix_text_source_text_id"), table_name="text_source")
     op.drop_table("text_source")
     op.drop_table("text_sentiment")
     op.drop_table("task")

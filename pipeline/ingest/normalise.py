@@ -1,0 +1,37 @@
+"""One spelling for one text: repair, normal form, identity."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+import uuid
+
+import ftfy
+
+_CONFIG = ftfy.TextFixerConfig(
+    # People type curly quotes and wide letters on purpose; only damage is mended.
+    uncurl_quotes=False,
+    fix_character_width=False,
+    fix_latin_ligatures=False,
+    normalization="NFC",
+)
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r"\s*\n\s*")
+
+
+def repair(text: str) -> str:
+    """Mend damaged encoding (ftfy), remove control characters, normalise to NFC, and tidy blanks; lines are kept."""
+    if not text.isascii() or "&" in text:
+        text = ftfy.fix_text(text, config=_CONFIG)
+    else:
+        text = "".join(c for c in text if c >= " " or c in "\n\t\r") if not text.isprintable() else text
+    if "  " in text or not text.isprintable():
+        text = _LINES.sub("\n", _BLANKS.sub(" ", text))
+    return text.strip()
+
+
+def text_id(text: str) -> uuid.UUID:
+    """Identity of a text: 128-bit BLAKE2b of its NFC form with every run of whitespace as one blank."""
+    collapsed = " ".join(unicodedata.normalize("NFC", text).split())
+    return uuid.UUID(bytes=hashlib.blake2b(collapsed.encode("utf-8"), digest_size=16).digest())

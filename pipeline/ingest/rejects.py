@@ -1,0 +1,60 @@
+"""Rows that could not be used: counted by reason and written down, never swallowed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that is left out, and why. The row's text is not kept: it may hold what must not be logged."""
+
+    file: str
+    #: line or row number, from 1
+    line: int
+    #: a short fixed phrase, so that reasons can be counted
+    reason: str
+    #: what in the row, if that helps
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class RejectSink:
+    """Counts rejects, and writes them as JSON lines to a file that is made at the first one."""
+
+    path: Path | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    _file: IO[bytes] | None = None
+
+    def add(self, reject: Reject) -> None:
+        """Take note of one rejected row."""
+        self.counts[reject.reason] += 1
+        if self.path is None:
+            return
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab")
+        row = {"file": reject.file, "line": reject.line, "reason": reject.reason, "detail": reject.detail}
+        self._file.write(orjson.dumps(row) + b"\n")
+
+    def flush(self) -> None:
+        """Hand what was noted to the operating system."""
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close the file, if one was made."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> RejectSink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
