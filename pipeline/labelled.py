@@ -44,7 +44,7 @@ class LabelledText:
         for name, value in (("split", self.split), ("lang", self.language), ("sentiment", self.sentiment)):
             if value is not None:
                 row[name] = value
-        return orjson.dumps(row | dict(self.extra))
+        return orjson.dumps(dict(self.extra) | row)
 
 
 def known_labels(rows: Iterable[LabelledText]) -> dict[str, tuple[int, int]]:

@@ -99,7 +99,7 @@ def stage_run(
             yield active
         except BaseException as error:
             state = RunState.CANCELLED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
-            _finish(engine, active, state, f"{type(error).__name__}: {error}".splitlines()[0][:500])
+            _finish(engine, active, state, _one_line(error))
             raise
         else:
             _finish(engine, active, RunState.DONE, None)
@@ -154,6 +154,11 @@ def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> Act
             checkpoint=dict(run.checkpoint),
             resumed_from=resumes.id if resumes else None,
         )
+
+
+def _one_line(error: BaseException) -> str:
+    # PostgreSQL keeps no zero bytes, and an error may quote the row that was bad
+    return f"{type(error).__name__}: {error}".replace("\0", "").splitlines()[0][:500]
 
 
 def _finish(engine: Engine, active: ActiveRun, state: RunState, error: str | None) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline.errors import UsageError
 
 
 def default_home() -> Path:
@@ -55,8 +57,18 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Settings from the environment, then from ``saring.env`` in the home folder."""
+    """Settings from the environment, then from ``saring.env`` in the home folder.
+
+    Raises:
+        UsageError: a setting has a value that it can't have.
+    """
     home = Path(os.environ.get("SARING_HOME") or default_home()).expanduser()
     env_file = home / "saring.env"
-    settings = Settings(_env_file=env_file if env_file.is_file() else None)
+    try:
+        settings = Settings(_env_file=env_file if env_file.is_file() else None)
+    except ValidationError as error:
+        # the value is left out: it may be a secret
+        first = error.errors(include_input=False)[0]
+        name = "_".join(("SARING", *(str(part) for part in first["loc"]))).upper()
+        raise UsageError(f"{name} cannot be used: {first['msg']}") from error
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})

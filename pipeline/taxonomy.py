@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 from pipeline.errors import TaxonomyError
 
@@ -141,9 +142,14 @@ def parse_taxonomy(content: bytes, where: str = "taxonomy") -> Taxonomy:
         TaxonomyError: it breaks a rule; the message names the line.
     """
     try:
-        document: Any = YAML(typ="rt").load(StringIO(content.decode("utf-8")))
+        written = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise TaxonomyError(f"{where}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    try:
+        document: Any = YAML(typ="rt").load(StringIO(written))
+    except ReaderError as error:
+        line = written.count("\n", 0, error.position) + 1
+        raise TaxonomyError(f"{where}:{line}: not valid YAML: control character {error.character:#04x}") from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise TaxonomyError(f"{where}:{line}: not valid YAML: {error.problem}") from error
@@ -184,21 +190,32 @@ def _check_across(labels: tuple[Label, ...], nodes: Any, where: str) -> None:
     keys = {label.key for label in labels}
     seen: dict[tuple[str, str], int] = {}
     for label, node in zip(labels, nodes, strict=True):
-        for kind, field, values in (
-            ("name", "key", (label.key, *label.aliases)),
-            ("hotkey", "hotkey", (label.hotkey,)),
-            ("colour", "colour", (label.colour,)),
-            ("text", "exemplars", (*label.all_exemplars(), *(miss.text for miss in label.all_near_misses()))),
-        ):
-            line = _line_of(node, (field,), 1)
-            for value in {v.casefold() for v in values} if kind == "name" else [v.casefold() for v in values]:
-                if (before := seen.setdefault((kind, value), line)) != line or (
-                    kind == "text" and values.count(value) > 1
-                ):
-                    raise TaxonomyError(f"{where}:{line}: {kind} {value!r} is used twice (first at line {before})")
+        for kind, value, loc in _used_once(label):
+            line = _line_of(node, loc, 1)
+            if (kind, value) in seen:
+                first = seen[kind, value]
+                raise TaxonomyError(f"{where}:{line}: {kind} {value!r} is used twice (first at line {first})")
+            seen[kind, value] = line
         for other in label.excludes:
             if other not in keys or other == label.key:
                 line = _line_of(node, ("excludes",), 1)
                 raise TaxonomyError(
                     f"{where}:{line}: label {label.key!r} excludes {other!r}, which is not another label"
                 )
+
+
+def _used_once(label: Label) -> Iterator[tuple[str, str, tuple[int | str, ...]]]:
+    """What may occur once in a file, in any case: kind, value, and where in the label it is."""
+    names: dict[str, tuple[int | str, ...]] = {label.key.casefold(): ("key",)}
+    for i, alias in enumerate(label.aliases):
+        names.setdefault(alias.casefold(), ("aliases", i))
+    for name, loc in names.items():
+        yield "name", name, loc
+    yield "hotkey", label.hotkey.casefold(), ("hotkey",)
+    yield "colour", label.colour.casefold(), ("colour",)
+    for variety, texts in label.exemplars.items():
+        for i, text in enumerate(texts):
+            yield "text", text.casefold(), ("exemplars", variety, i)
+    for variety, misses in label.near_misses.items():
+        for i, miss in enumerate(misses):
+            yield "text", miss.text.casefold(), ("near_misses", variety, i, "text")

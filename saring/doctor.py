@@ -225,7 +225,7 @@ def _database(settings: Settings) -> Iterable[Check]:
                 text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"),
             )
         current, head = current_and_head(engine)
-    except SQLAlchemyError as error:
+    except (SaringError, SQLAlchemyError) as error:
         said = str(error).strip().splitlines()[0]
         yield Check("database", Verdict.FAIL, said, "see the server's log")
         return

@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Select, func, insert, select, text
@@ -85,10 +84,22 @@ def record(
     # Revisions are numbered by reading the last one, so two writers for one rater take turns.
     session.execute(text("SELECT pg_advisory_xact_lock(:space, :rater)"), {"space": 0x1ED6E2, "rater": rater})
     total = Recorded()
-    pending = iter(verdicts)
-    while batch := list(islice(pending, _BATCH)):
+    for batch in _batches(verdicts):
         total += _record_batch(session, rater, batch, taxonomy_version, run_id)
     return total
+
+
+def _batches(verdicts: Iterable[NewJudgement]) -> Iterator[list[NewJudgement]]:
+    """Batches in which no text comes twice under one reference: a revision names the stored row that it supersedes."""
+    batch: dict[tuple[uuid.UUID, str], NewJudgement] = {}
+    for verdict in verdicts:
+        key = (verdict.text_id, verdict.external_ref)
+        if key in batch or len(batch) == _BATCH:
+            yield list(batch.values())
+            batch = {}
+        batch[key] = verdict
+    if batch:
+        yield list(batch.values())
 
 
 def _record_batch(
@@ -98,8 +109,7 @@ def _record_batch(
     rows: list[dict[str, Any]] = []
     new = revised = repeated = 0
     for verdict in batch:
-        key = (verdict.text_id, verdict.external_ref)
-        before = last.get(key)
+        before = last.get((verdict.text_id, verdict.external_ref))
         if before is not None and before.same_as(verdict):
             repeated += 1
             continue
@@ -111,13 +121,12 @@ def _record_batch(
             new += 1
         else:
             revised += 1
-        revision = 0 if before is None else before.revision + 1
         rows.append(
             {
                 "rater_id": rater,
                 "text_id": verdict.text_id,
                 "external_ref": verdict.external_ref,
-                "revision": revision,
+                "revision": 0 if before is None else before.revision + 1,
                 "asserted": sorted(verdict.asserted),
                 "denied": sorted(verdict.denied - verdict.asserted),
                 "scores": dict(verdict.scores),
@@ -128,7 +137,6 @@ def _record_batch(
                 "run_id": run_id,
             }
         )
-        last[key] = _Last(None, revision, verdict.asserted, verdict.denied - verdict.asserted, verdict.withdrawn)
     if rows:
         session.execute(insert(store.Judgement), rows)
     return Recorded(new, revised, repeated)
@@ -136,7 +144,7 @@ def _record_batch(
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    id: int | None
+    id: int
     revision: int
     asserted: frozenset[str]
     denied: frozenset[str]
@@ -154,10 +162,10 @@ def _last_revisions(session: Session, rater: int, text_ids: set[uuid.UUID]) -> d
     j = store.Judgement
     rows = session.execute(
         select(j.text_id, j.external_ref, j.id, j.revision, j.asserted, j.denied, j.withdrawn)
-        .distinct(j.text_id, j.external_ref)
         .where(j.rater_id == rater, j.text_id == func.any(sorted(text_ids)))
-        .order_by(j.text_id, j.external_ref, j.revision.desc())
+        .order_by(j.revision)
     )
+    # a later revision takes the place of an earlier one
     return {
         (text_id, ref): _Last(id_, revision, frozenset(asserted), frozenset(denied), withdrawn)
         for text_id, ref, id_, revision, asserted, denied, withdrawn in rows

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 import psycopg
 from pgvector.psycopg import register_vector
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.orm import Session
 
 from pipeline.errors import StoreUnavailable
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for a ``postgresql+psycopg://`` address; plain ``postgresql://`` addresses are taken as such too."""
+    """An engine for a ``postgresql+psycopg://`` address; plain ``postgresql://`` addresses are taken as such too.
+
+    Whatever is done with it raises StoreUnavailable when the database cannot be reached.
+    """
     for prefix in ("postgresql://", "postgres://"):
         if url.startswith(prefix):
             url = "postgresql+psycopg://" + url.removeprefix(prefix)
@@ -32,6 +35,16 @@ def make_engine(url: str) -> Engine:
             register_vector(connection)
             connection.rollback()
 
+    @event.listens_for(engine, "handle_error")
+    def _say_what_to_do(context: ExceptionContext) -> None:
+        error = context.original_exception
+        unreachable = context.connection is None or context.is_disconnect
+        if isinstance(error, psycopg.OperationalError) and unreachable and not context.is_pre_ping:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise StoreUnavailable(
+                f"the database cannot be reached ({first}); run `saring up` or `saring doctor`"
+            ) from error
+
     return engine
 
 
@@ -42,13 +55,5 @@ def open_session(engine: Engine) -> Iterator[Session]:
     Raises:
         StoreUnavailable: the database cannot be reached.
     """
-    try:
-        with Session(engine, expire_on_commit=False) as session:
-            yield session
-    except OperationalError as error:
-        if error.connection_invalidated or "connect" in str(error.orig):
-            first = str(error.orig).strip().splitlines()[0]
-            raise StoreUnavailable(
-                f"the database cannot be reached ({first}); run `saring up` or `saring doctor`"
-            ) from error
-        raise
+    with Session(engine, expire_on_commit=False) as session:
+        yield session

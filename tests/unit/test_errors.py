@@ -1,0 +1,39 @@
+"""Errors: one line each, and the exit status that a script sees."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from pipeline import errors
+from pipeline.errors import SaringError, UsageError
+
+
+def _all(kind: type[SaringError] = SaringError) -> list[type[SaringError]]:
+    return [kind, *(found for below in kind.__subclasses__() for found in _all(below))]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _all() if kind.__module__ == errors.__name__])
+def test_each_says_in_one_line_what_is_wrong_even_when_given_no_words(kind: type[SaringError]) -> None:
+    message = str(kind())
+    assert message
+    assert "\n" not in message
+    assert str(kind("the disk is full")) == "the disk is full"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _all() if kind.__module__ == errors.__name__])
+def test_each_survives_the_way_from_a_worker(kind: type[SaringError]) -> None:
+    back = pickle.loads(pickle.dumps(kind("the disk is full")))
+    assert type(back) is kind
+    assert str(back) == "the disk is full"
+
+
+def test_wrong_usage_can_be_told_from_failure_by_the_exit_status() -> None:
+    assert {kind.exit_status for kind in _all() if issubclass(kind, UsageError)} == {2}
+    assert {kind.exit_status for kind in _all() if not issubclass(kind, UsageError)} == {1}
+
+
+def test_the_map_of_errors_shows_every_one() -> None:
+    shown = errors.__doc__ or ""
+    assert [kind.__name__ for kind in _all() if kind.__name__ not in shown] == []
