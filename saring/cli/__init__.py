@@ -9,7 +9,7 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.errors import SaringError
-from saring.cli import common
+from saring.cli import common, models, services
 
 #: what the shell calls a command that was stopped with Ctrl-C
 _INTERRUPTED = 130
@@ -34,6 +34,19 @@ def _options(
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+
+
+for name, command in {
+    "init": services.init_command,
+    "doctor": services.doctor_command,
+    "up": services.up_command,
+    "down": services.down_command,
+    "status": services.status_command,
+    "train": models.train_command,
+    "evaluate": models.evaluate_command,
+    "predict": models.predict_command,
+}.items():
+    app.command(name)(command)
 
 
 def main() -> None:

@@ -81,9 +81,10 @@ def emit(result: dict[str, Any], *, as_json: bool, say: Callable[[dict[str, Any]
         say(result)
 
 
-def out() -> Console:
-    """Standard output, for results that a person reads."""
-    return Console(highlight=False)
+def out(least_width: int = 0) -> Console:
+    """Standard output, for results that a person reads; a table may ask for a width below which it can't be read."""
+    console = Console(highlight=False)
+    return Console(highlight=False, width=max(console.width, least_width))
 
 
 @contextmanager

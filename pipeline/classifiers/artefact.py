@@ -1,0 +1,181 @@
+"""A trained model as a folder: `model.skops` (arrays; never a pickle), `model.json` (what it is), and its card.
+
+The hash of the arrays stands in the manifest, and the manifest's own hash in the version's last part, so a model that
+was tampered with or cut short is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.classifiers.calibration import Sigmoid
+from pipeline.classifiers.linear import Encode, restore_linear
+from pipeline.classifiers.protocol import Classifier, Scores
+from pipeline.errors import ModelError
+
+ARRAYS, MANIFEST = "model.skops", "model.json"
+
+
+class LabelSettings(BaseModel):
+    """How one label's raw decision becomes a probability and a yes or no."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    slope: float
+    offset: float
+    threshold: float
+    #: whether the threshold's objective was reached on the texts that it was chosen on
+    reached: bool = True
+
+
+class Manifest(BaseModel):
+    """What a model is, in words and numbers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    #: what it is for: `sfw`, `sentiment`, `pseudo:LABEL`
+    purpose: str
+    backend: str
+    created_at: datetime
+    code_version: str
+    taxonomy_version: str
+    #: exactly one label is true of a text; probabilities then sum to 1
+    exclusive: bool
+    #: what the thresholds were chosen for
+    objective: str
+    labels: tuple[LabelSettings, ...]
+    #: backend, seed, features
+    config: dict[str, Any]
+    #: where its texts came from and how they were split
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+    encoder: str | None = None
+    #: SHA-256 of `model.skops`
+    artefact_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A classifier with its calibration and thresholds."""
+
+    classifier: Classifier
+    manifest: Manifest
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Keys, in the order of the columns of `probabilities`."""
+        return tuple(label.key for label in self.manifest.labels)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The probability from which on each label is given."""
+        return {label.key: label.threshold for label in self.manifest.labels}
+
+    def probabilities(self, texts: Sequence[str]) -> Scores:
+        """Calibrated probabilities of repaired, masked texts: [texts, labels]."""
+        return calibrate(self.classifier.decisions(texts), self.manifest)
+
+    def given(self, probabilities: Scores) -> list[list[str]]:
+        """The labels of each row of probabilities: by threshold, or the likeliest one of an exclusive model."""
+        keys = self.labels
+        if self.manifest.exclusive:
+            return [[keys[i]] for i in probabilities.argmax(axis=1)]
+        cuts = np.array([label.threshold for label in self.manifest.labels])
+        return [[keys[i] for i in np.flatnonzero(row)] for row in probabilities >= cuts]
+
+
+def calibrate(decisions: Scores, manifest: Manifest) -> Scores:
+    """Probabilities from decisions, by the manifest's calibration; [texts, labels] in and out."""
+    columns = [Sigmoid(label.slope, label.offset)(decisions[:, i]) for i, label in enumerate(manifest.labels)]
+    probabilities = np.stack(columns, axis=1) if columns else np.zeros((len(decisions), 0))
+    if manifest.exclusive:
+        probabilities = probabilities / np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
+    return probabilities
+
+
+def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Path]:
+    """Write a model into `models_dir`, whole or not at all; its manifest then holds the hash of its arrays.
+
+    Raises:
+        ModelError: another model of that version is there.
+    """
+    models_dir.mkdir(parents=True, exist_ok=True)
+    building = models_dir / f".new-{uuid.uuid4().hex}"
+    building.mkdir()
+    try:
+        skops.io.dump(dict(model.classifier.state()), building / ARRAYS, compression=zipfile.ZIP_DEFLATED)
+        digest = file_hash(building / ARRAYS)
+        manifest = model.manifest.model_copy(
+            update={"artefact_hash": digest, "version": f"{model.manifest.version}-{digest[:8]}"}
+        )
+        (building / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        folder = models_dir / manifest.version
+        if (folder / MANIFEST).is_file():
+            # trained again from the same texts in the same way: the same arrays, perhaps with newer words
+            shutil.rmtree(folder)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return TrainedModel(model.classifier, manifest), folder
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the model in a folder is.
+
+    Raises:
+        ModelError: the folder holds none, or one that can't be read.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder}: no model there ({MANIFEST} is missing)") from error
+    except (OSError, ValidationError) as error:
+        raise ModelError(f"{path}: not the manifest of a model ({str(error).splitlines()[0]})") from error
+
+
+def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:
+    """Read a model back.
+
+    Args:
+        folder: where it lies.
+        encode: gives vectors, for a model that was trained with some.
+
+    Raises:
+        ModelError: there is none, it isn't whole, or it holds something else than plain arrays.
+    """
+    manifest = read_manifest(folder)
+    arrays = folder / ARRAYS
+    if not arrays.is_file():
+        raise ModelError(f"{folder}: {ARRAYS} is missing: fetch or train the model again")
+    if file_hash(arrays) != manifest.artefact_hash:
+        raise ModelError(f"{arrays}: not what was trained (its hash differs): fetch or train the model again")
+    if unknown := skops.io.get_untrusted_types(file=arrays):
+        raise ModelError(f"{arrays}: holds types that a model never does ({', '.join(sorted(unknown)[:3])}): refused")
+    state: Mapping[str, Any] = skops.io.load(arrays)
+    if manifest.backend != "linear":
+        raise ModelError(f"{folder}: backend {manifest.backend!r} is not known to this version")
+    classifier = restore_linear(state, encode)
+    if classifier.labels != tuple(label.key for label in manifest.labels):
+        raise ModelError(f"{folder}: manifest and arrays name different labels: fetch or train the model again")
+    return TrainedModel(classifier, manifest)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,54 @@
+"""From a classifier's raw decisions to probabilities that mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from pipeline.errors import NotEnoughLabels
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sigmoid:
+    """p = 1 / (1 + exp(-(slope * decision + offset))), Platt's scaling."""
+
+    slope: float
+    offset: float
+
+    def __call__(self, decisions: Floats) -> Floats:
+        """Probabilities of the decisions."""
+        return np.asarray(expit(self.slope * decisions + self.offset))
+
+
+def fit_sigmoid(decisions: Floats, truth: NDArray[np.bool_]) -> Sigmoid:
+    """Fit on held-out decisions by maximum likelihood with smoothed targets (Platt 1999, section 2.2).
+
+    The smoothing keeps the slope finite on a handful of texts that happen to be separable; the slope is never
+    negative, so calibration never turns an order around.
+
+    Raises:
+        NotEnoughLabels: the truth is all true or all false.
+    """
+    positives = int(truth.sum())
+    negatives = len(truth) - positives
+    if not positives or not negatives:
+        raise NotEnoughLabels("calibration needs held-out texts that assert the label and some that deny it")
+    target = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    scale = float(np.std(decisions)) or 1.0
+    scaled = decisions / scale
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        logits = parameters[0] * scaled + parameters[1]
+        residual = expit(logits) - target
+        value = np.logaddexp(0, logits) - target * logits
+        return float(value.mean()), np.array([(residual * scaled).mean(), residual.mean()])
+
+    start = np.array([1.0, np.log((positives + 1) / (negatives + 1))])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(1e-6, None), (None, None)])
+    return Sigmoid(float(found.x[0] / scale), float(found.x[1]))

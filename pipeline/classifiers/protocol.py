@@ -1,0 +1,33 @@
+"""What a classifier is to whatever trains, evaluates or serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+#: [texts, labels]: 1 asserted, 0 denied, -1 unknown
+LabelMatrix = NDArray[np.int8]
+
+UNKNOWN = -1
+
+
+class Classifier(Protocol):
+    """Gives each label of each text a probability of its own. Labels are keys; their order is the classifier's."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def backend(self) -> str: ...
+
+    def decisions(self, texts: Sequence[str]) -> Scores:
+        """Raw scores [texts, labels], in no unit; greater means likelier. Texts are repaired and masked."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """Arrays and plain values from which `restore` makes the same classifier again."""
+        ...

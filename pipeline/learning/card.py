@@ -1,0 +1,39 @@
+"""The model card: what a model is, what it was made of, and what it is worth, for people (Mitchell et al. 2019)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline.classifiers.artefact import Manifest
+from pipeline.learning.evaluate import Evaluation
+from pipeline.learning.metrics import Estimate
+from pipeline.learning.plots import precision_recall_plot, reliability_plot
+
+CARD = "README.md"
+
+
+def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation) -> Path:
+    """Write `README.md` with its plots beside the model; the path of the card."""
+    precision_recall_plot(evaluation, folder / "precision-recall.png")
+    reliability_plot(evaluation, folder / "reliability.png")
+    # the card is Markdown, and nothing in it comes from a text
+    environment = Environment(
+        loader=PackageLoader("pipeline.learning"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701
+    )
+    environment.globals["est"] = _bracketed
+    content = environment.get_template("card.md.j2").render(
+        manifest=manifest, metrics=evaluation.overall, slices=evaluation.slices, labels=evaluation.labels
+    )
+    path = folder / CARD
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def _bracketed(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

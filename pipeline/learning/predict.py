@@ -1,0 +1,33 @@
+"""Labels for texts, as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from pipeline.classifiers.artefact import TrainedModel
+from pipeline.labelled import LabelledText
+from pipeline.learning.labelled_io import clean
+
+#: texts scored at once: enough to keep the hashing busy, few enough to stay within memory
+BATCH = 4_000
+
+
+def predict(model: TrainedModel, rows: Iterable[LabelledText]) -> Iterator[dict[str, Any]]:
+    """Each row with `scores` (label to calibrated probability), `labels` (by threshold) and `model` (version).
+
+    In order, streaming. What the row said of labels itself is replaced; its other fields stay.
+    """
+    pending = iter(rows)
+    while batch := list(islice(pending, BATCH)):
+        probabilities = model.probabilities([clean(row.text) for row in batch])
+        for row, scores, given in zip(batch, probabilities, model.given(probabilities), strict=True):
+            known = {"id": row.id, "text": row.text, "source": row.source, "split": row.split, "lang": row.language}
+            yield {
+                **row.extra,
+                **{name: value for name, value in known.items() if value},
+                "scores": {label: round(float(p), 6) for label, p in zip(model.labels, scores, strict=True)},
+                "labels": given,
+                "model": model.manifest.version,
+            }

@@ -1,0 +1,187 @@
+"""Train a model from labelled texts: split, fit, calibrate, choose thresholds, measure, save. Needs no store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel, save_model
+from pipeline.classifiers.calibration import fit_sigmoid
+from pipeline.classifiers.linear import Encode, LinearConfig, fit_linear
+from pipeline.classifiers.protocol import UNKNOWN
+from pipeline.classifiers.thresholds import Objective, choose_threshold
+from pipeline.errors import NotEnoughLabels
+from pipeline.learning.card import write_card
+from pipeline.learning.evaluate import Evaluation, evaluate_examples
+from pipeline.learning.examples import Examples
+from pipeline.learning.split import SplitPlan, plan_splits
+from pipeline.progress import Progress, silent
+from pipeline.runs import code_version
+
+#: positives and negatives that a label needs in train to be learnt
+LEAST_TRAIN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """What is trained, and for what."""
+
+    purpose: str = "sfw"
+    taxonomy_version: str = ""
+    objective: Objective = field(default_factory=Objective)
+    #: exactly one label is true of a text
+    exclusive: bool = False
+    linear: LinearConfig = field(default_factory=LinearConfig)
+    seed: int = 20260101
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """A trained model with what it was made of and what it is worth."""
+
+    model: TrainedModel
+    path: Path
+    splits: Mapping[str, int]
+    #: labels that could not be learnt, and why
+    left_out: Mapping[str, str]
+    #: on the test split
+    evaluation: Evaluation
+
+
+def train(
+    examples: Examples,
+    config: TrainConfig,
+    models_dir: Path,
+    *,
+    encode: Encode | None = None,
+    about: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> TrainReport:
+    """Train, and write the model with its card into `models_dir`.
+
+    Thresholds and calibration are chosen on dev only; the test split is looked at once, at the end.
+
+    Args:
+        examples: texts and labels, with the splits that the data bring.
+        config: what to train.
+        models_dir: where model folders lie.
+        encode: gives vectors, if `config.linear.encoder` is set.
+        about: what to remember of the data: files, sources, what was left out.
+        progress: told of each step.
+
+    Raises:
+        NotEnoughLabels: not one label has texts enough to be learnt.
+    """
+    progress(0, None, "splitting")
+    plan = plan_splits(examples, seed=config.seed)
+    learnable, left_out = _learnable(examples, plan)
+    if not learnable:
+        first = next(iter(left_out.items()), None)
+        why = f"for example {first[0]!r}: {first[1]}" if first else "there is no labelled text"
+        raise NotEnoughLabels(f"no label can be learnt ({why}): give more labelled texts")
+    examples = _with_labels(examples, learnable)
+    fitting, dev = examples.take(plan.train), examples.take(plan.dev)
+    classifier = fit_linear(
+        fitting.texts, fitting.truth, fitting.labels, config.linear, encode=encode, progress=progress
+    )
+    progress(0, None, "calibrating")
+    settings = _calibrated(classifier.decisions(dev.texts), dev, config)
+    manifest = Manifest(
+        version=f"{config.purpose.replace(':', '-').replace(' ', '-')}-{classifier.backend}-{datetime.now(UTC):%Y%m%d}",
+        purpose=config.purpose,
+        backend=classifier.backend,
+        created_at=datetime.now(UTC),
+        code_version=code_version(),
+        taxonomy_version=config.taxonomy_version,
+        exclusive=config.exclusive,
+        objective=str(config.objective),
+        labels=settings,
+        config={**asdict(config.linear), "seed": config.seed},
+        data={**(about or {}), **_described(examples, plan), "left_out": left_out},
+        metrics={},
+        encoder=config.linear.encoder,
+    )
+    progress(0, None, "evaluating")
+    evaluation = evaluate_examples(
+        TrainedModel(classifier, manifest), examples.take(plan.test), rng=np.random.default_rng(config.seed)
+    )
+    manifest = manifest.model_copy(update={"metrics": evaluation.to_dict()})
+    model, path = save_model(TrainedModel(classifier, manifest), models_dir)
+    write_card(path, model.manifest, evaluation)
+    return TrainReport(model, path, plan.sizes(), left_out, evaluation)
+
+
+def _learnable(examples: Examples, plan: SplitPlan) -> tuple[list[str], dict[str, str]]:
+    learnable, left_out = [], {}
+    for i, label in enumerate(examples.labels):
+        counts = {
+            name: ((examples.truth[list(rows), i] == 1).sum(), (examples.truth[list(rows), i] == 0).sum())
+            for name, rows in (("train", plan.train), ("dev", plan.dev))
+        }
+        (yes, no), (dev_yes, dev_no) = counts["train"], counts["dev"]
+        if yes >= LEAST_TRAIN and no >= LEAST_TRAIN and dev_yes and dev_no:
+            learnable.append(label)
+        elif yes + no:
+            left_out[label] = (
+                f"{yes} positive and {no} negative texts in train, {dev_yes} and {dev_no} in dev; "
+                f"at least {LEAST_TRAIN} of each in train and 1 in dev are needed"
+            )
+    return learnable, left_out
+
+
+def _with_labels(examples: Examples, labels: Sequence[str]) -> Examples:
+    columns = [examples.labels.index(label) for label in labels]
+    return Examples(
+        examples.ids,
+        examples.texts,
+        examples.truth[:, columns],
+        tuple(labels),
+        examples.splits,
+        examples.languages,
+        examples.disputed,
+        examples.repeated,
+    )
+
+
+def _calibrated(
+    decisions: np.ndarray[tuple[int, ...], np.dtype[np.float64]], dev: Examples, config: TrainConfig
+) -> tuple[LabelSettings, ...]:
+    settings = []
+    for i, label in enumerate(dev.labels):
+        known = dev.truth[:, i] != UNKNOWN
+        truth = dev.truth[known, i] == 1
+        sigmoid = fit_sigmoid(decisions[known, i], truth)
+        cut = choose_threshold(sigmoid(decisions[known, i]), truth, config.objective)
+        settings.append(
+            LabelSettings(
+                key=label, slope=sigmoid.slope, offset=sigmoid.offset, threshold=cut.value, reached=cut.reached
+            )
+        )
+    return tuple(settings)
+
+
+def _described(examples: Examples, plan: SplitPlan) -> dict[str, Any]:
+    counts = {
+        label: {
+            name: [int((examples.truth[list(rows), i] == value).sum()) for value in (1, 0)]
+            for name, rows in (("train", plan.train), ("dev", plan.dev), ("test", plan.test))
+        }
+        for i, label in enumerate(examples.labels)
+    }
+    return {
+        "texts": len(examples),
+        "splits": plan.sizes(),
+        "split_origin": plan.origin,
+        "left_out_as_near_duplicates_of_held_out": plan.leaking,
+        "repeated_rows": examples.repeated,
+        "disputed_labels": examples.disputed,
+        "languages": dict(Counter(examples.languages).most_common()),
+        #: [positive, negative] by label and split
+        "counts": counts,
+    }
