@@ -1,0 +1,398 @@
+"""The centroid filter: a label that a machine gave is believed only of texts that lie near the label's own centre.
+
+Prototypes are estimated from a sample of the label's vectors; everything else happens where the vectors are. A text
+below the cut is demoted, not deleted, and a random sample of what was dropped goes to people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import HalfVector
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from pipeline.errors import EncoderError, NotEnoughVectors
+from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
+from pipeline.filters.prototypes import SAMPLE, Prototypes, make_prototypes
+from pipeline.ledger.resolve import FILTERED_KINDS
+from pipeline.progress import Progress, silent
+from pipeline.runs import ActiveRun, lock_key, stage_run
+from pipeline.store.session import open_session
+from pipeline.taxonomy import Taxonomy
+from pipeline.vectors.encoders import Vectors
+
+#: what the filter's runs and decisions are called
+STAGE = "filter-centroid"
+#: why a text of the review sample is there
+REVIEW_REASON = "centroid_dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFilter:
+    """What the filter did with one label."""
+
+    label: str
+    #: texts that a filtered rater asserts the label of
+    support: int
+    #: those of them that have a vector
+    vectors: int
+    prototypes: int = 0
+    cut: float | None = None
+    #: the method that chose the cut
+    method: str | None = None
+    #: the numbers behind the cut
+    reason: str = ""
+    kept: int = 0
+    dropped: int = 0
+    #: dropped texts drawn for people
+    in_review: int = 0
+    #: why nothing was decided; None when something was
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilterReport:
+    """What one call of `centroid_filter` decided, label by label in the taxonomy's order."""
+
+    run_id: int
+    encoder: str
+    labels: tuple[LabelFilter, ...]
+
+    @property
+    def kept(self) -> int:
+        """Labels of texts that are believed."""
+        return sum(label.kept for label in self.labels)
+
+    @property
+    def dropped(self) -> int:
+        """Labels of texts that are demoted."""
+        return sum(label.dropped for label in self.labels)
+
+
+def centroid_filter(
+    engine: Engine,
+    taxonomy: Taxonomy,
+    *,
+    encoder: str,
+    labels: Sequence[str] | None = None,
+    cut: Cut | None = None,
+    anchors: Mapping[str, Vectors] | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> FilterReport:
+    """Decide on every label that a machine rater currently asserts; the same store and seed give the same decisions.
+
+    A label is decided on the same way whether it is filtered alone or with others. Decisions on texts that nobody
+    asserts the label of any more are removed; those on a label that is skipped stay as they are.
+
+    Args:
+        engine: the store.
+        taxonomy: the labels there are.
+        encoder: the space to compare in.
+        labels: keys to filter; all of the taxonomy without it.
+        cut: how the cuts are chosen; a mixture without it.
+        anchors: for a label, unit vectors [m, d] of texts that surely have it, for example its exemplars.
+        seed: of the prototypes' starting points and of the review sample.
+        progress: told of every label.
+
+    Raises:
+        TaxonomyError: a label of `labels` is not in the taxonomy.
+        NotEnoughVectors: a label of `labels` has fewer vectors than the cut's minimum support.
+        EncoderError: anchors are of another dimension than the vectors.
+        RunConflict: the same filter is under way.
+    """
+    how = cut or Cut()
+    keys = taxonomy.keys if labels is None else tuple(key for key in taxonomy.keys if key in set(labels))
+    for key in labels or ():
+        taxonomy[key]  # an unknown one raises
+    where = encoder if labels is None else f"{encoder}:{','.join(keys)}"
+    params = {"cut": asdict(how), "anchored": sorted(anchors or ()), "seed": seed, "taxonomy": taxonomy.version}
+    with (
+        stage_run(engine, STAGE, slice=where, params=params, progress=progress) as run,
+        open_session(engine) as session,
+        session.begin(),
+    ):
+        for key in sorted(keys):
+            # filters of one label and of all may meet: they take turns, label by label in one order
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(f"{STAGE}-label", key)})
+        find_asserted(session, keys)
+        found = load_samples(session, encoder, keys)
+        prototypes: dict[str, Prototypes] = {}
+        skipped: dict[str, str] = {}
+        for done, key in enumerate(keys):
+            run.advance(done, len(keys), f"finding the centre of {key}")
+            if found[key].vectors < how.min_support:
+                skipped[key] = _too_few(found[key], how, encoder)
+                if labels is not None:
+                    raise NotEnoughVectors(f"label {key!r}: {skipped[key]}")
+                continue
+            prototypes[key] = _prototypes_of(key, found[key].sample, how, (anchors or {}).get(key), seed)
+        compare(session, encoder, {key: prototypes[key].centroids for key in prototypes}, keys)
+        cuts = {key: choose_cut(scores, how) for key, scores in load_scores(session, keys).items()}
+        put_cuts(session, keys, cuts)
+        kept = decide(session, run.id, keys)
+        drawn = draw_review(session, run.id, how, seed)
+        decided = tuple(
+            _summary(key, found[key], prototypes.get(key), cuts.get(key), kept.get(key, 0), drawn, skipped.get(key))
+            for key in keys
+        )
+        _finish(run, session, decided)
+    return FilterReport(run.id, encoder, decided)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    support: int
+    vectors: int
+    sample: Vectors
+
+
+def find_asserted(session: Session, keys: Sequence[str]) -> None:
+    """Collect into `centroid_asserted` (label number, text) what raters of the filtered kinds currently assert.
+
+    Says in SQL what `pipeline.ledger.resolve.current_judgements` says of machines: the newest revision of each
+    judgement counts unless it is withdrawn or superseded, and of one rater's judgements the last.
+    """
+    session.execute(
+        text("""
+            CREATE TEMP TABLE centroid_asserted ON COMMIT DROP AS
+            SELECT DISTINCT array_position(CAST(:labels AS text[]), label)::smallint AS label, said.text_id
+            FROM (
+                SELECT DISTINCT ON (newest.text_id, newest.kind, newest.name) newest.text_id, newest.asserted
+                FROM (
+                    SELECT DISTINCT ON (j.rater_id, j.text_id, j.external_ref)
+                        j.id, j.text_id, j.asserted, j.withdrawn, r.kind, r.name
+                    FROM judgement j JOIN rater r ON r.id = j.rater_id
+                    WHERE r.kind = ANY(CAST(:kinds AS text[]))
+                    ORDER BY j.rater_id, j.text_id, j.external_ref, j.revision DESC
+                ) newest
+                WHERE NOT newest.withdrawn
+                    AND (newest.id, newest.text_id)
+                        NOT IN (SELECT supersedes, text_id FROM judgement WHERE supersedes IS NOT NULL)
+                ORDER BY newest.text_id, newest.kind, newest.name, newest.id DESC
+            ) said, unnest(said.asserted) AS label
+            WHERE label = ANY(CAST(:labels AS text[]))
+        """),
+        {"labels": list(keys), "kinds": sorted(FILTERED_KINDS)},
+    )
+    # a temporary table is never analysed by itself, and the joins to come are planned by its size
+    session.execute(text("ANALYZE centroid_asserted"))
+
+
+def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[str, _Found]:
+    """Of each label, how many texts and vectors it has, and the vectors of its first texts in order of id.
+
+    Ids are hashes of the texts, so the first are a uniform random sample.
+    """
+    counted = session.execute(text("SELECT label, count(*) FROM centroid_asserted GROUP BY label"))
+    support = {int(label): int(count) for label, count in counted}
+    rows = session.execute(
+        text("""
+            WITH numbered AS (
+                SELECT a.label, a.text_id, row_number() OVER (PARTITION BY a.label ORDER BY a.text_id) AS nth,
+                    count(*) OVER (PARTITION BY a.label) AS total
+                FROM centroid_asserted a JOIN text_vector v ON v.text_id = a.text_id AND v.encoder = :encoder
+            )
+            SELECT n.label, min(n.total), string_agg(halfvec_send(v.embedding), ''::bytea ORDER BY n.nth)
+            FROM numbered n JOIN text_vector v ON v.text_id = n.text_id AND v.encoder = :encoder
+            WHERE n.nth <= :sample GROUP BY n.label
+        """),
+        {"encoder": encoder, "sample": SAMPLE},
+    )
+    loaded = {label: (total, bytes(sent)) for label, total, sent in rows}
+    found = {}
+    for number, key in enumerate(keys, start=1):
+        total, sent = loaded.get(number, (0, b""))
+        found[key] = _Found(support.get(number, 0), total, read_vectors(sent))
+    return found
+
+
+def read_vectors(sent: bytes) -> Vectors:
+    """Vectors in pgvector's wire format for `halfvec`, one after the other: dimension, a zero, big-endian halves."""
+    if not sent:
+        return np.zeros((0, 0), np.float32)
+    dimension = int.from_bytes(sent[:2], "big")
+    rows = np.frombuffer(sent, dtype=np.dtype([("head", ">u4"), ("values", ">f2", (dimension,))]))
+    return np.asarray(rows["values"], dtype=np.float32)
+
+
+def _prototypes_of(key: str, sample: Vectors, how: Cut, anchors: Vectors | None, seed: int) -> Prototypes:
+    if anchors is not None and anchors.shape[1] != sample.shape[1]:
+        raise EncoderError(
+            f"the anchors of {key!r} have {anchors.shape[1]} dimensions and its vectors {sample.shape[1]}: "
+            "make both with the same encoder"
+        )
+    own = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+    return make_prototypes(sample, trim=how.trim, anchors=anchors, rng=np.random.default_rng([seed, own]))
+
+
+def compare(session: Session, encoder: str, prototypes: Mapping[str, Vectors], keys: Sequence[str]) -> None:
+    """Collect into `centroid_compared` each text's similarity to the nearest prototype of its label, in one pass.
+
+    Vectors and prototypes have length 1, so the inner product is the cosine, at a third of the work.
+    """
+    numbers = {number: key for number, key in enumerate(keys, start=1) if key in prototypes}
+    values: dict[str, object] = {"encoder": encoder, "numbers": list(numbers)}
+    cases = []
+    for number, key in numbers.items():
+        products = []
+        for i, prototype in enumerate(prototypes[key]):
+            values[f"p{number}_{i}"] = HalfVector(prototype)
+            products.append(f"-(v.embedding <#> CAST(:p{number}_{i} AS halfvec))")
+        cases.append(f"WHEN {number} THEN greatest({', '.join(products)})")
+    score = f"CASE a.label {' '.join(cases)} END" if cases else "NULL"
+    session.execute(
+        text(f"""
+            CREATE TEMP TABLE centroid_compared ON COMMIT DROP AS
+            SELECT a.label, a.text_id, ({score})::real AS score
+            FROM centroid_asserted a JOIN text_vector v ON v.text_id = a.text_id AND v.encoder = :encoder
+            WHERE a.label = ANY(CAST(:numbers AS smallint[]))
+        """),  # noqa: S608 - made of numbers only
+        values,
+    )
+
+
+def load_scores(session: Session, keys: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """The similarities of each compared label, as they are stored."""
+    rows = session.execute(
+        text("SELECT label, string_agg(float4send(score), ''::bytea) FROM centroid_compared GROUP BY label")
+    )
+    return {keys[label - 1]: np.frombuffer(bytes(sent), dtype=">f4").astype(np.float64) for label, sent in rows}
+
+
+def put_cuts(session: Session, keys: Sequence[str], cuts: Mapping[str, ChosenCut]) -> None:
+    """Put the cuts into `centroid_cut`, beside what is compared with them."""
+    session.execute(
+        text("""
+            CREATE TEMP TABLE centroid_cut (
+                label smallint PRIMARY KEY, name text, cut real, why_kept text, why_dropped text
+            ) ON COMMIT DROP
+        """)
+    )
+    rows = [
+        {
+            "label": number,
+            "name": key,
+            "cut": cuts[key].value,
+            "why_kept": f"similarity of at least {cuts[key].value:.3f} ({cuts[key].reason})",
+            "why_dropped": f"similarity below {cuts[key].value:.3f} ({cuts[key].reason})",
+        }
+        for number, key in enumerate(keys, start=1)
+        if key in cuts
+    ]
+    if rows:
+        session.execute(text("INSERT INTO centroid_cut VALUES (:label, :name, :cut, :why_kept, :why_dropped)"), rows)
+
+
+def decide(session: Session, run_id: int, keys: Sequence[str]) -> dict[str, int]:
+    """Write the decisions that changed, remove those on labels that are no longer asserted, and count the kept."""
+    session.execute(
+        text("""
+            DELETE FROM filter_decision d
+            WHERE d.stage = :stage AND d.label = ANY(CAST(:labels AS text[])) AND NOT EXISTS (
+                SELECT 1 FROM centroid_asserted a
+                WHERE a.text_id = d.text_id AND a.label = array_position(CAST(:labels AS text[]), d.label)
+            )
+        """),
+        {"stage": STAGE, "labels": list(keys)},
+    )
+    session.execute(
+        text("""
+            INSERT INTO filter_decision (stage, label, text_id, kept, score, cut, reason, run_id)
+            SELECT :stage, c.name, s.text_id, n.kept, s.score, c.cut, n.reason, :run
+            FROM centroid_compared s JOIN centroid_cut c USING (label)
+            CROSS JOIN LATERAL (
+                SELECT s.score >= c.cut, CASE WHEN s.score >= c.cut THEN c.why_kept ELSE c.why_dropped END
+            ) AS n (kept, reason)
+            LEFT JOIN filter_decision d ON d.stage = :stage AND d.label = c.name AND d.text_id = s.text_id
+            WHERE (d.kept, d.score, d.cut, d.reason) IS DISTINCT FROM (n.kept, s.score, c.cut, n.reason)
+            ON CONFLICT (stage, label, text_id) DO UPDATE
+            SET kept = excluded.kept, score = excluded.score, cut = excluded.cut, reason = excluded.reason,
+                run_id = excluded.run_id
+        """),
+        {"stage": STAGE, "run": run_id},
+    )
+    kept = text("""
+        SELECT c.name, count(*) FROM centroid_compared s JOIN centroid_cut c USING (label)
+        WHERE s.score >= c.cut GROUP BY c.name
+    """)
+    return {str(name): int(count) for name, count in session.execute(kept)}
+
+
+def draw_review(session: Session, run_id: int, how: Cut, seed: int) -> dict[str, int]:
+    """Draw a simple random sample of each label's dropped texts for people, and say how many are drawn.
+
+    The sample is the texts whose keyed hash is lowest: the same seed draws the same, and when more is dropped later,
+    texts that were drawn before tend to stay drawn. A text keeps the probability of its first draw.
+    """
+    rows = session.execute(
+        text("""
+            WITH dropped AS (
+                SELECT c.name, s.text_id, count(*) OVER own AS total,
+                    row_number() OVER (own ORDER BY hashtextextended(c.name || s.text_id::text, :seed)) AS place
+                FROM centroid_compared s JOIN centroid_cut c USING (label) WHERE s.score < c.cut
+                WINDOW own AS (PARTITION BY c.name)
+            ), sized AS (
+                SELECT *, least(total, greatest(:least, ceil(total * CAST(:share AS float8)))) AS size FROM dropped
+            ), drawn AS (
+                SELECT * FROM sized WHERE place <= size
+            ), written AS (
+                INSERT INTO review (text_id, label, reason, inclusion_probability, run_id)
+                SELECT text_id, name, :reason, size / total, :run FROM drawn
+                ON CONFLICT DO NOTHING
+            )
+            SELECT name, count(*) FROM drawn GROUP BY name
+        """),
+        {"seed": seed, "least": how.review_min, "share": how.review_share, "reason": REVIEW_REASON, "run": run_id},
+    )
+    return {str(name): int(count) for name, count in rows}
+
+
+def _too_few(found: _Found, how: Cut, encoder: str) -> str:
+    if found.support < how.min_support:
+        return f"{found.support} texts have it and {how.min_support} are needed: judge more, or lower min_support"
+    return (
+        f"{found.vectors} of its {found.support} texts have a vector of {encoder} and {how.min_support} are needed: "
+        "run `saring embed`"
+    )
+
+
+def _summary(
+    key: str,
+    found: _Found,
+    prototypes: Prototypes | None,
+    cut: ChosenCut | None,
+    kept: int,
+    drawn: Mapping[str, int],
+    skipped: str | None,
+) -> LabelFilter:
+    if prototypes is None or cut is None:
+        return LabelFilter(key, found.support, found.vectors, skipped=skipped)
+    return LabelFilter(
+        label=key,
+        support=found.support,
+        vectors=found.vectors,
+        prototypes=len(prototypes.centroids),
+        cut=cut.value,
+        method=cut.method,
+        reason=cut.reason,
+        kept=kept,
+        dropped=found.vectors - kept,
+        in_review=drawn.get(key, 0),
+    )
+
+
+def _finish(run: ActiveRun, session: Session, labels: Sequence[LabelFilter]) -> None:
+    run.counts = {
+        "kept": sum(label.kept for label in labels),
+        "dropped": sum(label.dropped for label in labels),
+        "in_review": sum(label.in_review for label in labels),
+        "labels": {label.label: asdict(label) for label in labels},
+    }
+    run.advance(len(labels), len(labels), "filtered")
+    run.save(session)
