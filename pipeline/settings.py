@@ -51,6 +51,16 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def snapshots_dir(self) -> Path:
+        """Where frozen training sets lie."""
+        return self.home / "snapshots"
+
+    @property
+    def rejects_dir(self) -> Path:
+        """Where rejected rows are named."""
+        return self.home / "rejects"
+
+    @property
     def reports_dir(self) -> Path:
         """Where pages and cards are written unless told otherwise."""
         return self.home / "reports"

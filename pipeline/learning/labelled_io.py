@@ -93,7 +93,7 @@ def _parse(row: RawRow, path: str, keep_extra: bool) -> LabelledText | Reject:
     split, sentiment, language = (_text(fields.get(name)) for name in ("split", "sentiment", "lang"))
     return LabelledText(
         text=text,
-        id=str(fields.get("id") or f"{path}:{row.line}"),
+        id=f"{path}:{row.line}" if fields.get("id") in (None, "") else str(fields["id"]),
         labels=labels,
         not_labels=not_labels,
         source=_text(fields.get("source")) or "",

@@ -177,6 +177,8 @@ class _Ranking:
 
     def average_precision(self, weights: Floats) -> Floats:
         """One value for each row of weights [resamples, texts]."""
+        if not len(self.ends):
+            return np.full(len(weights), np.nan)
         ranked = weights[:, self.order]
         hits = np.cumsum(ranked * self.truth, axis=1)[:, self.ends]
         seen = np.cumsum(ranked, axis=1)[:, self.ends]

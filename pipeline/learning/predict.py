@@ -23,7 +23,14 @@ def predict(model: TrainedModel, rows: Iterable[LabelledText]) -> Iterator[dict[
     while batch := list(islice(pending, BATCH)):
         probabilities = model.probabilities([clean(row.text) for row in batch])
         for row, scores, given in zip(batch, probabilities, model.given(probabilities), strict=True):
-            known = {"id": row.id, "text": row.text, "source": row.source, "split": row.split, "lang": row.language}
+            known = {
+                "id": row.id,
+                "text": row.text,
+                "source": row.source,
+                "split": row.split,
+                "lang": row.language,
+                "sentiment": row.sentiment,
+            }
             yield {
                 **row.extra,
                 **{name: value for name, value in known.items() if value},

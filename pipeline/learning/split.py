@@ -106,14 +106,16 @@ def plan_splits(examples: Examples, *, seed: int, share: float = SHARE) -> Split
         origin.append(f"test drawn from the texts ({share:.0%}, stratified, by group)")
     else:
         origin.append("test as the data say" if has_test else "test is what the data call dev")
+    in_test = {groups[i] for i in kept["test"]}
     if not kept["dev"]:
-        drawn = _draw(examples, loose, groups, share, f"{seed}:dev")
+        # what the test has too could only be drawn to be left out
+        free = [i for i in loose if groups[i] not in in_test]
+        drawn = _draw(examples, free, groups, share, f"{seed}:dev")
         kept["dev"] = drawn
         loose = sorted(set(loose) - set(drawn))
         origin.append(f"dev drawn from train ({share:.0%}, stratified, by group)")
     elif has_dev:
         origin.append("dev as the data say")
-    in_test = {groups[i] for i in kept["test"]}
     dev = [i for i in kept["dev"] if groups[i] not in in_test]
     held = in_test | {groups[i] for i in dev}
     train = [i for i in loose if groups[i] not in held]
@@ -127,14 +129,15 @@ def _draw(examples: Examples, among: Sequence[int], groups: Sequence[int], share
     for i in among:
         members[groups[i]].append(i)
     positives = (examples.truth[list(among)] == 1).sum(axis=0) if among else np.zeros(len(examples.labels))
-    rarity = np.argsort(np.argsort(positives, kind="stable"), kind="stable")
+    # equally rare labels by name, so that their order says nothing
+    rarity = np.argsort(np.lexsort((np.array(examples.labels), positives)))
     strata: dict[int, list[list[int]]] = defaultdict(list)
     for rows in members.values():
         asserted = np.flatnonzero((examples.truth[rows] == 1).any(axis=0))
         strata[int(min(rarity[asserted], default=len(examples.labels)))].append(rows)
     drawn: list[int] = []
     for stratum in strata.values():
-        stratum.sort(key=lambda rows: _key(examples.ids[rows[0]], salt))
+        stratum.sort(key=lambda rows: _key(min(examples.ids[i] for i in rows), salt))
         count = round(len(stratum) * share)
         if count == 0 and len(stratum) >= 3:
             count = 1

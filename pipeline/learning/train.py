@@ -127,7 +127,7 @@ def _learnable(examples: Examples, plan: SplitPlan) -> tuple[list[str], dict[str
         (yes, no), (dev_yes, dev_no) = counts["train"], counts["dev"]
         if yes >= LEAST_TRAIN and no >= LEAST_TRAIN and dev_yes and dev_no:
             learnable.append(label)
-        elif yes + no:
+        elif (examples.truth[:, i] != UNKNOWN).any():
             left_out[label] = (
                 f"{yes} positive and {no} negative texts in train, {dev_yes} and {dev_no} in dev; "
                 f"at least {LEAST_TRAIN} of each in train and 1 in dev are needed"

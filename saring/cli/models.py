@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,21 +19,25 @@ from pipeline.classifiers.artefact import TrainedModel, load_model, read_manifes
 from pipeline.classifiers.linear import Encode, LinearConfig
 from pipeline.classifiers.thresholds import parse_objective
 from pipeline.errors import InputError, UsageError
+from pipeline.filters.sentiment_model import train_sentiment
 from pipeline.ingest.rejects import RejectSink
 from pipeline.labelled import LabelledText
 from pipeline.learning import registry
-from pipeline.learning.card import write_card
+from pipeline.learning.card import CARD, write_card
 from pipeline.learning.evaluate import evaluate_examples
 from pipeline.learning.examples import Examples, gather
 from pipeline.learning.find import folder_of, newest
 from pipeline.learning.labelled_io import parse_line, read_labelled, unknown_labels
 from pipeline.learning.predict import predict
 from pipeline.learning.train import TrainConfig, TrainReport, train
+from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
 from pipeline.vectors.encoders import make_encoder
 from saring.cli import common
+from saring.cli.stages import train_from_store
+from saring.services import ensure_database, service_status
 
 ModelOption = Annotated[
     str | None,
@@ -52,6 +57,9 @@ def train_command(
     ] = None,
     objective: Annotated[str, typer.Option(help="What thresholds are chosen for: f1, precision=P or recall=R.")] = "f1",
     vectors: Annotated[bool, typer.Option("--vectors", help="Use the encoder's vectors beside n-grams.")] = False,
+    sentiment: Annotated[
+        bool, typer.Option("--sentiment", help="Train the sentiment classifier, from the rows' `sentiment`.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Where the model's folder goes. Default: the home's models.")] = None,
     as_json: common.JsonFlag = False,
 ) -> None:
@@ -73,23 +81,28 @@ def train_command(
         linear=LinearConfig(encoder=ctx.settings.encoder if vectors else None),
         seed=ctx.settings.seed,
     )
+    verdict = None
     with common.progress_bar() as progress:
         progress(0, None, "reading")
-        if files:
+        if sentiment:
+            if not files:
+                raise UsageError("--sentiment trains from files: name them after --data")
+            report = _train_sentiment(files, out or ctx.settings.models_dir, ctx.settings.seed, progress)
+        elif files:
             examples, about = _from_files(files, frozenset(without or ()), ctx.taxonomy.keys)
             encode = encode_of(ctx.settings, config.linear.encoder)
             report = train(
                 examples, config, out or ctx.settings.models_dir, encode=encode, about=about, progress=progress
             )
         else:
-            from saring.cli.stages import train_from_store
-
-            report = train_from_store(ctx, config, out, without=frozenset(without or ()), progress=progress)
+            done = train_from_store(ctx, config, out, without=frozenset(without or ()), progress=progress)
+            report, verdict = done.report, f"{'promoted' if done.promoted else 'not promoted'}: {done.verdict}"
     common.emit(
         {"model": report.model.manifest.version, "path": report.path, "metrics": report.evaluation.to_dict()}
-        | {"splits": report.splits, "left_out": report.left_out, "data": report.model.manifest.data},
+        | {"splits": report.splits, "left_out": report.left_out, "data": report.model.manifest.data}
+        | ({"verdict": verdict} if verdict is not None else {}),
         as_json=as_json,
-        say=lambda _: _say_trained(report),
+        say=lambda _: _say_trained(report, verdict),
     )
 
 
@@ -150,6 +163,105 @@ def predict_command(
     _warn_rejects(rejects)
 
 
+models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True)
+
+
+@models_app.command("list")
+def list_command(as_json: common.JsonFlag = False) -> None:
+    """Show the registered models, newest first.
+
+    Example: saring models list
+    """
+    ctx = common.context()
+    with open_session(ctx.engine) as session:
+        found = [
+            {
+                "version": model.version,
+                "purpose": model.purpose,
+                "state": str(model.state),
+                "macro_average_precision": (model.metrics or {}).get("macro_average_precision"),
+                "created_at": model.created_at.isoformat(timespec="seconds"),
+                "reason": model.reason,
+                "path": model.path,
+            }
+            for model in registry.list_models(session)
+        ]
+    common.emit({"models": found}, as_json=as_json, say=_say_models)
+
+
+@models_app.command("show")
+def show_command(
+    version: Annotated[str, typer.Argument(metavar="VERSION|PATH")], as_json: common.JsonFlag = False
+) -> None:
+    """Show a model's card.
+
+    Example: saring models show sfw-linear-20260101-0a1b2c3d
+    """
+    folder = folder_of(version, common.context().settings.models_dir)
+    manifest = read_manifest(folder)
+    common.emit(
+        {"path": folder, **manifest.model_dump(mode="json")},
+        as_json=as_json,
+        say=lambda _: common.out().print((folder / CARD).read_text(encoding="utf-8"), markup=False, soft_wrap=True),
+    )
+
+
+@models_app.command("promote")
+def promote_command(
+    version: Annotated[str, typer.Argument(metavar="VERSION")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the model.")],
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Make a model the champion of its purpose.
+
+    Example: saring models promote sfw-linear-20260101-0a1b2c3d --reason "better on rojak"
+    """
+    ctx = common.context()
+    folder = folder_of(version, ctx.settings.models_dir)
+    manifest = read_manifest(folder)
+    with open_session(ctx.engine) as session, session.begin():
+        registry.register(session, manifest, folder)
+        done = registry.promote(session, manifest.version, reason=f"by hand: {reason}")
+    common.emit(asdict(done), as_json=as_json, say=_say_promotion)
+
+
+@models_app.command("rollback")
+def rollback_command(
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the model.")],
+    purpose: Annotated[str, typer.Option(help="Of which purpose.")] = "sfw",
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Bring back the champion before the present one.
+
+    Example: saring models rollback --reason "too many false alarms"
+    """
+    ctx = common.context()
+    with open_session(ctx.engine) as session, session.begin():
+        done = registry.rollback(session, purpose, reason=f"by hand: {reason}")
+    common.emit(asdict(done), as_json=as_json, say=_say_promotion)
+
+
+def _say_models(result: dict[str, Any]) -> None:
+    table = Table(box=None)
+    for column in ("version", "purpose", "state", "macro average precision", "why"):
+        table.add_column(column, overflow="fold")
+    for model in result["models"]:
+        macro = model["macro_average_precision"]
+        table.add_row(
+            model["version"],
+            model["purpose"],
+            model["state"],
+            bracketed(macro) if macro else "-",
+            model["reason"] or "",
+        )
+    common.out(least_width=130).print(table)
+
+
+def _say_promotion(result: dict[str, Any]) -> None:
+    after = f", in place of {result['retired']}" if result["retired"] else ""
+    common.out().print(f"{result['champion']} is the champion{after}", markup=False, soft_wrap=True)
+
+
 def load_model_by(name: str | None, settings: Settings, purpose: str = "sfw") -> TrainedModel:
     """The model that a person named; without a name the champion if the store is up, else the newest.
 
@@ -177,8 +289,6 @@ def encode_of(settings: Settings, encoder: str | None) -> Encode | None:
 
 
 def _champion_folder(settings: Settings, purpose: str) -> Path | None:
-    from saring.services import ensure_database, service_status
-
     if service_status(settings)[0].state != "ready":
         return None
     engine = make_engine(ensure_database(settings))
@@ -191,6 +301,15 @@ def _champion_folder(settings: Settings, purpose: str) -> Path | None:
             return Path(found.path) if found is not None else None
     finally:
         engine.dispose()
+
+
+def _train_sentiment(files: list[str], models_dir: Path, seed: int, progress: Progress) -> TrainReport:
+    rejects = RejectSink()
+    about: dict[str, object] = {"files": [Path(path).name for path in files]}
+    rows = read_labelled(files, rejects)
+    report = train_sentiment(rows, models_dir, seed=seed, about=about, progress=progress)
+    _warn_rejects(rejects)
+    return report
 
 
 def _from_files(files: list[str], without: frozenset[str], labels: tuple[str, ...]) -> tuple[Examples, dict[str, Any]]:
@@ -234,13 +353,15 @@ def _warn_rejects(rejects: RejectSink) -> None:
         common.err.print(f"rows left out: {named}", style="yellow", markup=False)
 
 
-def _say_trained(report: TrainReport) -> None:
+def _say_trained(report: TrainReport, verdict: str | None) -> None:
     out = common.out()
     sizes = ", ".join(f"{count:,} {name}" for name, count in report.splits.items())
     out.print(f"{report.model.manifest.version}  ({sizes})", markup=False, soft_wrap=True)
     for label, why in report.left_out.items():
         out.print(f"not learnt: {label} ({why})", markup=False, soft_wrap=True)
     _say_metrics(report.evaluation.to_dict())
+    if verdict is not None:
+        out.print(verdict, markup=False, soft_wrap=True)
     out.print(f"card and plots: {report.path / 'README.md'}", markup=False, soft_wrap=True)
 
 

@@ -1,0 +1,110 @@
+"""What the ledger's judgements come to, text by text: the one place where learning reads the store."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.ledger.book import judgements_by_text
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.ledger.resolve import Decision, resolve
+from pipeline.store.texts import sample
+from pipeline.taxonomy import Taxonomy
+
+#: whose word may judge a model: people, and data sets made by people
+TRUSTED = frozenset({RaterKind.HUMAN, RaterKind.EXTERNAL})
+_CHUNK = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedText:
+    """A text with what is believed of it."""
+
+    id: uuid.UUID
+    #: personal data masked
+    masked: str
+    language: str | None
+    #: names of the sources it was seen in
+    sources: tuple[str, ...]
+    #: the split that a source gave it; the most protected one of several
+    split: str | None
+    decisions: Mapping[str, Decision]
+    #: labels that a human or a data set decided
+    trusted: frozenset[str]
+    #: labels that a rater asserted and a filter demoted
+    demoted: frozenset[str]
+
+
+def decided_texts(session: Session, taxonomy: Taxonomy, *, limit: int | None = None) -> Iterator[DecidedText]:
+    """Stream the judged texts in scope that are no duplicates, in order of id.
+
+    Args:
+        session: an open session.
+        taxonomy: says which labels exclude each other.
+        limit: keep to the first so many texts in scope (see `sample`), and to all that people or data sets judged.
+    """
+    excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+    j, r = store.Judgement, store.Rater
+    chosen = sample(limit).subquery()
+    texts = select(chosen.c.id)
+    if limit is not None:
+        everything = sample(None).subquery()
+        by_people = (
+            select(j.text_id)
+            .join(r, r.id == j.rater_id)
+            .where(r.kind.in_(TRUSTED), j.text_id.in_(select(everything.c.id)))
+        )
+        texts = texts.union(by_people)  # type: ignore[assignment]
+    pending: list[tuple[uuid.UUID, dict[str, Decision], frozenset[str], frozenset[str]]] = []
+    for text_id, judgements in judgements_by_text(session, texts=texts):
+        kinds = {judgement.id: judgement.rater.kind for judgement in judgements}
+        decisions = {key: d for key, d in resolve(judgements, excludes=excludes).items() if key in taxonomy}
+        trusted = frozenset(
+            key for key, decision in decisions.items() if any(kinds[i] in TRUSTED for i in decision.judgements)
+        )
+        demoted = frozenset[str]().union(*(judgement.demoted for judgement in judgements))
+        pending.append((text_id, decisions, trusted, demoted))
+        if len(pending) == _CHUNK:
+            yield from _with_texts(session, pending)
+            pending = []
+    yield from _with_texts(session, pending)
+
+
+def _with_texts(
+    session: Session, pending: list[tuple[uuid.UUID, dict[str, Decision], frozenset[str], frozenset[str]]]
+) -> Iterator[DecidedText]:
+    t, seen, s = store.Text, store.TextSource, store.Source
+    ids = [one[0] for one in pending]
+    texts = {
+        row[0]: row for row in session.execute(select(t.id, t.masked, t.language).where(t.id == func.any(ids))).all()
+    }
+    sources: dict[uuid.UUID, set[str]] = {}
+    splits: dict[uuid.UUID, str] = {}
+    for text_id, name, split in session.execute(
+        select(seen.text_id, s.name, seen.split)
+        .join(s, s.id == seen.source_id)
+        .where(seen.text_id == func.any(ids))
+        .order_by(seen.text_id, s.name)
+    ):
+        sources.setdefault(text_id, set()).add(name)
+        if split is not None:
+            # in order of the alphabet, dev, test, train: test is the most protected, train the least
+            before = splits.get(text_id)
+            splits[text_id] = split if before in (None, "train") or split == "test" else before
+    for text_id, decisions, trusted, demoted in pending:
+        _, masked, language = texts[text_id]
+        yield DecidedText(
+            text_id,
+            masked,
+            language,
+            tuple(sorted(sources.get(text_id, ()))),
+            splits.get(text_id),
+            decisions,
+            trusted,
+            demoted,
+        )

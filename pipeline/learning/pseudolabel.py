@@ -1,0 +1,330 @@
+"""Pseudo-labels: a classifier of one scarce label, believed only where it was right on texts that it had not seen.
+
+Held-out scores come from folds of whole near-duplicate groups (each text is scored by a model that saw neither it nor
+anything like it), with every known negative scored, so that precision is measured at the share of positives that the
+labelled texts have and not at the 2:1 that the model is trained on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sqlalchemy import Engine, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel, save_model
+from pipeline.classifiers.calibration import fit_sigmoid
+from pipeline.classifiers.linear import LinearClassifier, LinearConfig, fit_linear
+from pipeline.learning.decided import DecidedText, decided_texts
+from pipeline.learning.registry import register
+from pipeline.learning.split import near_duplicate_groups
+from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.ledger.resolve import RaterRef
+from pipeline.progress import Progress, silent
+from pipeline.runs import code_version, stage_run
+from pipeline.store.session import open_session
+from pipeline.store.texts import sample
+from pipeline.taxonomy import Taxonomy
+
+STAGE = "pseudolabel"
+REVIEW_REASON = "pseudo_sample"
+_FOLDS = 5
+_CHUNK = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoConfig:
+    """How sure pseudo-labels must be."""
+
+    target_precision: float = 0.95
+    #: negatives for each positive in training
+    ratio: int = 2
+    #: positives that there must be to begin
+    min_positives: int = 30
+    #: held-out texts that must pass the cut for its precision to mean anything
+    min_passing: int = 15
+    review_share: float = 0.05
+    review_least: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoReport:
+    """What was done for one label."""
+
+    label: str
+    positives: int
+    negatives: int
+    #: probability from which on the label is given; None when no cut reaches the target
+    cut: float | None = None
+    #: held-out precision at the cut, with its 95% interval (Wilson 1927)
+    precision: float | None = None
+    precision_low: float | None = None
+    precision_high: float | None = None
+    #: share of the held-out positives that pass the cut
+    recall: float | None = None
+    scored: int = 0
+    written: int = 0
+    in_review: int = 0
+    model: str | None = None
+    #: why nothing was written; None when the target was reached
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    value: float
+    precision: float
+    low: float
+    high: float
+    recall: float
+
+
+def scarce_labels(session: Session, taxonomy: Taxonomy, *, limit: int | None, config: PseudoConfig) -> list[str]:
+    """Labels with enough positives to learn from and fewer than half of what the labels have on average."""
+    positives = dict.fromkeys(taxonomy.keys, 0)
+    for one in decided_texts(session, taxonomy, limit=limit):
+        for key, decision in one.decisions.items():
+            positives[key] += decision.value is True
+    mean = sum(positives.values()) / len(positives)
+    return [key for key, count in positives.items() if config.min_positives <= count < mean / 2]
+
+
+def pseudolabel(
+    engine: Engine,
+    taxonomy: Taxonomy,
+    label: str,
+    models_dir: Path,
+    *,
+    config: PseudoConfig | None = None,
+    linear: LinearConfig | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> PseudoReport:
+    """Learn `label` from what is decided, and give it to texts of which it is unknown where that is safe.
+
+    Texts that a filter demoted for the label are left to people. If no cut reaches the target precision on held-out
+    texts, nothing is written, and the report says so.
+
+    Args:
+        engine: the store.
+        taxonomy: the labels there are.
+        label: the scarce one.
+        models_dir: where the model's folder goes.
+        config: how sure to be.
+        linear: how the classifier is trained.
+        limit: keep to the first so many texts in scope.
+        seed: of folds, negatives and the review sample.
+        progress: told of each step.
+    """
+    taxonomy[label]  # an unknown one raises
+    config = config or PseudoConfig()
+    linear = linear or LinearConfig()
+    params = {"limit": limit, "seed": seed, "taxonomy": taxonomy.version, "config": asdict(config)}
+    with stage_run(engine, STAGE, slice=label, params=params, progress=progress) as run:
+        rng = np.random.default_rng(seed)
+        run.advance(0, None, f"learning {label}")
+        with open_session(engine) as session:
+            decided = list(decided_texts(session, taxonomy, limit=limit))
+        yes = [one for one in decided if _value(one, label) is True]
+        no = [one for one in decided if _value(one, label) is False]
+        report = PseudoReport(label, len(yes), len(no))
+        if len(yes) < config.min_positives or len(no) < config.min_positives:
+            why = f"{len(yes)} positive and {len(no)} negative texts; {config.min_positives} of each are needed"
+            report = replace(report, stopped=why)
+        else:
+            report = _learn(engine, report, yes, no, decided, taxonomy, models_dir, config, linear, limit, rng, run.id)
+        with open_session(engine) as session, session.begin():
+            run.counts = asdict(report)
+            run.save(session)
+    return report
+
+
+def _learn(
+    engine: Engine,
+    report: PseudoReport,
+    yes: Sequence[DecidedText],
+    no: Sequence[DecidedText],
+    decided: Sequence[DecidedText],
+    taxonomy: Taxonomy,
+    models_dir: Path,
+    config: PseudoConfig,
+    linear: LinearConfig,
+    limit: int | None,
+    rng: np.random.Generator,
+    run_id: int,
+) -> PseudoReport:
+    texts = [one.masked for one in (*yes, *no)]
+    truth = np.array([True] * len(yes) + [False] * len(no))
+    decisions = held_out_decisions(texts, truth, report.label, linear, config.ratio, rng)
+    sigmoid = fit_sigmoid(decisions, truth)
+    cut = choose_safe_cut(sigmoid(decisions), truth, config)
+    if cut is None:
+        return replace(report, stopped=f"no cut reaches a precision of {config.target_precision:g} on held-out texts")
+    classifier = _fit(texts, truth, np.arange(len(texts)), report.label, linear, config.ratio, rng)
+    manifest = Manifest(
+        version=f"pseudo-{report.label.replace(' ', '-')}-linear-{datetime.now(UTC):%Y%m%d}",
+        purpose=f"pseudo:{report.label}",
+        backend="linear",
+        created_at=datetime.now(UTC),
+        code_version=code_version(),
+        taxonomy_version=taxonomy.version,
+        exclusive=False,
+        objective=f"precision={config.target_precision:g}",
+        labels=(LabelSettings(key=report.label, slope=sigmoid.slope, offset=sigmoid.offset, threshold=cut.value),),
+        config={**asdict(linear), "ratio": config.ratio, "folds": _FOLDS},
+        data={"positives": len(yes), "negatives": len(no)},
+        metrics={"held_out": asdict(cut)},
+    )
+    model, path = save_model(TrainedModel(classifier, manifest), models_dir)
+    settled = {one.id for one in decided if _value(one, report.label) is not None or _is_barred(one, report.label)}
+    with open_session(engine) as session, session.begin():
+        register(session, model.manifest, path, run_id=run_id)
+        scored, confident = _score(session, model, settled, limit)
+        ref = RaterRef(RaterKind.PSEUDO, f"pseudo:{report.label}", model.manifest.version)
+        who = rater_id(session, ref, {"target_precision": config.target_precision, "cut": cut.value})
+        verdicts = [
+            NewJudgement(text_id, asserted=frozenset({report.label}), scores={report.label: round(p, 4)})
+            for text_id, p in confident.items()
+        ]
+        recorded = record(session, who, verdicts, taxonomy_version=taxonomy.version, run_id=run_id)
+        in_review = _draw_review(session, report.label, sorted(confident), config, rng, run_id)
+    return replace(
+        report,
+        cut=cut.value,
+        precision=cut.precision,
+        precision_low=cut.low,
+        precision_high=cut.high,
+        recall=cut.recall,
+        scored=scored,
+        written=recorded.new + recorded.revised,
+        in_review=in_review,
+        model=model.manifest.version,
+    )
+
+
+def held_out_decisions(
+    texts: Sequence[str],
+    truth: NDArray[np.bool_],
+    label: str,
+    linear: LinearConfig,
+    ratio: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """A raw score for each text, by a model that saw neither it nor a near-duplicate of it."""
+    groups = np.array(near_duplicate_groups(texts))
+    # positives and negatives are spread evenly: groups with a positive are dealt out first
+    with_positive = set(groups[truth].tolist())
+    dealt = sorted(set(groups.tolist()), key=lambda group: group not in with_positive)
+    shuffled = [*rng.permutation(dealt[: len(with_positive)]), *rng.permutation(dealt[len(with_positive) :])]
+    fold_of = {int(group): i % _FOLDS for i, group in enumerate(shuffled)}
+    folds = np.array([fold_of[int(group)] for group in groups])
+    decisions = np.zeros(len(texts))
+    for fold in range(_FOLDS):
+        held = np.flatnonzero(folds == fold)
+        classifier = _fit(texts, truth, np.flatnonzero(folds != fold), label, linear, ratio, rng)
+        decisions[held] = classifier.decisions([texts[i] for i in held.tolist()])[:, 0]
+    return decisions
+
+
+def choose_safe_cut(probabilities: NDArray[np.float64], truth: NDArray[np.bool_], config: PseudoConfig) -> _Cut | None:
+    """The lowest cut whose held-out precision reaches the target with texts enough to mean it; None if none does."""
+    order = np.argsort(-probabilities, kind="stable")
+    ranked = probabilities[order]
+    hits = np.cumsum(truth[order])
+    passing = np.arange(1, len(order) + 1)
+    last_of_ties = np.append(ranked[1:] != ranked[:-1], True)
+    good = last_of_ties & (hits >= config.target_precision * passing) & (passing >= config.min_passing)
+    if not good.any():
+        return None
+    at = int(np.flatnonzero(good)[-1])
+    below = ranked[at + 1] if at + 1 < len(ranked) else 0.0
+    interval = binomtest(int(hits[at]), int(passing[at])).proportion_ci(0.95, method="wilson")
+    return _Cut(
+        value=float((ranked[at] + below) / 2),
+        precision=float(hits[at] / passing[at]),
+        low=float(interval.low),
+        high=float(interval.high),
+        recall=float(hits[at] / truth.sum()),
+    )
+
+
+def _fit(
+    texts: Sequence[str],
+    truth: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    label: str,
+    linear: LinearConfig,
+    ratio: int,
+    rng: np.random.Generator,
+) -> LinearClassifier:
+    positives, negatives = rows[truth[rows]], rows[~truth[rows]]
+    drawn = rng.choice(negatives, size=min(len(negatives), ratio * len(positives)), replace=False)
+    chosen = np.sort(np.concatenate([positives, drawn]))
+    column = truth[chosen].astype(np.int8)[:, None]
+    return fit_linear([texts[i] for i in chosen.tolist()], column, [label], linear)
+
+
+def _score(
+    session: Session, model: TrainedModel, settled: set[uuid.UUID], limit: int | None
+) -> tuple[int, Mapping[uuid.UUID, float]]:
+    """How many texts were scored, and those that pass the cut with their probability."""
+    t = store.Text
+    ids = [text_id for text_id in session.scalars(sample(limit)) if text_id not in settled]
+    cut = model.manifest.labels[0].threshold
+    confident: dict[uuid.UUID, float] = {}
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        rows = session.execute(select(t.id, t.masked).where(t.id == func.any(chunk)).order_by(t.id)).all()
+        scores = model.probabilities([masked for _, masked in rows])[:, 0]
+        confident |= {text_id: float(p) for (text_id, _), p in zip(rows, scores, strict=True) if p >= cut}
+    return len(ids), confident
+
+
+def _draw_review(
+    session: Session,
+    label: str,
+    ids: Sequence[uuid.UUID],
+    config: PseudoConfig,
+    rng: np.random.Generator,
+    run_id: int,
+) -> int:
+    if not ids:
+        return 0
+    size = min(len(ids), max(config.review_least, round(len(ids) * config.review_share)))
+    chosen = rng.choice(len(ids), size=size, replace=False)
+    rows = [
+        {
+            "text_id": ids[i],
+            "label": label,
+            "reason": REVIEW_REASON,
+            "inclusion_probability": size / len(ids),
+            "run_id": run_id,
+        }
+        for i in sorted(chosen)
+    ]
+    session.execute(insert(store.Review).on_conflict_do_nothing(), rows)
+    return size
+
+
+def _value(one: DecidedText, label: str) -> bool | None:
+    decision = one.decisions.get(label)
+    # what this stage wrote before must not teach it
+    if decision is None or decision.tier == "pseudo":
+        return None
+    return decision.value
+
+
+def _is_barred(one: DecidedText, label: str) -> bool:
+    decision = one.decisions.get(label)
+    return label in one.demoted or (decision is not None and decision.tier == "contested")

@@ -1,0 +1,159 @@
+"""A snapshot: one frozen training set, drawn from the ledger by a stated policy and written as a Parquet file."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.errors import NotEnoughLabels
+from pipeline.labelled import LabelledText, Split
+from pipeline.learning.decided import DecidedText, decided_texts
+from pipeline.ledger.resolve import Tier, text_tier
+from pipeline.taxonomy import Taxonomy
+
+#: with fewer texts that people judged than this, they can't be both dev and test
+_LEAST_TRUSTED = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPolicy:
+    """Which texts go in, and in which split.
+
+    What machines decided is for training only. A text that people or a data set judged keeps the split that its source
+    gave it, or is given one by a hash of its id, so that it stays there for ever; in dev and test it counts only for
+    the labels that they decided.
+    """
+
+    #: share of the texts without a split, of those that people judged, that go to each of dev and test
+    share: float = 0.2
+    #: keep to the first so many texts in scope
+    limit: int | None = None
+    #: sources to leave out
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A snapshot that was taken."""
+
+    id: int
+    hash: str
+    path: Path
+    rows: Sequence[LabelledText]
+    counts: Mapping[str, Any]
+
+
+def take_snapshot(
+    session: Session,
+    taxonomy: Taxonomy,
+    policy: SnapshotPolicy,
+    folder: Path,
+    *,
+    run_id: int | None = None,
+) -> Frozen:
+    """Freeze what the ledger says now. The same ledger and policy give the same snapshot, stored once.
+
+    Raises:
+        NotEnoughLabels: nothing is decided of any text.
+    """
+    decided = [
+        one
+        for one in decided_texts(session, taxonomy, limit=policy.limit)
+        if not set(one.sources) & set(policy.without)
+    ]
+    trusted = sum(bool(one.trusted) for one in decided)
+    rows = [row for one in decided if (row := _row(one, policy, trusted >= _LEAST_TRUSTED)) is not None]
+    if not rows:
+        raise NotEnoughLabels("nothing is decided of any text: run `saring import` or `saring judge` first")
+    table = _table(rows)
+    digest = _hash(rows)
+    path = folder / f"{digest}.parquet"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        building = folder / f".{digest}.{uuid.uuid4().hex}"
+        pq.write_table(table, building, compression="zstd")
+        building.replace(path)
+    counts = {
+        "texts": len(rows),
+        "splits": dict(Counter(row.split or "drawn at training" for row in rows)),
+        "tiers": dict(Counter(str(text_tier(one.decisions)) for one in decided)),
+        "judged_by_people_or_data_sets": trusted,
+        "contested": sum(text_tier(one.decisions) is Tier.CONTESTED for one in decided),
+    }
+    s = store.Snapshot
+    session.execute(
+        insert(s)
+        .values(hash=digest, policy=asdict(policy), counts=counts, path=str(path), run_id=run_id)
+        .on_conflict_do_nothing()
+    )
+    snapshot_id = session.execute(select(s.id).where(s.hash == digest)).scalar_one()
+    return Frozen(snapshot_id, digest, path, rows, counts)
+
+
+def _row(one: DecidedText, policy: SnapshotPolicy, enough: bool) -> LabelledText | None:
+    split: Split | None = "train"
+    if one.trusted and enough:
+        split = _as_split(one.split) or _drawn(one.id, policy.share)
+    elif not enough:
+        # too little that people judged to hold any of it back: every text may be drawn
+        split = None
+    counted = {
+        key: decision.value
+        for key, decision in one.decisions.items()
+        if decision.value is not None and (split in (None, "train") or key in one.trusted)
+    }
+    if not counted:
+        return None
+    return LabelledText(
+        one.masked,
+        id=str(one.id),
+        labels=frozenset(key for key, value in counted.items() if value),
+        not_labels=frozenset(key for key, value in counted.items() if not value),
+        source=",".join(one.sources),
+        split=split,
+        language=one.language,
+    )
+
+
+def _as_split(name: str | None) -> Split | None:
+    return name if name in ("train", "dev", "test") else None  # type: ignore[return-value]
+
+
+def _drawn(identity: uuid.UUID, share: float) -> Split:
+    """By a hash of its own: ids are in the order of sampling, so they themselves won't do."""
+    digest = hashlib.blake2b(identity.bytes, key=b"split", digest_size=8).digest()
+    place = int.from_bytes(digest, "big") / 2**64
+    return "test" if place < share else "dev" if place < 2 * share else "train"
+
+
+def _table(rows: Sequence[LabelledText]) -> pa.Table:
+    return pa.table(
+        {
+            "id": [row.id for row in rows],
+            "text": [row.text for row in rows],
+            "labels": pa.array([sorted(row.labels) for row in rows], pa.list_(pa.string())),
+            "not_labels": pa.array([sorted(row.not_labels) for row in rows], pa.list_(pa.string())),
+            "source": [row.source for row in rows],
+            "split": pa.array([row.split for row in rows], pa.string()),
+            "lang": pa.array([row.language for row in rows], pa.string()),
+        }
+    )
+
+
+def _hash(rows: Sequence[LabelledText]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for row in rows:
+        digest.update(row.to_json() + b"\n")
+    return digest.hexdigest()
