@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 
 import typer
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.errors import SaringError
-from saring.cli import common, data, models, run, services, stages
+from saring.cli import common
+from saring.cli.lazy import LazyGroup
 
 #: what the shell calls a command that was stopped with Ctrl-C
 _INTERRUPTED = 130
 
 app = typer.Typer(
     name="saring",
+    cls=LazyGroup,
     help="Sieve Malaysian social text into labelled data and a safe-for-work classifier.",
     no_args_is_help=True,
     add_completion=False,
@@ -35,29 +36,6 @@ def _options(
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-
-
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "init": services.init_command,
-    "doctor": services.doctor_command,
-    "up": services.up_command,
-    "down": services.down_command,
-    "status": services.status_command,
-    "ingest": data.ingest_command,
-    "import": data.import_command,
-    "embed": data.embed_command,
-    "judge": data.judge_command,
-    "filter": stages.filter_command,
-    "pseudolabel": stages.pseudolabel_command,
-    "run": run.run_command,
-    "demo": run.demo_command,
-    "train": models.train_command,
-    "evaluate": models.evaluate_command,
-    "predict": models.predict_command,
-}
-for name, command in _COMMANDS.items():
-    app.command(name)(command)
-app.add_typer(models.models_app, name="models")
 
 
 def main() -> None:

@@ -109,3 +109,11 @@ def progress_bar() -> Iterator[ProgressCallback]:
 
     with bar:
         yield report
+
+
+def bracketed(estimate: dict[str, float | None]) -> str:
+    """A number with its interval, for a person."""
+    value, low, high = (estimate[name] for name in ("value", "low", "high"))
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +22,7 @@ from pipeline.filters.sentiment_model import train_sentiment
 from pipeline.ingest.rejects import RejectSink
 from pipeline.labelled import LabelledText
 from pipeline.learning import registry
-from pipeline.learning.card import CARD, write_card
+from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import evaluate_examples
 from pipeline.learning.examples import Examples, gather
 from pipeline.learning.find import folder_of, newest
@@ -163,105 +162,6 @@ def predict_command(
     _warn_rejects(rejects)
 
 
-models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True)
-
-
-@models_app.command("list")
-def list_command(as_json: common.JsonFlag = False) -> None:
-    """Show the registered models, newest first.
-
-    Example: saring models list
-    """
-    ctx = common.context()
-    with open_session(ctx.engine) as session:
-        found = [
-            {
-                "version": model.version,
-                "purpose": model.purpose,
-                "state": str(model.state),
-                "macro_average_precision": (model.metrics or {}).get("macro_average_precision"),
-                "created_at": model.created_at.isoformat(timespec="seconds"),
-                "reason": model.reason,
-                "path": model.path,
-            }
-            for model in registry.list_models(session)
-        ]
-    common.emit({"models": found}, as_json=as_json, say=_say_models)
-
-
-@models_app.command("show")
-def show_command(
-    version: Annotated[str, typer.Argument(metavar="VERSION|PATH")], as_json: common.JsonFlag = False
-) -> None:
-    """Show a model's card.
-
-    Example: saring models show sfw-linear-20260101-0a1b2c3d
-    """
-    folder = folder_of(version, common.context().settings.models_dir)
-    manifest = read_manifest(folder)
-    common.emit(
-        {"path": folder, **manifest.model_dump(mode="json")},
-        as_json=as_json,
-        say=lambda _: common.out().print((folder / CARD).read_text(encoding="utf-8"), markup=False, soft_wrap=True),
-    )
-
-
-@models_app.command("promote")
-def promote_command(
-    version: Annotated[str, typer.Argument(metavar="VERSION")],
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the model.")],
-    as_json: common.JsonFlag = False,
-) -> None:
-    """Make a model the champion of its purpose.
-
-    Example: saring models promote sfw-linear-20260101-0a1b2c3d --reason "better on rojak"
-    """
-    ctx = common.context()
-    folder = folder_of(version, ctx.settings.models_dir)
-    manifest = read_manifest(folder)
-    with open_session(ctx.engine) as session, session.begin():
-        registry.register(session, manifest, folder)
-        done = registry.promote(session, manifest.version, reason=f"by hand: {reason}")
-    common.emit(asdict(done), as_json=as_json, say=_say_promotion)
-
-
-@models_app.command("rollback")
-def rollback_command(
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the model.")],
-    purpose: Annotated[str, typer.Option(help="Of which purpose.")] = "sfw",
-    as_json: common.JsonFlag = False,
-) -> None:
-    """Bring back the champion before the present one.
-
-    Example: saring models rollback --reason "too many false alarms"
-    """
-    ctx = common.context()
-    with open_session(ctx.engine) as session, session.begin():
-        done = registry.rollback(session, purpose, reason=f"by hand: {reason}")
-    common.emit(asdict(done), as_json=as_json, say=_say_promotion)
-
-
-def _say_models(result: dict[str, Any]) -> None:
-    table = Table(box=None)
-    for column in ("version", "purpose", "state", "macro average precision", "why"):
-        table.add_column(column, overflow="fold")
-    for model in result["models"]:
-        macro = model["macro_average_precision"]
-        table.add_row(
-            model["version"],
-            model["purpose"],
-            model["state"],
-            bracketed(macro) if macro else "-",
-            model["reason"] or "",
-        )
-    common.out(least_width=130).print(table)
-
-
-def _say_promotion(result: dict[str, Any]) -> None:
-    after = f", in place of {result['retired']}" if result["retired"] else ""
-    common.out().print(f"{result['champion']} is the champion{after}", markup=False, soft_wrap=True)
-
-
 def load_model_by(name: str | None, settings: Settings, purpose: str = "sfw") -> TrainedModel:
     """The model that a person named; without a name the champion if the store is up, else the newest.
 
@@ -375,15 +275,15 @@ def _say_metrics(metrics: dict[str, Any]) -> None:
             label,
             str(m["positives"]),
             str(m["negatives"]),
-            *(bracketed(m[name]) for name in ("average_precision", "precision", "recall", "f1")),
+            *(common.bracketed(m[name]) for name in ("average_precision", "precision", "recall", "f1")),
             f"{m['calibration_error']:.3f}",
         )
     out = common.out(least_width=130)
     out.print(table)
     out.print(
-        f"macro average precision {bracketed(metrics['macro_average_precision'])}, "
-        f"micro {bracketed(metrics['micro_average_precision'])}; "
-        f"macro F1 {bracketed(metrics['macro_f1'])}; {metrics['texts']:,} held-out texts",
+        f"macro average precision {common.bracketed(metrics['macro_average_precision'])}, "
+        f"micro {common.bracketed(metrics['micro_average_precision'])}; "
+        f"macro F1 {common.bracketed(metrics['macro_f1'])}; {metrics['texts']:,} held-out texts",
         markup=False,
         soft_wrap=True,
     )
@@ -391,14 +291,6 @@ def _say_metrics(metrics: dict[str, Any]) -> None:
         macro = one["macro_average_precision"]
         if macro["value"] is not None:
             count = len(one["labels"])
-            out.print(f"  {name}: {bracketed(macro)} over {count} labels, {one['texts']:,} texts", markup=False)
+            out.print(f"  {name}: {common.bracketed(macro)} over {count} labels, {one['texts']:,} texts", markup=False)
     if metrics["unmeasured"]:
         out.print(f"not measured (too few held-out texts): {', '.join(metrics['unmeasured'])}", markup=False)
-
-
-def bracketed(estimate: dict[str, float | None]) -> str:
-    """A number with its interval, for a person."""
-    value, low, high = (estimate[name] for name in ("value", "low", "high"))
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

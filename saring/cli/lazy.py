@@ -1,0 +1,55 @@
+"""Commands that are loaded when they are called: `saring status` need not wait for what training needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+#: command to `module:name` of its function, or of a Typer with commands of its own; in the order of the help page
+COMMANDS: Mapping[str, str] = {
+    "init": "saring.cli.services:init_command",
+    "doctor": "saring.cli.services:doctor_command",
+    "up": "saring.cli.services:up_command",
+    "down": "saring.cli.services:down_command",
+    "status": "saring.cli.services:status_command",
+    "demo": "saring.cli.run:demo_command",
+    "ingest": "saring.cli.data:ingest_command",
+    "import": "saring.cli.data:import_command",
+    "judge": "saring.cli.data:judge_command",
+    "embed": "saring.cli.data:embed_command",
+    "filter": "saring.cli.stages:filter_command",
+    "pseudolabel": "saring.cli.stages:pseudolabel_command",
+    "train": "saring.cli.models:train_command",
+    "evaluate": "saring.cli.models:evaluate_command",
+    "predict": "saring.cli.models:predict_command",
+    "models": "saring.cli.registry:models_app",
+    "run": "saring.cli.run:run_command",
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are those of `COMMANDS`."""
+
+    def list_commands(self, _: Any) -> list[str]:
+        """Every command, in order."""
+        return list(COMMANDS)
+
+    def get_command(self, _: Any, name: str) -> Any:
+        """The command of that name, loaded now; None if there is none."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        target = getattr(import_module(module), attribute)
+        if not isinstance(target, typer.Typer):
+            app = typer.Typer(
+                add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]}
+            )
+            app.command(name)(target)
+            target = app
+        command = typer.main.get_command(target)
+        command.name = name
+        return command
