@@ -17,9 +17,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from pipeline.errors import EncoderError, NotEnoughVectors
+from pipeline.filters.asserted import draw_review, find_asserted, forget_stale
 from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
 from pipeline.filters.prototypes import SAMPLE, Prototypes, make_prototypes
-from pipeline.ledger.resolve import FILTERED_KINDS
 from pipeline.progress import Progress, silent
 from pipeline.runs import ActiveRun, lock_key, stage_run
 from pipeline.store.session import open_session
@@ -136,7 +136,16 @@ def centroid_filter(
         cuts = {key: choose_cut(scores, how) for key, scores in load_scores(session, keys).items()}
         put_cuts(session, keys, cuts)
         kept = decide(session, run.id, keys)
-        drawn = draw_review(session, run.id, how, seed)
+        drawn = draw_review(
+            session,
+            STAGE,
+            tuple(prototypes),
+            reason=REVIEW_REASON,
+            share=how.review_share,
+            least=how.review_min,
+            seed=seed,
+            run_id=run.id,
+        )
         decided = tuple(
             _summary(key, found[key], prototypes.get(key), cuts.get(key), kept.get(key, 0), drawn, skipped.get(key))
             for key in keys
@@ -152,51 +161,19 @@ class _Found:
     sample: Vectors
 
 
-def find_asserted(session: Session, keys: Sequence[str]) -> None:
-    """Collect into `centroid_asserted` (label number, text) what raters of the filtered kinds currently assert.
-
-    Says in SQL what `pipeline.ledger.resolve.current_judgements` says of machines: the newest revision of each
-    judgement counts unless it is withdrawn or superseded, and of one rater's judgements the last.
-    """
-    session.execute(
-        text("""
-            CREATE TEMP TABLE centroid_asserted ON COMMIT DROP AS
-            SELECT DISTINCT array_position(CAST(:labels AS text[]), label)::smallint AS label, said.text_id
-            FROM (
-                SELECT DISTINCT ON (newest.text_id, newest.kind, newest.name) newest.text_id, newest.asserted
-                FROM (
-                    SELECT DISTINCT ON (j.rater_id, j.text_id, j.external_ref)
-                        j.id, j.text_id, j.asserted, j.withdrawn, r.kind, r.name
-                    FROM judgement j JOIN rater r ON r.id = j.rater_id
-                    WHERE r.kind = ANY(CAST(:kinds AS text[]))
-                    ORDER BY j.rater_id, j.text_id, j.external_ref, j.revision DESC
-                ) newest
-                WHERE NOT newest.withdrawn
-                    AND (newest.id, newest.text_id)
-                        NOT IN (SELECT supersedes, text_id FROM judgement WHERE supersedes IS NOT NULL)
-                ORDER BY newest.text_id, newest.kind, newest.name, newest.id DESC
-            ) said, unnest(said.asserted) AS label
-            WHERE label = ANY(CAST(:labels AS text[]))
-        """),
-        {"labels": list(keys), "kinds": sorted(FILTERED_KINDS)},
-    )
-    # a temporary table is never analysed by itself, and the joins to come are planned by its size
-    session.execute(text("ANALYZE centroid_asserted"))
-
-
 def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[str, _Found]:
     """Of each label, how many texts and vectors it has, and the vectors of its first texts in order of id.
 
     Ids are hashes of the texts, so the first are a uniform random sample.
     """
-    counted = session.execute(text("SELECT label, count(*) FROM centroid_asserted GROUP BY label"))
+    counted = session.execute(text("SELECT label, count(*) FROM asserted_label GROUP BY label"))
     support = {int(label): int(count) for label, count in counted}
     rows = session.execute(
         text("""
             WITH numbered AS (
                 SELECT a.label, a.text_id, row_number() OVER (PARTITION BY a.label ORDER BY a.text_id) AS nth,
                     count(*) OVER (PARTITION BY a.label) AS total
-                FROM centroid_asserted a JOIN text_vector v ON v.text_id = a.text_id AND v.encoder = :encoder
+                FROM asserted_label a JOIN text_vector v ON v.text_id = a.text_id AND v.encoder = :encoder
             )
             SELECT n.label, min(n.total), string_agg(halfvec_send(v.embedding), ''::bytea ORDER BY n.nth)
             FROM numbered n JOIN text_vector v ON v.text_id = n.text_id AND v.encoder = :encoder
@@ -250,7 +227,7 @@ def compare(session: Session, encoder: str, prototypes: Mapping[str, Vectors], k
         text(f"""
             CREATE TEMP TABLE centroid_compared ON COMMIT DROP AS
             SELECT a.label, a.text_id, ({score})::real AS score
-            FROM centroid_asserted a JOIN text_vector v ON v.text_id = a.text_id AND v.encoder = :encoder
+            FROM asserted_label a JOIN text_vector v ON v.text_id = a.text_id AND v.encoder = :encoder
             WHERE a.label = ANY(CAST(:numbers AS smallint[]))
         """),  # noqa: S608 - made of numbers only
         values,
@@ -291,16 +268,7 @@ def put_cuts(session: Session, keys: Sequence[str], cuts: Mapping[str, ChosenCut
 
 def decide(session: Session, run_id: int, keys: Sequence[str]) -> dict[str, int]:
     """Write the decisions that changed, remove those on labels that are no longer asserted, and count the kept."""
-    session.execute(
-        text("""
-            DELETE FROM filter_decision d
-            WHERE d.stage = :stage AND d.label = ANY(CAST(:labels AS text[])) AND NOT EXISTS (
-                SELECT 1 FROM centroid_asserted a
-                WHERE a.text_id = d.text_id AND a.label = array_position(CAST(:labels AS text[]), d.label)
-            )
-        """),
-        {"stage": STAGE, "labels": list(keys)},
-    )
+    forget_stale(session, STAGE, keys)
     session.execute(
         text("""
             INSERT INTO filter_decision (stage, label, text_id, kept, score, cut, reason, run_id)
@@ -322,35 +290,6 @@ def decide(session: Session, run_id: int, keys: Sequence[str]) -> dict[str, int]
         WHERE s.score >= c.cut GROUP BY c.name
     """)
     return {str(name): int(count) for name, count in session.execute(kept)}
-
-
-def draw_review(session: Session, run_id: int, how: Cut, seed: int) -> dict[str, int]:
-    """Draw a simple random sample of each label's dropped texts for people, and say how many are drawn.
-
-    The sample is the texts whose keyed hash is lowest: the same seed draws the same, and when more is dropped later,
-    texts that were drawn before tend to stay drawn. A text keeps the probability of its first draw.
-    """
-    rows = session.execute(
-        text("""
-            WITH dropped AS (
-                SELECT c.name, s.text_id, count(*) OVER own AS total,
-                    row_number() OVER (own ORDER BY hashtextextended(c.name || s.text_id::text, :seed)) AS place
-                FROM centroid_compared s JOIN centroid_cut c USING (label) WHERE s.score < c.cut
-                WINDOW own AS (PARTITION BY c.name)
-            ), sized AS (
-                SELECT *, least(total, greatest(:least, ceil(total * CAST(:share AS float8)))) AS size FROM dropped
-            ), drawn AS (
-                SELECT * FROM sized WHERE place <= size
-            ), written AS (
-                INSERT INTO review (text_id, label, reason, inclusion_probability, run_id)
-                SELECT text_id, name, :reason, size / total, :run FROM drawn
-                ON CONFLICT DO NOTHING
-            )
-            SELECT name, count(*) FROM drawn GROUP BY name
-        """),
-        {"seed": seed, "least": how.review_min, "share": how.review_share, "reason": REVIEW_REASON, "run": run_id},
-    )
-    return {str(name): int(count) for name, count in rows}
 
 
 def _too_few(found: _Found, how: Cut, encoder: str) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.classifiers.artefact import TrainedModel
 from pipeline.errors import ModelError
-from pipeline.filters.centroid import find_asserted
+from pipeline.filters.asserted import draw_review, find_asserted, forget_stale
 from pipeline.progress import Progress, silent
 from pipeline.runs import ActiveRun, stage_run
 from pipeline.store.session import open_session
@@ -89,9 +89,23 @@ def sentiment_filter(
         scored = _score(engine, list(rules), model, run)
         with open_session(engine) as session, session.begin():
             find_asserted(session, list(rules))
-            decided = tuple(
-                _decide(session, run.id, number, key, tuple(allowed), cut, (review_share, review_least, seed))
+            forget_stale(session, STAGE, list(rules))
+            counts = {
+                key: _decide(session, run.id, number, key, allowed, cut)
                 for number, (key, allowed) in enumerate(rules.items(), start=1)
+            }
+            drawn = draw_review(
+                session,
+                STAGE,
+                list(rules),
+                reason=REVIEW_REASON,
+                share=review_share,
+                least=review_least,
+                seed=seed,
+                run_id=run.id,
+            )
+            decided = tuple(
+                SentimentLabel(key, tuple(allowed), *counts[key], drawn.get(key, 0)) for key, allowed in rules.items()
             )
             run.counts = {"scored": scored, "labels": {one.label: asdict(one) for one in decided}}
             run.save(session)
@@ -105,7 +119,7 @@ def _score(engine: Engine, keys: Sequence[str], model: TrainedModel, run: Active
         missing: list[uuid.UUID] = list(
             session.scalars(
                 text("""
-                    SELECT DISTINCT a.text_id FROM centroid_asserted a
+                    SELECT DISTINCT a.text_id FROM asserted_label a
                     WHERE NOT EXISTS (
                         SELECT 1 FROM text_sentiment s WHERE s.text_id = a.text_id AND s.model = :model
                     ) ORDER BY a.text_id
@@ -140,25 +154,17 @@ def _decide(
     key: str,
     allowed: tuple[str, ...],
     cut: float,
-    review: tuple[float, int, int],
-) -> SentimentLabel:
+) -> tuple[int, int]:
+    """Write the decisions on one label; how many are kept and dropped."""
     values = {"stage": STAGE, "label": key, "number": number, "cut": cut, "run": run_id}
     # names of columns, out of a fixed set
     score = " + ".join(f"s.{name}" for name in SENTIMENTS if name in allowed)
-    session.execute(
-        text("""
-            DELETE FROM filter_decision d WHERE d.stage = :stage AND d.label = :label AND NOT EXISTS (
-                SELECT 1 FROM centroid_asserted a WHERE a.text_id = d.text_id AND a.label = :number
-            )
-        """),
-        values,
-    )
     session.execute(
         text(f"""
             INSERT INTO filter_decision (stage, label, text_id, kept, score, cut, reason, run_id)
             SELECT :stage, :label, a.text_id, {score} >= :cut, {score}, :cut,
                 CASE WHEN {score} >= :cut THEN :why_kept ELSE :why_dropped END, :run
-            FROM centroid_asserted a JOIN text_sentiment s ON s.text_id = a.text_id
+            FROM asserted_label a JOIN text_sentiment s ON s.text_id = a.text_id
             WHERE a.label = :number
             ON CONFLICT (stage, label, text_id) DO UPDATE
             SET kept = excluded.kept, score = excluded.score, cut = excluded.cut, reason = excluded.reason,
@@ -170,22 +176,6 @@ def _decide(
             "why_dropped": f"sentiment is hardly {' or '.join(allowed)} (below {cut:g})",
         },
     )
-    share, least, seed = review
-    session.execute(
-        text("""
-            WITH dropped AS (
-                SELECT text_id, count(*) OVER () AS total,
-                    row_number() OVER (ORDER BY hashtextextended(label || text_id::text, :seed)) AS place
-                FROM filter_decision WHERE stage = :stage AND label = :label AND NOT kept
-            ), sized AS (
-                SELECT *, least(total, greatest(:least, ceil(total * CAST(:share AS float8)))) AS size FROM dropped
-            )
-            INSERT INTO review (text_id, label, reason, inclusion_probability, run_id)
-            SELECT text_id, :label, :reason, size / total, :run FROM sized WHERE place <= size
-            ON CONFLICT DO NOTHING
-        """),
-        {**values, "share": share, "least": least, "seed": seed, "reason": REVIEW_REASON},
-    )
     kept, dropped = session.execute(
         text("""
             SELECT count(*) FILTER (WHERE kept), count(*) FILTER (WHERE NOT kept)
@@ -193,8 +183,4 @@ def _decide(
         """),
         values,
     ).one()
-    r = store.Review
-    in_review = session.execute(
-        select(func.count()).select_from(r).where(r.label == key, r.reason == REVIEW_REASON, r.run_id == run_id)
-    ).scalar_one()
-    return SentimentLabel(key, allowed, kept, dropped, in_review)
+    return kept, dropped

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import EncoderError, NotEnoughVectors, TaxonomyError, UsageError
-from pipeline.filters.centroid import REVIEW_REASON, STAGE, LabelFilter, centroid_filter, find_asserted
+from pipeline.filters.asserted import find_asserted
+from pipeline.filters.centroid import REVIEW_REASON, STAGE, LabelFilter, centroid_filter
 from pipeline.filters.cuts import Cut
 from pipeline.filters.report import write_report
 from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, record
@@ -258,7 +259,7 @@ def test_what_counts_as_asserted_is_what_resolve_takes_for_current(
 
     find_asserted(session, keys)
 
-    found = session.execute(text("SELECT label, text_id FROM centroid_asserted")).all()
+    found = session.execute(text("SELECT label, text_id FROM asserted_label")).all()
     expected = {
         (keys.index(label) + 1, text_id)
         for text_id, judgements in judgements_by_text(session)

@@ -1,0 +1,105 @@
+"""What the filters have in common: which labels they look at, and what of their work goes to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from pipeline.ledger.resolve import FILTERED_KINDS
+
+
+def find_asserted(session: Session, keys: Sequence[str]) -> None:
+    """Collect into `asserted_label` (number of the label in `keys`, from 1; text) what raters of the filtered kinds
+    currently assert. The table lives as long as the transaction.
+
+    Says in SQL what `pipeline.ledger.resolve.current_judgements` says of machines: the newest revision of each
+    judgement counts unless it is withdrawn or superseded, and of one rater's judgements the last.
+    """
+    session.execute(
+        text("""
+            CREATE TEMP TABLE asserted_label ON COMMIT DROP AS
+            SELECT DISTINCT array_position(CAST(:labels AS text[]), label)::smallint AS label, said.text_id
+            FROM (
+                SELECT DISTINCT ON (newest.text_id, newest.kind, newest.name) newest.text_id, newest.asserted
+                FROM (
+                    SELECT DISTINCT ON (j.rater_id, j.text_id, j.external_ref)
+                        j.id, j.text_id, j.asserted, j.withdrawn, r.kind, r.name
+                    FROM judgement j JOIN rater r ON r.id = j.rater_id
+                    WHERE r.kind = ANY(CAST(:kinds AS text[]))
+                    ORDER BY j.rater_id, j.text_id, j.external_ref, j.revision DESC
+                ) newest
+                WHERE NOT newest.withdrawn
+                    AND (newest.id, newest.text_id)
+                        NOT IN (SELECT supersedes, text_id FROM judgement WHERE supersedes IS NOT NULL)
+                ORDER BY newest.text_id, newest.kind, newest.name, newest.id DESC
+            ) said, unnest(said.asserted) AS label
+            WHERE label = ANY(CAST(:labels AS text[]))
+        """),
+        {"labels": list(keys), "kinds": sorted(FILTERED_KINDS)},
+    )
+    # a temporary table is never analysed by itself, and the joins to come are planned by its size
+    session.execute(text("ANALYZE asserted_label"))
+
+
+def forget_stale(session: Session, stage: str, keys: Sequence[str]) -> None:
+    """Remove a stage's decisions on labels of `keys` that are no longer asserted; `find_asserted` comes before."""
+    session.execute(
+        text("""
+            DELETE FROM filter_decision d
+            WHERE d.stage = :stage AND d.label = ANY(CAST(:labels AS text[])) AND NOT EXISTS (
+                SELECT 1 FROM asserted_label a
+                WHERE a.text_id = d.text_id AND a.label = array_position(CAST(:labels AS text[]), d.label)
+            )
+        """),
+        {"stage": stage, "labels": list(keys)},
+    )
+
+
+def draw_review(
+    session: Session,
+    stage: str,
+    keys: Sequence[str],
+    *,
+    reason: str,
+    share: float,
+    least: int,
+    seed: int,
+    run_id: int,
+) -> dict[str, int]:
+    """Draw a simple random sample of what a stage dropped of each label for people, and say how many are drawn.
+
+    The sample is the texts whose keyed hash is lowest: the same seed draws the same, and when more is dropped later,
+    texts that were drawn before tend to stay drawn. A text keeps the probability of its first draw.
+    """
+    rows = session.execute(
+        text("""
+            WITH dropped AS (
+                SELECT label, text_id, count(*) OVER own AS total,
+                    row_number() OVER (own ORDER BY hashtextextended(label || text_id::text, :seed)) AS place
+                FROM filter_decision
+                WHERE stage = :stage AND label = ANY(CAST(:labels AS text[])) AND NOT kept
+                WINDOW own AS (PARTITION BY label)
+            ), sized AS (
+                SELECT *, least(total, greatest(:least, ceil(total * CAST(:share AS float8)))) AS size FROM dropped
+            ), drawn AS (
+                SELECT * FROM sized WHERE place <= size
+            ), written AS (
+                INSERT INTO review (text_id, label, reason, inclusion_probability, run_id)
+                SELECT text_id, label, :reason, size / total, :run FROM drawn
+                ON CONFLICT DO NOTHING
+            )
+            SELECT label, count(*) FROM drawn GROUP BY label
+        """),
+        {
+            "stage": stage,
+            "labels": list(keys),
+            "reason": reason,
+            "share": share,
+            "least": least,
+            "seed": seed,
+            "run": run_id,
+        },
+    )
+    return {str(label): int(count) for label, count in rows}
