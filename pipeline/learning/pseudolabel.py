@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel, save_model
-from pipeline.classifiers.calibration import fit_sigmoid
+from pipeline.classifiers.calibration import Sigmoid, fit_sigmoid
 from pipeline.classifiers.linear import LinearClassifier, LinearConfig, fit_linear
 from pipeline.learning.decided import DecidedText, decided_texts
 from pipeline.learning.registry import register
@@ -81,12 +81,23 @@ class PseudoReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
+class SafeCut:
+    """A cut with what it gave on held-out texts; `low` and `high` bound the precision."""
+
     value: float
     precision: float
     low: float
     high: float
     recall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A classifier of one label, and from where on to believe it."""
+
+    classifier: LinearClassifier
+    sigmoid: Sigmoid
+    cut: SafeCut
 
 
 def scarce_labels(session: Session, taxonomy: Taxonomy, *, limit: int | None, config: PseudoConfig) -> list[str]:
@@ -142,75 +153,55 @@ def pseudolabel(
         if len(yes) < config.min_positives or len(no) < config.min_positives:
             why = f"{len(yes)} positive and {len(no)} negative texts; {config.min_positives} of each are needed"
             report = replace(report, stopped=why)
+        elif (taught := learn_label(yes, no, label, config, linear, rng)) is None:
+            report = replace(
+                report, stopped=f"no cut reaches a precision of {config.target_precision:g} on held-out texts"
+            )
         else:
-            report = _learn(engine, report, yes, no, decided, taxonomy, models_dir, config, linear, limit, rng, run.id)
+            manifest = _manifest(taught, report, taxonomy.version, config, linear)
+            model, path = save_model(TrainedModel(taught.classifier, manifest), models_dir)
+            settled = {one.id for one in decided if _value(one, label) is not None or _is_barred(one, label)}
+            with open_session(engine) as session, session.begin():
+                register(session, model.manifest, path, run_id=run.id)
+                scored, confident = _score(session, model, settled, limit)
+                written = _write(session, model, confident, taxonomy.version, run.id)
+                in_review = _draw_review(session, label, sorted(confident), config, rng, run.id)
+            report = replace(
+                report,
+                cut=taught.cut.value,
+                precision=taught.cut.precision,
+                precision_low=taught.cut.low,
+                precision_high=taught.cut.high,
+                recall=taught.cut.recall,
+                scored=scored,
+                written=written,
+                in_review=in_review,
+                model=model.manifest.version,
+            )
         with open_session(engine) as session, session.begin():
             run.counts = asdict(report)
             run.save(session)
     return report
 
 
-def _learn(
-    engine: Engine,
-    report: PseudoReport,
+def learn_label(
     yes: Sequence[DecidedText],
     no: Sequence[DecidedText],
-    decided: Sequence[DecidedText],
-    taxonomy: Taxonomy,
-    models_dir: Path,
+    label: str,
     config: PseudoConfig,
     linear: LinearConfig,
-    limit: int | None,
     rng: np.random.Generator,
-    run_id: int,
-) -> PseudoReport:
+) -> Taught | None:
+    """A classifier of one label with a cut that is safe on held-out texts; None if there is no such cut."""
     texts = [one.masked for one in (*yes, *no)]
     truth = np.array([True] * len(yes) + [False] * len(no))
-    decisions = held_out_decisions(texts, truth, report.label, linear, config.ratio, rng)
+    decisions = held_out_decisions(texts, truth, label, linear, config.ratio, rng)
     sigmoid = fit_sigmoid(decisions, truth)
     cut = choose_safe_cut(sigmoid(decisions), truth, config)
     if cut is None:
-        return replace(report, stopped=f"no cut reaches a precision of {config.target_precision:g} on held-out texts")
-    classifier = _fit(texts, truth, np.arange(len(texts)), report.label, linear, config.ratio, rng)
-    manifest = Manifest(
-        version=f"pseudo-{report.label.replace(' ', '-')}-linear-{datetime.now(UTC):%Y%m%d}",
-        purpose=f"pseudo:{report.label}",
-        backend="linear",
-        created_at=datetime.now(UTC),
-        code_version=code_version(),
-        taxonomy_version=taxonomy.version,
-        exclusive=False,
-        objective=f"precision={config.target_precision:g}",
-        labels=(LabelSettings(key=report.label, slope=sigmoid.slope, offset=sigmoid.offset, threshold=cut.value),),
-        config={**asdict(linear), "ratio": config.ratio, "folds": _FOLDS},
-        data={"positives": len(yes), "negatives": len(no)},
-        metrics={"held_out": asdict(cut)},
-    )
-    model, path = save_model(TrainedModel(classifier, manifest), models_dir)
-    settled = {one.id for one in decided if _value(one, report.label) is not None or _is_barred(one, report.label)}
-    with open_session(engine) as session, session.begin():
-        register(session, model.manifest, path, run_id=run_id)
-        scored, confident = _score(session, model, settled, limit)
-        ref = RaterRef(RaterKind.PSEUDO, f"pseudo:{report.label}", model.manifest.version)
-        who = rater_id(session, ref, {"target_precision": config.target_precision, "cut": cut.value})
-        verdicts = [
-            NewJudgement(text_id, asserted=frozenset({report.label}), scores={report.label: round(p, 4)})
-            for text_id, p in confident.items()
-        ]
-        recorded = record(session, who, verdicts, taxonomy_version=taxonomy.version, run_id=run_id)
-        in_review = _draw_review(session, report.label, sorted(confident), config, rng, run_id)
-    return replace(
-        report,
-        cut=cut.value,
-        precision=cut.precision,
-        precision_low=cut.low,
-        precision_high=cut.high,
-        recall=cut.recall,
-        scored=scored,
-        written=recorded.new + recorded.revised,
-        in_review=in_review,
-        model=model.manifest.version,
-    )
+        return None
+    classifier = _fit(texts, truth, np.arange(len(texts)), label, linear, config.ratio, rng)
+    return Taught(classifier, sigmoid, cut)
 
 
 def held_out_decisions(
@@ -237,7 +228,9 @@ def held_out_decisions(
     return decisions
 
 
-def choose_safe_cut(probabilities: NDArray[np.float64], truth: NDArray[np.bool_], config: PseudoConfig) -> _Cut | None:
+def choose_safe_cut(
+    probabilities: NDArray[np.float64], truth: NDArray[np.bool_], config: PseudoConfig
+) -> SafeCut | None:
     """The lowest cut whose held-out precision reaches the target with texts enough to mean it; None if none does."""
     order = np.argsort(-probabilities, kind="stable")
     ranked = probabilities[order]
@@ -250,7 +243,7 @@ def choose_safe_cut(probabilities: NDArray[np.float64], truth: NDArray[np.bool_]
     at = int(np.flatnonzero(good)[-1])
     below = ranked[at + 1] if at + 1 < len(ranked) else 0.0
     interval = binomtest(int(hits[at]), int(passing[at])).proportion_ci(0.95, method="wilson")
-    return _Cut(
+    return SafeCut(
         value=float((ranked[at] + below) / 2),
         precision=float(hits[at] / passing[at]),
         low=float(interval.low),
@@ -273,6 +266,48 @@ def _fit(
     chosen = np.sort(np.concatenate([positives, drawn]))
     column = truth[chosen].astype(np.int8)[:, None]
     return fit_linear([texts[i] for i in chosen.tolist()], column, [label], linear)
+
+
+def _manifest(
+    taught: Taught, report: PseudoReport, taxonomy_version: str, config: PseudoConfig, linear: LinearConfig
+) -> Manifest:
+    now = datetime.now(UTC)
+    settings = LabelSettings(
+        key=report.label, slope=taught.sigmoid.slope, offset=taught.sigmoid.offset, threshold=taught.cut.value
+    )
+    return Manifest(
+        version=f"pseudo-{report.label.replace(' ', '-')}-linear-{now:%Y%m%d}",
+        purpose=f"pseudo:{report.label}",
+        backend="linear",
+        created_at=now,
+        code_version=code_version(),
+        taxonomy_version=taxonomy_version,
+        exclusive=False,
+        objective=f"precision={config.target_precision:g}",
+        labels=(settings,),
+        config={**asdict(linear), "ratio": config.ratio, "folds": _FOLDS},
+        data={"positives": report.positives, "negatives": report.negatives},
+        metrics={"held_out": asdict(taught.cut)},
+    )
+
+
+def _write(
+    session: Session,
+    model: TrainedModel,
+    confident: Mapping[uuid.UUID, float],
+    taxonomy_version: str,
+    run_id: int,
+) -> int:
+    """Record the pseudo-labels; how many are new."""
+    (label,) = model.labels
+    ref = RaterRef(RaterKind.PSEUDO, model.manifest.purpose, model.manifest.version)
+    who = rater_id(session, ref, {"objective": model.manifest.objective, "cut": model.thresholds[label]})
+    verdicts = [
+        NewJudgement(text_id, asserted=frozenset({label}), scores={label: round(p, 4)})
+        for text_id, p in confident.items()
+    ]
+    recorded = record(session, who, verdicts, taxonomy_version=taxonomy_version, run_id=run_id)
+    return recorded.new + recorded.revised
 
 
 def _score(
