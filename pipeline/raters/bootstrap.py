@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,16 @@ DENY_TO = 0.1
 _METHOD = "exemplar-regression-1"
 
 
+@dataclass(frozen=True, slots=True)
+class _Taught:
+    #: [exemplars, dimension]
+    exemplars: Vectors
+    mean: Vectors
+    #: [labels, dimension] and [labels]
+    coefficients: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+
+
 class BootstrapRater:
     """One logistic regression a label over the vectors of exemplars, near-misses counting against it.
 
@@ -43,13 +55,9 @@ class BootstrapRater:
 
     def __init__(self, taxonomy: Taxonomy, encoder: Encoder) -> None:
         self._taxonomy = taxonomy
-        self._encoder_name = encoder.name
+        self._encoder = encoder
         self._texts = [(label.key, text) for label in taxonomy for text in label.all_exemplars()]
-        misses = [(label.key, miss.text) for label in taxonomy for miss in label.all_near_misses()]
-        vectors = encoder.encode([text for _, text in (*self._texts, *misses)])
-        self._exemplars = vectors[: len(self._texts)]
-        self._mean = self._exemplars.mean(axis=0)
-        self._coefficients, self._intercepts = self._fit(vectors, [key for key, _ in misses])
+        self._misses = [(label.key, miss.text) for label in taxonomy for miss in label.all_near_misses()]
         content = f"{_METHOD}\0{taxonomy.version}\0{encoder.name}"
         self._ref = RaterRef(
             RaterKind.BOOTSTRAP, "bootstrap", hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
@@ -63,11 +71,12 @@ class BootstrapRater:
     @property
     def details(self) -> Mapping[str, Any]:
         """Method, encoder and taxonomy."""
-        return {"method": _METHOD, "encoder": self._encoder_name, "taxonomy": self._taxonomy.version}
+        return {"method": _METHOD, "encoder": self._encoder.name, "taxonomy": self._taxonomy.version}
 
     def probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
         """Probability of each label, in the taxonomy's order: [n, labels]. Not calibrated on any real text."""
-        logits = (vectors - self._mean) @ self._coefficients.T + self._intercepts
+        taught = self._taught
+        logits = (vectors - taught.mean) @ taught.coefficients.T + taught.intercepts
         return np.asarray(1 / (1 + np.exp(-logits)))
 
     def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
@@ -77,7 +86,7 @@ class BootstrapRater:
         if any(text.vector is None for text in texts):
             raise EncoderError("the bootstrap rater needs vectors: run `saring embed` first")
         vectors = np.stack([text.vector for text in texts if text.vector is not None])
-        nearest = (vectors @ self._exemplars.T).argmax(axis=1)
+        nearest = (vectors @ self._taught.exemplars.T).argmax(axis=1)
         keys = self._taxonomy.keys
         for text, row, near in zip(texts, self.probabilities(vectors), nearest, strict=True):
             scores = {key: round(float(p), 4) for key, p in zip(keys, row, strict=True)}
@@ -100,8 +109,16 @@ class BootstrapRater:
                 kept.append(key)
         return kept
 
-    def _fit(self, vectors: Vectors, miss_of: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        centred = vectors - self._mean
+    @cached_property
+    def _taught(self) -> _Taught:
+        """Made when the first text is judged: embedding the exemplars takes a while, and there may be nothing to do."""
+        vectors = self._encoder.encode([text for _, text in (*self._texts, *self._misses)])
+        exemplars = vectors[: len(self._texts)]
+        mean = exemplars.mean(axis=0)
+        coefficients, intercepts = self._fit(vectors - mean, [key for key, _ in self._misses])
+        return _Taught(exemplars, mean, coefficients, intercepts)
+
+    def _fit(self, centred: Vectors, miss_of: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         owner = [key for key, _ in self._texts]
         coefficients, intercepts = [], []
         for label in self._taxonomy:
