@@ -12,6 +12,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import InputError
-from pipeline.ingest.prepare import Options, PreparedText, prepare
+from pipeline.ingest.prepare import Options, Prepared, PreparedText, prepare
 from pipeline.ingest.readers import Format, RawRow, format_of, read_rows
 from pipeline.ingest.rejects import Reject, RejectSink
 from pipeline.ingest.write import write
@@ -32,6 +33,8 @@ from pipeline.store.session import open_session
 
 #: rows prepared together, written together, and committed together
 _BATCH = 4_000
+#: batches being prepared while one is written
+_UNDER_WAY = 3
 
 #: called with what of a batch is in the store, in the transaction that put it there
 OnWritten = Callable[[Session, int, Sequence[PreparedText]], None]
@@ -120,7 +123,9 @@ def ingest(
                 options = Options(one_form, text_field, id_field, (*keep, split_field), languages)
                 rows = read_rows(path, one_form, follow=follow)
                 skip = run.checkpoint["rows"] if run.checkpoint.get("file") == path else 0
-                batches = _prepared(pool, islice(rows, skip, None), path, options, 1 if follow else _BATCH)
+                # a row that is waited for is not kept waiting for others
+                helpers, size = (None, 1) if follow else (pool, _BATCH)
+                batches = _prepared(helpers, islice(rows, skip, None), path, options, size)
                 file = _File(path, skip, source_id, split_field)
                 _ingest_file(engine, run, batches, file, sink=sink, on_written=on_written)
                 done.add(path)
@@ -140,7 +145,7 @@ class _File:
 def _ingest_file(
     engine: Engine,
     run: ActiveRun,
-    batches: Iterator[list[PreparedText | Reject]],
+    batches: Iterator[Prepared],
     file: _File,
     *,
     sink: RejectSink,
@@ -148,8 +153,7 @@ def _ingest_file(
 ) -> None:
     consumed = file.skip
     for batch in batches:
-        rows = [row for row in batch if isinstance(row, PreparedText)]
-        rejects = [row for row in batch if isinstance(row, Reject)]
+        rows, rejects = batch.rows, batch.rejects
         consumed += len(batch)
         with open_session(engine) as session, session.begin():
             splits = [_split(row.fields.get(file.split_field)) for row in rows]
@@ -160,7 +164,7 @@ def _ingest_file(
             for name, by in written.counts.items():
                 run.count(name, by)
             _add(run.counts, "languages", written.languages)
-            rejects += written.rejected
+            rejects = sorted((*rejects, *written.rejected), key=lambda reject: reject.line)
             _add(run.counts, "rejected", _tally(rejects))
             run.checkpoint = {**run.checkpoint, "file": file.path, "rows": consumed}
             run.advance(run.counts["rows"], None, "reading")
@@ -173,23 +177,59 @@ def _ingest_file(
 
 def _prepared(
     pool: Executor | None, rows: Iterator[RawRow | Reject], path: str, options: Options, size: int
-) -> Iterator[list[PreparedText | Reject]]:
+) -> Iterator[Prepared]:
     """Prepared batches in the order of the file, a few of them under way at once."""
-    name = PurePosixPath(path).name
-    if pool is None:
-        while batch := list(islice(rows, size)):
-            yield prepare(batch, path=path, name=name, options=options)
-        return
-    under_way: deque[Future[list[PreparedText | Reject]]] = deque()
+    call = partial(prepare, path=path, name=PurePosixPath(path).name, options=options)
+    under_way: deque[tuple[list[Reject], Future[Prepared]]] = deque()
+    unreadable: InputError | None = None
     try:
-        while batch := list(islice(rows, size)):
-            under_way.append(pool.submit(prepare, batch, path=path, name=name, options=options))
-            if len(under_way) > 3:
-                yield under_way.popleft().result()
+        try:
+            for batch in _batches(rows, size):
+                rejects = [row for row in batch if isinstance(row, Reject)]
+                raw = [row for row in batch if not isinstance(row, Reject)]
+                lines, payloads = [row.line for row in raw], [row.payload for row in raw]
+                if pool is None or (len(batch) < size and not under_way):
+                    # a short file is done before a worker would have started
+                    yield _with(rejects, call(lines, payloads))
+                    continue
+                under_way.append((rejects, pool.submit(call, lines, payloads)))
+                if len(under_way) > _UNDER_WAY:
+                    yield _next(under_way)
+        except InputError as error:
+            unreadable = error
         while under_way:
-            yield under_way.popleft().result()
+            yield _next(under_way)
     except BrokenProcessPool as error:
         raise InputError(f"{path}: a worker process was killed (out of memory?); run the same command again") from error
+    if unreadable is not None:
+        raise unreadable
+
+
+def _batches(rows: Iterator[RawRow | Reject], size: int) -> Iterator[list[RawRow | Reject]]:
+    """Rows by `size`; what comes before a place that can't be read is not lost."""
+    batch: list[RawRow | Reject] = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except InputError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _next(under_way: deque[tuple[list[Reject], Future[Prepared]]]) -> Prepared:
+    rejects, future = under_way.popleft()
+    return _with(rejects, future.result())
+
+
+def _with(rejects: list[Reject], prepared: Prepared) -> Prepared:
+    prepared.rejects.extend(rejects)
+    return prepared
 
 
 @contextmanager

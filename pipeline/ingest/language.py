@@ -19,9 +19,8 @@ from lingua import Language as LinguaLanguage
 from lingua import LanguageDetector as LinguaDetector
 from lingua import LanguageDetectorBuilder
 
-from pipeline.ingest.masking import PLACEHOLDER
+from pipeline.ingest.masking import bare, words
 
-_TOKEN = re.compile(r"[^\W\d_]+")
 #: scripts that name a language well enough to say that a text is out of scope
 _SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("ja", re.compile(r"[\u3040-\u30ff]")),
@@ -40,7 +39,8 @@ _SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("ms", re.compile(r"[\u06a0\u06a4\u0762\u06bd\u06cf]")),
     ("ar", re.compile(r"[\u0600-\u06ff]")),
 )
-_LINGUA = {
+#: the languages that lingua is asked for, as ISO 639-1
+LINGUA = {
     LinguaLanguage.MALAY: "ms",
     LinguaLanguage.INDONESIAN: "id",
     LinguaLanguage.ENGLISH: "en",
@@ -75,36 +75,45 @@ class Found:
 class Detector(Protocol):
     """Tells the language of a masked text."""
 
-    def detect(self, masked: str) -> Found: ...
+    def detect(self, masked: str, found: Sequence[str] | None = None) -> Found: ...
 
 
+@dataclass(frozen=True)
 class MarkerDetector:
-    """Script, then marker words, then lingua."""
+    """Script, then marker words, then lingua.
 
-    def detect(self, masked: str) -> Found:
-        """See Detector. No language is given for a text without letters."""
-        text = PLACEHOLDER.sub(" ", masked)
-        if not text.isascii() and (found := _by_script(text)) is not None:
-            return found
-        tokens = [token.casefold() for token in _TOKEN.findall(text)]
+    `accurate` asks lingua for all its models and not for trigrams alone. It is right more often on what the markers
+    leave open, takes twice the time for it and 100 MB more (benchmarks/language.py measures both).
+    """
+
+    accurate: bool = False
+
+    def detect(self, masked: str, found: Sequence[str] | None = None) -> Found:
+        """See Detector. No language is given for a text without letters.
+
+        Args:
+            masked: a masked text.
+            found: its `words`, if they are at hand.
+        """
+        text = bare(masked)
+        if not text.isascii() and (by_script := _by_script(text)) is not None:
+            return by_script
+        tokens = words(text) if found is None else found
         if not tokens:
             return Found(None, 0.0)
         votes = self._votes(tokens)
         return _by_markers(votes, len(tokens)) or self._by_lingua(text, votes, len(tokens))
 
     def _votes(self, tokens: Sequence[str]) -> dict[str, int]:
-        votes = dict.fromkeys((*_HOME, "malayic"), 0)
         markers = self._markers
-        for token in tokens:
-            if (language := markers.get(token)) is not None:
-                votes[language] += 1
-        return votes
+        cast = [markers[token] for token in tokens if token in markers]
+        return {language: cast.count(language) for language in (*_HOME, "malayic")}
 
     def _by_lingua(self, text: str, votes: Mapping[str, int], length: int) -> Found:
         # slang and short forms look foreign to lingua: where our own words are many, only ours are asked for
         spoken_for = sum(votes.values()) >= _MARKED_SHARE * length
         lingua = self._lingua_home if spoken_for else self._lingua
-        values = {_LINGUA[v.language]: v.value for v in lingua.compute_language_confidence_values(text)}
+        values = {LINGUA[v.language]: v.value for v in lingua.compute_language_confidence_values(text)}
         best = max(values, key=values.__getitem__)
         if values[best] <= 0:
             return Found(None, 0.0)
@@ -126,17 +135,15 @@ class MarkerDetector:
 
     @cached_property
     def _lingua(self) -> LinguaDetector:
-        return _build(tuple(_LINGUA))
+        return self._build(tuple(LINGUA))
 
     @cached_property
     def _lingua_home(self) -> LinguaDetector:
-        return _build(tuple(language for language, code in _LINGUA.items() if code in _HOME))
+        return self._build(tuple(language for language, code in LINGUA.items() if code in _HOME))
 
-
-def _build(languages: Sequence[LinguaLanguage]) -> LinguaDetector:
-    # trigrams only: four times as fast, and on posts this short hardly worse (benchmarks/language.py)
-    builder = LanguageDetectorBuilder.from_languages(*languages)
-    return builder.with_preloaded_language_models().with_low_accuracy_mode().build()
+    def _build(self, languages: Sequence[LinguaLanguage]) -> LinguaDetector:
+        builder = LanguageDetectorBuilder.from_languages(*languages).with_preloaded_language_models()
+        return (builder if self.accurate else builder.with_low_accuracy_mode()).build()
 
 
 def _by_script(text: str) -> Found | None:

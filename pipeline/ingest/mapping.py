@@ -99,7 +99,7 @@ def load_mapping(path: Path | None, taxonomy: Taxonomy, labels_field: str) -> La
         return LabelMapping(taxonomy, labels_field)
     try:
         document: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, ValueError, YAMLError) as error:  # a ValueError: not UTF-8, or a date that there is not
         raise UsageError(f"{path}: not a mapping file ({str(error).splitlines()[0]})") from error
     if not isinstance(document, dict) or not set(document) <= {"values", "fields"} or not document:
         raise UsageError(f"{path}: a mapping file has `values`, `fields`, or both (see docs/importing.md)")

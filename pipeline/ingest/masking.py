@@ -28,28 +28,52 @@ _MYKAD = re.compile(
     (?:-(?:0[1-9]|[1-8]\d|9[0-3])-|\ (?:0[1-9]|[1-8]\d|9[0-3])\ |(?:0[1-9]|[1-8]\d|9[0-3]))
     \d{4}(?![\d-])"""
 )
-# Malaysian mobile (01x) and fixed lines (03, 04-09), Singapore and Indonesia with their country codes, and other
-# numbers in international form. Amounts, years and scores are shorter or grouped in another way.
+# Malaysian mobile (01x) and fixed lines (03, 04-09), Indonesian mobile (08xx), and any number in international form.
+# Amounts, years and scores are shorter or grouped in another way.
 _PHONE = re.compile(
     r"""(?x)(?<![\w.,/-])
     (?:
-        (?:\+?6?[ -]?)?0?1\d(?:[ -.]?\d){7,8}
+        (?:\+?60[ -]?)?0?1\d(?:[ ]-[ ]|[ .-]?)\d(?:[ .-]?\d){6,7}
       | (?:\+?60[ -]?|0)(?:3[ -]?\d{4}|[4-79][ -]?\d{3}|8\d[ -]?\d{3})[ -]?\d{3,4}
-      | \+\d{1,3}(?:[ -.]?\d){7,12}
+      | \(0\d{1,2}\)[ -]?\d{3,4}[ -]?\d{4}
+      | (?:\+?62[ -]?|0)8(?:[ .-]?\d){8,11}
+      | \+\d{1,3}(?:[ .-]?\d){7,12}
     )(?![\w/]|[.,]\d)"""
 )
-_USER = re.compile(r"(?<![\w@/.])@[A-Za-z0-9_](?:[A-Za-z0-9_.]{0,28}[A-Za-z0-9_])?")
-#: a text with none of these characters holds nothing to hide
-_SUSPECT = re.compile(r"[@\d]|://|\.[A-Za-z]")
+_USER = re.compile(r"(?<!\w)@+[A-Za-z0-9_](?:[A-Za-z0-9_.]{0,28}[A-Za-z0-9_])?")
+#: what every page's address has in it
+_DOTTED = re.compile(r"://|\.[^\s.]")
+#: what every MyKad and telephone number has in it
+_DIGITS = re.compile(r"\d(?:[ .()-]{0,3}\d){7}")
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 def mask(text: str) -> str:
     """The text with personal data replaced by placeholders. Masking twice changes nothing."""
-    if _SUSPECT.search(text) is None:
-        return text
-    text = _URL.sub(URL, text)
+    # What is hidden can lay bare what stood beside it. Each round leaves fewer characters to hide, so this ends.
+    while (masked := _mask_once(text)) != text:
+        text = masked
+    return text
+
+
+def _mask_once(text: str) -> str:
     if "@" in text:
         text = _EMAIL.sub(EMAIL, text)
+    if _DOTTED.search(text) is not None:
+        text = _URL.sub(URL, text)
+    if "@" in text:
         text = _USER.sub(USER, text)
-    text = _MYKAD.sub(MYKAD, text)
-    return _PHONE.sub(PHONE, text)
+    if _DIGITS.search(text) is not None:
+        text = _MYKAD.sub(MYKAD, text)
+        text = _PHONE.sub(PHONE, text)
+    return text
+
+
+def bare(masked: str) -> str:
+    """The text with a blank for each placeholder."""
+    return PLACEHOLDER.sub(" ", masked) if "<" in masked else masked
+
+
+def words(bared: str) -> list[str]:
+    """The words of a text without placeholders: runs of letters, casefolded."""
+    return _WORD.findall(bared.casefold())

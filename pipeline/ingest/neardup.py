@@ -2,8 +2,8 @@
 
 Two texts are near-duplicates if the Jaccard similarity of their byte 5-grams, after case, punctuation, digits,
 placeholders and repeated letters are levelled, is at least `SIMILAR` (Broder 1997; banding after Leskovec, Rajaraman &
-Ullman, "Mining of Massive Datasets", section 3.4). With 6 bands of 5 rows a pair at similarity s shares a bucket with
-probability 1 - (1 - s^5)^6: 0.91 at 0.8, 0.99 at 0.9, 0.17 at 0.5; candidates are then compared in full. A text too
+Ullman, "Mining of Massive Datasets", section 3.4). With 5 bands of 4 rows a pair at similarity s shares a bucket with
+probability 1 - (1 - s^4)^5: 0.93 at 0.8, 0.995 at 0.9, 0.28 at 0.5; candidates are then compared in full. A text too
 short for 5-grams to mean much is a near-duplicate only of the same levelled text.
 """
 
@@ -11,32 +11,33 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from pipeline.ingest.masking import PLACEHOLDER
+from pipeline.ingest.masking import bare, words
 
 SIMILAR = 0.8
-BANDS, ROWS = 6, 5
+BANDS, ROWS = 5, 4
 _SHINGLE = 5
 #: levelled texts of fewer bytes than this are compared whole
 _SHORT = 24
 _SEED = 42
 _REPEATED = re.compile(r"(.)\1{2,}")
-_WORD = re.compile(r"[^\W\d_]+")
 
 
-def level(masked: str) -> str:
-    """The text with what doesn't make it another text taken away."""
-    text = PLACEHOLDER.sub(" ", masked) if "<" in masked else masked
-    text = text.casefold()
-    if _REPEATED.search(text) is not None:
-        text = _REPEATED.sub(r"\1\1", text)
-    levelled = " ".join(_WORD.findall(text))
+def level(masked: str, found: Sequence[str] | None = None) -> str:
+    """The text with what doesn't make it another text taken away.
+
+    Args:
+        masked: a masked text.
+        found: its `words`, if they are at hand.
+    """
+    levelled = " ".join(words(bare(masked)) if found is None else found)
+    if _REPEATED.search(levelled) is not None:
+        levelled = _REPEATED.sub(r"\1\1", levelled)
     # a text of numbers, signs or smileys only has nothing to level
     return levelled or " ".join(masked.split())
 
@@ -49,13 +50,17 @@ def shingles(levelled: str) -> frozenset[bytes]:
 
 def buckets(levelled: Sequence[str]) -> list[list[int]]:
     """The buckets of each levelled text: signed 64-bit numbers, one a band; a single one for a short text."""
+    return [np.frombuffer(packed, dtype="<i8").tolist() for packed in packed_buckets(levelled)]
+
+
+def packed_buckets(levelled: Sequence[str]) -> list[bytes]:
+    """`buckets` of each text one after the other, eight bytes each, least significant first."""
     encoded = [text.encode() for text in levelled]
-    long = [i for i, text in enumerate(encoded) if len(text) >= _SHORT]
-    found: list[list[int]] = [[] if len(text) >= _SHORT else [_short_bucket(text)] for text in encoded]
-    if long:
-        for i, row in zip(long, _band_hashes([encoded[i] for i in long]).tolist(), strict=True):
-            found[i] = row
-    return found
+    long = [text for text in encoded if len(text) >= _SHORT]
+    packed = _band_hashes(long).astype("<i8").tobytes() if long else b""
+    size = 8 * BANDS
+    of_long = (packed[start : start + size] for start in range(0, len(packed), size))
+    return [next(of_long) if len(text) >= _SHORT else _short_bucket(text) for text in encoded]
 
 
 def _band_hashes(encoded: Sequence[bytes]) -> NDArray[np.int64]:
@@ -87,8 +92,8 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values ^ (values >> np.uint64(31))
 
 
-def _short_bucket(encoded: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big", signed=True)
+def _short_bucket(encoded: bytes) -> bytes:
+    return hashlib.blake2b(encoded, digest_size=8).digest()
 
 
 def similarity(one: str, other: str) -> float:
@@ -101,8 +106,8 @@ def similarity(one: str, other: str) -> float:
     return len(a & b) / len(a | b)
 
 
-def best_match(levelled: str, candidates: Iterable[tuple[uuid.UUID, str]]) -> uuid.UUID | None:
-    """The id of the most similar (id, levelled text) candidate if it is similar enough; ties go to the least id."""
+def best_match(levelled: str, candidates: Iterable[tuple[bytes, str]]) -> bytes | None:
+    """The key of the most similar (key, levelled text) candidate if it is similar enough; ties go to the least key."""
     scored = [(-similarity(levelled, other), candidate) for candidate, other in candidates]
     if not scored:
         return None

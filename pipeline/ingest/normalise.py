@@ -31,7 +31,12 @@ def repair(text: str) -> str:
     return text.strip()
 
 
-def text_id(text: str) -> uuid.UUID:
+def text_key(text: str) -> bytes:
     """Identity of a text: 128-bit BLAKE2b of its NFC form with every run of whitespace as one blank."""
     collapsed = " ".join(unicodedata.normalize("NFC", text).split())
-    return uuid.UUID(bytes=hashlib.blake2b(collapsed.encode("utf-8"), digest_size=16).digest())
+    return hashlib.blake2b(collapsed.encode("utf-8"), digest_size=16).digest()
+
+
+def text_id(text: str) -> uuid.UUID:
+    """`text_key` as the store gives it back."""
+    return uuid.UUID(bytes=text_key(text))

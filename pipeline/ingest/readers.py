@@ -9,17 +9,16 @@ import csv
 import gzip
 import io
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from pipeline.errors import InputError
 from pipeline.ingest.rejects import Reject
@@ -38,8 +37,7 @@ class Format(StrEnum):
     TXT = "txt"
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
+class RawRow(NamedTuple):
     """One row as the file holds it: a line of bytes (JSON lines, plain text) or named values (CSV, Parquet)."""
 
     line: int
@@ -69,7 +67,9 @@ def format_of(path: str) -> Format:
         suffixes.pop()
     if suffixes and suffixes[-1] in _SUFFIXES:
         return _SUFFIXES[suffixes[-1]]
-    raise InputError(f"{path}: the name does not tell the format; say --format jsonl, csv, parquet or txt")
+    raise InputError(
+        f"{path}: the name does not tell the format; name files, or say --format jsonl, csv, parquet or txt"
+    )
 
 
 def read_rows(path: str, form: Format, *, follow: Callable[[], bool] | None = None) -> Iterator[RawRow | Reject]:
@@ -108,7 +108,8 @@ def open_stream(path: str) -> Iterator[io.BufferedReader]:
         if magic[:2] == b"\x1f\x8b":
             decompressed: Any = gzip.GzipFile(fileobj=source)
         elif magic == b"\x28\xb5\x2f\xfd":
-            decompressed = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+            # unlike zstandard's own reader, Arrow's notices a file that is cut short
+            decompressed = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
         else:
             decompressed = source
         yield io.BufferedReader(decompressed, buffer_size=1 << 18)
@@ -118,7 +119,7 @@ def open_stream(path: str) -> Iterator[io.BufferedReader]:
 def _named_errors(path: str) -> Iterator[None]:
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, zstandard.ZstdError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: the compressed data is damaged or cut short ({error})") from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
@@ -126,6 +127,8 @@ def _named_errors(path: str) -> Iterator[None]:
         raise InputError(f"{path}: is a folder; name the files in it") from error
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
     except ImportError as error:
         raise InputError(f"{path}: {error}") from error
     except ValueError as error:
@@ -180,42 +183,54 @@ def _skip_line(stream: io.BufferedReader) -> int:
 def _csv_rows(path: str, stream: io.BufferedReader) -> Iterator[RawRow | Reject]:
     csv.field_size_limit(MAX_LINE)
     # Undecodable bytes become lone surrogates here and are found, row by row, when the row is prepared.
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text)
-    try:
-        header = next(reader, None)
-    except csv.Error as error:
-        raise InputError(f"{path}:1: not CSV ({error})") from error
-    if header is None:
-        return
-    while True:
-        start = reader.line_num + 1
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        too_long: list[int] = []
+        reader = csv.reader(_bounded(text, too_long))
         try:
-            values = next(reader)
-        except StopIteration:
-            return
+            header = next(reader, None)
         except csv.Error as error:
-            yield Reject(path, start, "not valid CSV", str(error))
+            raise InputError(f"{path}:1: not CSV ({error})") from error
+        while header is not None:
+            start = reader.line_num + 1
+            try:
+                values = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield Reject(path, start, "not valid CSV", str(error))
+                continue
+            if too_long:
+                yield Reject(path, start, "line too long", f"{max(too_long)} characters; at most {MAX_LINE}")
+                too_long.clear()
+            elif values and len(values) != len(header):
+                yield Reject(path, start, "ragged row", f"{len(values)} fields; the header has {len(header)}")
+            elif values:
+                yield RawRow(start, dict(zip(header, values, strict=True)))
+
+
+def _bounded(text: io.TextIOWrapper, too_long: list[int]) -> Iterator[str]:
+    """The lines of a file; one that is too long is passed over, and its length is put into `too_long`."""
+    while line := text.readline(MAX_LINE + 1):
+        if len(line) <= MAX_LINE or line.endswith("\n"):
+            yield line
             continue
-        if not values:
-            continue
-        if len(values) != len(header):
-            yield Reject(path, start, "ragged row", f"{len(values)} fields; the header has {len(header)}")
-            continue
-        yield RawRow(start, dict(zip(header, values, strict=True)))
+        size = len(line)
+        while not line.endswith("\n") and (line := text.readline(MAX_LINE)):
+            size += len(line)
+        too_long.append(size)
+        yield "\n"
 
 
 def _parquet_rows(path: str) -> Iterator[RawRow | Reject]:
     with _named_errors(path), fsspec.open(path, "rb") as stream:
         try:
-            parquet = pq.ParquetFile(stream)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from error
-        number = 0
-        for batch in parquet.iter_batches(batch_size=_PARQUET_BATCH):
-            for values in batch.to_pylist():
-                number += 1
-                yield RawRow(number, values)
+            number = 0
+            for batch in pq.ParquetFile(stream).iter_batches(batch_size=_PARQUET_BATCH):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield RawRow(number, values)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: not a Parquet file, or a damaged one ({str(error).splitlines()[0]})") from error
 
 
 def wait_for_more(interval: float) -> Callable[[], bool]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,16 +12,15 @@ from psycopg import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from pipeline.ingest import copying
 from pipeline.ingest.neardup import best_match, level
 from pipeline.ingest.prepare import PreparedText
 from pipeline.ingest.rejects import Reject
 
-# PostgreSQL's binary COPY format (documentation of COPY, "Binary Format"): header, rows, trailer
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_TRAILER = b"\xff\xff"
-_BAND_ROW = np.dtype([("fields", ">i2"), ("bucket_size", ">i4"), ("bucket", ">i8"), ("id_size", ">i4"), ("id", "V16")])
 #: writers of texts take turns, so that each is compared with all that came before it
 _LOCK = 0x1A6E57
+#: texts that one new text is compared with in full
+_COMPARED = 100
 
 
 @dataclass(slots=True)
@@ -58,142 +56,151 @@ def write(
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     connection = _psycopg(session)
     done = Written()
-    sightings = _new_sightings(connection, rows, source_id, path, done)
+    sightings = _new_sightings(connection, rows, splits, source_id, path, done)
 
-    known = _known_texts(connection, {row.id for row in done.seen})
-    fresh: dict[uuid.UUID, PreparedText] = {}
+    known = _known_texts(connection, {row.key for row in done.seen})
+    fresh: dict[bytes, PreparedText] = {}
     for row in done.seen:
-        if row.id not in known and row.id not in fresh:
-            fresh[row.id] = row
+        if row.key not in known:
+            fresh.setdefault(row.key, row)
     roots = _find_roots(connection, list(fresh.values()))
+    _copy_texts(connection, fresh, roots)
+    _copy_sightings(connection, sightings, source_id, run_id)
 
-    new_sighting = {key for key, _, _ in sightings}
-    first_of: set[uuid.UUID] = set()
-    for row in done.seen:
-        if row.external_id not in new_sighting:
-            done.counts["present"] += 1
-        elif row.id in fresh and row.id not in first_of:
-            first_of.add(row.id)
-            duplicate = roots[row.id] is not None
-            done.counts["near_duplicates" if duplicate else "new"] += 1
-            done.counts["out_of_scope"] += not row.in_scope
-            done.languages[row.language or "unknown"] += 1
-        else:
-            done.counts["exact_duplicates"] += 1
-    _copy_texts(connection, fresh.values(), roots)
-    splits_by_id = {row.external_id: split for row, split in zip(rows, splits, strict=True)}
-    _copy(
-        connection,
-        "text_source (source_id, external_id, text_id, split, run_id)",
-        ("int4", "text", "uuid", "text", "int8"),
-        ((source_id, external_id, text_id, splits_by_id[external_id], run_id) for external_id, text_id, _ in sightings),
-    )
+    done.counts["present"] = len(done.seen) - len(sightings)
+    done.counts["exact_duplicates"] = len(sightings) - len(fresh)
+    done.counts["near_duplicates"] = len(roots)
+    done.counts["new"] = len(fresh) - len(roots)
+    done.counts["out_of_scope"] = sum(not row.in_scope for row in fresh.values())
+    done.languages.update(row.language or "unknown" for row in fresh.values())
     return done
 
 
 def _new_sightings(
-    connection: Connection[Any], rows: Sequence[PreparedText], source_id: int, path: str, done: Written
-) -> list[tuple[str, uuid.UUID, int]]:
+    connection: Connection[Any],
+    rows: Sequence[PreparedText],
+    splits: Sequence[str | None],
+    source_id: int,
+    path: str,
+    done: Written,
+) -> list[tuple[PreparedText, str | None]]:
     """Sightings that the store doesn't have yet; rows whose id already names another text are rejected."""
-    named: dict[str, uuid.UUID] = dict(
+    named: dict[str, bytes] = dict(
         connection.execute(
-            "SELECT external_id, text_id FROM text_source WHERE source_id = %s AND external_id = ANY(%s)",
+            "SELECT external_id, uuid_send(text_id) FROM text_source WHERE source_id = %s AND external_id = ANY(%s)",
             (source_id, [row.external_id for row in rows]),
             binary=True,
         ).fetchall()
     )
     fresh = []
-    for row in rows:
+    for row, split in zip(rows, splits, strict=True):
         before = named.get(row.external_id)
         if before is None:
-            named[row.external_id] = row.id
-            fresh.append((row.external_id, row.id, row.line))
-        elif before != row.id:
+            named[row.external_id] = row.key
+            fresh.append((row, split))
+        elif before != row.key:
             done.rejected.append(Reject(path, row.line, "id already names another text", row.external_id[:80]))
             continue
         done.seen.append(row)
     return fresh
 
 
-def _known_texts(connection: Connection[Any], ids: set[uuid.UUID]) -> set[uuid.UUID]:
-    rows = connection.execute("SELECT id FROM text WHERE id = ANY(%s::uuid[])", (_array(ids),), binary=True)
-    return {id_ for (id_,) in rows}
+def _known_texts(connection: Connection[Any], keys: Collection[bytes]) -> set[bytes]:
+    found = connection.execute(
+        "SELECT uuid_send(id) FROM text WHERE id = ANY(%s::uuid[])", (_uuids(keys),), binary=True
+    )
+    return {key for (key,) in found}
 
 
-def _find_roots(connection: Connection[Any], fresh: Sequence[PreparedText]) -> dict[uuid.UUID, uuid.UUID | None]:
-    """For each new text, the earlier text that it nearly equals; None if it is the first of its kind.
+def _find_roots(connection: Connection[Any], fresh: Sequence[PreparedText]) -> dict[bytes, bytes]:
+    """For new texts that nearly equal an earlier one: which.
 
-    Only firsts are kept in the index, so `duplicate_of` is never a chain.
+    Only firsts of their kind are in the index, so `duplicate_of` is never a chain.
     """
-    wanted = {bucket for row in fresh for bucket in row.buckets}
-    in_bucket: dict[int, list[uuid.UUID]] = defaultdict(list)
-    for bucket, text_id in connection.execute(
-        "SELECT bucket, text_id FROM minhash_band WHERE bucket = ANY(%s::int8[])",
-        (_array(sorted(wanted)),),
+    numbers = np.frombuffer(b"".join(row.buckets for row in fresh), dtype="<i8")
+    distinct, counts = np.unique(numbers, return_counts=True)
+    in_bucket: dict[int, list[bytes]] = {bucket: [] for bucket in distinct[counts > 1].tolist()}
+    for bucket, key in connection.execute(
+        "SELECT bucket, uuid_send(text_id) FROM minhash_band WHERE bucket = ANY(%s::int8[])",
+        ("{" + ",".join(map(str, distinct.tolist())) + "}",),
         binary=True,
     ):
-        in_bucket[bucket].append(text_id)
-    candidates = {text_id for ids in in_bucket.values() for text_id in ids}
-    levelled = {
-        text_id: level(masked)
-        for text_id, masked in connection.execute(
-            "SELECT id, masked FROM text WHERE id = ANY(%s::uuid[])", (_array(candidates),), binary=True
-        )
-    }
-    roots: dict[uuid.UUID, uuid.UUID | None] = {}
-    for row in fresh:
-        near = {text_id for bucket in row.buckets for text_id in in_bucket.get(bucket, ())}
-        root = best_match(row.levelled, ((text_id, levelled[text_id]) for text_id in near if text_id in levelled))
-        roots[row.id] = root
-        if root is None:
-            levelled[row.id] = row.levelled
-            for bucket in row.buckets:
-                in_bucket[bucket].append(row.id)
+        in_bucket.setdefault(bucket, []).append(key)
+
+    # Most buckets are met once: only rows in one of the others can have or be a match.
+    owners = np.repeat(np.arange(len(fresh)), [len(row.buckets) // 8 for row in fresh])
+    shared = np.isin(numbers, np.fromiter(in_bucket, dtype="<i8"))
+    its_buckets: dict[int, list[int]] = {}
+    for owner, bucket in zip(owners[shared].tolist(), numbers[shared].tolist(), strict=True):
+        its_buckets.setdefault(owner, []).append(bucket)
+
+    near = (_nearest(in_bucket, buckets) for buckets in its_buckets.values())
+    levelled = _levelled(connection, {key for keys in near for key in keys})
+    roots: dict[bytes, bytes] = {}
+    for owner, buckets in its_buckets.items():  # in order of the rows
+        row = fresh[owner]
+        own = level(row.masked)
+        root = best_match(own, ((key, levelled[key]) for key in _nearest(in_bucket, buckets)))
+        if root is not None:
+            roots[row.key] = root
+            continue
+        levelled[row.key] = own
+        for bucket in buckets:
+            in_bucket[bucket].append(row.key)
     return roots
 
 
-def _copy_texts(
-    connection: Connection[Any], fresh: Iterable[PreparedText], roots: dict[uuid.UUID, uuid.UUID | None]
-) -> None:
-    # firsts go in before those that refer to them
-    ordered = sorted(fresh, key=lambda row: roots[row.id] is not None)
-    _copy(
+def _nearest(in_bucket: dict[int, list[bytes]], buckets: Sequence[int]) -> list[bytes]:
+    """Which texts to compare with: those that share the most buckets, so that a crowd of texts made from one pattern
+    costs each newcomer no more than `_COMPARED` comparisons."""
+    shared = Counter(key for bucket in buckets for key in in_bucket[bucket])
+    if len(shared) <= _COMPARED:
+        return list(shared)
+    return sorted(shared, key=lambda key: (-shared[key], key))[:_COMPARED]
+
+
+def _levelled(connection: Connection[Any], keys: Collection[bytes]) -> dict[bytes, str]:
+    found = connection.execute(
+        "SELECT uuid_send(id), masked FROM text WHERE id = ANY(%s::uuid[])", (_uuids(keys),), binary=True
+    )
+    return {key: level(masked) for key, masked in found}
+
+
+def _copy_texts(connection: Connection[Any], fresh: dict[bytes, PreparedText], roots: dict[bytes, bytes]) -> None:
+    copying.copy(
         connection,
         "text (id, body, masked, language, language_score, in_scope, duplicate_of)",
-        ("uuid", "text", "text", "text", "float4", "bool", "uuid"),
         (
-            (row.id, row.body, row.masked, row.language, row.language_score, row.in_scope, roots[row.id])
-            for row in ordered
+            b"\0\7"
+            + copying.key(key)
+            + copying.text(row.body)
+            + copying.text(row.masked)
+            + copying.text(row.language)
+            + copying.real(row.language_score)
+            + copying.boolean(row.in_scope)
+            + copying.key(roots.get(key))
+            for key, row in fresh.items()
         ),
     )
-    _copy_bands(connection, [row for row in ordered if roots[row.id] is None])
+    firsts = [row for key, row in fresh.items() if key not in roots]
+    packed = copying.bands([row.buckets for row in firsts], [row.key for row in firsts])
+    copying.copy(connection, "minhash_band (bucket, text_id)", (packed,))
 
 
-def _copy_bands(connection: Connection[Any], firsts: Sequence[PreparedText]) -> None:
-    """Half a dozen rows a text: packed for the binary COPY format all at once."""
-    entries = np.zeros(sum(len(row.buckets) for row in firsts), dtype=_BAND_ROW)
-    entries["fields"], entries["bucket_size"], entries["id_size"] = 2, 8, 16
-    entries["bucket"] = [bucket for row in firsts for bucket in row.buckets]
-    entries["id"] = np.frombuffer(b"".join(row.id.bytes * len(row.buckets) for row in firsts), dtype="V16")
-    # in order of bucket, which is the order of the index
-    entries = entries[np.argsort(entries["bucket"])]
-    with (
-        connection.cursor() as cursor,
-        cursor.copy("COPY minhash_band (bucket, text_id) FROM STDIN (FORMAT BINARY)") as copy,
-    ):
-        copy.write(_COPY_HEADER + entries.tobytes() + _COPY_TRAILER)
+def _copy_sightings(
+    connection: Connection[Any], sightings: Sequence[tuple[PreparedText, str | None]], source_id: int, run_id: int
+) -> None:
+    head = b"\0\5" + copying.integer(source_id) + copying.bigint(run_id)
+    copying.copy(
+        connection,
+        "text_source (source_id, run_id, external_id, text_id, split)",
+        (head + copying.text(row.external_id) + copying.key(row.key) + copying.text(split) for row, split in sightings),
+    )
 
 
-def _copy(connection: Connection[Any], table: str, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(types)
-        for row in rows:
-            copy.write_row(row)
-
-
-def _array(values: Iterable[object]) -> str:
-    """An array literal of ids or numbers: a good deal faster to make than a list is to adapt."""
-    return "{" + ",".join(map(str, values)) + "}"
+def _uuids(keys: Collection[bytes]) -> str:
+    """An array literal: a good deal faster to make than a list of UUIDs is to adapt."""
+    return "{" + ",".join(key.hex() for key in keys) + "}"
 
 
 def _psycopg(session: Session) -> Connection[Any]:

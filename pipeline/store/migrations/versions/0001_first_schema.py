@@ -27,8 +27,8 @@ def upgrade() -> None:
         "minhash_band",
         sa.Column("bucket", sa.BigInteger(), nullable=False),
         sa.Column("text_id", sa.Uuid(), nullable=False),
-        sa.PrimaryKeyConstraint("bucket", "text_id", name=op.f("pk_minhash_band")),
     )
+    op.create_index(op.f("ix_minhash_band_bucket"), "minhash_band", ["bucket"], unique=False)
     op.create_table(
         "rater",
         sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
@@ -135,7 +135,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["duplicate_of"], ["text.id"], name=op.f("fk_text_duplicate_of_text")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_text")),
     )
-    op.create_index(op.f("ix_text_duplicate_of"), "text", ["duplicate_of"], unique=False)
+    op.create_index(
+        op.f("ix_text_duplicate_of"),
+        "text",
+        ["duplicate_of"],
+        unique=False,
+        postgresql_where=sa.text("duplicate_of IS NOT NULL"),
+    )
     op.create_table(
         "text_vector",
         sa.Column("encoder", sa.Text(), nullable=False),
@@ -261,8 +267,6 @@ def upgrade() -> None:
         sa.Column("text_id", sa.Uuid(), nullable=False),
         sa.Column("split", sa.Text(), nullable=True),
         sa.Column("run_id", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_text_source_source_id_source")),
-        sa.ForeignKeyConstraint(["text_id"], ["text.id"], name=op.f("fk_text_source_text_id_text")),
         sa.PrimaryKeyConstraint("source_id", "external_id", name=op.f("pk_text_source")),
     )
     op.create_index(op.f("ix_text_source_text_id"), "text_source", ["text_id"], unique=False)
@@ -337,12 +341,13 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_filter_decision_text_id"), table_name="filter_decision")
     op.drop_table("filter_decision")
     op.drop_table("text_vector")
-    op.drop_index(op.f("ix_text_duplicate_of"), table_name="text")
+    op.drop_index(op.f("ix_text_duplicate_of"), table_name="text", postgresql_where=sa.text("duplicate_of IS NOT NULL"))
     op.drop_table("text")
     op.drop_table("sync_cursor")
     op.drop_table("source")
     op.drop_index(op.f("ix_run_stage_slice_started_at"), table_name="run")
     op.drop_table("run")
     op.drop_table("rater")
+    op.drop_index(op.f("ix_minhash_band_bucket"), table_name="minhash_band")
     op.drop_table("minhash_band")
     op.drop_table("encoder")
