@@ -45,7 +45,7 @@ format: $(STAMP) ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 bench: $(STAMP) ## Every benchmark, as JSON lines
-	@set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+	@set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python "$$script"; done
 
 clean: ## Remove what was made here (homes with data lie elsewhere and are kept)
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache

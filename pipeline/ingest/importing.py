@@ -111,5 +111,10 @@ def import_labelled(
         progress=progress,
     )
     return ImportReport(
-        texts, tally.recorded, tally.asserted, tally.denied, tally.silent_rows, dict(mapping.unknown.most_common(50))
+        texts,
+        tally.recorded,
+        dict(tally.asserted),
+        dict(tally.denied),
+        tally.silent_rows,
+        dict(mapping.unknown.most_common(50)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import typer
@@ -49,6 +50,10 @@ def main() -> None:
         _fail(str(error), error, error.exit_status)
     except DBAPIError as error:
         _fail(f"the database refused or went away: {_first_line(error.orig)}; see `saring doctor`", error)
+    except BrokenPipeError:
+        # whoever read our output has had enough; nothing more can be said there, not even by the interpreter's exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'no file named'}; nothing half-written is used", error)
     except SystemExit as done:

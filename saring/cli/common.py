@@ -99,6 +99,8 @@ def progress_bar() -> Iterator[ProgressCallback]:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        # without a terminal there is nobody to watch it
+        disable=not err.is_terminal,
     )
     tasks: dict[str, Any] = {}
 

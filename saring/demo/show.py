@@ -48,7 +48,9 @@ class DemoResult:
 
 def run_demo(settings: Settings, home: Path, progress: Progress) -> DemoResult:
     """Run the pipeline on the demo corpus in a home of its own; a second time nothing is done twice."""
-    ctx = common.Context(settings.model_copy(update={"home": home.absolute()}))
+    # its own store too: a database that the settings name belongs to somebody's work
+    alone = {"home": home.absolute(), "database_url": None, "redis_url": None}
+    ctx = common.Context(settings.model_copy(update=alone))
     progress(0, None, "writing the demo's files")
     planted = plant(home / "input", ctx.taxonomy, seed=settings.seed)
     source = SourceInfo(_SOURCE, licence="Apache-2.0", redistributable=True)
