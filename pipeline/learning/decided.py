@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -36,6 +37,8 @@ class DecidedText:
     decisions: Mapping[str, Decision]
     #: labels that a human or a data set decided
     trusted: frozenset[str]
+    #: labels that nobody but the bootstrap rater decided
+    stand_in: frozenset[str]
     #: labels that a rater asserted and a filter demoted
     demoted: frozenset[str]
 
@@ -60,26 +63,37 @@ def decided_texts(session: Session, taxonomy: Taxonomy, *, limit: int | None = N
             .where(r.kind.in_(TRUSTED), j.text_id.in_(select(everything.c.id)))
         )
         texts = texts.union(by_people)  # type: ignore[assignment]
-    pending: list[tuple[uuid.UUID, dict[str, Decision], frozenset[str], frozenset[str]]] = []
+    pending: list[_Pending] = []
     for text_id, judgements in judgements_by_text(session, texts=texts):
         kinds = {judgement.id: judgement.rater.kind for judgement in judgements}
         decisions = {key: d for key, d in resolve(judgements, excludes=excludes).items() if key in taxonomy}
         trusted = frozenset(
             key for key, decision in decisions.items() if any(kinds[i] in TRUSTED for i in decision.judgements)
         )
+        stand_in = frozenset(
+            key
+            for key, decision in decisions.items()
+            if decision.judgements and all(kinds[i] is RaterKind.BOOTSTRAP for i in decision.judgements)
+        )
         demoted = frozenset[str]().union(*(judgement.demoted for judgement in judgements))
-        pending.append((text_id, decisions, trusted, demoted))
+        pending.append(_Pending(text_id, decisions, trusted, stand_in, demoted))
         if len(pending) == _CHUNK:
             yield from _with_texts(session, pending)
             pending = []
     yield from _with_texts(session, pending)
 
 
-def _with_texts(
-    session: Session, pending: list[tuple[uuid.UUID, dict[str, Decision], frozenset[str], frozenset[str]]]
-) -> Iterator[DecidedText]:
+class _Pending(NamedTuple):
+    id: uuid.UUID
+    decisions: dict[str, Decision]
+    trusted: frozenset[str]
+    stand_in: frozenset[str]
+    demoted: frozenset[str]
+
+
+def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[DecidedText]:
     t, seen, s = store.Text, store.TextSource, store.Source
-    ids = [one[0] for one in pending]
+    ids = [one.id for one in pending]
     texts = {
         row[0]: row for row in session.execute(select(t.id, t.masked, t.language).where(t.id == func.any(ids))).all()
     }
@@ -96,15 +110,16 @@ def _with_texts(
             # in order of the alphabet, dev, test, train: test is the most protected, train the least
             before = splits.get(text_id)
             splits[text_id] = split if before in (None, "train") or split == "test" else before
-    for text_id, decisions, trusted, demoted in pending:
-        _, masked, language = texts[text_id]
+    for one in pending:
+        _, masked, language = texts[one.id]
         yield DecidedText(
-            text_id,
+            one.id,
             masked,
             language,
-            tuple(sorted(sources.get(text_id, ()))),
-            splits.get(text_id),
-            decisions,
-            trusted,
-            demoted,
+            tuple(sorted(sources.get(one.id, ()))),
+            splits.get(one.id),
+            one.decisions,
+            one.trusted,
+            one.stand_in,
+            one.demoted,
         )

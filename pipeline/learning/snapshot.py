@@ -33,11 +33,14 @@ class SnapshotPolicy:
 
     What machines decided is for training only. A text that people or a data set judged keeps the split that its source
     gave it, or is given one by a hash of its id, so that it stays there for ever; in dev and test it counts only for
-    the labels that they decided.
+    the labels that they decided. The bootstrap rater stands in for a label only until people or data sets have asserted
+    it on `enough` texts: after that its guesses do more harm than good (docs/decisions/0004-linear-classifier.md).
     """
 
     #: share of the texts without a split, of those that people judged, that go to each of dev and test
     share: float = 0.2
+    #: texts that people or data sets assert a label on, from which on it needs no stand-in
+    enough: int = 50
     #: keep to the first so many texts in scope
     limit: int | None = None
     #: sources to leave out
@@ -74,7 +77,10 @@ def take_snapshot(
         if not set(one.sources) & set(policy.without)
     ]
     trusted = sum(bool(one.trusted) for one in decided)
-    rows = [row for one in decided if (row := _row(one, policy, trusted >= _LEAST_TRUSTED)) is not None]
+    asserted = Counter(key for one in decided for key in one.trusted if one.decisions[key].value)
+    taught = frozenset(key for key, count in asserted.items() if count >= policy.enough)
+    split_by_trust = trusted >= _LEAST_TRUSTED
+    rows = [row for one in decided if (row := _row(one, policy, taught, split_by_trust)) is not None]
     if not rows:
         raise NotEnoughLabels("nothing is decided of any text: run `saring import` or `saring judge` first")
     table = _table(rows)
@@ -102,17 +108,19 @@ def take_snapshot(
     return Frozen(snapshot_id, digest, path, rows, counts)
 
 
-def _row(one: DecidedText, policy: SnapshotPolicy, enough: bool) -> LabelledText | None:
+def _row(one: DecidedText, policy: SnapshotPolicy, taught: frozenset[str], split_by_trust: bool) -> LabelledText | None:
     split: Split | None = "train"
-    if one.trusted and enough:
+    if one.trusted and split_by_trust:
         split = _as_split(one.split) or _drawn(one.id, policy.share)
-    elif not enough:
+    elif not split_by_trust:
         # too little that people judged to hold any of it back: every text may be drawn
         split = None
     counted = {
         key: decision.value
         for key, decision in one.decisions.items()
-        if decision.value is not None and (split in (None, "train") or key in one.trusted)
+        if decision.value is not None
+        and (split in (None, "train") or key in one.trusted)
+        and not (key in taught and key in one.stand_in)
     }
     if not counted:
         return None
