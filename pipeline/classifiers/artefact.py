@@ -1,7 +1,7 @@
 """A trained model as a folder: `model.skops` (arrays; never a pickle), `model.json` (what it is), and its card.
 
-The hash of the arrays stands in the manifest, and the manifest's own hash in the version's last part, so a model that
-was tampered with or cut short is refused.
+The hash of the arrays' file stands in the manifest, so a model that was tampered with or cut short is refused. The last
+part of the version is a hash of what the arrays say, so training again from the same texts gives the same version.
 """
 
 from __future__ import annotations
@@ -120,12 +120,12 @@ def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Pat
         skops.io.dump(dict(model.classifier.state()), building / ARRAYS, compression=zipfile.ZIP_DEFLATED)
         digest = file_hash(building / ARRAYS)
         manifest = model.manifest.model_copy(
-            update={"artefact_hash": digest, "version": f"{model.manifest.version}-{digest[:8]}"}
+            update={"artefact_hash": digest, "version": f"{model.manifest.version}-{_content_hash(model)}"}
         )
         (building / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         folder = models_dir / manifest.version
         if (folder / MANIFEST).is_file():
-            # trained again from the same texts in the same way: the same arrays, perhaps with newer words
+            # trained again from the same texts in the same way: the same arrays, measured on what is known now
             shutil.rmtree(folder)
         building.rename(folder)
     finally:
@@ -164,7 +164,11 @@ def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:
         raise ModelError(f"{folder}: {ARRAYS} is missing: fetch or train the model again")
     if file_hash(arrays) != manifest.artefact_hash:
         raise ModelError(f"{arrays}: not what was trained (its hash differs): fetch or train the model again")
-    if unknown := skops.io.get_untrusted_types(file=arrays):
+    try:
+        unknown = skops.io.get_untrusted_types(file=arrays)
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ModelError(f"{arrays}: not the arrays of a model ({error}): fetch or train the model again") from error
+    if unknown:
         raise ModelError(f"{arrays}: holds types that a model never does ({', '.join(sorted(unknown)[:3])}): refused")
     state: Mapping[str, Any] = skops.io.load(arrays)
     if manifest.backend != "linear":
@@ -173,6 +177,16 @@ def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:
     if classifier.labels != tuple(label.key for label in manifest.labels):
         raise ModelError(f"{folder}: manifest and arrays name different labels: fetch or train the model again")
     return TrainedModel(classifier, manifest)
+
+
+def _content_hash(model: TrainedModel) -> str:
+    digest = hashlib.blake2b(digest_size=4)
+    for name, value in sorted(model.classifier.state().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    for label in model.manifest.labels:
+        digest.update(label.model_dump_json().encode())
+    return digest.hexdigest()
 
 
 def file_hash(path: Path) -> str:

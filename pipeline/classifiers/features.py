@@ -51,6 +51,8 @@ class Ngrams:
 
     def transform(self, texts: Sequence[str], workers: int = 1) -> sp.csr_matrix:
         """Features of `texts`: [texts, buckets], float32."""
+        if not texts:
+            return sp.csr_matrix(np.zeros((0, 2**self.config.char_bits + 2**self.config.word_bits), dtype=np.float32))
         blocks = []
         for block, idf in zip(self._counts(texts, workers), self.idf, strict=True):
             transformer = _transformer()

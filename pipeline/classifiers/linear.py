@@ -162,13 +162,14 @@ def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> Li
         config = NgramConfig(
             tuple(given["char_range"]), given["char_bits"], tuple(given["word_range"]), given["word_bits"]
         )
-        labels, weights, intercepts = list(state["labels"]), state["weights"], state["intercepts"]
+        labels, weights, intercepts = list(state["labels"]), np.asarray(state["weights"]), state["intercepts"]
         idf = [np.asarray(state[name], dtype=np.float64) for name in ("char_idf", "word_idf")]
         encoder = state["encoder"]
     except (KeyError, TypeError) as error:
         raise ModelError(f"the model's state is not that of a linear classifier ({error})") from error
-    size = 2**config.char_bits + 2**config.word_bits
-    fits = weights.shape[0] == size if encoder is None else weights.shape[0] > size
-    if not fits or weights.shape[1] != len(labels) or len(intercepts) != len(labels):
+    sizes = (2**config.char_bits, 2**config.word_bits)
+    rows, columns = weights.shape if weights.ndim == 2 else (0, 0)
+    fits = rows == sum(sizes) if encoder is None else rows > sum(sizes)
+    if not fits or tuple(map(len, idf)) != sizes or not columns == len(labels) == len(intercepts):
         raise ModelError("the parts of the model's state do not fit together: train it again")
     return LinearClassifier(labels, Ngrams(config, idf), weights, intercepts, encoder=encoder, encode=encode)

@@ -74,4 +74,8 @@ def choose_threshold(
         best = int(np.argmax(np.where(enough, other, -1))) if reached else int(np.argmax(wanted + other * 1e-6))
     at = int(ends[best])
     below = ranked[at + 1] if at + 1 < len(ranked) else 0.0
-    return Threshold(float((ranked[at] + below) / 2), float(precision[best]), float(recall[best]), reached)
+    middle = (ranked[at] + below) / 2
+    # between neighbouring floating-point numbers there is no half-way
+    return Threshold(
+        float(middle if middle > below else ranked[at]), float(precision[best]), float(recall[best]), reached
+    )

@@ -89,7 +89,8 @@ def sentiment_filter(
         scored = _score(engine, list(rules), model, run)
         with open_session(engine) as session, session.begin():
             find_asserted(session, list(rules))
-            forget_stale(session, STAGE, list(rules))
+            # and labels whose rule was taken out of the taxonomy, of which nothing is asserted here
+            forget_stale(session, STAGE, [*rules, *(label.key for label in taxonomy if label.sentiment is None)])
             counts = {
                 key: _decide(session, run.id, number, key, allowed, cut)
                 for number, (key, allowed) in enumerate(rules.items(), start=1)

@@ -24,6 +24,7 @@ from pipeline import store
 from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel, save_model
 from pipeline.classifiers.calibration import Sigmoid, fit_sigmoid
 from pipeline.classifiers.linear import LinearClassifier, LinearConfig, fit_linear
+from pipeline.errors import NotEnoughLabels
 from pipeline.learning.decided import DecidedText, decided_texts
 from pipeline.learning.registry import register
 from pipeline.learning.split import near_duplicate_groups
@@ -154,9 +155,8 @@ def pseudolabel(
             why = f"{len(yes)} positive and {len(no)} negative texts; {config.min_positives} of each are needed"
             report = replace(report, stopped=why)
         elif (taught := learn_label(yes, no, label, config, linear, rng)) is None:
-            report = replace(
-                report, stopped=f"no cut reaches a precision of {config.target_precision:g} on held-out texts"
-            )
+            why = f"no cut reaches a precision of {config.target_precision:g} on held-out texts"
+            report = replace(report, stopped=why)
         else:
             manifest = _manifest(taught, report, taxonomy.version, config, linear)
             model, path = save_model(TrainedModel(taught.classifier, manifest), models_dir)
@@ -195,7 +195,11 @@ def learn_label(
     """A classifier of one label with a cut that is safe on held-out texts; None if there is no such cut."""
     texts = [one.masked for one in (*yes, *no)]
     truth = np.array([True] * len(yes) + [False] * len(no))
-    decisions = held_out_decisions(texts, truth, label, linear, config.ratio, rng)
+    try:
+        decisions = held_out_decisions(texts, truth, label, linear, config.ratio, rng)
+    except NotEnoughLabels:
+        # texts that are all alike are one group: what is learnt without it can't be measured on it
+        return None
     sigmoid = fit_sigmoid(decisions, truth)
     cut = choose_safe_cut(sigmoid(decisions), truth, config)
     if cut is None:
@@ -212,7 +216,11 @@ def held_out_decisions(
     ratio: int,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """A raw score for each text, by a model that saw neither it nor a near-duplicate of it."""
+    """A raw score for each text, by a model that saw neither it nor a near-duplicate of it.
+
+    Raises:
+        NotEnoughLabels: all positives or all negatives are near-duplicates of each other.
+    """
     groups = np.array(near_duplicate_groups(texts))
     # positives and negatives are spread evenly: groups with a positive are dealt out first
     with_positive = set(groups[truth].tolist())
@@ -242,9 +250,11 @@ def choose_safe_cut(
         return None
     at = int(np.flatnonzero(good)[-1])
     below = ranked[at + 1] if at + 1 < len(ranked) else 0.0
+    between = (ranked[at] + below) / 2
     interval = binomtest(int(hits[at]), int(passing[at])).proportion_ci(0.95, method="wilson")
     return SafeCut(
-        value=float((ranked[at] + below) / 2),
+        # two neighbouring floats have none between them
+        value=float(between if between > below else ranked[at]),
         precision=float(hits[at] / passing[at]),
         low=float(interval.low),
         high=float(interval.high),
@@ -300,7 +310,8 @@ def _write(
 ) -> int:
     """Record the pseudo-labels; how many are new."""
     (label,) = model.labels
-    ref = RaterRef(RaterKind.PSEUDO, model.manifest.purpose, model.manifest.version)
+    # a version without its day: the same model learnt again tomorrow says nothing new
+    ref = RaterRef(RaterKind.PSEUDO, model.manifest.purpose, model.manifest.version.rsplit("-", 1)[-1])
     who = rater_id(session, ref, {"objective": model.manifest.objective, "cut": model.thresholds[label]})
     verdicts = [
         NewJudgement(text_id, asserted=frozenset({label}), scores={label: round(p, 4)})

@@ -63,7 +63,11 @@ def register(
             taxonomy_version=manifest.taxonomy_version,
             run_id=run_id,
         )
-        .on_conflict_do_update(index_elements=["version"], set_={"path": str(path)})
+        .on_conflict_do_update(
+            index_elements=["version"],
+            # trained again in the same way: another file with the same content, measured on what is known now
+            set_={"path": str(path), "artefact_hash": manifest.artefact_hash, "metrics": manifest.metrics},
+        )
     )
 
 
@@ -93,16 +97,16 @@ def promote(session: Session, version: str, *, reason: str) -> Promotion:
     if before is not None and before.version == version:
         return Promotion(version, None, before.reason or reason)
     if before is not None:
-        before.state, before.reason = ModelState.RETIRED, f"{_today()}: replaced by {version} ({reason})"
+        before.state, before.reason = ModelState.RETIRED, f"{_now()}: replaced by {version} ({reason})"
         # the database allows one champion at any moment, so the old one steps down first
         session.flush()
-    model.state, model.reason = ModelState.CHAMPION, f"{_today()}: {reason}"
+    model.state, model.reason = ModelState.CHAMPION, f"{_now()}: {reason}"
     session.flush()
     return Promotion(version, before.version if before is not None else None, reason)
 
 
 def rollback(session: Session, purpose: str, *, reason: str) -> Promotion:
-    """Bring back the champion before the present one.
+    """Bring back the champion before the present one, which is rejected: a second rollback goes one further back.
 
     Raises:
         ModelError: there is no champion, or none before it.
@@ -112,13 +116,18 @@ def rollback(session: Session, purpose: str, *, reason: str) -> Promotion:
     if current is None:
         raise ModelError(f"{purpose!r} has no champion to roll back; see `saring models list`")
     m = store.Model
+    replaced = m.reason.contains(f": replaced by {current.version} (", autoescape=True)
+    # a champion that came back may have replaced several; reasons begin with when, so the last one comes first
     earlier = session.scalars(
-        select(m).where(m.purpose == purpose, m.state == ModelState.RETIRED, m.reason.contains(current.version))
+        select(m).where(m.purpose == purpose, m.state == ModelState.RETIRED, replaced).order_by(m.reason.desc())
     ).first()
     if earlier is None:
         raise ModelError(f"{current.version} is the first champion of {purpose!r}: there is none to go back to")
-    return promote(session, earlier.version, reason=reason)
+    done = promote(session, earlier.version, reason=reason)
+    current.state, current.reason = ModelState.REJECTED, f"{_now()}: rolled back to {earlier.version} ({reason})"
+    session.flush()
+    return done
 
 
-def _today() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d}"
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
