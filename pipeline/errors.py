@@ -67,7 +67,7 @@ class EncoderError(SaringError):
 
 
 class NotEnoughVectors(EncoderError):
-    """Too few texts of the label have a vector: run `saring embed` first, or lower the minimum support."""
+    """Too few texts of the label have a vector: run `saring embed` first."""
 
 
 class TrainingError(SaringError):

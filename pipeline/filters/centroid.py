@@ -294,7 +294,7 @@ def decide(session: Session, run_id: int, keys: Sequence[str]) -> dict[str, int]
 
 def _too_few(found: _Found, how: Cut, encoder: str) -> str:
     if found.support < how.min_support:
-        return f"{found.support} texts have it and {how.min_support} are needed: judge more, or lower min_support"
+        return f"{found.support} texts have it and {how.min_support} are needed: judge more texts"
     return (
         f"{found.vectors} of its {found.support} texts have a vector of {encoder} and {how.min_support} are needed: "
         "run `saring embed`"

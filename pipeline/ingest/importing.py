@@ -58,8 +58,8 @@ def import_labelled(
 ) -> ImportReport:
     """Read labelled files: each row becomes a text and, if it says anything of a label, one judgement of `rater`.
 
-    The judgement's external reference is the row's id, so a second import of the same file adds nothing and a corrected
-    file adds revisions. A split that a row names is kept.
+    The judgement's external reference is the row's id, so a second import of the same file adds nothing, a corrected
+    file adds revisions, and a row that says nothing any more takes back what it said. A split that a row names is kept.
 
     Args:
         engine: the store.
@@ -86,12 +86,16 @@ def import_labelled(
             said = mapping.verdict(row.fields)
             if not said.asserted and not said.denied:
                 tally.silent_rows += 1
-                continue
             tally.asserted.update(said.asserted)
             tally.denied.update(said.denied)
             verdicts.append(
                 NewJudgement(
-                    row.id, asserted=said.asserted, denied=said.denied, external_ref=f"{source.name}:{row.external_id}"
+                    row.id,
+                    asserted=said.asserted,
+                    denied=said.denied,
+                    external_ref=f"{source.name}:{row.external_id}",
+                    # what an earlier import read from this row is taken back; where there was nothing, nothing is
+                    withdrawn=not said.asserted and not said.denied,
                 )
             )
         tally.recorded += record(session, who, verdicts, taxonomy_version=mapping.taxonomy.version, run_id=run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,8 +15,15 @@ from pipeline.learning.plots import precision_recall_plot, reliability_plot
 CARD = "README.md"
 
 
-def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation) -> Path:
-    """Write `README.md` with its plots beside the model; the path of the card."""
+def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation, *, held_out: bool = True) -> Path:
+    """Write `README.md` with its plots into `folder`; the path of the card.
+
+    Args:
+        folder: where.
+        manifest: the model.
+        evaluation: what it is worth.
+        held_out: whether it was measured on its own held-out texts, or on whatever somebody gave.
+    """
     precision_recall_plot(evaluation, folder / "precision-recall.png")
     reliability_plot(evaluation, folder / "reliability.png")
     # the card is Markdown, and nothing in it comes from a text
@@ -28,7 +36,11 @@ def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation) -> Path
     )
     environment.globals["est"] = _bracketed
     content = environment.get_template("card.md.j2").render(
-        manifest=manifest, metrics=evaluation.overall, slices=evaluation.slices, labels=evaluation.labels
+        manifest=manifest,
+        metrics=evaluation.overall,
+        slices=evaluation.slices,
+        labels=evaluation.labels,
+        held_out=held_out,
     )
     path = folder / CARD
     path.write_text(content, encoding="utf-8")
@@ -36,4 +48,6 @@ def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation) -> Path
 
 
 def _bracketed(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.value):
+        return "not measured"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

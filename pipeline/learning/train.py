@@ -15,7 +15,7 @@ from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel,
 from pipeline.classifiers.calibration import fit_sigmoid
 from pipeline.classifiers.linear import Encode, LinearConfig, fit_linear
 from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.classifiers.thresholds import Objective, choose_threshold
+from pipeline.classifiers.thresholds import Objective, Threshold, choose_threshold
 from pipeline.errors import NotEnoughLabels
 from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import Evaluation, evaluate_examples
@@ -26,6 +26,8 @@ from pipeline.runs import code_version
 
 #: positives and negatives that a label needs in train to be learnt
 LEAST_TRAIN = 5
+#: dev probabilities that lie closer together than this say the same of every text
+_FLAT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,11 @@ def _calibrated(
         known = dev.truth[:, i] != UNKNOWN
         truth = dev.truth[known, i] == 1
         sigmoid = fit_sigmoid(decisions[known, i], truth)
-        cut = choose_threshold(sigmoid(decisions[known, i]), truth, config.objective)
+        probabilities = sigmoid(decisions[known, i])
+        cut = choose_threshold(probabilities, truth, config.objective)
+        if np.ptp(probabilities) < _FLAT:
+            # what was learnt tells nothing apart on dev: such a label is never given
+            cut = Threshold(1.0, 0.0, 0.0, reached=False)
         settings.append(
             LabelSettings(
                 key=label, slope=sigmoid.slope, offset=sigmoid.offset, threshold=cut.value, reached=cut.reached

@@ -115,7 +115,6 @@ def _record_batch(
             continue
         if before is None and verdict.withdrawn:
             # there is nothing to take back
-            repeated += 1
             continue
         if before is None:
             new += 1

@@ -11,6 +11,7 @@ from pipeline.store.models import (
     Judgement,
     Model,
     Rater,
+    Review,
     Run,
     Snapshot,
     Source,
@@ -19,7 +20,19 @@ from pipeline.store.models import (
     Vector,
 )
 
-_COUNTED: tuple[type[Base], ...] = (Source, Text, Rater, Judgement, Vector, FilterDecision, Run, Snapshot, Model, Task)
+_COUNTED: tuple[type[Base], ...] = (
+    Source,
+    Text,
+    Rater,
+    Judgement,
+    Vector,
+    FilterDecision,
+    Review,
+    Run,
+    Snapshot,
+    Model,
+    Task,
+)
 
 
 def count_rows(session: Session) -> dict[str, int]:

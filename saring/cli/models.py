@@ -129,8 +129,7 @@ def evaluate_command(
     _warn_rejects(rejects)
     if card is not None:
         card.mkdir(parents=True, exist_ok=True)
-        measured = {**trained.manifest.data, "split_origin": "texts given to `saring evaluate`"}
-        write_card(card, trained.manifest.model_copy(update={"data": measured}), evaluation)
+        write_card(card, trained.manifest, evaluation, held_out=False)
     common.emit(
         {"model": trained.manifest.version, "files": files, "metrics": evaluation.to_dict()},
         as_json=as_json,

@@ -94,6 +94,10 @@ def rollback_command(
 
 
 def _say_models(result: dict[str, Any]) -> None:
+    if not result["models"]:
+        common.out().print("no model is registered: `saring train` registers what it learns from the store,")
+        common.out().print("`saring models promote VERSION` what was trained from files")
+        return
     table = Table(box=None)
     for column in ("version", "purpose", "state", "macro average precision", "why"):
         table.add_column(column, overflow="fold")

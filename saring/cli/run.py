@@ -88,6 +88,11 @@ def _say_demo(result: DemoResult) -> None:
         f"labels wrong before the filters {wrong['wrong_before']:.1%}, after {wrong['wrong_after']:.1%}."
     )
     _say_paths(result.paths)
+    out.print(
+        f"\nThe demo's database keeps running; `SARING_HOME={result.paths['home']} saring down` stops it.",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _say_paths(paths: dict[str, Any]) -> None:

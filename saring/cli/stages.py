@@ -206,7 +206,7 @@ def _say_filtered(done: FilterReport, mood: SentimentReport | None, page: Path |
         else:
             shown = f"{one.cut:.3f}" if one.cut is not None else "-"
             counts = (one.kept, one.dropped, one.in_review, one.prototypes)
-            table.add_row(one.label, *map(str, counts), shown, f"{one.method}: {one.reason}")
+            table.add_row(one.label, *map(str, counts), shown, one.reason)
     out = common.out(least_width=130)
     out.print(table)
     if mood is not None:

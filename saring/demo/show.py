@@ -66,7 +66,7 @@ def run_demo(settings: Settings, home: Path, progress: Progress) -> DemoResult:
     with open_session(ctx.engine) as session:
         caught, filters = _count(session, planted, stages)
     details = {stage.stage: stage.details for stage in stages}
-    paths = {"input": planted.raw.parent, "filter page": details["centroid filter"]["page"]}
+    paths = {"home": home, "input": planted.raw.parent, "filter page": details["centroid filter"]["page"]}
     if "path" in details["train"]:
         paths["model card"] = details["train"]["path"] / "README.md"
     return DemoResult(stages, caught, filters, paths)

@@ -103,7 +103,7 @@ def test_a_home_that_cannot_be_one_is_one_line_and_exit_1(new_home: Path) -> Non
     done = saring({"SARING_HOME": str(new_home / "file")}, "up")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "is in the way" in done.stderr.splitlines()[-1]
+    assert "Not a directory" in done.stderr.splitlines()[-1]
 
 
 def test_each_command_explains_itself_with_an_example(variables: dict[str, str]) -> None:
