@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
@@ -34,7 +33,7 @@ class LinearConfig:
     C: float = 0.3
     #: name of the encoder whose vectors stand beside the n-grams; None: n-grams only
     encoder: str | None = None
-    #: processes and threads
+    #: processes that hash the texts
     workers: int = 2
 
 
@@ -133,11 +132,10 @@ def fit_linear(
         return model.coef_[0].astype(np.float32), float(model.intercept_[0])
 
     weights, intercepts = [], []
-    # liblinear lets go of the interpreter lock, so threads share the features instead of copying them
-    fitted = Parallel(n_jobs=config.workers, backend="threading", return_as="generator")(
-        delayed(fit_one)(column) for column in truth.T
-    )
-    for done, (weight, intercept) in enumerate(fitted, start=1):
+    # one after the other: liblinear draws from one generator for the whole process, so threads would disturb each other
+    # and the same texts give another model each time
+    for done, column in enumerate(truth.T, start=1):
+        weight, intercept = fit_one(column)
         weights.append(weight)
         intercepts.append(intercept)
         progress(done, len(labels), "training")

@@ -1,0 +1,258 @@
+"""Snapshots of a real ledger: what goes in, in which split, and that the same ledger gives the same one."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, insert, select
+
+from pipeline import store
+from pipeline.errors import NotEnoughLabels
+from pipeline.ingest.normalise import text_id
+from pipeline.ingest.rejects import RejectSink
+from pipeline.labelled import LabelledText
+from pipeline.learning.labelled_io import read_labelled
+from pipeline.learning.snapshot import Frozen, SnapshotPolicy, take_snapshot
+from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.ledger.resolve import RaterRef
+from pipeline.store import open_session
+from pipeline.taxonomy import Taxonomy, load_taxonomy
+
+HUMAN = RaterRef(RaterKind.HUMAN, "aisyah")
+CORPUS = RaterRef(RaterKind.EXTERNAL, "korpus")
+LLM = RaterRef(RaterKind.LLM, "a-model", "1")
+PSEUDO = RaterRef(RaterKind.PSEUDO, "pseudo:porn", "1")
+
+
+@pytest.fixture(scope="module")
+def taxonomy() -> Taxonomy:
+    return load_taxonomy()
+
+
+class Book:
+    """Texts, where they were seen, and what raters say of them."""
+
+    def __init__(self, engine: Engine, taxonomy: Taxonomy, folder: Path) -> None:
+        self.engine, self.taxonomy, self.folder = engine, taxonomy, folder
+        self._texts = 0
+
+    def plant(self, count: int, *, source: str = "korpus", split: str | None = None, **more: Any) -> list[uuid.UUID]:
+        bodies = [f"baris nombor {self._texts + i} tentang perkara {(self._texts + i) * 7919}" for i in range(count)]
+        self._texts += count
+        ids = [text_id(body) for body in bodies]
+        with open_session(self.engine) as session, session.begin():
+            rows = [{"id": i, "body": "secret", "masked": body} | more for i, body in zip(ids, bodies, strict=True)]
+            session.execute(insert(store.Text), rows)
+        self.see(ids, source, split)
+        return ids
+
+    def see(self, ids: Sequence[uuid.UUID], source: str, split: str | None) -> None:
+        """Texts were seen in a source, in a split of it."""
+        with open_session(self.engine) as session, session.begin():
+            s = store.Source
+            known = session.execute(select(s.id).where(s.name == source)).scalar_one_or_none()
+            source_id = known or session.execute(insert(s).values(name=source).returning(s.id)).scalar_one()
+            rows = [
+                {"source_id": source_id, "external_id": str(i), "text_id": i, "split": split, "run_id": 0} for i in ids
+            ]
+            session.execute(insert(store.TextSource), rows)
+
+    def say(self, who: RaterRef, ids: Sequence[uuid.UUID], asserted: set[str], denied: set[str] | None = None) -> None:
+        said = [NewJudgement(i, frozenset(asserted), frozenset(denied or ())) for i in ids]
+        with open_session(self.engine) as session, session.begin():
+            record(session, rater_id(session, who), said, taxonomy_version=self.taxonomy.version)
+
+    def take(self, **policy: Any) -> Frozen:
+        with open_session(self.engine) as session, session.begin():
+            return take_snapshot(session, self.taxonomy, SnapshotPolicy(**policy), self.folder)
+
+    def rows(self, **policy: Any) -> dict[uuid.UUID, LabelledText]:
+        return {uuid.UUID(row.id): row for row in self.take(**policy).rows}
+
+    def stored(self) -> int:
+        with open_session(self.engine) as session:
+            return session.execute(select(func.count()).select_from(store.Snapshot)).scalar_one()
+
+
+@pytest.fixture
+def book(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> Book:
+    return Book(engine, taxonomy, tmp_path / "snapshots")
+
+
+def test_the_same_ledger_gives_the_same_snapshot_stored_once(book: Book) -> None:
+    ids = book.plant(80)
+    book.say(HUMAN, ids, {"hate"}, {"porn"})
+    first, second = book.take(), book.take()
+    assert (second.id, second.hash, second.path) == (first.id, first.hash, first.path)
+    assert book.stored() == 1
+    assert [path.name for path in book.folder.iterdir()] == [f"{first.hash}.parquet"]
+    book.say(HUMAN, ids[:1], {"racist"})
+    third = book.take()
+    assert third.hash != first.hash
+    assert book.stored() == 2
+    assert first.path.is_file()
+
+
+def test_the_file_holds_what_was_frozen_and_can_be_trained_from(book: Book) -> None:
+    book.say(HUMAN, book.plant(70), {"hate"}, {"porn"})
+    book.say(LLM, book.plant(30), {"safe for work"})
+    taken = book.take()
+    rejects = RejectSink()
+    rows = list(read_labelled([str(taken.path)], rejects))
+    assert not rejects.counts
+    assert {(row.id, row.text, row.labels, row.not_labels, row.split, row.source) for row in rows} == {
+        (row.id, row.text, row.labels, row.not_labels, row.split, row.source) for row in taken.rows
+    }
+    assert "secret" not in {row.text for row in rows}
+    assert taken.counts["texts"] == 100
+    assert taken.counts["judged_by_people_or_data_sets"] == 70
+    assert taken.counts["tiers"] == {"gold": 70, "silver": 30}
+
+
+def test_what_machines_decided_is_for_training_only(book: Book) -> None:
+    people = book.plant(100)
+    book.say(HUMAN, people, {"hate"})
+    machines, pseudo = book.plant(100), book.plant(50)
+    book.say(LLM, machines, {"hate"})
+    book.say(PSEUDO, pseudo, {"porn"})
+    rows = book.rows()
+    assert {rows[id_].split for id_ in machines + pseudo} == {"train"}
+    splits = Counter(rows[id_].split for id_ in people)
+    assert all(10 <= splits[name] <= 32 for name in ("dev", "test"))
+    assert rows[pseudo[0]].labels == {"porn"}
+
+
+def test_held_out_texts_speak_only_of_labels_that_people_decided(book: Book) -> None:
+    ids = book.plant(120)
+    book.say(LLM, ids, {"porn", "hate"}, {"violence"})
+    book.say(HUMAN, ids[:60], set(), {"hate"})
+    book.say(CORPUS, ids[60:], {"racist"})
+    rows = book.rows()
+    held = [row for row in rows.values() if row.split != "train"]
+    trained = [row for row in rows.values() if row.split == "train"]
+    assert {row.split for row in held} == {"dev", "test"}
+    # what asserting a violation says of `safe for work` comes with it
+    assert {(row.labels, row.not_labels) for row in held} == {
+        (frozenset(), frozenset({"hate"})),
+        (frozenset({"racist"}), frozenset({"safe for work"})),
+    }
+    assert {row.labels for row in trained} == {frozenset({"porn"}), frozenset({"porn", "hate", "racist"})}
+
+
+def test_a_split_that_the_source_gave_is_kept(book: Book) -> None:
+    given = {split: book.plant(40, split=split) for split in ("train", "dev", "test")}
+    for ids in given.values():
+        book.say(CORPUS, ids, {"hate"})
+    rows = book.rows()
+    assert {split: {rows[id_].split for id_ in ids} for split, ids in given.items()} == {
+        split: {split} for split in given
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kept"),
+    [
+        ("train", "test", "test"),
+        ("test", "train", "test"),
+        ("train", "dev", "dev"),
+        ("dev", "test", "test"),
+        ("test", "dev", "test"),
+        (None, "test", "test"),
+    ],
+)
+def test_of_several_splits_the_most_protected_is_kept(book: Book, one: str | None, other: str, kept: str) -> None:
+    ids = book.plant(60, source="a", split=one)
+    book.see(ids, "b", other)
+    book.say(CORPUS, ids, {"hate"})
+    rows = book.rows()
+    assert {row.split for row in rows.values()} == {kept}
+    assert {row.source for row in rows.values()} == {"a,b"}
+
+
+def test_a_text_stays_in_its_split_when_more_texts_arrive(book: Book) -> None:
+    ids = book.plant(100)
+    book.say(HUMAN, ids, {"hate"})
+    before = {id_: row.split for id_, row in book.rows().items()}
+    book.say(HUMAN, book.plant(150), {"porn"})
+    book.say(LLM, book.plant(100), {"hate"})
+    book.say(HUMAN, ids[:50], {"racist"})
+    after = book.rows()
+    assert {id_: after[id_].split for id_ in ids} == before
+    assert len(after) == 350
+
+
+def test_too_few_judged_texts_are_not_held_back(book: Book) -> None:
+    book.say(HUMAN, book.plant(59), {"hate"})
+    book.say(LLM, book.plant(20), {"hate"})
+    taken = book.take()
+    assert {row.split for row in taken.rows} == {None}
+    assert taken.counts["splits"] == {"drawn at training": 79}
+    book.say(HUMAN, book.plant(1), {"hate"})
+    assert {row.split for row in book.take().rows} == {"train", "dev", "test"}
+
+
+def test_what_people_dispute_is_left_out(book: Book) -> None:
+    ids = book.plant(70)
+    book.say(HUMAN, ids, {"hate"})
+    other = RaterRef(RaterKind.HUMAN, "badrul")
+    book.say(other, ids[:5], set(), {"hate"})
+    book.say(other, ids[5:10], {"racist"}, {"hate"})
+    taken = book.take()
+    rows = {uuid.UUID(row.id): row for row in taken.rows}
+    # asserting hate denied that they are safe for work, which nobody disputes
+    assert all("hate" not in rows[id_].labels | rows[id_].not_labels for id_ in ids[:10])
+    assert all("racist" in rows[id_].labels for id_ in ids[5:10])
+    assert all("hate" in rows[id_].labels for id_ in ids[10:])
+    assert taken.counts["contested"] == 10
+    book.say(LLM, (alone := book.plant(1)), set(), {"porn"})
+    book.say(RaterRef(RaterKind.LLM, "another"), alone, {"porn"})
+    assert "porn" not in book.rows()[alone[0]].labels | book.rows()[alone[0]].not_labels
+
+
+def test_a_text_of_which_nothing_is_known_is_no_row(book: Book) -> None:
+    ids = book.plant(70)
+    book.say(HUMAN, ids, set(), {"hate"})
+    book.say(RaterRef(RaterKind.HUMAN, "badrul"), ids[:5], {"hate"}, {"safe for work"})
+    unknown = book.plant(5)
+    book.say(LLM, unknown, {"no label of the taxonomy"})
+    rows = book.rows()
+    assert not set(unknown) & set(rows)
+
+
+def test_people_outrank_machines(book: Book) -> None:
+    ids = book.plant(70)
+    book.say(LLM, ids, {"hate"})
+    book.say(HUMAN, ids, set(), {"hate"})
+    assert all(row.labels == set() and "hate" in row.not_labels for row in book.rows().values())
+
+
+def test_sources_can_be_left_out_and_a_limit_keeps_what_people_judged(book: Book) -> None:
+    kept, left = book.plant(70), book.plant(30, source="lain")
+    book.say(HUMAN, kept + left, {"hate"})
+    machines = book.plant(200)
+    book.say(LLM, machines, {"hate"})
+    assert set(book.rows(without=("lain",))) == {*kept, *machines}
+    limited = book.rows(limit=10)
+    assert {*kept, *left} <= set(limited)
+    assert set(limited) - {*kept, *left} == {*sorted([*kept, *left, *machines])[:10]} & set(machines)
+
+
+def test_duplicates_and_texts_out_of_scope_are_left_out(book: Book) -> None:
+    ids = book.plant(70)
+    copies, foreign = book.plant(5, duplicate_of=ids[0]), book.plant(5, in_scope=False)
+    book.say(HUMAN, ids + copies + foreign, {"hate"})
+    assert set(book.rows()) == set(ids)
+    assert set(book.rows(limit=1_000)) == set(ids)
+
+
+def test_an_empty_ledger_is_said(book: Book) -> None:
+    book.plant(5)
+    with pytest.raises(NotEnoughLabels, match="nothing is decided of any text: run `saring import` or `saring judge`"):
+        book.take()
+    assert book.stored() == 0
