@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from sqlalchemy import Engine, make_url
 from sqlalchemy.orm import Session
@@ -21,6 +22,9 @@ from pipeline.store.migrate import upgrade
 from saring.services import ensure_broker, ensure_database, stop_services
 
 _TEMPLATE = "saring_template"
+# how long an example takes says more of what else the machine does than of the code
+hypothesis_settings.register_profile("saring", deadline=None)
+hypothesis_settings.load_profile("saring")
 _ROOT = Path(__file__).resolve().parents[1]
 
 

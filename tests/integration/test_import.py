@@ -207,6 +207,15 @@ def test_a_corrected_file_makes_revisions_of_what_changed(importer: Importer) ->
     assert importer.believed()[_ROWS[0]["text"]] == {"racist": True, "porn": False}
 
 
+def test_a_row_that_says_nothing_any_more_takes_back_what_it_said(importer: Importer) -> None:
+    importer.take(_ROWS)
+    report = importer.take([{**_ROWS[0], "labels": [], "not_labels": []}, *_ROWS[1:]])
+    assert report.judgements.revised == 1
+    assert not importer.believed()[_ROWS[0]["text"]]
+    importer.take(_ROWS)
+    assert importer.believed()[_ROWS[0]["text"]] == {"hate": True, "porn": False}
+
+
 def test_a_row_that_takes_an_id_for_another_text_is_rejected(importer: Importer) -> None:
     rows = [_ROWS[0], {**_ROWS[1], "id": "a"}, _ROWS[2]]
     report = importer.take(rows)
