@@ -112,6 +112,8 @@ def import_labelled(
         rejects_dir=rejects_dir,
         on_written=judge,
         stage="import",
+        # what was imported with another meaning, or in another's name, is not done
+        more_params={"rater": [rater.kind, rater.name, rater.version], "mapping": mapping.fingerprint()},
         progress=progress,
     )
     return ImportReport(

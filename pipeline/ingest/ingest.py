@@ -84,6 +84,7 @@ def ingest(
     follow: Callable[[], bool] | None = None,
     on_written: OnWritten | None = None,
     stage: str = "ingest",
+    more_params: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
     """Read files into the store; killed at any point, the same call ends in the same store.
@@ -103,6 +104,7 @@ def ingest(
         follow: see `read_rows`; only for a single file of lines.
         on_written: called in the transaction of each batch.
         stage: name of the run.
+        more_params: what else tells this call from others: only a call that is the same goes on from where one stopped.
         progress: told of every batch.
 
     Raises:
@@ -110,6 +112,7 @@ def ingest(
     """
     forms = [form or format_of(path) for path in paths]
     params = {"paths": list(paths), "source": source.name, "forms": forms, "text_field": text_field}
+    params |= {"id_field": id_field, **(more_params or {})}
     count = min(os.cpu_count() or 1, 4) if workers is None else workers
     with stage_run(engine, stage, slice=source.name, params=params, progress=progress) as run:
         sink = RejectSink(rejects_dir / f"{stage}-{run.id}.jsonl" if rejects_dir else None)

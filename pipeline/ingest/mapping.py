@@ -16,12 +16,14 @@ A value that is mapped to nothing (``{}``) is known and says nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -53,6 +55,13 @@ class LabelMapping:
     def read(self) -> tuple[str, ...]:
         """The fields that it wants to see."""
         return tuple(dict.fromkeys((self.labels_field, self.denied_field, *self.fields)))
+
+    def fingerprint(self) -> str:
+        """Changes with what the mapping makes of any row."""
+        told = {name: _told(meanings) for name, meanings in self.fields.items()}
+        values = _told(self.values) if self.values is not None else None
+        whole = [self.taxonomy.version, self.labels_field, self.denied_field, values, told]
+        return hashlib.blake2b(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
 
     def verdict(self, row: Mapping[str, Any]) -> Verdict:
         """What a row says; a label that it both asserts and denies is left unknown."""
@@ -112,6 +121,10 @@ def load_mapping(path: Path | None, taxonomy: Taxonomy, labels_field: str) -> La
         values=_verdicts(document.get("values") or {}, taxonomy, f"{path}: values"),
         fields={str(name): _verdicts(meanings, taxonomy, f"{path}: {name}") for name, meanings in fields.items()},
     )
+
+
+def _told(meanings: Mapping[str, Verdict]) -> dict[str, list[list[str]]]:
+    return {value: [sorted(one.asserted), sorted(one.denied)] for value, one in meanings.items()}
 
 
 def _verdicts(given: object, taxonomy: Taxonomy, where: str) -> dict[str, Verdict]:

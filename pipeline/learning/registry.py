@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -103,6 +103,11 @@ def promote(session: Session, version: str, *, reason: str) -> Promotion:
     model.state, model.reason = ModelState.CHAMPION, f"{_now()}: {reason}"
     session.flush()
     return Promotion(version, before.version if before is not None else None, reason)
+
+
+def explain(session: Session, version: str, reason: str) -> None:
+    """Write down why a model is in the state that it is in."""
+    session.execute(update(store.Model).where(store.Model.version == version).values(reason=f"{_now()}: {reason}"))
 
 
 def rollback(session: Session, purpose: str, *, reason: str) -> Promotion:

@@ -73,6 +73,8 @@ def retrain(
             promote, verdict = _verdict(champion, report, examples, config)
             if promote:
                 registry.promote(session, manifest.version, reason=verdict)
+            else:
+                registry.explain(session, manifest.version, f"not promoted: {verdict}")
             run.counts = {"snapshot": snapshot.hash, "model": manifest.version, "splits": dict(report.splits)}
             run.save(session)
     return Retrained(snapshot, report, promote, verdict)

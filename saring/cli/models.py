@@ -156,7 +156,7 @@ def predict_command(
     with contextlib.ExitStack() as stack:
         stream = sys.stdout.buffer if out is None else stack.enter_context(out.open("wb"))
         for row in predict(trained, rows):
-            stream.write(orjson.dumps(row) + b"\n")
+            stream.write(orjson.dumps(row, default=str) + b"\n")
         stream.flush()
     _warn_rejects(rejects)
 

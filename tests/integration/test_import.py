@@ -262,6 +262,19 @@ def test_a_file_that_is_not_there_changes_nothing(importer: Importer, tmp_path: 
     assert not importer.ledger()
 
 
+def test_an_import_with_another_mapping_does_not_go_on_from_a_stopped_one(importer: Importer) -> None:
+    rows = [{"id": str(i), "text": f"baris nombor {i * 7919} tentang hal {i * i}", "class": "x"} for i in range(4_500)]
+
+    def stop(done: int, total: int | None, what: str) -> None:
+        if done > 4_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        importer.take(rows, labels_field="class", mapping="values: {x: {assert: [porn]}}", progress=stop)
+    importer.take(rows, labels_field="class", mapping="values: {x: {assert: [hate]}}")
+    assert {tuple(revisions[-1][1]) for revisions in importer.ledger().values()} == {("hate",)}
+
+
 def test_an_import_that_was_stopped_goes_on_and_ends_in_the_same_ledger(importer: Importer) -> None:
     rows = [
         {"id": str(i), "text": f"baris nombor {i * 7919} tentang hal {i * i}", "labels": ["hate"]} for i in range(4_500)
