@@ -281,9 +281,7 @@ def test_too_few_vectors_are_an_error_only_when_the_label_was_asked_for(
     field.plant("porn", 2, 20, embedded=False)
     report = centroid_filter(engine, taxonomy, encoder="planted")
     assert label_of(report.labels, "hate").skipped is None
-    assert label_of(report.labels, "sexist").skipped == (
-        "20 texts have it and 30 are needed: judge more texts"
-    )
+    assert label_of(report.labels, "sexist").skipped == "20 texts have it and 30 are needed: judge more texts"
     assert label_of(report.labels, "porn").skipped == (
         "20 of its 40 texts have a vector of planted and 30 are needed: run `saring embed`"
     )
