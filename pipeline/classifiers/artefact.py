@@ -110,27 +110,43 @@ def calibrate(decisions: Scores, manifest: Manifest) -> Scores:
 def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Path]:
     """Write a model into `models_dir`, whole or not at all; its manifest then holds the hash of its arrays.
 
-    Raises:
-        ModelError: another model of that version is there.
+    Training again from the same texts in the same way gives the same version: its arrays stay as they lie, because
+    they may be serving, and only the manifest is written anew.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
+    manifest = model.manifest.model_copy(update={"version": f"{model.manifest.version}-{_content_hash(model)}"})
+    folder = models_dir / manifest.version
     building = models_dir / f".new-{uuid.uuid4().hex}"
     building.mkdir()
     try:
-        skops.io.dump(dict(model.classifier.state()), building / ARRAYS, compression=zipfile.ZIP_DEFLATED)
-        digest = file_hash(building / ARRAYS)
-        manifest = model.manifest.model_copy(
-            update={"artefact_hash": digest, "version": f"{model.manifest.version}-{_content_hash(model)}"}
-        )
-        (building / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        folder = models_dir / manifest.version
-        if (folder / MANIFEST).is_file():
-            # trained again from the same texts in the same way: the same arrays, measured on what is known now
-            shutil.rmtree(folder)
-        building.rename(folder)
+        if (digest := _whole(folder)) is not None:
+            manifest = manifest.model_copy(update={"artefact_hash": digest})
+            _write_manifest(building, manifest).replace(folder / MANIFEST)
+        else:
+            skops.io.dump(dict(model.classifier.state()), building / ARRAYS, compression=zipfile.ZIP_DEFLATED)
+            manifest = manifest.model_copy(update={"artefact_hash": file_hash(building / ARRAYS)})
+            _write_manifest(building, manifest)
+            if folder.exists():  # damaged: nothing can be serving it
+                shutil.rmtree(folder)
+            building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return TrainedModel(model.classifier, manifest), folder
+
+
+def _whole(folder: Path) -> str | None:
+    """The hash of the arrays in a model's folder; None if there is no such model or it is damaged."""
+    try:
+        expected = read_manifest(folder).artefact_hash
+        return expected if file_hash(folder / ARRAYS) == expected else None
+    except (ModelError, OSError):
+        return None
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> Path:
+    path = folder / MANIFEST
+    path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return path
 
 
 def read_manifest(folder: Path) -> Manifest:

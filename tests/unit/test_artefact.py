@@ -90,6 +90,25 @@ def test_a_model_read_back_gives_the_same_probabilities(model: TrainedModel, tmp
     assert [child.name for child in (tmp_path / "models").iterdir()] == [folder.name]
 
 
+def test_the_same_model_again_leaves_the_arrays_that_serve_where_they_lie(model: TrainedModel, tmp_path: Path) -> None:
+    first, folder = save_model(model, tmp_path)
+    before = (folder / ARRAYS).stat().st_ino
+    measured = TrainedModel(model.classifier, described(metrics={"texts": 7}))
+    again, same = save_model(measured, tmp_path)
+    assert same == folder
+    assert (folder / ARRAYS).stat().st_ino == before
+    assert again.manifest.artefact_hash == first.manifest.artefact_hash
+    assert load_model(folder).manifest.metrics == {"texts": 7}
+
+
+def test_the_same_model_again_mends_a_damaged_folder(model: TrainedModel, tmp_path: Path) -> None:
+    _, folder = save_model(model, tmp_path)
+    (folder / ARRAYS).write_bytes(b"cut short")
+    save_model(model, tmp_path)
+    assert load_model(folder).labels == model.labels
+    assert [child.name for child in tmp_path.iterdir()] == [folder.name]
+
+
 def test_no_text_is_no_error(model: TrainedModel) -> None:
     found = model.probabilities([])
     assert found.shape == (0, 2)
