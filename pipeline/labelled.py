@@ -6,7 +6,7 @@ and every other label is unknown. Unknown is never read as negative.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -45,16 +45,3 @@ class LabelledText:
             if value is not None:
                 row[name] = value
         return orjson.dumps(dict(self.extra) | row)
-
-
-def known_labels(rows: Iterable[LabelledText]) -> dict[str, tuple[int, int]]:
-    """How many of the rows assert and how many deny each label that any of them mentions."""
-    counts: dict[str, tuple[int, int]] = {}
-    for row in rows:
-        for label in row.labels:
-            yes, no = counts.get(label, (0, 0))
-            counts[label] = (yes + 1, no)
-        for label in row.not_labels:
-            yes, no = counts.get(label, (0, 0))
-            counts[label] = (yes, no + 1)
-    return counts

@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.labelled import SPLITS, LabelledText, known_labels
+from pipeline.labelled import SPLITS, LabelledText
 
 _TEXTS = st.text(st.characters(codec="utf-8"))
 _LABELS = st.frozensets(st.sampled_from(("hate", "porn", "safe for work")))
@@ -47,14 +47,3 @@ def test_kept_fields_never_replace_what_saring_knows() -> None:
     found = orjson.loads(row.to_json())
     assert found["labels"] == ["hate"]
     assert found["text"] == "teks"
-
-
-def test_labels_are_counted_asserted_and_denied_and_unknown_is_neither() -> None:
-    pile = [
-        LabelledText("a", labels=frozenset({"hate"}), not_labels=frozenset({"porn"})),
-        LabelledText("b", labels=frozenset({"hate"})),
-        LabelledText("c", not_labels=frozenset({"hate"})),
-        LabelledText("d"),
-    ]
-    assert known_labels(pile) == {"hate": (2, 1), "porn": (0, 1)}
-    assert known_labels([]) == {}
