@@ -15,6 +15,12 @@ The docstring of a class is its default message. A message is one line: what is 
     ├── TrainingError              a model cannot be trained from what was given
     │   └── NotEnoughLabels        a label has too few positives or negatives
     ├── ModelError                 a model cannot be found, read, or trusted
+    ├── QueueError                 the queue cannot be built as it was asked for
+    ├── LabelStudioError           Label Studio cannot be used as it was asked for
+    │   ├── LabelStudioUnavailable   it does not answer, or answers that it cannot
+    │   ├── LabelStudioRefused       it will not: the token, or what the account may do
+    │   ├── LabelStudioMissing       what was asked for is not there
+    │   └── UncertainOutcome         it may or may not have done what was asked
     └── RunError
         ├── RunConflict            another run of that stage is under way
         └── RunFailed              a run ended in an error
@@ -80,6 +86,30 @@ class NotEnoughLabels(TrainingError):
 
 class ModelError(SaringError):
     """The model cannot be found, read, or trusted."""
+
+
+class QueueError(SaringError):
+    """The queue cannot be built as it was asked for."""
+
+
+class LabelStudioError(SaringError):
+    """Label Studio cannot be used as it was asked for."""
+
+
+class LabelStudioUnavailable(LabelStudioError):
+    """Label Studio does not answer: see `saring doctor`."""
+
+
+class LabelStudioRefused(LabelStudioError):
+    """Label Studio refuses the token: check LABEL_STUDIO_API_KEY, or see `saring doctor`."""
+
+
+class LabelStudioMissing(LabelStudioError):
+    """What was asked for is not in Label Studio (any more)."""
+
+
+class UncertainOutcome(LabelStudioError):
+    """Label Studio was asked to create something and it is not known whether it did."""
 
 
 class RunError(SaringError):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.errors import UsageError
@@ -21,7 +21,9 @@ def default_home() -> Path:
 class Settings(BaseSettings):
     """What can be set from outside. Passed to whatever needs it; nothing reads the environment on its own."""
 
-    model_config = SettingsConfigDict(env_prefix="SARING_", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SARING_", extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
 
     home: Path = Field(default_factory=default_home)
     #: any PostgreSQL >= 15 with pgvector; unset means the embedded server under ``home``
@@ -37,6 +39,22 @@ class Settings(BaseSettings):
     embeddings_api_key: SecretStr | None = None
     #: languages that count as in scope; texts in others are kept but not judged
     languages: Annotated[tuple[str, ...], NoDecode] = ("ms", "id", "en")
+    #: a Label Studio of yours; unset means the embedded one under ``home``
+    label_studio_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("LABEL_STUDIO_URL", "SARING_LABEL_STUDIO_URL")
+    )
+    #: a personal access token or a legacy token of an account there
+    label_studio_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("LABEL_STUDIO_API_KEY", "SARING_LABEL_STUDIO_API_KEY")
+    )
+    #: where the embedded Label Studio's virtual environment is made; unset means the user's cache folder
+    label_studio_env: Path | None = None
+    #: where Label Studio reaches the ML backend; unset means the one that `saring up` starts, on loopback
+    backend_url: str | None = None
+    #: password that the ML backend asks for; unset means one that is made up and kept in ``home``
+    backend_password: SecretStr | None = None
+    #: what a webhook must bring; unset means one that is made up and kept in ``home``
+    webhook_secret: SecretStr | None = None
     #: seed of every random choice that a run makes
     seed: int = 20260101
 

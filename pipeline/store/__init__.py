@@ -1,5 +1,16 @@
 """The only room that knows SQL tables: typed models, sessions, migrations."""
 
+from pipeline.store.loop import (
+    Annotation,
+    Event,
+    Prediction,
+    PredictionBatch,
+    Project,
+    ProjectConfig,
+    QueueItem,
+    SyncCursor,
+    Task,
+)
 from pipeline.store.models import (
     Base,
     Encoder,
@@ -12,8 +23,6 @@ from pipeline.store.models import (
     Run,
     Snapshot,
     Source,
-    SyncCursor,
-    Task,
     Text,
     TextSentiment,
     TextSource,
@@ -22,12 +31,19 @@ from pipeline.store.models import (
 from pipeline.store.session import make_engine, open_session
 
 __all__ = [
+    "Annotation",
     "Base",
     "Encoder",
+    "Event",
     "FilterDecision",
     "Judgement",
     "MinhashBand",
     "Model",
+    "Prediction",
+    "PredictionBatch",
+    "Project",
+    "ProjectConfig",
+    "QueueItem",
     "Rater",
     "Review",
     "Run",

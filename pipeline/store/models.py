@@ -21,7 +21,6 @@ from sqlalchemy import (
     Identity,
     Index,
     MetaData,
-    SmallInteger,
     UniqueConstraint,
     func,
     text,
@@ -56,7 +55,8 @@ class ModelState(enum.StrEnum):
     REJECTED = "rejected"
 
 
-def _enum(kind: type[enum.StrEnum], name: str) -> Enum:
+def enum_column(kind: type[enum.StrEnum], name: str) -> Enum:
+    """A column that holds the values of `kind` as text."""
     return Enum(
         kind,
         name=name,
@@ -110,7 +110,7 @@ class Run(Base):
     stage: Mapped[str]
     #: which part of the data it worked on, for example a file; one run of a stage on a slice at a time
     slice: Mapped[str] = mapped_column(server_default="")
-    state: Mapped[RunState] = mapped_column(_enum(RunState, "run_state"))
+    state: Mapped[RunState] = mapped_column(enum_column(RunState, "run_state"))
     params: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     #: rows in, out, and dropped by reason
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
@@ -189,7 +189,7 @@ class Rater(Base):
     __tablename__ = "rater"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    kind: Mapped[RaterKind] = mapped_column(_enum(RaterKind, "rater_kind"))
+    kind: Mapped[RaterKind] = mapped_column(enum_column(RaterKind, "rater_kind"))
     name: Mapped[str]
     #: prompt hash, model version, Label Studio user id
     version: Mapped[str] = mapped_column(server_default="")
@@ -325,7 +325,7 @@ class Model(Base):
     purpose: Mapped[str]
     #: the backend that trained it: `linear`, `transformers`
     backend: Mapped[str]
-    state: Mapped[ModelState] = mapped_column(_enum(ModelState, "model_state"))
+    state: Mapped[ModelState] = mapped_column(enum_column(ModelState, "model_state"))
     labels: Mapped[list[str]]
     thresholds: Mapped[Json]
     metrics: Mapped[Json]
@@ -343,37 +343,3 @@ class Model(Base):
         # one champion a purpose, held by the database
         Index("uq_model_champion", "purpose", unique=True, postgresql_where=text("state = 'champion'")),
     )
-
-
-class Task(Base):
-    """One text in one Label Studio project."""
-
-    __tablename__ = "task"
-
-    project_id: Mapped[int] = mapped_column(primary_key=True)
-    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
-    label_studio_id: Mapped[int | None]
-    #: why it was queued
-    reason: Mapped[str]
-    inclusion_probability: Mapped[float]
-    priority: Mapped[float] = mapped_column(server_default="0")
-    blind: Mapped[bool] = mapped_column(server_default=text("false"))
-    state: Mapped[str] = mapped_column(server_default="queued")
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (
-        UniqueConstraint("project_id", "label_studio_id"),
-        CheckConstraint("inclusion_probability > 0 AND inclusion_probability <= 1", name="probability"),
-    )
-
-
-class SyncCursor(Base):
-    """How far one Label Studio project has been pulled."""
-
-    __tablename__ = "sync_cursor"
-
-    project_id: Mapped[int] = mapped_column(primary_key=True)
-    watermark: Mapped[datetime]
-    #: how many times the store has moved past the same moment
-    position: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

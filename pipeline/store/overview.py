@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from pipeline.store.loop import Annotation, QueueItem, Task
 from pipeline.store.models import (
     Base,
     FilterDecision,
@@ -15,7 +16,6 @@ from pipeline.store.models import (
     Run,
     Snapshot,
     Source,
-    Task,
     Text,
     Vector,
 )
@@ -31,7 +31,9 @@ _COUNTED: tuple[type[Base], ...] = (
     Run,
     Snapshot,
     Model,
+    QueueItem,
     Task,
+    Annotation,
 )
 
 

@@ -115,14 +115,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_source_name")),
     )
     op.create_table(
-        "sync_cursor",
-        sa.Column("project_id", sa.Integer(), nullable=False),
-        sa.Column("watermark", postgresql.TIMESTAMP(timezone=True), nullable=False),
-        sa.Column("position", sa.SmallInteger(), server_default="0", nullable=False),
-        sa.Column("updated_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_sync_cursor")),
-    )
-    op.create_table(
         "text",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
@@ -231,24 +223,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("hash", name=op.f("uq_snapshot_hash")),
     )
     op.create_table(
-        "task",
-        sa.Column("project_id", sa.Integer(), nullable=False),
-        sa.Column("text_id", sa.Uuid(), nullable=False),
-        sa.Column("label_studio_id", sa.Integer(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("inclusion_probability", sa.REAL(), nullable=False),
-        sa.Column("priority", sa.REAL(), server_default="0", nullable=False),
-        sa.Column("blind", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("state", sa.Text(), server_default="queued", nullable=False),
-        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "inclusion_probability > 0 AND inclusion_probability <= 1", name=op.f("ck_task_probability")
-        ),
-        sa.ForeignKeyConstraint(["text_id"], ["text.id"], name=op.f("fk_task_text_id_text")),
-        sa.PrimaryKeyConstraint("project_id", "text_id", name=op.f("pk_task")),
-        sa.UniqueConstraint("project_id", "label_studio_id", name=op.f("uq_task_project_id_label_studio_id")),
-    )
-    op.create_table(
         "text_sentiment",
         sa.Column("text_id", sa.Uuid(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
@@ -331,7 +305,6 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_text_source_text_id"), table_name="text_source")
     op.drop_table("text_source")
     op.drop_table("text_sentiment")
-    op.drop_table("task")
     op.drop_table("snapshot")
     op.drop_table("review")
     op.drop_index(op.f("ix_judgement_text_id"), table_name="judgement")
@@ -343,7 +316,6 @@ def downgrade() -> None:
     op.drop_table("text_vector")
     op.drop_index(op.f("ix_text_duplicate_of"), table_name="text", postgresql_where=sa.text("duplicate_of IS NOT NULL"))
     op.drop_table("text")
-    op.drop_table("sync_cursor")
     op.drop_table("source")
     op.drop_index(op.f("ix_run_stage_slice_started_at"), table_name="run")
     op.drop_table("run")
