@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := pipeline saring sync ml_backend
-# one PostgreSQL and one Valkey a worker, so a few are enough
+# one PostgreSQL, Valkey and Label Studio a worker, so a few are enough
 WORKERS ?= auto
 PYTEST_ARGS ?=
 
@@ -37,6 +37,7 @@ check: $(STAMP) ## Style, types, and which package may import which
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Label Studio's own environment (1 GB) is made by the first test run of a user, and kept in the user's cache folder
 test: check ## The checks, then every test
 	$(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 

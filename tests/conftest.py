@@ -1,14 +1,20 @@
-"""Real services for the tests: one PostgreSQL and one Valkey a pytest process, a fresh database a test."""
+"""Real services for the tests: one PostgreSQL, Valkey and Label Studio a pytest process, a fresh database a test.
+
+Label Studio's own environment is made once and kept in the user's cache folder, for all runs.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -16,12 +22,26 @@ from psycopg import sql
 from sqlalchemy import Engine, make_url
 from sqlalchemy.orm import Session
 
+from pipeline.errors import ServiceError
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
-from saring.services import ensure_broker, ensure_database, stop_services
+from saring.services import (
+    LabelStudioAccess,
+    ensure_broker,
+    ensure_database,
+    ensure_label_studio,
+    install_label_studio,
+    stop_services,
+)
 
 _TEMPLATE = "saring_template"
+#: set outside, and still meant for the tests
+_KEPT = ("SARING_SHARED", "SARING_CI", "SARING_LABEL_STUDIO_ENV")
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_NO_BROWSER = "no Chromium found: install one (on Debian, `apt-get install chromium`), or set CHROMIUM to its path"
+_NOT_INSTALLED = pytest.StashKey[str]()
+_LEFT_OUT = pytest.StashKey[int]()
 # how long an example takes says more of what else the machine does than of the code
 hypothesis_settings.register_profile("saring", deadline=None)
 hypothesis_settings.load_profile("saring")
@@ -30,13 +50,52 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Nothing set outside may change what is tested, and `~/.local/share/saring` is never met."""
-    shared = os.environ.get("SARING_SHARED")
     for name in list(os.environ):
-        if name.startswith(("SARING_", "PG", "CELERY_", "LABEL_STUDIO_")):
+        if name.startswith(("SARING_", "PG", "CELERY_", "LABEL_STUDIO_")) and name not in _KEPT:
             del os.environ[name]
-    if shared:
-        os.environ["SARING_SHARED"] = shared
     os.environ["SARING_HOME"] = os.devnull
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a browser, leave out what needs one, and say so at the end; where CI runs, the fixture fails instead."""
+    if _find_browser() is not None or os.environ.get("SARING_CI"):
+        return
+    left_out = [item for item in items if "chromium" in getattr(item, "fixturenames", ())]
+    if left_out:
+        config.stash[_LEFT_OUT] = len(left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install Label Studio, if a test needs it, before the first test's time begins to run."""
+    if session.config.option.collectonly or not any(
+        "label_studio" in getattr(item, "fixturenames", ()) for item in session.items
+    ):
+        return
+    try:
+        install_label_studio(Settings(home=Path(os.devnull)))
+    except ServiceError as error:
+        session.config.stash[_NOT_INSTALLED] = str(error)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of pytest-xdist tells the one that reports how many tests it left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear it: each process collects all tests, so one number is all of them."""
+    node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left out."""
+    left_out = config.stash.get(_LEFT_OUT, 0)
+    if left_out:
+        terminalreporter.write_line(f"{left_out} browser tests left out: {_NO_BROWSER}", yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +127,31 @@ def server_url(home: Path) -> str:
 def broker_url(home: Path) -> str:
     """The address of the embedded broker, as Celery takes it."""
     return ensure_broker(Settings(home=home))
+
+
+@pytest.fixture(scope="session")
+def label_studio(home: Path, pytestconfig: pytest.Config) -> LabelStudioAccess:
+    """A real Label Studio with an owner, for all tests of this process. Each test makes a project of its own."""
+    if _NOT_INSTALLED in pytestconfig.stash:
+        pytest.fail(pytestconfig.stash[_NOT_INSTALLED], pytrace=False)
+    return ensure_label_studio(Settings(home=home))
+
+
+@pytest.fixture
+def label_studio_api(label_studio: LabelStudioAccess) -> Iterator[httpx.Client]:
+    """Its HTTP API, as the owner."""
+    headers = {"Authorization": f"Token {label_studio.api_key}"}
+    with httpx.Client(base_url=label_studio.url, headers=headers, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """A browser's program, for Playwright's `executable_path`."""
+    found = _find_browser()
+    if found is None:
+        pytest.fail(_NO_BROWSER, pytrace=False)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +201,21 @@ def environment(new_home: Path, database_url: str) -> dict[str, str]:
 def shared_dir() -> Path:
     """The shared reference data."""
     return Path(os.environ.get("SARING_SHARED") or _ROOT.parent / "shared")
+
+
+def _find_browser() -> Path | None:
+    """CHROMIUM, the system's, or the newest that Playwright installed for this user."""
+    given = os.environ.get("CHROMIUM")
+    if given:
+        return Path(given) if Path(given).is_file() else None
+    for name in _BROWSERS:
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    cache = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / cache / "ms-playwright")
+    own = [*folder.glob("chromium*/chrome-*/chrome"), *folder.glob("chromium*/chrome-*/*/Contents/MacOS/Chromium")]
+    return max(own, default=None)
 
 
 def _database(server_url: str, template: str | None) -> Iterator[str]:

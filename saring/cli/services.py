@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -14,29 +15,67 @@ from pipeline.store.migrate import current_and_head, upgrade
 from pipeline.store.overview import count_rows, size_bytes
 from saring import doctor
 from saring.cli import common
-from saring.services import ensure_database, service_status, start_services, stop_services
+from saring.services import (
+    LabelStudioAccess,
+    ensure_backend,
+    ensure_database,
+    ensure_label_studio,
+    ensure_worker,
+    loop_status,
+    owner_file,
+    service_status,
+    start_services,
+    stop_services,
+)
 
 _COLOURS = {"ok": "green", "ready": "green", "warn": "yellow", "busy": "yellow", "fail": "red", "unreachable": "red"}
 
 
-def up_command(as_json: common.JsonFlag = False) -> None:
-    """Start the database and the broker of this home.
+class Part(enum.StrEnum):
+    """What `saring up` may leave out. The rest needs the database and the broker."""
 
-    They stay until `saring down`. Commands that need them start them too.
+    LABEL_STUDIO = "label-studio"
+    BACKEND = "backend"
+    WORKER = "worker"
 
-    Example: saring up
+
+def up_command(
+    without: Annotated[list[Part] | None, typer.Option("--without", help="Leave this out. May be repeated.")] = None,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Start everything of this home: the database, the broker, Label Studio, the ML backend and the worker.
+
+    The first time, Label Studio is installed in an environment of its own, which takes some minutes and 1 GB. All
+    stay until `saring down`. Commands that need the database or the broker start them too.
+
+    Example: saring up --without label-studio
     """
     settings = common.context().settings
+    left_out = frozenset(without or ())
+    access: LabelStudioAccess | None = None
     with common.progress_bar() as progress:
         start_services(settings, progress)
-    result = {"home": settings.home, "services": [asdict(status) for status in service_status(settings)]}
-    common.emit(result, as_json=as_json, say=_say_services)
+        if Part.LABEL_STUDIO not in left_out:
+            access = ensure_label_studio(settings, progress)
+        if Part.BACKEND not in left_out:
+            ensure_backend(settings, progress)
+        if Part.WORKER not in left_out:
+            ensure_worker(settings, progress)
+    result: dict[str, Any] = {
+        "home": settings.home,
+        "services": [asdict(status) for status in (*service_status(settings), *loop_status(settings))],
+        "label_studio": None,
+    }
+    if access is not None:
+        kept = owner_file(settings) if access.embedded else None
+        result["label_studio"] = {"url": access.url, "email": access.email, "password_file": kept}
+    common.emit(result, as_json=as_json, say=_say_up)
 
 
 def down_command(as_json: common.JsonFlag = False) -> None:
-    """Stop the database and the broker of this home.
+    """Stop everything of this home that runs. The worker first finishes what it has in hand, for a minute at most.
 
-    Servers at an address of your own (SARING_DATABASE_URL, SARING_REDIS_URL) are left alone.
+    Servers at an address of your own (SARING_DATABASE_URL, SARING_REDIS_URL, LABEL_STUDIO_URL) are left alone.
 
     Example: saring down
     """
@@ -53,7 +92,7 @@ def status_command(as_json: common.JsonFlag = False) -> None:
     services = service_status(settings)
     result: dict[str, Any] = {
         "home": settings.home,
-        "services": [asdict(status) for status in services],
+        "services": [asdict(status) for status in (*services, *loop_status(settings))],
         "database": None,
     }
     if services[0].state == "ready":
@@ -112,10 +151,28 @@ def _say_services(result: dict[str, Any]) -> None:
             service["version"] or "-",
             str(service["pid"] or "-"),
             "-" if service["uptime_s"] is None else _span(service["uptime_s"]),
-            "embedded" if service["embedded"] else escape(service["detail"] or service["address"]),
+            escape(_where(service)),
         )
     common.out().print(f"home {result['home']}", soft_wrap=True, markup=False)
     common.out().print(table)
+
+
+def _where(service: dict[str, Any]) -> str:
+    if service["detail"]:
+        return str(service["detail"])
+    # a socket's path is of no use to a person, an address is
+    return str(service["address"]) if not service["embedded"] or service["address"].startswith("http") else "embedded"
+
+
+def _say_up(result: dict[str, Any]) -> None:
+    _say_services(result)
+    found = result["label_studio"]
+    if found is None:
+        return
+    common.out().print(f"\nLabel Studio: {found['url']}", soft_wrap=True, markup=False)
+    if found["email"]:
+        line = f"log in as {found['email']}; the password is in {found['password_file']}"
+        common.out().print(line, soft_wrap=True, markup=False)
 
 
 def _say_stopped(result: dict[str, Any]) -> None:

@@ -1,34 +1,40 @@
-"""The servers that Saring brings along: PostgreSQL and Valkey, each one detached process for all processes of a home.
+"""What Saring brings along, each one detached process for all processes of a home: PostgreSQL and Valkey, Label Studio,
+and Saring's own ML backend and worker.
 
 A server starts when it is first needed and stays until `saring down`. An address in the settings replaces it.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import psutil
-import psycopg
-import redis
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from pipeline.errors import ServiceError
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings
-from saring.services import postgres, valkey
+from saring.services.label_studio import OWNER_FILE, LabelStudio
+from saring.services.label_studio_install import ensure_installed, environment, make_template
+from saring.services.loopback import HOST
 from saring.services.places import Places
 from saring.services.postgres import Postgres
-from saring.services.server import Answer, Server, ensure_running, find_process, is_alive, stop
+from saring.services.programs import Backend, Worker
+from saring.services.server import Answer, Server, ensure_running, stop
+from saring.services.status import ServiceStatus, database_address, loop_status, service_status
 from saring.services.valkey import Valkey
 
 __all__ = [
     "Endpoints",
+    "LabelStudioAccess",
     "ServiceStatus",
+    "ensure_backend",
     "ensure_broker",
     "ensure_database",
+    "ensure_label_studio",
+    "ensure_worker",
+    "install_label_studio",
+    "label_studio_access",
+    "loop_status",
+    "owner_file",
     "service_status",
     "start_services",
     "stop_services",
@@ -46,23 +52,18 @@ class Endpoints:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceStatus:
-    """How one service is."""
+class LabelStudioAccess:
+    """How to use Label Studio."""
 
-    name: str
-    #: `ready`, `busy` (starting, recovering or stopping), `stopped`, `unreachable`
-    state: str
+    #: without a slash at the end
+    url: str
+    #: a legacy token or a personal access token
+    api_key: str = field(repr=False)
     #: whether Saring starts and stops it
     embedded: bool
-    #: without a password
-    address: str
-    version: str | None = None
-    pid: int | None = None
-    uptime_s: float | None = None
-    #: where it logs, when it is embedded
-    log: Path | None = None
-    #: what it said, when it is unreachable
-    detail: str | None = None
+    #: of the owner, to log in with; known of the embedded one only
+    email: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 def start_services(settings: Settings, progress: Progress = silent) -> Endpoints:
@@ -81,7 +82,7 @@ def ensure_database(settings: Settings, progress: Progress = silent) -> str:
         ServiceError: it cannot be started, or the address in the settings isn't one.
     """
     if settings.database_url is not None:
-        return _database_address(settings.database_url.get_secret_value())
+        return database_address(settings.database_url.get_secret_value())
     server = Postgres(Places(settings.home))
     if ensure_running(server, progress):
         server.update_extension()
@@ -101,8 +102,86 @@ def ensure_broker(settings: Settings, progress: Progress = silent) -> str:
     return server.url()
 
 
+def install_label_studio(settings: Settings, progress: Progress = silent) -> None:
+    """Make the environment of the embedded Label Studio, if it is to be used and isn't there.
+
+    Raises:
+        ServiceError: it cannot be made; the message says why and what to do.
+    """
+    if settings.label_studio_url is None:
+        ensure_installed(environment(settings), progress, make_template)
+
+
+def ensure_label_studio(settings: Settings, progress: Progress = silent) -> LabelStudioAccess:
+    """How to use Label Studio; the embedded one is installed and started if need be.
+
+    Raises:
+        ServiceError: it cannot be, or the settings name an address without a key.
+    """
+    if settings.label_studio_url is None:
+        server = _label_studio(settings)
+        if server.ask() is not Answer.READY:
+            install_label_studio(settings, progress)
+            ensure_running(server, progress)
+    access = label_studio_access(settings)
+    assert access is not None, "a running server has an address and an owner"
+    return access
+
+
+def label_studio_access(settings: Settings) -> LabelStudioAccess | None:
+    """How to use Label Studio, whether it runs or not; None when the embedded one was never started. Starts nothing.
+
+    Raises:
+        ServiceError: the settings name an address without a key, or what isn't one.
+    """
+    if settings.label_studio_url is not None:
+        if not settings.label_studio_url.startswith(("http://", "https://")):
+            raise ServiceError("LABEL_STUDIO_URL is not an address: write it as https://labels.example.org")
+        if settings.label_studio_api_key is None:
+            raise ServiceError(
+                "LABEL_STUDIO_URL is set and LABEL_STUDIO_API_KEY is not: copy a token from Label Studio's "
+                "Account & Settings"
+            )
+        key = settings.label_studio_api_key.get_secret_value().strip()
+        return LabelStudioAccess(settings.label_studio_url.rstrip("/"), key, embedded=False)
+    server = _label_studio(settings)
+    url, owner = server.port.url(), server.owner()
+    if url is None or owner is None:
+        return None
+    return LabelStudioAccess(url, owner.token, True, owner.email, owner.password)
+
+
+def owner_file(settings: Settings) -> Path:
+    """Where the name, password and token of the embedded Label Studio's owner are kept."""
+    return _label_studio(settings).data / OWNER_FILE
+
+
+def ensure_backend(settings: Settings, progress: Progress = silent) -> str:
+    """The address of the ML backend; our own is started if need be.
+
+    Raises:
+        ServiceError: it cannot be started.
+    """
+    if settings.backend_url is not None:
+        return settings.backend_url.rstrip("/")
+    server = Backend(settings)
+    ensure_running(server, progress)
+    url = server.port.url()
+    assert url is not None, f"a running server has a port on {HOST}"
+    return url
+
+
+def ensure_worker(settings: Settings, progress: Progress = silent) -> None:
+    """Start the worker of this home if need be.
+
+    Raises:
+        ServiceError: it cannot be started.
+    """
+    ensure_running(Worker(settings), progress)
+
+
 def stop_services(settings: Settings) -> list[str]:
-    """Stop the embedded services of this home; the names of those that were running.
+    """Stop whatever of this home runs; the names of those that did.
 
     Raises:
         ServiceError: one cannot be found or does not end.
@@ -112,14 +191,10 @@ def stop_services(settings: Settings) -> list[str]:
     return stopped
 
 
-def service_status(settings: Settings) -> list[ServiceStatus]:
-    """How the services are. Starts nothing."""
-    return [_database_status(settings), _broker_status(settings)]
-
-
 def _embedded(settings: Settings) -> list[Server]:
+    """All that may run, those first that need the others. Our own are stopped even if an address has replaced them."""
     places = Places(settings.home)
-    servers: list[Server] = []
+    servers: list[Server] = [Worker(settings), Backend(settings), _label_studio(settings)]
     if settings.redis_url is None:
         servers.append(Valkey(places))
     if settings.database_url is None:
@@ -127,77 +202,5 @@ def _embedded(settings: Settings) -> list[Server]:
     return servers
 
 
-def _database_address(given: str) -> str:
-    try:
-        url = make_url(given)
-    except ArgumentError as error:
-        raise ServiceError(
-            "SARING_DATABASE_URL is not an address: write it as postgresql://USER:PASSWORD@HOST:5432/NAME"
-        ) from error
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.drivername != "postgresql+psycopg":
-        raise ServiceError(f"SARING_DATABASE_URL names {url.drivername}: only postgresql:// is supported")
-    return url.render_as_string(hide_password=False)
-
-
-def _database_status(settings: Settings) -> ServiceStatus:
-    if settings.database_url is None:
-        server = Postgres(Places(settings.home))
-        return _embedded_status(server, postgres.program_version(), server.url())
-    url = make_url(_database_address(settings.database_url.get_secret_value()))
-    shown = url.render_as_string(hide_password=True)
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    try:
-        with psycopg.connect(plain, connect_timeout=5) as connection:
-            version = connection.info.parameter_status("server_version")
-    except psycopg.OperationalError as error:
-        return ServiceStatus("PostgreSQL", "unreachable", False, shown, detail=_first_line(error))
-    return ServiceStatus("PostgreSQL", "ready", False, shown, version)
-
-
-def _broker_status(settings: Settings) -> ServiceStatus:
-    if settings.redis_url is None:
-        server = Valkey(Places(settings.home))
-        return _embedded_status(server, valkey.program_version(), server.url())
-    given = settings.redis_url.get_secret_value()
-    try:
-        shown = make_url(given).render_as_string(hide_password=True)
-    except ArgumentError:
-        return ServiceStatus(
-            "Redis", "unreachable", False, "(not an address)", detail="write SARING_REDIS_URL as redis://HOST:6379/0"
-        )
-    try:
-        with valkey.client(given) as connection:
-            info = connection.info("server")
-    except (redis.RedisError, ValueError) as error:
-        return ServiceStatus("Redis", "unreachable", False, shown, detail=_first_line(error))
-    return ServiceStatus("Redis", "ready", False, shown, str(info.get("valkey_version") or info.get("redis_version")))
-
-
-def _embedded_status(server: Server, version: str, address: str) -> ServiceStatus:
-    answer = server.ask()
-    if answer is Answer.NONE and not is_alive(server):
-        return ServiceStatus(server.name, "stopped", True, address, version, log=server.log)
-    process = find_process(server.pid_file, server.process_name, server.data)
-    return ServiceStatus(
-        server.name,
-        "ready" if answer is Answer.READY else "busy",
-        embedded=True,
-        address=address,
-        version=version,
-        pid=process.pid if process else None,
-        uptime_s=_uptime(process),
-        log=server.log,
-    )
-
-
-def _uptime(process: psutil.Process | None) -> float | None:
-    try:
-        return None if process is None else max(0.0, time.time() - process.create_time())
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _label_studio(settings: Settings) -> LabelStudio:
+    return LabelStudio(Places(settings.home), environment(settings))

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from sqlalchemy import URL
 
 from pipeline.errors import ServiceError
 from saring.services.places import Account, Places, give, let_run
-from saring.services.server import Answer, find_process, run_tool, why
+from saring.services.server import Answer, find_process, plain_environment, run_tool, why
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ class Postgres:
     process_name: str = "postgres"
     #: end sessions and write a checkpoint; or just end, and recover at the next start
     stop_signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGQUIT)
+    as_caller: bool = False
 
     @property
     def data(self) -> Path:
@@ -131,6 +132,10 @@ class Postgres:
             connect_timeout=5,
             autocommit=True,
         )
+
+    def environment(self) -> Mapping[str, str]:
+        """Nothing of the caller's."""
+        return plain_environment()
 
     def ask(self) -> Answer:
         """Open a connection, which is what a client would do."""

@@ -16,7 +16,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -56,8 +56,8 @@ class Server(Protocol):
         """As people call it."""
 
     @property
-    def process_name(self) -> str:
-        """Name of its main process."""
+    def process_name(self) -> str | None:
+        """Name of its main process; None where that is an interpreter's, which differs from machine to machine."""
 
     @property
     def places(self) -> Places:
@@ -83,8 +83,19 @@ class Server(Protocol):
     def stop_signals(self) -> Sequence[signal.Signals]:
         """The polite one first."""
 
+    @property
+    def as_caller(self) -> bool:
+        """Whether it runs as whoever starts it, even as root; else as the servers' account."""
+
+    def environment(self) -> Mapping[str, str]:
+        """The environment variables that it gets, and no others. Read when `prepare` is done."""
+
     def ask(self) -> Answer:
-        """Speak to it."""
+        """Speak to it.
+
+        Raises:
+            ServiceError: it is there but will not let us in, or another program answers in its place.
+        """
 
     def prepare(self, account: Account | None, lock: int, /) -> Sequence[str]:
         """Make ready what it needs, and return its command line. Called by one process at a time, none running."""
@@ -101,7 +112,7 @@ def ensure_running(server: Server, progress: Progress) -> bool:
     """
     if server.ask() is Answer.READY:
         return False
-    account = server.places.make()
+    account = _account(server)
     began = last_sign = time.monotonic()
     started, mended, log_start, pause = False, False, 0, _POLL_SECONDS
     while True:
@@ -112,7 +123,7 @@ def ensure_running(server: Server, progress: Progress) -> bool:
                     if mended or not server.mend(account, said):
                         raise ServiceError(_why(server, said))
                     mended = True
-                account = server.places.make()  # again: someone may have stopped the last server and tidied up
+                account = _account(server)  # again: someone may have stopped the last server and tidied up
                 try:
                     command = server.prepare(account, lock)
                     log_start = _rotate(server.log)
@@ -150,13 +161,15 @@ def stop(server: Server) -> bool:
         if process is None and turn:
             break
         try:
-            if process is not None:
+            if process is not None and request is signal.SIGKILL:
+                _kill_group(process)
+            elif process is not None:
                 process.send_signal(request)
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, ProcessLookupError):
             pass
-        except psutil.AccessDenied as error:
+        except (psutil.AccessDenied, PermissionError) as error:
             raise ServiceError(
-                f"{server.name} (process {error.pid}) belongs to another user: stop it as that user"
+                f"{server.name} ({server.pid_file} names it) belongs to another user: stop it as that user"
             ) from error
         until = time.monotonic() + STOP_SECONDS
         while time.monotonic() < until:
@@ -178,11 +191,11 @@ def is_alive(server: Server) -> bool:
         return lock is None
 
 
-def find_process(pid_file: Path, name: str, cwd: Path) -> psutil.Process | None:
+def find_process(pid_file: Path, name: str | None, cwd: Path) -> psutil.Process | None:
     """The process that `pid_file` names, if it is what it says: an id may have gone to another process since."""
     try:
         process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
-        if process.name() == name and Path(process.cwd()) == cwd.resolve():
+        if name in (None, process.name()) and Path(process.cwd()) == cwd.resolve():
             return process
     except (OSError, ValueError, psutil.Error):
         return None
@@ -201,7 +214,7 @@ def run_tool(
         errors="replace",
         check=False,
         cwd=cwd,
-        env=_environment(),
+        env=plain_environment(),
         umask=0o077,
         pass_fds=() if lock is None else (lock,),
         user=account.uid if account else None,
@@ -279,7 +292,7 @@ def _spawn(command: Sequence[str], server: Server, account: Account | None, lock
         errors="replace",
         check=False,
         cwd=server.data,
-        env=_environment(),
+        env=server.environment(),
         umask=0o077,
         start_new_session=True,
         pass_fds=(lock,),
@@ -298,8 +311,23 @@ def _replaced(server: Server, process: psutil.Process | None) -> bool:
     return find_process(server.pid_file, server.process_name, server.data) not in (None, process)
 
 
-def _environment() -> dict[str, str]:
-    # Neither a PGDATA nor a locale of the caller is the server's.
+def _kill_group(process: psutil.Process) -> None:
+    """Kill a server with all its children, which share its process group and no other program does."""
+    group = os.getpgid(process.pid)
+    if group == os.getpgrp():
+        process.kill()
+    else:
+        os.killpg(group, signal.SIGKILL)
+
+
+def _account(server: Server) -> Account | None:
+    """Make the folders; the account that the server is to run as (None: the caller's)."""
+    account = server.places.make()
+    return None if server.as_caller else account
+
+
+def plain_environment() -> dict[str, str]:
+    """What a server needs of an environment: neither a PGDATA nor a locale of the caller is its own."""
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 

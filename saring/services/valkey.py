@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from pipeline.errors import ServiceError
 from saring.services.places import Account, Places, give, let_run
-from saring.services.server import Answer, run_tool
+from saring.services.server import Answer, plain_environment, run_tool
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class Valkey:
     name: str = "Valkey"
     process_name: str = "valkey-server"
     stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
+    as_caller: bool = False
 
     @property
     def data(self) -> Path:
@@ -103,6 +104,10 @@ class Valkey:
     def url(self) -> str:
         """The address of the broker as Celery takes it; no secret in it, the socket is the key."""
         return f"redis+socket://{quote(str(self.socket))}?virtual_host=0"
+
+    def environment(self) -> Mapping[str, str]:
+        """Nothing of the caller's."""
+        return plain_environment()
 
     def ask(self) -> Answer:
         """Send a PING."""

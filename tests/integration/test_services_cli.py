@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
+_NAMES = ["PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker"]
+_STORE_ONLY = ("--without", "label-studio", "--without", "backend", "--without", "worker")
 
 
 @pytest.fixture
@@ -40,7 +42,8 @@ def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 def test_from_nothing_to_running_and_back(variables: dict[str, str], new_home: Path) -> None:
     home = new_home / "home"
     before = answer(variables, "status")
-    assert [service["state"] for service in before["services"]] == ["stopped", "stopped"]
+    assert {service["state"] for service in before["services"]} == {"stopped"}
+    assert [service["name"] for service in before["services"]] == _NAMES
     assert before["database"] is None
     assert not home.exists()
 
@@ -48,7 +51,8 @@ def test_from_nothing_to_running_and_back(variables: dict[str, str], new_home: P
     assert begun["schema_before"] is None
     assert answer(variables, "init") == {"home": str(home), "schema_before": begun["schema"], "schema": begun["schema"]}
 
-    assert [service["state"] for service in answer(variables, "up")["services"]] == ["ready", "ready"]
+    states = [service["state"] for service in answer(variables, "up", *_STORE_ONLY)["services"]]
+    assert states == ["ready", "ready", "stopped", "stopped", "stopped"]
     during = answer(variables, "status")
     assert during["database"]["schema_is_current"]
     assert during["database"]["rows"]["text"] == 0
@@ -100,7 +104,7 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(variables: dict[str, str],
 
 def test_a_home_that_cannot_be_one_is_one_line_and_exit_1(new_home: Path) -> None:
     (new_home / "file").touch()
-    done = saring({"SARING_HOME": str(new_home / "file")}, "up")
+    done = saring({"SARING_HOME": str(new_home / "file")}, "up", *_STORE_ONLY)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "Not a directory" in done.stderr.splitlines()[-1]
@@ -109,3 +113,10 @@ def test_a_home_that_cannot_be_one_is_one_line_and_exit_1(new_home: Path) -> Non
 def test_each_command_explains_itself_with_an_example(variables: dict[str, str]) -> None:
     for command in ("up", "down", "status", "doctor", "init"):
         assert f"Example: saring {command}" in saring(variables, command, "--help").stdout
+
+
+def test_only_what_there_is_can_be_left_out(variables: dict[str, str], new_home: Path) -> None:
+    done = saring(variables, "up", "--without", "database")
+    assert done.returncode == 2
+    assert "label-studio" in done.stderr
+    assert not (new_home / "home").exists()

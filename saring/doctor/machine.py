@@ -1,8 +1,7 @@
-"""Everything that Saring needs of a machine, checked one by one. Nothing is started, and nothing is changed."""
+"""What Saring needs of a machine and of the servers that it brings along."""
 
 from __future__ import annotations
 
-import enum
 import importlib.metadata
 import locale
 import os
@@ -11,8 +10,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -26,7 +24,8 @@ from pipeline.store import make_engine
 from pipeline.store.migrate import current_and_head
 from pipeline.taxonomy import load_taxonomy
 from pipeline.vectors.encoders import make_encoder
-from saring.services import ServiceStatus, ensure_database, postgres, service_status, valkey
+from saring.doctor.check import Check, Verdict
+from saring.services import ServiceStatus, ensure_database, loop_status, postgres, service_status, valkey
 from saring.services.places import ROOT_RUNS_AS
 
 _OLDEST_PYTHON = (3, 11)
@@ -35,57 +34,12 @@ _OLDEST_POSTGRES = 15
 _OLDEST_VECTOR = (0, 7)
 _FREE_BYTES_LEAST, _FREE_BYTES_GOOD = 500 << 20, 5 << 30
 _MEMORY_BYTES_GOOD = 2 << 30
+_STARTED_BY_COMMANDS = dict.fromkeys(("PostgreSQL", "Valkey"), "; commands that need it start it too")
+_ADDRESS_IN = {"PostgreSQL": "SARING_DATABASE_URL", "Redis": "SARING_REDIS_URL", "ML backend": "SARING_BACKEND_URL"}
 
 
-class Verdict(enum.StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"  # works, but not well or not yet
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    verdict: Verdict
-    #: what was found, versions included
-    found: str
-    #: what to do about it; empty when all is well, or when `found` says it
-    mend: str = ""
-
-
-def examine(settings: Settings) -> list[Check]:
-    """Check all that an install needs; a check that meets an error is a failed check, not an exception."""
-    found: list[Check] = []
-    checks: tuple[tuple[str, Callable[[Settings], Iterable[Check]]], ...] = (
-        ("Python", _python),
-        ("packages", _packages),
-        ("text encoding", _text_encoding),
-        ("home", _home),
-        ("disk", _disk),
-        ("memory", _memory),
-        ("account", _account),
-        ("PostgreSQL program", _postgres_program),
-        ("Valkey program", _valkey_program),
-        ("services", _services),
-        ("taxonomy", _taxonomy),
-        ("encoder", _encoder),
-    )
-    for name, check in checks:
-        try:
-            found.extend(check(settings))
-        except SaringError as error:
-            found.append(Check(name, Verdict.FAIL, str(error)))  # which says what to do
-        except OSError as error:
-            mend = "check that it exists and that this user may read it"
-            found.append(Check(name, Verdict.FAIL, f"{error.filename}: {error.strerror}", mend))
-    return found
-
-
-def _python(_: Settings) -> Iterable[Check]:
+def python(_: Settings) -> Iterable[Check]:
+    """The interpreter."""
     found = (
         f"{platform.python_implementation()} {platform.python_version()} on {platform.system()} {platform.machine()}"
     )
@@ -96,7 +50,8 @@ def _python(_: Settings) -> Iterable[Check]:
         yield Check("Python", Verdict.OK, found)
 
 
-def _packages(_: Settings) -> Iterable[Check]:
+def packages(_: Settings) -> Iterable[Check]:
+    """What Saring is built on."""
     try:
         version, needed = importlib.metadata.version("saring"), importlib.metadata.requires("saring") or []
     except importlib.metadata.PackageNotFoundError:
@@ -118,7 +73,8 @@ def _packages(_: Settings) -> Iterable[Check]:
         yield Check("packages", Verdict.OK, f"saring {version} and the {len(requirements)} packages it needs")
 
 
-def _text_encoding(_: Settings) -> Iterable[Check]:
+def text_encoding(_: Settings) -> Iterable[Check]:
+    """Malay and emoji need UTF-8."""
     used = {sys.getfilesystemencoding(), locale.getpreferredencoding(False), sys.stdout.encoding or "utf-8"}
     odd = sorted(name for name in used if name.lower().replace("-", "") != "utf8")
     if odd:
@@ -127,7 +83,8 @@ def _text_encoding(_: Settings) -> Iterable[Check]:
         yield Check("text encoding", Verdict.OK, "UTF-8")
 
 
-def _home(settings: Settings) -> Iterable[Check]:
+def home(settings: Settings) -> Iterable[Check]:
+    """Where everything is kept."""
     home = settings.home
     nearest = _nearest(home)
     if not nearest.is_dir():
@@ -149,7 +106,8 @@ def _home(settings: Settings) -> Iterable[Check]:
         yield Check("home", Verdict.OK, str(home))
 
 
-def _disk(settings: Settings) -> Iterable[Check]:
+def disk(settings: Settings) -> Iterable[Check]:
+    """Room for it."""
     free = shutil.disk_usage(_nearest(settings.home)).free
     found = f"{free / 1e9:.1f} GB free where {settings.home} lies"
     mend = "free some space, or set SARING_HOME to another disk"
@@ -161,16 +119,18 @@ def _disk(settings: Settings) -> Iterable[Check]:
         yield Check("disk", Verdict.OK, found)
 
 
-def _memory(_: Settings) -> Iterable[Check]:
-    memory = psutil.virtual_memory()
-    found = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free, {os.cpu_count()} cores"
-    if memory.available < _MEMORY_BYTES_GOOD:
+def memory(_: Settings) -> Iterable[Check]:
+    """Room to train."""
+    found_memory = psutil.virtual_memory()
+    found = f"{found_memory.available / 1e9:.1f} of {found_memory.total / 1e9:.1f} GB free, {os.cpu_count()} cores"
+    if found_memory.available < _MEMORY_BYTES_GOOD:
         yield Check("memory", Verdict.WARN, found, "end other programs: training takes up to 3 GB")
     else:
         yield Check("memory", Verdict.OK, found)
 
 
-def _account(settings: Settings) -> Iterable[Check]:
+def account(settings: Settings) -> Iterable[Check]:
+    """Whom the servers run as."""
     if os.geteuid() != 0 or settings.database_url is not None:
         return
     if shutil.which("useradd") is None:
@@ -180,7 +140,8 @@ def _account(settings: Settings) -> Iterable[Check]:
         yield Check("account", Verdict.OK, f"root; servers run as the home's owner or as `{ROOT_RUNS_AS}`")
 
 
-def _postgres_program(settings: Settings) -> Iterable[Check]:
+def postgres_program(settings: Settings) -> Iterable[Check]:
+    """The database's programs."""
     if settings.database_url is not None:
         return
     yield Check("PostgreSQL program", Verdict.OK, postgres.program_version())
@@ -191,16 +152,21 @@ def _postgres_program(settings: Settings) -> Iterable[Check]:
         yield Check("pgvector", Verdict.OK, vector)
 
 
-def _valkey_program(settings: Settings) -> Iterable[Check]:
+def valkey_program(settings: Settings) -> Iterable[Check]:
+    """The broker's program."""
     if settings.redis_url is None:
         yield Check("Valkey program", Verdict.OK, valkey.program_version())
 
 
-def _services(settings: Settings) -> Iterable[Check]:
+def services(settings: Settings) -> Iterable[Check]:
+    """What runs."""
     for service in service_status(settings):
         yield _service(service)
         if service.state == "ready" and service.name == "PostgreSQL":
             yield from _database(settings)
+    for service in loop_status(settings):
+        if service.embedded or service.name != "Label Studio":  # which is looked at more closely elsewhere
+            yield _service(service)
 
 
 def _service(service: ServiceStatus) -> Check:
@@ -209,10 +175,12 @@ def _service(service: ServiceStatus) -> Check:
         pid = f", process {service.pid}" if service.pid else f" at {service.address}"
         return Check(name, Verdict.OK, f"{service.version}{pid}")
     if service.state == "stopped":
-        return Check(name, Verdict.WARN, "stopped", "run `saring up`; commands that need it start it too")
+        return Check(name, Verdict.WARN, "stopped", "run `saring up`" + _STARTED_BY_COMMANDS.get(service.name, ""))
     if service.state == "busy":
         return Check(name, Verdict.WARN, "starting, recovering or stopping", f"wait a little; it logs to {service.log}")
-    mend = f"start it, or correct SARING_{'DATABASE' if service.name == 'PostgreSQL' else 'REDIS'}_URL"
+    if service.embedded:
+        return Check(name, Verdict.FAIL, str(service.detail))  # which says what to do
+    mend = f"start it, or correct {_ADDRESS_IN[service.name]}"
     return Check(name, Verdict.FAIL, f"{service.address}: {service.detail}", mend)
 
 
@@ -250,12 +218,14 @@ def _database(settings: Settings) -> Iterable[Check]:
         yield Check("schema", Verdict.FAIL, f"{current}, and this version needs {head}", "run `saring init`")
 
 
-def _taxonomy(settings: Settings) -> Iterable[Check]:
+def taxonomy(settings: Settings) -> Iterable[Check]:
+    """The labels."""
     taxonomy = load_taxonomy(settings.taxonomy)
     yield Check("taxonomy", Verdict.OK, f"{len(taxonomy.labels)} labels, version {taxonomy.version}")
 
 
-def _encoder(settings: Settings) -> Iterable[Check]:
+def encoder(settings: Settings) -> Iterable[Check]:
+    """What turns texts into vectors."""
     encoder = make_encoder(settings)
     vectors = encoder.encode(["apa khabar"])
     yield Check("encoder", Verdict.OK, f"{encoder.name}, {vectors.shape[1]} dimensions")

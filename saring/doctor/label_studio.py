@@ -1,0 +1,269 @@
+"""The known traps of Label Studio, looked for in the one that is used. Only questions are asked; nothing is written.
+
+What each trap does was seen on version 1.23.2.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx
+
+from pipeline.settings import Settings
+from saring.doctor.check import Check, Verdict
+from saring.services import LabelStudioAccess, label_studio_access, loop_status
+from saring.services.label_studio import LabelStudio
+from saring.services.label_studio_install import VERSION, environment
+from saring.services.places import Places
+from saring.services.programs import Backend
+from saring.services.server import is_alive
+
+_KNOWN = VERSION.rsplit(".", 1)[0]
+#: the mark in the description of a project that Saring set up
+_MARK = "saring:"
+#: a question about ML backends has the server ask each of them first, which may take some seconds apiece
+_SECONDS = httpx.Timeout(30, connect=5)
+_PAGE = 100
+_LEGACY_OFF = "legacy token authentication has been disabled"
+
+Json = dict[str, Any]
+
+
+def installation(settings: Settings) -> Iterable[Check]:
+    """Whether the embedded one can be started."""
+    if settings.label_studio_url is not None:
+        return
+    programs = environment(settings)
+    if programs.is_complete():
+        yield Check("Label Studio program", Verdict.OK, f"{VERSION} in {programs.folder}")
+    else:
+        mend = "run `saring up`, which installs it (1 GB), or set LABEL_STUDIO_URL to a server of yours"
+        yield Check("Label Studio program", Verdict.WARN, "not installed yet", mend)
+    server = LabelStudio(Places(settings.home), programs)
+    for one in (server, Backend(settings)):
+        taken = None if is_alive(one) else one.port.taken()
+        if taken is not None:
+            found, _, mend = taken.partition(": ")
+            yield Check(f"{one.name} port", Verdict.FAIL, found, mend)
+
+
+def server(settings: Settings) -> Iterable[Check]:
+    """Whether the one that is used lets us in, and is set up so that people see what they should."""
+    access = label_studio_access(settings)  # which says what is wrong with the settings
+    if access is None or (access.embedded and loop_status(settings)[0].state != "ready"):
+        return  # nothing to ask yet, and the check of the services says so
+    try:
+        client = httpx.Client(
+            base_url=access.url, timeout=_SECONDS, follow_redirects=True, trust_env=not access.embedded
+        )
+    except httpx.InvalidURL as error:
+        mend = "write it as https://labels.example.org"
+        yield Check("Label Studio server", Verdict.FAIL, f"LABEL_STUDIO_URL is not an address: {error}", mend)
+        return
+    with client:
+        try:
+            refused = _let_in(client, access)
+            if refused is not None:
+                yield refused
+                return
+            yield Check("Label Studio token", Verdict.OK, _kind(access.api_key))
+            yield _version(client)
+            projects = _projects(client)
+            backends = {project["id"]: _list(client, "/api/ml", project["id"]) for project in projects}
+            yield from _backend_address(settings, access, [one for found in backends.values() for one in found])
+            for project in projects:
+                hooks = _list(client, "/api/webhooks/", project["id"])
+                yield from check_project(project, backends[project["id"]], hooks, _own_backend(settings))
+        except httpx.RequestError as error:
+            yield _silent(access, error)
+        except (httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            mend = "see whether LABEL_STUDIO_URL is the address of Label Studio itself, its path included"
+            yield Check("Label Studio server", Verdict.FAIL, f"{access.url} does not answer as it should: {said}", mend)
+
+
+def check_project(project: Json, backends: list[Json], hooks: list[Json], own: str | None) -> Iterator[Check]:
+    """What is wrong with one project, from what the server says of it.
+
+    Args:
+        project: the project.
+        backends: the ML backends that are connected to it.
+        hooks: its webhooks.
+        own: the address of our ML backend, if it has one yet.
+    """
+    name = f"Label Studio project {project['id']}"
+    found = [str(one.get("title")) for one in backends]
+    if len(backends) > 1:
+        mend = "remove all but one in the project's settings, Model: only the first is asked, and each slows every page"
+        yield Check(name, Verdict.FAIL, f"{len(backends)} ML backends: {', '.join(found)}", mend)
+    shown = str(project.get("model_version") or "")
+    if shown and shown in found:
+        yield Check(
+            name,
+            Verdict.FAIL,
+            f"it shows the live answers of ML backend {shown!r}: pages wait for it, and stay empty when it is down",
+            "run `saring sync setup`: predictions that were written ahead are shown instead",
+        )
+    elif not shown and project.get("total_predictions_number"):
+        yield Check(
+            name,
+            Verdict.FAIL,
+            f"{project['total_predictions_number']} predictions are stored and none is shown: no version is chosen",
+            "run `saring sync push`, or choose a version in the project's settings, Annotation, Live predictions",
+        )
+    connected = {_base(str(one.get("url", ""))) for one in backends} | ({_base(own)} if own else set())
+    for hook in hooks:
+        base, _, last = str(hook.get("url", "")).rstrip("/").rpartition("/")
+        if last == "webhook" and _base(base) not in connected and hook.get("is_active", True):
+            yield Check(
+                name,
+                Verdict.WARN,
+                f"webhook {hook['id']} goes to {_shown(base)}, where no ML backend of this project is (any more)",
+                "remove it in the project's settings, Webhooks: each submission waits for it, up to a second",
+            )
+
+
+def _let_in(client: httpx.Client, access: LabelStudioAccess) -> Check | None:
+    """Log the client in; what is wrong when that is refused."""
+    name = "Label Studio token"
+    if _kind(access.api_key) == _PERSONAL:
+        answer = client.post("/api/token/refresh/", json={"refresh": access.api_key})
+        if answer.status_code in (400, 401, 403):
+            found = f"the personal access token is refused: {_detail(answer)}"
+            mend = "make another in Label Studio's Account & Settings and set LABEL_STUDIO_API_KEY to it"
+            return Check(name, Verdict.FAIL, found, mend)
+        answer.raise_for_status()
+        client.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+    else:
+        client.headers["Authorization"] = f"Token {access.api_key}"
+    answer = client.get("/api/current-user/whoami")
+    if answer.status_code in (401, 403):
+        if _LEGACY_OFF in answer.text:
+            mend = (
+                "turn legacy tokens on in Label Studio's Organization, Access Token Settings, or set "
+                "LABEL_STUDIO_API_KEY to a personal access token"
+            )
+            return Check(name, Verdict.FAIL, "legacy tokens are turned off", mend)
+        found = f"it is refused: {_detail(answer)}"
+        mend = "copy the token from Label Studio's Account & Settings and set LABEL_STUDIO_API_KEY to it"
+        return Check(name, Verdict.FAIL, found, mend)
+    answer.raise_for_status()
+    if "email" not in answer.json():
+        raise ValueError("no account in its answer")
+    return None
+
+
+def _version(client: httpx.Client) -> Check:
+    found = str(client.get("/api/version").raise_for_status().json()["release"])
+    if found.split(".")[:2] == _KNOWN.split("."):
+        return Check("Label Studio version", Verdict.OK, found)
+    mend = f"Saring is tested with {_KNOWN}: what it relies on may differ; use that version, or try on a copy first"
+    return Check("Label Studio version", Verdict.WARN, found, mend)
+
+
+def _backend_address(settings: Settings, access: LabelStudioAccess, backends: list[Json]) -> Iterator[Check]:
+    """Whether Label Studio can be expected to call the ML backend. What it refuses can only be known by trying."""
+    if access.embedded and settings.backend_url is None:
+        return  # both on loopback, which the embedded one is allowed to call
+    url = _own_backend(settings)
+    name = "ML backend address"
+    if settings.backend_url is None:
+        if not _is_loopback(httpx.URL(access.url).host):
+            found = f"Label Studio at {access.url} cannot reach an ML backend on this machine's loopback"
+            yield Check(name, Verdict.WARN, found, "set SARING_BACKEND_URL to an address that it can reach")
+            return
+        host = "127.0.0.1"
+    else:
+        host = httpx.URL(settings.backend_url).host
+    if url is not None and any(_base(str(one.get("url", ""))) == _base(url) for one in backends):
+        yield Check(name, Verdict.OK, f"{_shown(url)}, connected")
+        return
+    if not _is_private(host):
+        return
+    if access.embedded:
+        found = f"{host} is a private address, and the embedded Label Studio calls public ones and loopback only"
+        yield Check(name, Verdict.FAIL, found, "unset SARING_BACKEND_URL, or use a Label Studio of yours")
+        return
+    yield Check(
+        name,
+        Verdict.WARN,
+        f"{host} is a private address, and Label Studio {_KNOWN} refuses those unless it is told otherwise",
+        "where Label Studio runs, set USE_DEFAULT_BANNED_SUBNETS=0; `saring sync setup` shows whether that is needed",
+    )
+
+
+def _silent(access: LabelStudioAccess, error: httpx.RequestError) -> Check:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "CERTIFICATE" in said.upper():
+        mend = "give its certificate's authority in SSL_CERT_FILE, or use the name that the certificate is for"
+    elif access.embedded:
+        mend = "run `saring down` and `saring up`"
+    else:
+        mend = "start it, or correct LABEL_STUDIO_URL"
+    return Check("Label Studio server", Verdict.FAIL, f"{access.url} does not answer: {said}", mend)
+
+
+def _projects(client: httpx.Client) -> list[Json]:
+    """The projects that Saring set up."""
+    found: list[Json] = []
+    page = 1
+    while True:
+        answer = client.get("/api/projects/", params={"page": page, "page_size": _PAGE}).raise_for_status().json()
+        found += answer["results"]
+        if len(found) >= answer["count"] or not answer["results"]:
+            return [one for one in found if _MARK in str(one.get("description") or "")]
+        page += 1
+
+
+def _list(client: httpx.Client, path: str, project: int) -> list[Json]:
+    found = client.get(path, params={"project": project}).raise_for_status().json()
+    return list(found["results"] if isinstance(found, dict) else found)
+
+
+def _own_backend(settings: Settings) -> str | None:
+    return settings.backend_url or Backend(settings).port.url()
+
+
+def _base(url: str) -> str:
+    """An address without what may differ between two ways to write it."""
+    return _shown(url).replace("//localhost", "//127.0.0.1").rstrip("/")
+
+
+def _shown(url: str) -> str:
+    try:
+        return str(httpx.URL(url).copy_with(username=None, password=None))
+    except httpx.InvalidURL:
+        return url
+
+
+def _is_loopback(host: str) -> bool:
+    return any(address.is_loopback for address in _addresses(host))
+
+
+def _is_private(host: str) -> bool:
+    return any(not address.is_global for address in _addresses(host))
+
+
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:  # a name that only the other machine knows
+        return []
+    return [ipaddress.ip_address(str(one[4][0]).split("%")[0]) for one in found]
+
+
+_PERSONAL, _LEGACY = "a personal access token", "a legacy token"
+
+
+def _kind(key: str) -> str:
+    return _PERSONAL if key.count(".") == 2 and key.startswith("ey") else _LEGACY
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"]).strip()
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"

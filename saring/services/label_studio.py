@@ -1,0 +1,223 @@
+"""Label Studio, from its own environment: one server for each home, on loopback, with an owner that Saring made up.
+
+Each home has its database, its secret key and its owner. Nothing secret is on a command line, which others can read.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+import signal
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import orjson
+
+from pipeline.errors import ServiceError
+from saring.services.label_studio_install import DATABASE, Environment, copy_database, server_environment
+from saring.services.loopback import HOST, Port, with_pid_file
+from saring.services.places import Account, Places
+from saring.services.server import Answer, is_alive
+
+#: The networks that Label Studio 1.23 refuses to call by default, as its own list has them, but for loopback. Its only
+#: switch turns the whole list off, so the rest of it is given back as additions of ours.
+REFUSED_NETWORKS = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24"),
+    *("192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4"),
+    *("233.252.0.0/24", "240.0.0.0/4", "255.255.255.255/32", "::/128", "::ffff:0:0/96", "::ffff:0:0:0/96"),
+    *("64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001:0000::/32", "2001:20::/28", "2001:db8::/32", "2002::/16"),
+    *("fc00::/7", "fe80::/10", "ff00::/8"),
+)
+OWNER_FILE = "owner.json"
+_OWNER = "owner@saring.local"
+_ASK_SECONDS = 5.0
+#: as Django 5.2 stores a password; it asks for as many rounds
+_HASH, _ROUNDS = "pbkdf2_sha256", 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The account that everything in the embedded Label Studio belongs to."""
+
+    email: str
+    password: str = field(repr=False)
+    #: a legacy token: 40 hexadecimal digits, which do not expire
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStudio:
+    """The Label Studio server of one home."""
+
+    places: Places
+    programs: Environment
+    name: str = "Label Studio"
+    process_name: None = None
+    #: its development server ends at once, and SQLite's transactions keep the database whole
+    stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
+    as_caller: bool = True
+
+    @property
+    def data(self) -> Path:
+        """Its database, media, exports and secret key."""
+        return self.places.services / "label-studio"
+
+    @property
+    def pid_file(self) -> Path:
+        """Written before it begins."""
+        return self.data / "label-studio.pid"
+
+    @property
+    def alive(self) -> Path:
+        """Locked while it lives."""
+        return self.places.services / "label-studio.alive"
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.places.services / "label-studio.log"
+
+    @property
+    def port(self) -> Port:
+        """Where it listens."""
+        return Port(self.data / "port", self.name)
+
+    def owner(self) -> Owner | None:
+        """The owner; None before the first start.
+
+        Raises:
+            ServiceError: the file is damaged or may not be read.
+        """
+        path = self.data / OWNER_FILE
+        try:
+            found = orjson.loads(path.read_bytes())
+            return Owner(str(found["email"]), str(found["password"]), str(found["token"]))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServiceError(f"{path} is damaged: run `saring down`, remove it, and it is made anew") from error
+        except OSError as error:
+            raise ServiceError(f"{path} cannot be read ({error.strerror}): run this as its owner") from error
+
+    def environment(self) -> Mapping[str, str]:
+        """Its settings, and the owner to be made at the first start."""
+        owner = self.owner()
+        assert owner is not None, "prepare() makes the owner"
+        return server_environment(self.data) | {
+            "LABEL_STUDIO_USERNAME": owner.email,
+            "LABEL_STUDIO_PASSWORD": owner.password,
+            "LABEL_STUDIO_USER_TOKEN": owner.token,
+            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+            # whoever can reach the address might otherwise make an account, which sees everything
+            "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+            "LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS": "0",
+            "LABEL_STUDIO_USER_ADDITIONAL_BANNED_SUBNETS": ",".join(REFUSED_NETWORKS),
+        }
+
+    def ask(self) -> Answer:
+        """Ask who we are, with the owner's token: only our own server knows it."""
+        url, owner = self.port.url(), self.owner()
+        if url is None or owner is None or not is_alive(self):
+            return Answer.NONE
+        try:
+            answer = httpx.get(
+                f"{url}/api/current-user/whoami",
+                headers={"Authorization": f"Token {owner.token}"},
+                timeout=_ASK_SECONDS,
+                trust_env=False,
+            )
+        except httpx.ConnectError:
+            return Answer.NONE
+        except httpx.TransportError:
+            return Answer.BUSY
+        if answer.status_code == httpx.codes.OK and _email(answer) == owner.email:
+            return Answer.READY
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise ServiceError(
+                f"Label Studio at {url} no longer takes its owner's token ({_detail(answer)}): run `saring down` and "
+                "`saring up`, which puts it in force again"
+            )
+        if answer.is_server_error:
+            return Answer.BUSY
+        raise ServiceError(f"what answers at {url} is not this home's Label Studio: run `saring down` and `saring up`")
+
+    def prepare(self, _account: Account | None, _lock: int) -> Sequence[str]:
+        """Make the folder, the owner and the database, and see to it that the owner's token works."""
+        if not self.programs.is_complete():
+            raise ServiceError(f"Label Studio is not installed in {self.programs.folder}: run `saring up`")
+        self.data.mkdir(exist_ok=True, mode=0o700)
+        self.pid_file.unlink(missing_ok=True)
+        number = self.port.claim()
+        database = self.data / DATABASE
+        known = database.exists()
+        owner = self.owner()
+        renewed = owner is None
+        if owner is None:
+            owner = _new_owner(self.data / OWNER_FILE)
+        if known:
+            _let_in(database, owner, set_password=renewed)
+        else:
+            copy_database(self.programs.template, database)
+        command = [str(self.programs.python), str(self.programs.program), "start", "--no-browser"]
+        command += ["--internal-host", HOST, "--port", str(number)]
+        return with_pid_file(self.pid_file, command)
+
+    def mend(self, _account: Account | None, _said: str) -> bool:
+        """Nothing is mended by guess: the database holds people's work."""
+        return False
+
+
+def _new_owner(path: Path) -> Owner:
+    owner = Owner(_OWNER, secrets.token_urlsafe(12), secrets.token_hex(20))
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        fields = {"email": owner.email, "password": owner.password, "token": owner.token}
+        file.write(orjson.dumps(fields, option=orjson.OPT_INDENT_2))
+    fresh.replace(path)
+    return owner
+
+
+def _let_in(database: Path, owner: Owner, *, set_password: bool) -> None:
+    """Put the owner's token in force. Label Studio looks at its own switch for such tokens only when it is new, and
+    people may have turned them off, or made the owner another one, since."""
+    whose = "(SELECT id FROM htx_user WHERE email = ?)"
+    try:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE jwt_auth_jwtsettings SET legacy_api_tokens_enabled = 1")
+            connection.execute(
+                f"UPDATE authtoken_token SET key = ? WHERE user_id = {whose}",  # noqa: S608 - no value is in it
+                (owner.token, owner.email),
+            )
+            if set_password:
+                connection.execute(
+                    "UPDATE htx_user SET password = ? WHERE email = ?", (_hashed(owner.password), owner.email)
+                )
+    except sqlite3.Error as error:
+        raise ServiceError(f"{database} cannot be used ({error}): restore it from a backup, or move it away") from error
+
+
+def _hashed(password: str) -> str:
+    salt = secrets.token_hex(11)
+    digest = hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), _ROUNDS)
+    return f"{_HASH}${_ROUNDS}${salt}${base64.b64encode(digest).decode()}"
+
+
+def _email(answer: httpx.Response) -> str | None:
+    try:
+        return str(answer.json()["email"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"]).strip()
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"

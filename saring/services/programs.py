@@ -1,0 +1,180 @@
+"""Saring's own long-lived processes, the ML backend and the worker, kept like the servers that Saring brings along.
+
+They run as whoever starts them, with that person's environment: a worker may need a proxy, a token, or a choice of
+accelerators that Saring knows nothing of.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from pipeline.settings import Settings
+from saring.services.loopback import Port, with_pid_file
+from saring.services.places import Account, Places
+from saring.services.server import Answer, find_process, is_alive
+
+#: the file that a worker makes once it takes work
+READY_FILE_VARIABLE = "SARING_READY_FILE"
+#: what `saring` is run by
+SARING: Sequence[str] = (sys.executable, "-m", "saring")
+_ASK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The ML backend of one home: `saring serve`."""
+
+    settings: Settings
+    command: Sequence[str] = SARING
+    name: str = "ML backend"
+    process_name: None = None
+    stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
+    as_caller: bool = True
+
+    @property
+    def places(self) -> Places:
+        """Where its home keeps things."""
+        return Places(self.settings.home)
+
+    @property
+    def data(self) -> Path:
+        """Its port and process id."""
+        return self.places.services / "backend"
+
+    @property
+    def pid_file(self) -> Path:
+        """Written before it begins."""
+        return self.data / "backend.pid"
+
+    @property
+    def alive(self) -> Path:
+        """Locked while it lives."""
+        return self.places.services / "backend.alive"
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.places.services / "backend.log"
+
+    @property
+    def port(self) -> Port:
+        """Where it listens."""
+        return Port(self.data / "port", self.name)
+
+    def environment(self) -> Mapping[str, str]:
+        """The caller's, with the settings in force."""
+        return settings_environment(self.settings)
+
+    def ask(self) -> Answer:
+        """Ask after its health."""
+        url = self.port.url()
+        if url is None or not is_alive(self):
+            return Answer.NONE
+        try:
+            answer = httpx.get(f"{url}/health", timeout=_ASK_SECONDS, trust_env=False)
+        except httpx.ConnectError:
+            return Answer.NONE
+        except httpx.TransportError:
+            return Answer.BUSY
+        return Answer.READY if answer.status_code == httpx.codes.OK else Answer.BUSY
+
+    def prepare(self, _account: Account | None, _lock: int) -> Sequence[str]:
+        """Make sure of a port."""
+        self.data.mkdir(exist_ok=True, mode=0o700)
+        self.pid_file.unlink(missing_ok=True)
+        return with_pid_file(self.pid_file, [*self.command, "serve", "--port", str(self.port.claim())])
+
+    def mend(self, _account: Account | None, _said: str) -> bool:
+        """There is nothing to mend."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The worker of one home, which also keeps the schedule: `saring worker --beat`."""
+
+    settings: Settings
+    command: Sequence[str] = SARING
+    name: str = "worker"
+    process_name: None = None
+    #: finish what is in hand; or put it back, for the next worker to take
+    stop_signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGQUIT)
+    as_caller: bool = True
+
+    @property
+    def places(self) -> Places:
+        """Where its home keeps things."""
+        return Places(self.settings.home)
+
+    @property
+    def data(self) -> Path:
+        """Its process id, and the schedule's state."""
+        return self.places.services / "worker"
+
+    @property
+    def pid_file(self) -> Path:
+        """Written before it begins."""
+        return self.data / "worker.pid"
+
+    @property
+    def alive(self) -> Path:
+        """Locked while it, or a child of it, lives."""
+        return self.places.services / "worker.alive"
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.places.services / "worker.log"
+
+    @property
+    def ready(self) -> Path:
+        """Made by the worker once it takes work."""
+        return self.data / "ready"
+
+    def environment(self) -> Mapping[str, str]:
+        """The caller's, with the settings in force, and where to say that it is ready."""
+        return settings_environment(self.settings) | {READY_FILE_VARIABLE: str(self.ready)}
+
+    def ask(self) -> Answer:
+        """Look whether it lives and has said that it is ready."""
+        if not self.ready.exists() or not is_alive(self):
+            return Answer.NONE
+        return Answer.READY if find_process(self.pid_file, self.process_name, self.data) else Answer.NONE
+
+    def prepare(self, _account: Account | None, _lock: int) -> Sequence[str]:
+        """Clear what the last one left."""
+        self.data.mkdir(exist_ok=True, mode=0o700)
+        for left_over in (self.pid_file, self.ready):
+            left_over.unlink(missing_ok=True)
+        return with_pid_file(self.pid_file, [*self.command, "worker", "--beat"])
+
+    def mend(self, _account: Account | None, _said: str) -> bool:
+        """There is nothing to mend."""
+        return False
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The environment of this process, changed so that a child of it has these settings."""
+    found = dict(os.environ)
+    for name in sorted(settings.model_fields_set | {"home"}):
+        value = getattr(settings, name)
+        variable = f"SARING_{name}".upper().replace("SARING_LABEL_STUDIO_URL", "LABEL_STUDIO_URL")
+        variable = variable.replace("SARING_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY")
+        if value is None:
+            found.pop(variable, None)
+        elif isinstance(value, SecretStr):
+            found[variable] = value.get_secret_value()
+        elif isinstance(value, Path):
+            # the child runs in another folder
+            found[variable] = str(value.absolute())
+        else:
+            found[variable] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return found

@@ -1,0 +1,236 @@
+"""The embedded Label Studio, from a user's side: it starts in seconds, keeps its address, its owner and its data."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from pipeline.errors import ServiceError
+from pipeline.settings import Settings
+from saring.services import (
+    LabelStudioAccess,
+    ServiceStatus,
+    ensure_label_studio,
+    label_studio_access,
+    loop_status,
+    owner_file,
+    stop_services,
+)
+
+_ROOT = Path(__file__).resolve().parents[2]
+_CONFIG = '<View><Text name="text" value="$text"/><Choices name="l" toName="text"><Choice value="a"/></Choices></View>'
+
+
+@pytest.fixture
+def settings(new_home: Path, label_studio: LabelStudioAccess) -> Settings:
+    """A home of its own; the shared server's fixture has seen to it that Label Studio is installed."""
+    assert label_studio.embedded
+    return Settings(home=new_home)
+
+
+def status(settings: Settings) -> ServiceStatus:
+    return loop_status(settings)[0]
+
+
+def client(access: LabelStudioAccess) -> httpx.Client:
+    headers = {"Authorization": f"Token {access.api_key}"}
+    return httpx.Client(base_url=access.url, headers=headers, timeout=60, trust_env=False)
+
+
+@contextmanager
+def log_in(access: LabelStudioAccess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=access.url, timeout=60, trust_env=False) as browser:
+        browser.get("/user/login/")
+        form = {"email": access.email, "password": access.password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        assert browser.post("/user/login/", data=form, headers={"Referer": access.url}).status_code == 302
+        browser.headers.update({"X-CSRFToken": browser.cookies["csrftoken"], "Referer": access.url})
+        yield browser
+
+
+def turn_legacy_tokens_off(access: LabelStudioAccess) -> None:
+    with log_in(access) as browser:
+        switches = {"legacy_api_tokens_enabled": False, "api_tokens_enabled": True}
+        browser.post("/api/jwt/settings", json=switches).raise_for_status()
+
+
+def saring(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"SARING_HOME": str(settings.home), "PYTHONPATH": str(_ROOT), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "saring", *words]
+    return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True)
+
+
+def checks(settings: Settings) -> dict[str, dict[str, str]]:
+    found = json.loads(saring(settings, "doctor", "--json").stdout)["checks"]
+    return {check["name"]: check for check in found}
+
+
+def kill(pid: int | None) -> None:
+    assert pid is not None
+    process = psutil.Process(pid)
+    process.kill()
+    until = time.monotonic() + 60
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until, "it did not end in time"
+        time.sleep(0.005)
+
+
+def up(settings: Settings) -> dict[str, Any]:
+    done = saring(settings, "up", "--without", "backend", "--without", "worker", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_from_nothing_to_a_log_in_and_back(settings: Settings) -> None:
+    begun = up(settings)
+    access = label_studio_access(settings)
+    assert access is not None
+    kept = owner_file(settings)
+    assert begun["label_studio"] == {"url": access.url, "email": access.email, "password_file": str(kept)}
+    assert {one["name"]: one["state"] for one in begun["services"]}["Label Studio"] == "ready"
+    with log_in(access) as browser:
+        assert browser.get("/api/current-user/whoami").json()["email"] == access.email
+
+    # nobody else reads the owner's secrets, or sees them among the processes
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert (kept.parent / ".env").stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o077 == 0
+    pid = status(settings).pid
+    assert pid is not None
+    assert access.password is not None
+    shown = " ".join(psutil.Process(pid).cmdline()) + json.dumps(begun) + repr(access)
+    assert access.password not in shown
+    assert access.api_key not in shown
+    said = (settings.home / "services" / "label-studio.log").read_text()
+    assert access.password not in said
+    assert access.api_key not in said
+
+    again = up(settings)
+    assert again["label_studio"] == begun["label_studio"]
+    assert status(settings).pid == pid
+    assert label_studio_access(settings) == access
+
+    shown = saring(settings, "up", "--without", "backend", "--without", "worker").stdout
+    assert f"Label Studio: {access.url}" in shown
+    assert f"log in as {access.email}; the password is in {kept}" in shown
+    assert access.url in saring(settings, "status").stdout
+
+    assert saring(settings, "down").stdout.startswith("stopped Label Studio")
+    assert status(settings).state == "stopped"
+
+
+def test_two_homes_have_nothing_in_common(settings: Settings, label_studio: LabelStudioAccess) -> None:
+    access = ensure_label_studio(settings)
+    assert access.url != label_studio.url
+    assert access.password != label_studio.password
+    with client(access) as here, client(label_studio) as there:
+        assert here.get("/api/projects/").json()["count"] == 0
+        swapped = {"Authorization": there.headers["Authorization"]}
+        assert here.get("/api/projects/", headers=swapped).status_code == 401
+
+
+def test_a_killed_server_comes_back_with_everything(settings: Settings) -> None:
+    access = ensure_label_studio(settings)
+    with client(access) as api, log_in(access) as browser:
+        made = api.post("/api/projects/", json={"title": "kept", "label_config": _CONFIG}).raise_for_status().json()
+        personal = browser.post("/api/token/").raise_for_status().json()["token"]
+        kill(status(settings).pid)
+        assert ensure_label_studio(settings) == access
+        assert api.get(f"/api/projects/{made['id']}/").json()["title"] == "kept"
+        # its secret key is the same too: what it signed is still good
+        assert api.post("/api/token/refresh/", json={"refresh": personal}).status_code == 200
+
+
+def test_a_port_that_another_program_took_is_named(settings: Settings) -> None:
+    access = ensure_label_studio(settings)
+    stop_services(settings)
+    port = int(access.url.rpartition(":")[2])
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(("127.0.0.1", port))
+        thief.listen()
+        with pytest.raises(ServiceError, match=f"port {port} of Label Studio is taken by .*{os.getpid()}"):
+            ensure_label_studio(settings)
+        found = checks(settings)["Label Studio port"]
+        assert found["verdict"] == "fail"
+        assert str(os.getpid()) in found["found"]
+        assert "end that" in found["mend"]
+    assert ensure_label_studio(settings) == access
+
+
+def test_tokens_that_were_turned_off_are_found_and_put_in_force_again(settings: Settings) -> None:
+    access = ensure_label_studio(settings)
+    turn_legacy_tokens_off(access)
+    with pytest.raises(ServiceError, match=r"no longer takes its owner's token .*legacy.*saring down"):
+        ensure_label_studio(settings)
+    found = checks(settings)["Label Studio server"]
+    assert found["verdict"] == "fail"
+    assert "saring down" in found["found"]
+    stop_services(settings)
+    assert ensure_label_studio(settings) == access
+    assert checks(settings)["Label Studio token"]["verdict"] == "ok"
+
+
+def test_an_owner_file_that_was_lost_is_made_anew(settings: Settings) -> None:
+    before = ensure_label_studio(settings)
+    stop_services(settings)
+    owner_file(settings).unlink()
+    access = ensure_label_studio(settings)
+    assert access.email == before.email
+    assert access.password != before.password
+    with log_in(access) as browser:
+        assert browser.get("/api/current-user/whoami").json()["email"] == access.email
+
+
+def test_strangers_make_no_account(label_studio: LabelStudioAccess) -> None:
+    with httpx.Client(base_url=label_studio.url, timeout=60, trust_env=False) as stranger:
+        stranger.get("/user/signup/")
+        form = {
+            "email": "stranger@example.com",
+            "password": "long-enough-1",
+            "csrfmiddlewaretoken": stranger.cookies["csrftoken"],
+        }
+        done = stranger.post("/user/signup/", data=form, headers={"Referer": label_studio.url})
+        assert done.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "refused"), [("127.0.0.1", False), ("10.0.0.1", True), ("192.168.1.1", True), ("169.254.169.254", True)]
+)
+def test_of_private_addresses_only_loopback_may_be_called(
+    label_studio_api: httpx.Client, host: str, refused: bool
+) -> None:
+    made = label_studio_api.post("/api/projects/", json={"title": "hooks", "label_config": _CONFIG}).json()
+    hook = {"url": f"http://{host}:9/webhook", "project": made["id"], "actions": ["ANNOTATION_CREATED"]}
+    done = label_studio_api.post("/api/webhooks/", json=hook)
+    assert done.status_code == (403 if refused else 201), done.text
+
+
+def test_a_server_of_ones_own_replaces_it(new_home: Path) -> None:
+    settings = Settings(
+        home=new_home / "unused",
+        label_studio_url="https://labels.example/sub/",
+        label_studio_api_key=SecretStr(" key\n"),
+    )
+    access = ensure_label_studio(settings)
+    assert (access.url, access.api_key, access.embedded) == ("https://labels.example/sub", "key", False)
+    assert "key" not in repr(access).replace("api_key", "")
+    with pytest.raises(ServiceError, match="LABEL_STUDIO_API_KEY is not"):
+        ensure_label_studio(settings.model_copy(update={"label_studio_api_key": None}))
+    with pytest.raises(ServiceError, match="LABEL_STUDIO_URL is not an address"):
+        ensure_label_studio(settings.model_copy(update={"label_studio_url": "labels.example"}))
+    assert not settings.home.exists()
