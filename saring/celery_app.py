@@ -1,7 +1,7 @@
 """The Celery application: where jobs are sent, how they are carried out, and when the regular ones are due.
 
-A job may be carried out twice (its worker died after the work and before saying so), so each is safe to repeat; one that
-is under way already ends at once. What a job works on lies in the store, never in its message.
+A job may be carried out twice (its worker died after the work and before saying so), so each is safe to repeat; one
+that is under way already ends at once. What a job works on lies in the store, never in its message.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ def make_app(broker_url: str) -> Celery:
         timezone="UTC",
         beat_schedule={
             "pull": {"task": "saring.pull", "schedule": _PULL_SECONDS, "options": {"expires": _PULL_SECONDS}},
+            # for presses of the training button that came while a training was under way
+            "retrain": {"task": "saring.retrain", "schedule": 10 * _PULL_SECONDS},
             "reconcile": {"task": "saring.reconcile", "schedule": crontab(hour="19", minute="10")},  # 03:10 in Malaysia
         },
     )

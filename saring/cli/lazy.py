@@ -28,6 +28,11 @@ COMMANDS: Mapping[str, str] = {
     "predict": "saring.cli.models:predict_command",
     "models": "saring.cli.registry:models_app",
     "run": "saring.cli.run:run_command",
+    "queue": "saring.cli.queue:queue_app",
+    "sync": "saring.cli.sync:sync_app",
+    "serve": "saring.cli.serve:serve_command",
+    "worker": "saring.cli.worker:worker_command",
+    "beat": "saring.cli.worker:beat_command",
 }
 
 

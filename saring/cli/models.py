@@ -14,8 +14,8 @@ import orjson
 import typer
 from rich.table import Table
 
-from pipeline.classifiers.artefact import TrainedModel, load_model, read_manifest
-from pipeline.classifiers.linear import Encode, LinearConfig
+from pipeline.classifiers.artefact import TrainedModel
+from pipeline.classifiers.linear import LinearConfig
 from pipeline.classifiers.thresholds import parse_objective
 from pipeline.errors import InputError, UsageError
 from pipeline.filters.sentiment_model import train_sentiment
@@ -33,7 +33,7 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
-from pipeline.vectors.encoders import make_encoder
+from saring.champion import encode_of, load_folder
 from saring.cli import common
 from saring.cli.stages import train_from_store
 from saring.services import ensure_database, service_status
@@ -177,14 +177,7 @@ def load_model_by(name: str | None, settings: Settings, purpose: str = "sfw") ->
     else:
         folder, manifest = newest(settings.models_dir, purpose)
         common.err.print(f"no champion is known; using the newest model, {manifest.version}", style="dim")
-    return load_model(folder, encode_of(settings, read_manifest(folder).encoder))
-
-
-def encode_of(settings: Settings, encoder: str | None) -> Encode | None:
-    """What gives an encoder's vectors; None for none."""
-    if encoder is None:
-        return None
-    return make_encoder(settings.model_copy(update={"encoder": encoder})).encode
+    return load_folder(folder, settings)
 
 
 def _champion_folder(settings: Settings, purpose: str) -> Path | None:

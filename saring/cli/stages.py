@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
 from rich.table import Table
 
-from pipeline.classifiers.artefact import TrainedModel, load_model, read_manifest
+from pipeline.classifiers.artefact import TrainedModel, load_model
 from pipeline.classifiers.linear import LinearConfig
 from pipeline.errors import ModelError, UsageError
 from pipeline.filters.centroid import FilterReport, centroid_filter
@@ -26,6 +26,7 @@ from pipeline.learning.train import TrainConfig
 from pipeline.progress import Progress
 from pipeline.store.session import open_session
 from pipeline.vectors.encoders import make_encoder
+from saring.champion import encode_of, load_folder
 from saring.cli import common
 from saring.cli.data import Limit
 
@@ -164,12 +165,6 @@ def train_from_store(
     progress: Progress,
 ) -> Retrained:
     """Train on what the ledger says now, and promote the model if it is not worse than the champion."""
-
-    def encode_of(encoder: str | None) -> Any:
-        if encoder is None:
-            return None
-        return make_encoder(ctx.settings.model_copy(update={"encoder": encoder})).encode
-
     return retrain(
         ctx.engine,
         ctx.taxonomy,
@@ -177,8 +172,8 @@ def train_from_store(
         SnapshotPolicy(limit=limit, without=tuple(sorted(without))),
         models_dir=out or ctx.settings.models_dir,
         snapshots_dir=ctx.settings.snapshots_dir,
-        load=lambda folder: load_model(folder, encode_of(read_manifest(folder).encoder)),
-        encode=encode_of(config.linear.encoder),
+        load=lambda folder: load_folder(folder, ctx.settings),
+        encode=encode_of(ctx.settings, config.linear.encoder),
         progress=progress,
     )
 

@@ -13,6 +13,9 @@ from saring.celery_app import QUEUES, make_app
 from saring.cli import common
 from saring.services import ensure_broker
 
+#: keeps nothing between starts: the one that does keeps it as a pickle
+_SCHEDULER = "celery.beat:Scheduler"
+
 
 def worker_command(
     queues: Annotated[str, typer.Option(help="Kinds of jobs to take, by comma.")] = ",".join(QUEUES),
@@ -30,13 +33,14 @@ def worker_command(
     ready = os.environ.get("SARING_READY_FILE")
     if ready:
 
-        @worker_ready.connect(weak=False)
-        def _say_ready(**_: Any) -> None:
+        def say_ready(**_: Any) -> None:
             Path(ready).touch(mode=0o600)
+
+        worker_ready.connect(say_ready, weak=False)
 
     arguments = ["worker", "--queues", queues, "--concurrency", str(concurrency), "--loglevel", "INFO"]
     if beat:
-        arguments += ["--beat", "--schedule", str(_schedule(ctx.settings.home))]
+        arguments += ["--beat", "--scheduler", _SCHEDULER]
     app.worker_main(arguments)
 
 
@@ -47,10 +51,4 @@ def beat_command() -> None:
     """
     ctx = common.context()
     app = make_app(ensure_broker(ctx.settings))
-    app.Beat(schedule=str(_schedule(ctx.settings.home)), loglevel="INFO").run()
-
-
-def _schedule(home: Path) -> Path:
-    folder = home / "services" / "worker"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "schedule"
+    app.Beat(scheduler=_SCHEDULER, loglevel="INFO").run()

@@ -18,7 +18,7 @@ from pipeline.taxonomy import Taxonomy
 
 #: share of the lines that the stand-in LLM labels wrongly
 NOISE = 0.10
-#: share of the lines that people have judged
+#: share of the lines that people have judged beforehand: two thirds are the frozen test, the rest is for calibration
 HUMAN = 0.30
 _EXACT, _NEAR = 60, 40
 
@@ -85,7 +85,14 @@ def plant(folder: Path, taxonomy: Taxonomy, *, seed: int) -> Planted:
 
     planted.llm.write_bytes(b"\n".join(_llm_row(line, taxonomy, planted, rng) for line in own) + b"\n")
     people = rng.sample(own, round(len(own) * HUMAN))
-    planted.human.write_bytes(b"\n".join(_row(line, set(line.labels), taxonomy) for line in people) + b"\n")
+    test = round(len(people) * 2 / 3)
+    planted.human.write_bytes(
+        b"\n".join(
+            _row(line, set(line.labels), taxonomy, split="test" if place < test else "dev")
+            for place, line in enumerate(people)
+        )
+        + b"\n"
+    )
     known = {line.id for line in people}
     # people outrank the stand-in: only what they did not judge is left to the filters
     planted.wrong = [pair for pair in planted.wrong if pair[0] not in known]
@@ -145,6 +152,7 @@ def _llm_row(line: Line, taxonomy: Taxonomy, planted: Planted, rng: random.Rando
     return _row(line, said, taxonomy)
 
 
-def _row(line: Line, said: set[str], taxonomy: Taxonomy) -> bytes:
+def _row(line: Line, said: set[str], taxonomy: Taxonomy, split: str | None = None) -> bytes:
     denied = [key for key in taxonomy.keys if key not in said]
-    return orjson.dumps({"id": line.id, "text": line.text, "labels": sorted(said), "not_labels": denied})
+    row: dict[str, object] = {"id": line.id, "text": line.text, "labels": sorted(said), "not_labels": denied}
+    return orjson.dumps(row if split is None else row | {"split": split})

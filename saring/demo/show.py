@@ -22,7 +22,7 @@ from saring.cli import common
 from saring.demo.plant import Planted, plant
 from saring.whole_run import StageSummary, run_everything, run_ingest
 
-_SOURCE = "demo"
+_SOURCE, _AUTHORS = "demo", "demo-authors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,16 @@ def run_demo(settings: Settings, home: Path, progress: Progress) -> DemoResult:
     ctx = common.Context(settings.model_copy(update=alone))
     progress(0, None, "writing the demo's files")
     planted = plant(home / "input", ctx.taxonomy, seed=settings.seed)
-    source = SourceInfo(_SOURCE, licence="Apache-2.0", redistributable=True)
+    source, authors = (SourceInfo(name, licence="Apache-2.0", redistributable=True) for name in (_SOURCE, _AUTHORS))
     reports = home / "reports"
     stages = [run_ingest(ctx, [str(planted.raw)], _SOURCE, progress)]
-    for path, rater in (
-        (planted.llm, RaterRef(RaterKind.LLM, "stand-in")),
-        (planted.human, RaterRef(RaterKind.HUMAN, "authors")),
+    for path, rater, origin in (
+        (planted.llm, RaterRef(RaterKind.LLM, "stand-in"), source),
+        # a source of their own, because they bring splits
+        (planted.human, RaterRef(RaterKind.HUMAN, "authors"), authors),
     ):
         mapping = load_mapping(None, ctx.taxonomy, "labels")
-        import_labelled(ctx.engine, [str(path)], source, mapping, rater, progress=progress)
+        import_labelled(ctx.engine, [str(path)], origin, mapping, rater, progress=progress)
     stages += run_everything(ctx, [], None, limit=None, report_dir=reports, progress=progress)
     with open_session(ctx.engine) as session:
         caught, filters = _count(session, planted, stages)
@@ -75,7 +76,10 @@ def run_demo(settings: Settings, home: Path, progress: Progress) -> DemoResult:
 def _count(session: Session, planted: Planted, stages: list[StageSummary]) -> tuple[list[Caught], dict[str, Any]]:
     seen, t, f = store.TextSource, store.Text, store.FilterDecision
     rows = session.execute(
-        select(seen.external_id, t.id, t.duplicate_of, t.in_scope).join(t, t.id == seen.text_id)
+        select(seen.external_id, t.id, t.duplicate_of, t.in_scope)
+        .join(t, t.id == seen.text_id)
+        .join(store.Source, store.Source.id == seen.source_id)
+        .where(store.Source.name == _SOURCE)
     ).all()
     by_id = {external_id: (text_id, duplicate_of, in_scope) for external_id, text_id, duplicate_of, in_scope in rows}
     sightings: dict[Any, int] = {}
