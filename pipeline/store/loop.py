@@ -31,6 +31,8 @@ class QueueState(enum.StrEnum):
     PUSHED = "pushed"
     #: no longer wanted: judged meanwhile, or the queue was drawn anew
     DROPPED = "dropped"
+    #: a reviewer took it out: it is never drawn again
+    REFUSED = "refused"
 
 
 class TaskState(enum.StrEnum):

@@ -1,0 +1,300 @@
+"""Drawing a new queue: which texts are worth a person's time, with why and with what probability each was drawn."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine, func, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.classifiers.artefact import TrainedModel
+from pipeline.progress import Progress, silent
+from pipeline.queue.candidates import Candidates
+from pipeline.queue.config import QueueConfig, QueueReport
+from pipeline.queue.design import Flags, Floats, Sample, Space, draw, trim
+from pipeline.queue.gold import choose_gold, plantable
+from pipeline.queue.listing import lock_queue
+from pipeline.queue.people import People, centres, what_people_decided
+from pipeline.queue.policy import harsh_rows, is_harsh, priorities, serving_order
+from pipeline.queue.pool import Pool, draw_pool, load_candidates
+from pipeline.queue.strategies import STRATEGIES
+from pipeline.queue.strategy import Chances, Strategy
+from pipeline.runs import stage_run
+from pipeline.store.loop import QueueState
+from pipeline.store.session import open_session
+from pipeline.taxonomy import Taxonomy
+from pipeline.vectors.encoders import Vectors
+
+STAGE = "queue"
+#: what planted texts are called, so that nobody can tell them from others
+_PLANTED_AS = "random"
+_PLANTED_REASON = "drawn at random"
+
+
+def build_queue(
+    engine: Engine,
+    taxonomy: Taxonomy,
+    config: QueueConfig | None = None,
+    *,
+    model: TrainedModel | None,
+    encoder: str,
+    seed: int = 0,
+    strategies: Mapping[str, Strategy] = STRATEGIES,
+    progress: Progress = silent,
+) -> QueueReport:
+    """Draw a queue in place of the texts that wait and have not been pushed.
+
+    The same store and seed give the same queue. Once texts were pushed the coins are others, so that one build does
+    not repeat the chances of the last.
+
+    Args:
+        engine: the store.
+        taxonomy: the labels there are.
+        config: what is wanted.
+        model: the champion, if there is one.
+        encoder: the space in which texts are near-alike.
+        seed: of every coin.
+        strategies: those that the mix may name.
+        progress: told of every chunk that is read.
+
+    Raises:
+        QueueError: the mix names a strategy that there is not.
+        RunConflict: another queue is being built.
+    """
+    how = config or QueueConfig()
+    shares = how.shares(strategies.keys())
+    params = {"config": asdict(how), "seed": seed, "taxonomy": taxonomy.version}
+    with stage_run(engine, STAGE, params=params, progress=progress) as run:
+        with open_session(engine) as session:
+            coins = _Coins(seed, _pushed(session))
+            people = what_people_decided(session, taxonomy)
+            shortage = np.array([max(0.0, 1 - people.gold[key] / how.gold_target) for key in taxonomy.keys])
+            scarce = [key for key, short in zip(taxonomy.keys, shortage, strict=True) if short > 0]
+            pool = draw_pool(session, how.pool, scarce=scarce, seed=int(coins.of("pool").integers(1 << 62)))
+            candidates = load_candidates(
+                session,
+                taxonomy,
+                pool,
+                model=model,
+                encoder=encoder,
+                shortage=shortage,
+                centres=centres(session, encoder, {key: people.examples[key] for key in scarce}),
+                progress=run.advance,
+            )
+            drawn = _draw(session, taxonomy, how, shares, strategies, candidates, people, encoder, coins)
+        with open_session(engine) as session, session.begin():
+            replaced, items = _replace(session, drawn.items, run.id)
+            notes = (*drawn.notes, *_shortfall(how, pool, drawn, len(items)))
+            report = QueueReport(
+                run_id=run.id,
+                asked=how.size,
+                drawn=len(items),
+                eligible=pool.eligible,
+                candidates=len(candidates),
+                replaced=replaced,
+                by_strategy=dict(Counter(item["strategy"] for item in items if not item["gold"])),
+                by_label=dict(Counter(key for item in items for key in item["expected"])),
+                harsh=sum(item["harsh"] for item in items),
+                blind=sum(item["blind"] for item in items),
+                gold=sum(item["gold"] for item in items),
+                near_alike=drawn.sample.thinned,
+                without_vector=_without_vector(candidates),
+                champion=model.manifest.version if model is not None else None,
+                notes=notes,
+            )
+            run.counts = asdict(report)
+            run.save(session)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Coins:
+    """A generator for each use, so that a change in one changes no other."""
+
+    seed: int
+    pushed: int
+
+    def of(self, use: str) -> np.random.Generator:
+        number = int.from_bytes(hashlib.blake2b(use.encode(), digest_size=8).digest(), "big")
+        return np.random.default_rng([abs(self.seed), self.pushed, number])
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Queue items to be written, as rows without their run."""
+
+    items: list[dict[str, Any]]
+    sample: Sample
+    notes: tuple[str, ...]
+
+
+def _pushed(session: Session) -> int:
+    q = store.QueueItem
+    return session.execute(select(func.count()).where(q.state == QueueState.PUSHED)).scalar_one()
+
+
+def _draw(
+    session: Session,
+    taxonomy: Taxonomy,
+    how: QueueConfig,
+    shares: Mapping[str, float],
+    strategies: Mapping[str, Strategy],
+    candidates: Candidates,
+    people: People,
+    encoder: str,
+    coins: _Coins,
+) -> _Drawn:
+    known = plantable(session, people.known)
+    planted = min(round(how.size * how.gold_share), len(known))
+    size = how.size - planted
+    least = int(np.ceil(size * how.benign_share))
+    harsh = harsh_rows(candidates, taxonomy)
+    mix = {
+        name: strategies[name].weigh(candidates, size * share, coins.of(f"strategy {name}"))
+        for name, share in shares.items()
+    }
+    sample = _sample(candidates, mix, harsh, how, size=size, least=least, coins=coins) if len(candidates) else _NONE
+    taken = candidates.vectors[sample.rows] if candidates.vectors is not None else None
+    gold, chance = choose_gold(session, known, planted, taken, encoder=encoder, near=how.near, rng=coins.of("gold"))
+    sample = trim(sample, harsh, size=how.size - len(gold), benign_least=least, rng=coins.of("trim"))
+    items = _items(candidates, mix, sample, harsh, coins.of("values"))
+    items += [
+        {
+            "text_id": one.id,
+            "strategy": _PLANTED_AS,
+            "label": None,
+            "reason": _PLANTED_REASON,
+            "inclusion_probability": chance,
+            "harsh": is_harsh(one.labels, taxonomy),
+            "expected": list(one.labels),
+            "gold": True,
+            "value": float(value),
+        }
+        for one, value in zip(gold, coins.of("gold values").random(len(gold)), strict=True)
+    ]
+    values, bad = np.array([item.pop("value") for item in items]), np.array([bool(item["harsh"]) for item in items])
+    blind = coins.of("blind").random(len(items)) < how.blind_share
+    order = serving_order(values, bad.astype(bool), how.harsh_run)
+    served = [
+        items[i] | {"priority": float(priority), "blind": bool(blind[i])}
+        for i, priority in zip(order.tolist(), priorities(len(items)), strict=True)
+    ]
+    notes = [chances.note for chances in mix.values() if chances.note]
+    if planted > len(gold):
+        notes.append(f"{planted - len(gold)} known texts fewer are planted: the others are near-alike to drawn ones")
+    missing = least - int(np.count_nonzero(~harsh[sample.rows]))
+    if missing > 0 and len(sample):
+        notes.append(
+            f"{missing} texts that are not harsh are missing: too few of the candidates are expected not to be"
+        )
+    return _Drawn(served, sample, tuple(notes))
+
+
+_NONE = Sample(np.zeros(0, np.intp), np.zeros(0), (), np.zeros(0))
+
+
+def _sample(
+    candidates: Candidates,
+    mix: Mapping[str, Chances],
+    harsh: Flags,
+    how: QueueConfig,
+    *,
+    size: int,
+    least: int,
+    coins: _Coins,
+) -> Sample:
+    """Draw from the candidates; the probabilities are those of being drawn from all eligible texts."""
+    space = Space(candidates.vectors, how.near)
+    chances = {name: np.clip(one.chance, 0, 1) for name, one in mix.items()}
+    found = draw(chances, space, harsh, size=size, benign_least=least, rng=coins.of("draw"))
+    return replace(found, probability=found.probability * candidates.share[found.rows])
+
+
+def _items(
+    candidates: Candidates, mix: Mapping[str, Chances], sample: Sample, harsh: Flags, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    expected = candidates.expected()
+    values = _values(mix, sample, rng)
+    items = []
+    for row, probability, strategy, value in zip(
+        sample.rows.tolist(), sample.probability.tolist(), sample.strategy, values.tolist(), strict=True
+    ):
+        chances = mix.get(strategy)
+        label = int(chances.label[row]) if chances is not None and chances.label is not None else -1
+        items.append(
+            {
+                "text_id": candidates.ids[row],
+                "strategy": strategy,
+                "label": candidates.labels[label] if label >= 0 else None,
+                "reason": chances.reason(row) if chances is not None else "not expected to be harsh: mixed in for care",
+                # single precision in the store, where it must not round to nothing
+                "inclusion_probability": min(1.0, max(probability, 1e-30)),
+                "harsh": bool(harsh[row]),
+                "expected": [candidates.labels[j] for j in np.flatnonzero(expected[row])],
+                "gold": False,
+                "value": value,
+            }
+        )
+    return items
+
+
+def _values(mix: Mapping[str, Chances], sample: Sample, rng: np.random.Generator) -> Floats:
+    """How soon to serve each drawn text: its place among those of its strategy, so that strategies take turns."""
+    values = np.zeros(len(sample))
+    names = np.array(sample.strategy)
+    for name in dict.fromkeys(sample.strategy):
+        own = np.flatnonzero(names == name)
+        chances = mix.get(name)
+        priority = chances.priority[sample.rows[own]] if chances is not None else rng.random(len(own))
+        values[own[np.argsort(priority, kind="stable")]] = (np.arange(len(own)) + 0.5) / len(own)
+    return values
+
+
+def _replace(session: Session, items: list[dict[str, Any]], run_id: int) -> tuple[int, list[dict[str, Any]]]:
+    """Write the items in place of those that wait; what was pushed or refused while they were drawn is left out."""
+    lock_queue(session)
+    q = store.QueueItem
+    dropped = session.execute(
+        update(q).where(q.state == QueueState.QUEUED).values(state=QueueState.DROPPED).returning(q.id)
+    ).all()
+    gone = _gone_meanwhile(session, [item["text_id"] for item in items if not item["gold"]])
+    kept = [item | {"run_id": run_id} for item in items if item["text_id"] not in gone]
+    if kept:
+        session.execute(insert(q), kept)
+    return len(dropped), kept
+
+
+def _gone_meanwhile(session: Session, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    rows = session.execute(
+        text("""
+            SELECT k.text_id FROM task k JOIN project p ON p.id = k.project_id
+            WHERE p.state = 'open' AND k.text_id = ANY(CAST(:ids AS uuid[]))
+            UNION SELECT q.text_id FROM queue_item q
+            WHERE q.state = 'refused' AND q.text_id = ANY(CAST(:ids AS uuid[]))
+        """),
+        {"ids": list(ids)},
+    )
+    return {row[0] for row in rows}
+
+
+def _shortfall(how: QueueConfig, pool: Pool, drawn: _Drawn, got: int) -> list[str]:
+    if got >= how.size:
+        return []
+    if pool.eligible <= how.size:
+        return [
+            f"{pool.eligible} texts are eligible and {how.size} were asked for: all but "
+            f"{drawn.sample.thinned} near-alike ones were taken"
+        ]
+    return [f"{got} of {how.size} texts were drawn: the strategies of the mix have no more to offer"]
+
+
+def _without_vector(candidates: Candidates) -> int:
+    vectors: Vectors | None = candidates.vectors
+    return len(candidates) if vectors is None else int(np.count_nonzero(~vectors.any(axis=1)))

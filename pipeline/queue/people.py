@@ -1,0 +1,96 @@
+"""What people have decided so far: how much gold each label has, and which texts can be planted to measure raters."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.ledger.book import judgements_by_text
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.ledger.resolve import Judgement, Tier, current_judgements, resolve
+from pipeline.store.texts import sample
+from pipeline.taxonomy import Taxonomy
+from pipeline.vectors.encoders import Vectors, unit
+
+#: the name of raters whose judgements came from Label Studio; others were imported
+_LABEL_STUDIO = "label-studio"
+#: people who must agree on a text before it is planted, unless its labels were imported
+_AGREEING = 2
+#: gold texts of a label that its centre is the mean of: at least, and at most
+_CENTRE = (5, 2_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A text whose labels people agree on."""
+
+    id: uuid.UUID
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What people decided."""
+
+    #: texts in scope that people say have the label
+    gold: Mapping[str, int]
+    #: some of them
+    examples: Mapping[str, Sequence[uuid.UUID]]
+    #: texts that can be planted, in order of id
+    known: Sequence[Known]
+
+
+def what_people_decided(session: Session, taxonomy: Taxonomy) -> People:
+    """Read everything that people said; one pass over the texts that they judged."""
+    excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+    j, r = store.Judgement, store.Rater
+    in_scope = sample(None).subquery()
+    judged = (
+        select(j.text_id)
+        .join(r, r.id == j.rater_id)
+        .where(r.kind == RaterKind.HUMAN, j.text_id.in_(select(in_scope.c.id)))
+    )
+    gold = dict.fromkeys(taxonomy.keys, 0)
+    examples: dict[str, list[uuid.UUID]] = {key: [] for key in taxonomy.keys}
+    known: list[Known] = []
+    for text_id, judgements in judgements_by_text(session, texts=judged):
+        people = [one for one in judgements if one.rater.kind is RaterKind.HUMAN]
+        decisions = {key: d for key, d in resolve(people, excludes=excludes).items() if key in taxonomy}
+        labels = tuple(key for key in taxonomy.keys if key in decisions and decisions[key].value)
+        for key in labels:
+            gold[key] += 1
+            if len(examples[key]) < _CENTRE[1]:
+                examples[key].append(text_id)
+        if labels and all(d.tier is Tier.GOLD for d in decisions.values()) and _agreed(people, labels):
+            known.append(Known(text_id, labels))
+    return People(gold, examples, known)
+
+
+def _agreed(people: Sequence[Judgement], labels: Sequence[str]) -> bool:
+    """Whether each label has enough people behind it, or was imported as people's word."""
+    standing = current_judgements(people)
+    return all(
+        any(one.rater.name != _LABEL_STUDIO for one in for_it) or len(for_it) >= _AGREEING
+        for for_it in ([one for one in standing if label in one.asserted] for label in labels)
+    )
+
+
+def centres(session: Session, encoder: str, examples: Mapping[str, Sequence[uuid.UUID]]) -> dict[str, Vectors]:
+    """The centre of each label's gold texts, where enough of them have a vector."""
+    v = store.Vector
+    found = {}
+    for key, ids in examples.items():
+        if len(ids) < _CENTRE[0]:
+            continue
+        count, mean = session.execute(
+            select(func.count(), func.avg(v.embedding)).where(v.encoder == encoder, v.text_id == func.any(list(ids)))
+        ).one()
+        if count >= _CENTRE[0]:
+            found[key] = unit(np.asarray(mean.to_numpy(), dtype=np.float32)[None])[0]
+    return found
