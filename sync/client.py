@@ -8,7 +8,7 @@ twice is, and a list that breaks off is an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -111,18 +111,27 @@ class LabelStudio(Connection):
         """Tasks changed at `since` or later, whole, oldest change first, in batches.
 
         The list is walked by the time of change, not by page number, because it moves while it is read; a task that
-        changes meanwhile comes again. Each task has `annotations`, each with `completed_by` and, where known, the
-        `prediction` that it began from.
+        changes meanwhile comes again. `updated_at` is as the walk met it, so that whoever stops may go on from there.
         """
-        for page in self._walk(project, since, "id,updated_at", page_size):
-            if len(page) < _EXPORT_FROM:
-                yield list(self._listed(project, [task["id"] for task in page]))
-            else:
-                yield [
-                    task
-                    for start in range(0, len(page), _EXPORT_SIZE)
-                    for task in self._exported(project, [one["id"] for one in page[start : start + _EXPORT_SIZE]])
-                ]
+        for page in self.changes(project, since, page_size=page_size):
+            met = {one["id"]: one["updated_at"] for one in page}
+            yield [task | {"updated_at": met[task["id"]]} for task in self.whole_tasks(project, list(met))]
+
+    def changes(self, project: int, since: datetime | None, *, page_size: int = 1_000) -> Iterator[list[Json]]:
+        """Which tasks changed at `since` or later, and when, with their counts of annotations; see `changed_tasks`."""
+        yield from self._walk(project, since, "id,updated_at,total_annotations,cancelled_annotations", page_size)
+
+    def whole_tasks(self, project: int, ids: Sequence[int]) -> list[Json]:
+        """Tasks with all their `annotations`; those that are no longer there are left out.
+
+        Each annotation has `completed_by` and, where the server knows it, the `prediction` that it began from.
+        """
+        if len(ids) < _EXPORT_FROM:
+            return self._listed(project, ids) if ids else []
+        found: list[Json] = []
+        for start in range(0, len(ids), _EXPORT_SIZE):
+            found += self._exported(project, ids[start : start + _EXPORT_SIZE])
+        return found
 
     def task_stamps(self, project: int, *, page_size: int = 2_000) -> Iterator[list[Json]]:
         """Every task with `id`, `updated_at`, `data`, and of its annotations only `id` and `updated_at`, in batches."""
@@ -147,38 +156,27 @@ class LabelStudio(Connection):
             at = last
             seen |= {(task["id"], task["updated_at"]) for task in page}
 
-    def _page(self, project: int, query: Json, include: str, size: int) -> list[Json]:
-        answer = self.get(
-            "/api/tasks/",
-            params={
-                "project": project,
-                "page": 1,
-                "page_size": size,
-                "fields": "all",
-                "include": include,
-                "query": json.dumps(query),
-            },
-            timeout=5 * self._timeout,
-        )
+    def _page(self, project: int, query: Json, include: str | None, size: int) -> list[Json]:
+        params = {"project": project, "page": 1, "page_size": size, "fields": "all", "query": json.dumps(query)}
+        if include is not None:
+            params["include"] = include
+        answer = self.get("/api/tasks/", params=params, timeout=5 * self._timeout)
         tasks = answer.get("tasks") if isinstance(answer, dict) else None
         if not isinstance(tasks, list):
             raise LabelStudioUnavailable(f"{self.url}: the list of tasks of project {project} is not a list")
         return tasks
 
-    def _listed(self, project: int, ids: Sequence[int]) -> Iterator[Json]:
+    def _listed(self, project: int, ids: Sequence[int]) -> list[Json]:
         filters = {"filter": "filter:tasks:id", "operator": "in_list", "value": list(ids), "type": "Number"}
         query = {"filters": {"conjunction": "and", "items": [filters]}, "ordering": ["tasks:updated_at"]}
-        answer = self.get(
-            "/api/tasks/",
-            params={"project": project, "page_size": len(ids) + 1, "fields": "all", "query": json.dumps(query)},
-        )
-        for task in answer["tasks"]:
-            known = {one["id"]: one for one in task.get("predictions", ())}
-            for annotation in task.get("annotations", ()):
-                annotation.setdefault("prediction", known.get(annotation.get("parent_prediction")))
-            yield task
+        tasks = self._page(project, query, None, len(ids) + 1)
+        for task in tasks:
+            known = {one["id"]: one for one in _dicts(task.get("predictions"))}
+            for annotation in _dicts(task.get("annotations")):
+                annotation["prediction"] = known.get(annotation.get("parent_prediction"))
+        return tasks
 
-    def _exported(self, project: int, ids: Sequence[int]) -> Iterable[Json]:
+    def _exported(self, project: int, ids: Sequence[int]) -> list[Json]:
         found = self.get(
             f"/api/projects/{project}/export",
             params={"exportType": "JSON", "download_all_tasks": "true", "ids[]": list(ids)},
@@ -186,7 +184,26 @@ class LabelStudio(Connection):
         )
         if not isinstance(found, list):
             raise LabelStudioUnavailable(f"{self.url}: the export of project {project} is not a list")
+        # What was made of predictions in bulk has no snapshot of its prediction; the list has the prediction itself.
+        bulk = [task["id"] for task in found if any(map(_lacks_snapshot, _dicts(task.get("annotations"))))]
+        if bulk:
+            listed = {
+                annotation["id"]: annotation["prediction"]
+                for task in self._listed(project, bulk)
+                for annotation in _dicts(task.get("annotations"))
+            }
+            for task in found:
+                for annotation in filter(_lacks_snapshot, _dicts(task.get("annotations"))):
+                    annotation["prediction"] = listed.get(annotation["id"])
         return found
+
+
+def _dicts(value: object) -> list[Json]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _lacks_snapshot(annotation: Json) -> bool:
+    return annotation.get("parent_prediction") is not None and not annotation.get("prediction")
 
 
 def parse_time(value: str) -> datetime:

@@ -117,7 +117,7 @@ def ingest(
     with stage_run(engine, stage, slice=source.name, params=params, progress=progress) as run:
         sink = RejectSink(rejects_dir / f"{stage}-{run.id}.jsonl" if rejects_dir else None)
         with open_session(engine) as session, session.begin():
-            source_id = _source_id(session, source)
+            source_id = source_id_of(session, source)
         done = set(run.checkpoint.get("done", ()))
         with sink, _pool(count) as pool:
             for path, one_form in zip(paths, forms, strict=True):
@@ -261,7 +261,8 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
     os._exit(1)
 
 
-def _source_id(session: Session, source: SourceInfo) -> int:
+def source_id_of(session: Session, source: SourceInfo) -> int:
+    """The id of a source, which is introduced to the store at first mention."""
     values = {"licence": source.licence, "url": source.url, "redistributable": source.redistributable}
     known = {name: value for name, value in values.items() if value}
     statement = insert(store.Source).values(name=source.name, **known)

@@ -20,6 +20,7 @@ from pipeline import store
 from pipeline.errors import NotEnoughLabels
 from pipeline.labelled import LabelledText, Split
 from pipeline.learning.decided import DecidedText, decided_texts
+from pipeline.learning.split import kept_split
 from pipeline.ledger.resolve import Tier, text_tier
 from pipeline.taxonomy import Taxonomy
 
@@ -111,7 +112,7 @@ def take_snapshot(
 def _row(one: DecidedText, policy: SnapshotPolicy, taught: frozenset[str], split_by_trust: bool) -> LabelledText | None:
     split: Split | None = "train"
     if one.trusted and split_by_trust:
-        split = _as_split(one.split) or _drawn(one.id, policy.share)
+        split = kept_split(one.id, one.split, policy.share)
     elif not split_by_trust:
         # too little that people judged to hold any of it back: every text may be drawn
         split = None
@@ -133,17 +134,6 @@ def _row(one: DecidedText, policy: SnapshotPolicy, taught: frozenset[str], split
         split=split,
         language=one.language,
     )
-
-
-def _as_split(name: str | None) -> Split | None:
-    return name if name in ("train", "dev", "test") else None  # type: ignore[return-value]
-
-
-def _drawn(identity: uuid.UUID, share: float) -> Split:
-    """By a hash of its own: ids are in the order of sampling, so they themselves won't do."""
-    digest = hashlib.blake2b(identity.bytes, key=b"split", digest_size=8).digest()
-    place = int.from_bytes(digest, "big") / 2**64
-    return "test" if place < share else "dev" if place < 2 * share else "train"
 
 
 def _table(rows: Sequence[LabelledText]) -> pa.Table:

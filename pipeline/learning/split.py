@@ -37,6 +37,23 @@ class SplitPlan:
         return {"train": len(self.train), "dev": len(self.dev), "test": len(self.test)}
 
 
+def kept_split(identity: uuid.UUID, said: str | None, share: float) -> Split:
+    """The split in which a text that people judged stays for ever: what its source said, else by a hash of its id.
+
+    Args:
+        identity: of the text.
+        said: the split that its source gave it, if any.
+        share: of the texts without one, how many go to each of dev and test.
+    """
+    for name in SPLITS:
+        if name == said:
+            return name
+    # by a hash of its own: ids are in the order of sampling, so they themselves won't do
+    digest = hashlib.blake2b(identity.bytes, key=b"split", digest_size=8).digest()
+    place = int.from_bytes(digest, "big") / 2**64
+    return "test" if place < share else "dev" if place < 2 * share else "train"
+
+
 def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
     """A group number for each text: texts that are near-duplicates, directly or through others, share theirs."""
     levelled = [level(text) for text in texts]

@@ -250,6 +250,8 @@ class SyncCursor(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
     #: Label Studio's clock
     watermark: Mapped[datetime]
+    #: Label Studio's clock when everything up to the watermark had been read
+    looked_at: Mapped[datetime | None]
     reconciled_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "up": "saring.cli.services:up_command",
     "down": "saring.cli.services:down_command",
     "status": "saring.cli.services:status_command",
-    "demo": "saring.cli.run:demo_command",
+    "demo": "saring.cli.demo:demo_command",
     "ingest": "saring.cli.data:ingest_command",
     "import": "saring.cli.data:import_command",
     "judge": "saring.cli.data:judge_command",

@@ -1,10 +1,10 @@
-"""The commands that do it all: run, demo."""
+"""The command that runs every stage."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,6 @@ from rich.table import Table
 from pipeline.errors import UsageError
 from saring.cli import common
 from saring.cli.data import Limit
-from saring.demo.show import DemoResult, run_demo
 from saring.whole_run import StageSummary, run_everything
 
 
@@ -40,25 +39,6 @@ def run_command(
     common.emit({"stages": [asdict(one) for one in done]}, as_json=as_json, say=lambda _: say_stages(done))
 
 
-def demo_command(
-    home: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the demo lives. Default: a demo folder in the home.")
-    ] = None,
-    as_json: common.JsonFlag = False,
-) -> None:
-    """Run the whole pipeline on the demo corpus, and show what each stage caught of what was planted.
-
-    The corpus was written for the project. Repeats, near-duplicates, other languages, broken rows and wrong labels are
-    planted in it, so that what the stages catch can be counted. Your own store is not touched.
-
-    Example: saring demo
-    """
-    settings = common.context().settings
-    with common.progress_bar() as progress:
-        result = run_demo(settings, home or settings.home / "demo", progress)
-    common.emit(asdict(result), as_json=as_json, say=lambda _: _say_demo(result))
-
-
 def say_stages(done: list[StageSummary]) -> None:
     """The closing table of a run."""
     table = Table(box=None, title="what each stage did", title_justify="left")
@@ -68,35 +48,3 @@ def say_stages(done: list[StageSummary]) -> None:
     for one in done:
         table.add_row(one.stage, *(escape(cell) for cell in (one.taken, one.given, one.aside)), f"{one.seconds:.1f}")
     common.out(least_width=130).print(table)
-
-
-def _say_demo(result: DemoResult) -> None:
-    out = common.out(least_width=130)
-    say_stages(result.stages)
-    table = Table(box=None, title="\nwhat was planted, and what became of it", title_justify="left")
-    table.add_column("planted")
-    table.add_column("how many", justify="right")
-    table.add_column("caught", justify="right")
-    table.add_column("by")
-    for row in result.caught:
-        table.add_row(row.planted, f"{row.total:,}", f"{row.caught:,} ({row.caught / max(1, row.total):.0%})", row.by)
-    out.print(table)
-    wrong = result.filters
-    out.print(
-        f"\nOf {wrong['right']:,} right labels the filters demoted {wrong['right_demoted']:,} "
-        f"({wrong['right_demoted'] / max(1, wrong['right']):.1%}); "
-        f"labels wrong before the filters {wrong['wrong_before']:.1%}, after {wrong['wrong_after']:.1%}."
-    )
-    _say_paths(result.paths)
-    out.print(
-        f"\nThe demo's database keeps running; `SARING_HOME={result.paths['home']} saring down` stops it.",
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-def _say_paths(paths: dict[str, Any]) -> None:
-    out = common.out()
-    out.print()
-    for what, path in paths.items():
-        out.print(f"{what}: {path}", markup=False, soft_wrap=True)

@@ -22,7 +22,8 @@ from saring.cli import common
 from saring.demo.plant import Planted, plant
 from saring.whole_run import StageSummary, run_everything, run_ingest
 
-_SOURCE, _AUTHORS = "demo", "demo-authors"
+#: what the demo's sources are called
+SOURCE, AUTHORS = "demo", "demo-authors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +45,23 @@ class DemoResult:
     #: how many right labels were demoted, and the share of wrong labels before and after the filters
     filters: dict[str, Any]
     paths: dict[str, Any]
+    planted: Planted
+
+
+def demo_settings(settings: Settings, home: Path) -> Settings:
+    """Settings for a demo that lives in `home`: what the settings name elsewhere belongs to somebody's work."""
+    elsewhere = ("database_url", "redis_url", "label_studio_url", "label_studio_api_key", "backend_url")
+    return settings.model_copy(update={"home": home.absolute()} | dict.fromkeys(elsewhere))
 
 
 def run_demo(settings: Settings, home: Path, progress: Progress) -> DemoResult:
     """Run the pipeline on the demo corpus in a home of its own; a second time nothing is done twice."""
-    # its own store too: a database that the settings name belongs to somebody's work
-    alone = {"home": home.absolute(), "database_url": None, "redis_url": None}
-    ctx = common.Context(settings.model_copy(update=alone))
+    ctx = common.Context(demo_settings(settings, home))
     progress(0, None, "writing the demo's files")
     planted = plant(home / "input", ctx.taxonomy, seed=settings.seed)
-    source, authors = (SourceInfo(name, licence="Apache-2.0", redistributable=True) for name in (_SOURCE, _AUTHORS))
+    source, authors = (SourceInfo(name, licence="Apache-2.0", redistributable=True) for name in (SOURCE, AUTHORS))
     reports = home / "reports"
-    stages = [run_ingest(ctx, [str(planted.raw)], _SOURCE, progress)]
+    stages = [run_ingest(ctx, [str(planted.raw)], SOURCE, progress)]
     for path, rater, origin in (
         (planted.llm, RaterRef(RaterKind.LLM, "stand-in"), source),
         # a source of their own, because they bring splits
@@ -70,7 +76,8 @@ def run_demo(settings: Settings, home: Path, progress: Progress) -> DemoResult:
     paths = {"home": home, "input": planted.raw.parent, "filter page": details["centroid filter"]["page"]}
     if "path" in details["train"]:
         paths["model card"] = details["train"]["path"] / "README.md"
-    return DemoResult(stages, caught, filters, paths)
+    ctx.engine.dispose()
+    return DemoResult(stages, caught, filters, paths, planted)
 
 
 def _count(session: Session, planted: Planted, stages: list[StageSummary]) -> tuple[list[Caught], dict[str, Any]]:
@@ -79,7 +86,7 @@ def _count(session: Session, planted: Planted, stages: list[StageSummary]) -> tu
         select(seen.external_id, t.id, t.duplicate_of, t.in_scope)
         .join(t, t.id == seen.text_id)
         .join(store.Source, store.Source.id == seen.source_id)
-        .where(store.Source.name == _SOURCE)
+        .where(store.Source.name == SOURCE)
     ).all()
     by_id = {external_id: (text_id, duplicate_of, in_scope) for external_id, text_id, duplicate_of, in_scope in rows}
     sightings: dict[Any, int] = {}

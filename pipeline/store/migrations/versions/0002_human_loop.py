@@ -169,6 +169,7 @@ def upgrade() -> None:
         "sync_cursor",
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("watermark", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("looked_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("reconciled_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("updated_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_sync_cursor_project_id_project")),

@@ -1,0 +1,388 @@
+"""Sending queued texts to a project, each once, with what is ticked on it.
+
+A task is stored as `pushing`, with the mark of its call, before the call is made, and the mark travels in the task's
+data. Where the outcome of a call is unknown, what arrived is found by the mark, and only the rest is sent again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.classifiers.artefact import TrainedModel
+from pipeline.errors import LabelStudioMissing, UncertainOutcome
+from pipeline.preannotation import Policy, Preannotator, Proposal
+from pipeline.preannotation.proposal import panel
+from pipeline.progress import Progress, silent
+from pipeline.queue.listing import lock_queue, queued
+from pipeline.queue.policy import allowed
+from pipeline.runs import stage_run
+from pipeline.store.loop import ProjectState, QueueState, TaskState
+from pipeline.store.session import open_session
+from pipeline.taxonomy import Taxonomy
+from sync.client import LabelStudio
+
+log = logging.getLogger(__name__)
+
+#: tasks a call: far below the server's limits, and few enough that a lost call is soon made again
+_BATCH = 5_000
+#: looks at a server that may still be at work on a call that broke off, and seconds between them
+_LOOKS, _BETWEEN = 20, 1.0
+_NAME = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What one push did."""
+
+    project_id: int
+    #: tasks that are now in Label Studio because of this call
+    sent: int
+    #: tasks of an earlier, broken-off call that had arrived, of `sent`
+    adopted: int
+    #: tasks sent without ticks, by their coin
+    blind: int
+    harsh: int
+    #: queued texts that were kept back because the project has its harsh tasks for today, or its volunteer opted out
+    held_back: int
+    #: texts that are still queued
+    waiting: int
+    #: version of the predictions that the project shows
+    version: str | None
+
+
+def push(
+    engine: Engine,
+    client: LabelStudio,
+    project_id: int,
+    *,
+    taxonomy: Taxonomy,
+    model: TrainedModel | None,
+    policy: Policy,
+    limit: int | None = None,
+    now: datetime | None = None,
+    progress: Progress = silent,
+    sleep: Callable[[float], None] = time.sleep,
+) -> PushReport:
+    """Send queued texts to a project, in the order of the queue. Doing it again sends nothing twice.
+
+    Args:
+        engine: the store.
+        client: the project's server.
+        project_id: our own id of the project.
+        taxonomy: the labels.
+        model: the champion, if there is one.
+        policy: how evidence becomes ticks.
+        limit: texts, at most.
+        now: the moment that names new predictions.
+        progress: told of every call.
+        sleep: waits for a server that may still be at work.
+
+    Raises:
+        RunConflict: another push to this project is under way.
+        UncertainOutcome: the server broke off and does not say what arrived; the next push finds out.
+    """
+    at = now or datetime.now(UTC)
+    with stage_run(engine, "push", slice=str(project_id), progress=progress) as run:
+        with open_session(engine) as session:
+            project = session.get(store.Project, project_id)
+        if project is None or project.state is not ProjectState.OPEN:
+            raise LabelStudioMissing(f"project {project_id} is not in Label Studio any more: run `saring sync setup`")
+        sender = _Sender(engine, client, project, Preannotator(taxonomy, model, policy), sleep)
+        adopted = sender.settle()
+        with open_session(engine) as session, session.begin():
+            batch, held_back = _claim(session, project, limit, at)
+        version = project.model_version or f"{sender.preannotator.version}-{at:%Y%m%dT%H%M%SZ}"
+        sent = sender.send(batch, version, run.advance)
+        with open_session(engine) as session:
+            report = _report(session, project_id, batch, sent, adopted, held_back, version)
+        run.counts = {"sent": report.sent, "adopted": adopted, "held_back": held_back}
+        return report
+
+
+def _claim(session: Session, project: store.Project, limit: int | None, at: datetime) -> tuple[str, int]:
+    """Store tasks for the queued texts that may go there now; the mark of the batch, and how many were kept back."""
+    lock_queue(session)
+    t = store.Task
+    there = set(session.scalars(select(t.text_id).where(t.project_id == project.id)))
+    items = [item for item in queued(session) if item.text_id not in there]
+    room = _harsh_today(session, project, at)
+    going = allowed(items, harsh_cap=project.harsh_cap, harsh_open_today=room, opt_out=project.opt_out)
+    held_back = len(items) - len(going)
+    batch = uuid.uuid4().hex[:16]
+    for item in going[:limit]:
+        session.add(
+            store.Task(
+                project_id=project.id,
+                text_id=item.text_id,
+                queue_item_id=item.id,
+                strategy=item.strategy,
+                reason=item.reason,
+                inclusion_probability=item.inclusion_probability,
+                priority=item.priority,
+                blind=item.blind,
+                harsh=item.harsh,
+                gold=item.gold,
+                state=TaskState.PUSHING,
+                batch=batch,
+            )
+        )
+        item.state = QueueState.PUSHED
+    return batch, held_back
+
+
+def _harsh_today(session: Session, project: store.Project, at: datetime) -> int:
+    """Harsh tasks that may still be met in the project today, or were."""
+    t, a = store.Task, store.Annotation
+    day = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    touched = select(a.text_id).where(a.project_id == project.id, a.updated_at >= day)
+    still = t.state.in_((TaskState.PUSHING, TaskState.OPEN)) | t.text_id.in_(touched)
+    return session.execute(
+        select(func.count()).select_from(t).where(t.project_id == project.id, t.harsh, still)
+    ).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    engine: Engine
+    client: LabelStudio
+    project: store.Project
+    preannotator: Preannotator
+    sleep: Callable[[float], None]
+
+    def settle(self) -> int:
+        """See to tasks of earlier calls that broke off: adopt what arrived, and forget what did not."""
+        t = store.Task
+        with open_session(self.engine) as session:
+            unsure = session.scalars(
+                select(t.batch).where(t.project_id == self.project.id, t.state == TaskState.PUSHING).distinct()
+            ).all()
+        adopted = 0
+        for batch in unsure:
+            found = self._arrived(batch)
+            adopted += len(found)
+            self._note(found)
+            with open_session(self.engine) as session, session.begin():
+                lost = session.scalars(select(t).where(t.batch == batch, t.state == TaskState.PUSHING)).all()
+                for task in lost:
+                    self._put_back(session, task)
+        return adopted
+
+    def send(self, batch: str, version: str, tell: Progress) -> int:
+        """Send what was claimed under `batch`, with its predictions; how many tasks arrived."""
+        t = store.Task
+        with open_session(self.engine) as session:
+            tasks = session.scalars(
+                select(t)
+                .where(t.project_id == self.project.id, t.batch == batch)
+                .order_by(t.priority.desc(), t.text_id)
+            ).all()
+        if not tasks:
+            return 0
+        sent = 0
+        self._open(version)
+        for start in range(0, len(tasks), _BATCH):
+            some = tasks[start : start + _BATCH]
+            sent += self._send(some, version)
+            tell(start + len(some), len(tasks), "sending tasks to Label Studio")
+        self._show(version)
+        return sent
+
+    def _send(self, tasks: Sequence[store.Task], version: str) -> int:
+        with open_session(self.engine) as session:
+            proposals = self.preannotator.known(session, [task.text_id for task in tasks])
+            texts = dict(
+                session.execute(
+                    select(store.Text.id, store.Text.masked).where(
+                        store.Text.id == func.any([task.text_id for task in tasks])
+                    )
+                ).all()
+            )
+            languages = dict(
+                session.execute(
+                    select(store.Text.id, store.Text.language).where(
+                        store.Text.id == func.any([task.text_id for task in tasks])
+                    )
+                ).all()
+            )
+        rows = [
+            task_row(task, texts[task.text_id], languages[task.text_id], proposals[task.text_id], version)
+            for task in tasks
+        ]
+        # first, so that whatever arrives is accounted for
+        self._keep(tasks, proposals, version)
+        try:
+            ids = self.client.import_tasks(self.project.label_studio_id, rows)
+        except UncertainOutcome as error:
+            log.warning("%s; looking for what arrived", error)
+            found = self._arrived(tasks[0].batch)
+            self._note(found)
+            missing = [task for task in tasks if task.text_id not in found]
+            if not missing:
+                return len(tasks)
+            if len(missing) == len(tasks):
+                raise
+            return len(tasks) - len(missing) + self._send(missing, version)
+        self._note({task.text_id: one for task, one in zip(tasks, ids, strict=True)})
+        return len(ids)
+
+    def _keep(self, tasks: Sequence[store.Task], proposals: dict[uuid.UUID, Proposal], version: str) -> None:
+        with open_session(self.engine) as session, session.begin():
+            for task in tasks:
+                proposal = proposals[task.text_id]
+                session.merge(
+                    store.Prediction(
+                        project_id=self.project.id,
+                        version=version,
+                        text_id=task.text_id,
+                        labels=[] if task.blind else list(proposal.labels),
+                        scores=dict(proposal.scores),
+                        why=dict(proposal.why),
+                    )
+                )
+
+    def _note(self, found: dict[uuid.UUID, int]) -> None:
+        """Write down which tasks arrived, and under which ids."""
+        if not found:
+            return
+        t = store.Task
+        with open_session(self.engine) as session, session.begin():
+            for text_id, label_studio_id in found.items():
+                session.execute(
+                    update(t)
+                    .where(t.project_id == self.project.id, t.text_id == text_id, t.state == TaskState.PUSHING)
+                    .values(label_studio_id=label_studio_id, state=TaskState.OPEN, pushed_at=func.now())
+                )
+
+    def _arrived(self, batch: str) -> dict[uuid.UUID, int]:
+        """The tasks of a call that are on the server, once their number no longer grows."""
+        before = -1
+        found: dict[uuid.UUID, int] = {}
+        for _ in range(_LOOKS):
+            found = {}
+            for task in self._marked(batch):
+                # the first stays where a call was carried out twice; a reconciliation removes the others
+                found.setdefault(uuid.UUID(task["data"]["text_id"]), int(task["id"]))
+            if len(found) == before:
+                return found
+            before = len(found)
+            self.sleep(_BETWEEN)
+        raise UncertainOutcome(f"{self.client.url} goes on making tasks of a call that broke off: push again later")
+
+    def _marked(self, batch: str) -> list[dict[str, Any]]:
+        mark = {"filter": "filter:tasks:data.batch", "operator": "equal", "value": batch, "type": "String"}
+        query = {"filters": {"conjunction": "and", "items": [mark]}, "ordering": ["tasks:id"]}
+        answer = self.client.get(
+            "/api/tasks/",
+            params={
+                "project": self.project.label_studio_id,
+                "page_size": 2 * _BATCH,
+                "fields": "all",
+                "include": "id,data",
+                "query": json.dumps(query),
+            },
+        )
+        return [task for task in answer["tasks"] if task["data"].get("batch") == batch]
+
+    def _put_back(self, session: Session, task: store.Task) -> None:
+        """Let a text that never arrived wait again."""
+        item = session.get(store.QueueItem, task.queue_item_id) if task.queue_item_id is not None else None
+        session.delete(task)
+        if item is not None and not session.scalar(
+            select(store.QueueItem.id).where(
+                store.QueueItem.text_id == item.text_id, store.QueueItem.state == QueueState.QUEUED
+            )
+        ):
+            item.state = QueueState.QUEUED
+
+    def _open(self, version: str) -> None:
+        """Have a record of the version before anything is written under it."""
+        with open_session(self.engine) as session, session.begin():
+            if session.get(store.PredictionBatch, (self.project.id, version)) is None:
+                model = self.preannotator.model
+                session.add(
+                    store.PredictionBatch(
+                        project_id=self.project.id,
+                        version=version,
+                        state="writing",
+                        champion=model.manifest.version if model is not None else None,
+                        policy=self.preannotator.policy.to_dict(),
+                    )
+                )
+
+    def _show(self, version: str) -> None:
+        """Have the project show the version, if it shows none yet."""
+        if self.project.model_version == version:
+            return
+        self.client.update_project(self.project.label_studio_id, model_version=version)
+        with open_session(self.engine) as session, session.begin():
+            project = session.get_one(store.Project, self.project.id)
+            project.model_version = version
+            batch = session.get_one(store.PredictionBatch, (self.project.id, version))
+            batch.state, batch.shown_at = "shown", datetime.now(UTC)
+
+
+def task_row(task: store.Task, text: str, language: str | None, proposal: Proposal, version: str) -> dict[str, Any]:
+    """A task as Label Studio imports it, with its prediction: one without ticks, in its place, for a blind task."""
+    shown = not task.blind
+    result = prediction_result(proposal) if shown else []
+    return {
+        "data": {
+            "text": text,
+            "text_id": str(task.text_id),
+            "batch": task.batch,
+            "why": panel(proposal.why) if shown else "",
+            "confidence": proposal.confidence if shown else None,
+            "queue": task.strategy,
+            "lang": language,
+        },
+        "predictions": [{"result": result, "score": 1.0 - task.priority, "model_version": version}],
+    }
+
+
+def prediction_result(proposal: Proposal) -> list[dict[str, Any]]:
+    """What is ticked, as Label Studio writes it."""
+    if not proposal.labels:
+        return []
+    return [
+        {
+            "id": "saring",
+            "from_name": "labels",
+            "to_name": "text",
+            "type": "choices",
+            "value": {"choices": list(proposal.labels)},
+            "score": proposal.confidence,
+        }
+    ]
+
+
+def _report(
+    session: Session, project_id: int, batch: str, sent: int, adopted: int, held_back: int, version: str
+) -> PushReport:
+    t, q = store.Task, store.QueueItem
+    mine = (t.project_id == project_id, t.batch == batch, t.state != TaskState.PUSHING)
+
+    def count(*conditions: Any) -> int:
+        return session.execute(select(func.count()).select_from(t).where(*mine, *conditions)).scalar_one()
+
+    waiting = session.execute(select(func.count()).where(q.state == QueueState.QUEUED)).scalar_one()
+    return PushReport(
+        project_id,
+        sent + adopted,
+        adopted,
+        count(t.blind),
+        count(t.harsh),
+        held_back,
+        waiting,
+        version if sent else None,
+    )
