@@ -134,7 +134,8 @@ class _Writer:
                         "project_id": self.project.id,
                         "version": version,
                         "text_id": task.text_id,
-                        "labels": [] if task.blind else list(proposals[task.text_id].labels),
+                        # of a blind task, what would have been ticked: to compare with
+                        "labels": list(proposals[task.text_id].labels),
                         "scores": dict(proposals[task.text_id].scores),
                         "why": dict(proposals[task.text_id].why),
                     }

@@ -245,7 +245,8 @@ class _Sender:
                         project_id=self.project.id,
                         version=version,
                         text_id=task.text_id,
-                        labels=[] if task.blind else list(proposal.labels),
+                        # of a blind task, what would have been ticked: to compare with
+                        labels=list(proposal.labels),
                         scores=dict(proposal.scores),
                         why=dict(proposal.why),
                     )

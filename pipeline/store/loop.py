@@ -198,7 +198,7 @@ class PredictionBatch(Base):
 
 
 class Prediction(Base):
-    """What was ticked for raters on one task in one version."""
+    """What was ticked for raters on one task in one version; of a blind task, what would have been."""
 
     __tablename__ = "prediction"
 

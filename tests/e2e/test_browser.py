@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from sqlalchemy import Engine, select
-from sync.pull import pull
-from sync.push import push
 
 from pipeline import store
 from pipeline.credentials import BackendCredentials
@@ -32,6 +30,8 @@ from pipeline.taxonomy import Taxonomy, load_taxonomy
 from saring.services import LabelStudioAccess
 from sync.client import LabelStudio
 from sync.projects import setup
+from sync.pull import pull
+from sync.push import push
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -1,0 +1,1 @@
+"""How well the people label, and how they are doing. Reads the store; writes nothing."""

@@ -1,0 +1,263 @@
+"""Who may not be reading what they answer, by a rule that is written down, with reasons in words.
+
+Signs are of two sorts. *Wrong*: known tasks missed, the others' consensus missed, wrong ticks left standing. *Hurried*:
+too fast, the same answer over and over, every tick accepted. Each compares a rater with the others, allowing for how
+much raters differ anyway (beta-binomial) and for how many raters are looked at (Bonferroni).
+
+A rater is flagged as careless if
+
+- they miss known tasks far more often than the others, whatever else; or
+- they miss known tasks and the consensus, which are checked on different texts; or
+- they show a wrong sign and a hurried one; or
+- they show two hurried signs and too few of their answers can be checked to say that they are right all the same.
+
+So whoever is merely fast, or merely trusts good ticks, is not flagged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
+from sync.quality.answers import Answers, Booleans, Ints, right
+from sync.quality.intervals import LEAST_OTHERS, tails
+from sync.quality.pace import IMPOSSIBLE_SECONDS, LEAST_SHOWN, LEAST_TIMED
+
+#: how unlikely a rater like the others must be to look like this, over all raters
+_UNLIKELY, _VERY_UNLIKELY = 0.01, 0.001
+#: shares of right tasks below the others' middle: too small a difference is no sign however sure
+_LOWER, _FAR_LOWER = 0.15, 0.25
+#: checked answers, below which nothing is said of how right a rater is
+_LEAST_CHECKED = 8
+#: checked answers from which on they can clear a rater
+_ENOUGH_CHECKED = 20
+#: answers below which no habit can be seen
+_LEAST_ANSWERS = 20
+#: share of answers too fast to have been read
+_IMPOSSIBLE_SHARE = 0.2
+#: robust standard deviations of the others' log times, and the least that a standard deviation is taken to be:
+#: people differ by a third or so even where the few that we see do not
+_FAST, _LEAST_LOG_SPREAD = -3.0, 0.3
+_PERMUTATIONS = 499
+#: a run is long from here on, and if twice as long as shuffled answers have it
+_LONG_RUN = 8
+#: one answer makes up so much of all
+_SAME_SHARE = 0.8
+#: changes so few of the ticks, as a share of what the others change
+_FEW_CHANGES = 1 / 3
+
+
+class Sign(enum.StrEnum):
+    """What was seen of a rater."""
+
+    MISSES_KNOWN = "misses known tasks"
+    FAR_OFF = "misses known tasks far more than others"
+    AGAINST_CONSENSUS = "against the consensus"
+    ADOPTS_WRONG = "leaves wrong ticks"
+    FAST = "too fast"
+    REPEATS = "repeats an answer"
+    ACCEPTS = "accepts every tick"
+
+
+_WRONG = frozenset({Sign.MISSES_KNOWN, Sign.FAR_OFF, Sign.AGAINST_CONSENSUS, Sign.ADOPTS_WRONG})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sign and the figures behind it, in words."""
+
+    sign: Sign
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """What the rule makes of one rater."""
+
+    rater: str
+    careless: bool
+    findings: tuple[Finding, ...]
+    #: answers that could be checked against known labels or the others' consensus
+    checked: int
+
+
+def carelessness(answers: Answers, consensus: LabelMatrix | None, *, rng: np.random.Generator) -> list[Care]:
+    """Apply the rule to every rater.
+
+    Args:
+        answers: the table.
+        consensus: what the others say of each row, if it could be worked out.
+        rng: shuffles answers, to see how long runs are by chance.
+    """
+    signs = [
+        *_misses(answers, answers.truth, Sign.MISSES_KNOWN, "known tasks right"),
+        *_adopts_wrong(answers, consensus),
+        *_fast(answers),
+        *_repeats(answers, rng),
+        *_accepts(answers),
+    ]
+    if consensus is not None:
+        signs += _misses(answers, consensus, Sign.AGAINST_CONSENSUS, "tasks right by the others' consensus")
+    checked = _checked(answers, consensus)
+    found = []
+    for number, rater in enumerate(answers.raters):
+        findings = tuple(finding for whose, finding in signs if whose == number)
+        kinds = {finding.sign for finding in findings}
+        wrong, hurried = kinds & _WRONG, kinds - _WRONG
+        unproven = int(checked[number]) < _ENOUGH_CHECKED
+        twice_wrong = {Sign.MISSES_KNOWN, Sign.AGAINST_CONSENSUS} <= kinds
+        careless = Sign.FAR_OFF in kinds or twice_wrong or bool(wrong and hurried) or (len(hurried) >= 2 and unproven)
+        found.append(Care(rater, careless, findings, int(checked[number])))
+    return found
+
+
+def longest_run(codes: Ints) -> Ints:
+    """Length of the longest run of equal values in each row of [rows, answers]."""
+    places = np.broadcast_to(np.arange(codes.shape[1]), codes.shape)
+    begins = np.concatenate([np.ones((len(codes), 1), dtype=bool), codes[:, 1:] != codes[:, :-1]], axis=1)
+    run = places - np.maximum.accumulate(np.where(begins, places, 0), axis=1) + 1
+    longest: Ints = run.max(axis=1)
+    return longest
+
+
+def _misses(answers: Answers, reference: LabelMatrix, sign: Sign, what: str) -> list[tuple[int, Finding]]:
+    comparable, fits = right(answers, reference)
+    hits, of = _per_rater(answers, comparable & fits), _per_rater(answers, comparable)
+
+    def judge(mine: int, all_mine: int, lower: float, _upper: float, middle: float, raters: int) -> Finding | None:
+        below = middle - mine / all_mine
+        if lower >= _UNLIKELY / raters or below < _LOWER:
+            return None
+        words = f"{mine} of {all_mine} {what}, where others have about {middle:.0%}"
+        if sign is Sign.MISSES_KNOWN and lower < _VERY_UNLIKELY / raters and below >= _FAR_LOWER:
+            return Finding(Sign.FAR_OFF, words)
+        return Finding(sign, words)
+
+    return _compare(hits, of, _LEAST_CHECKED, judge)
+
+
+def _adopts_wrong(answers: Answers, consensus: LabelMatrix | None) -> list[tuple[int, Finding]]:
+    reference = answers.truth
+    if consensus is not None:
+        reference = np.where(reference == UNKNOWN, consensus, reference)
+    predicted = (answers.predicted != UNKNOWN) & (answers.said != UNKNOWN) & answers.shown[:, None]
+    wrong = predicted & (reference != UNKNOWN) & (answers.predicted != reference)
+    left = wrong & (answers.said == answers.predicted)
+    hits, of = _per_rater(answers, left.any(axis=1)), _per_rater(answers, wrong.any(axis=1))
+
+    def judge(mine: int, all_mine: int, _lower: float, upper: float, middle: float, raters: int) -> Finding | None:
+        if upper >= _UNLIKELY / raters or mine / all_mine - middle < _FAR_LOWER:
+            return None
+        words = f"left wrong ticks in {mine} of {all_mine} tasks that had them, where others do in about {middle:.0%}"
+        return Finding(Sign.ADOPTS_WRONG, words)
+
+    return _compare(hits, of, _LEAST_CHECKED, judge)
+
+
+def _accepts(answers: Answers) -> list[tuple[int, Finding]]:
+    hits, of = _per_rater(answers, answers.shown & answers.kept), _per_rater(answers, answers.shown)
+
+    def judge(mine: int, all_mine: int, _lower: float, upper: float, middle: float, raters: int) -> Finding | None:
+        if upper >= _UNLIKELY / raters or 1 - mine / all_mine > _FEW_CHANGES * (1 - middle):
+            return None
+        words = f"kept the ticks of {mine} of {all_mine} tasks as they were, where others keep about {middle:.0%}"
+        return Finding(Sign.ACCEPTS, words)
+
+    return _compare(hits, of, max(LEAST_SHOWN, _LEAST_ANSWERS), judge)
+
+
+def _compare(
+    hits: Ints, of: Ints, least: int, judge: Callable[[int, int, float, float, float, int], Finding | None]
+) -> list[tuple[int, Finding]]:
+    """Hold each rater's share against the others'; those with fewer than `least` answers are left out."""
+    able = np.flatnonzero(of >= least)
+    found = []
+    for number in able:
+        others = [other for other in able if other != number]
+        if len(others) < LEAST_OTHERS:
+            continue
+        mine, all_mine = int(hits[number]), int(of[number])
+        lower, upper, middle = tails(mine, all_mine, others_hits=hits[others].tolist(), others_of=of[others].tolist())
+        finding = judge(mine, all_mine, lower, upper, middle, len(able))
+        if finding is not None:
+            found.append((int(number), finding))
+    return found
+
+
+def _fast(answers: Answers) -> list[tuple[int, Finding]]:
+    timed = np.isfinite(answers.seconds)
+    own = {
+        number: answers.seconds[timed & (answers.rater == number)]
+        for number in range(len(answers.raters))
+        if (timed & (answers.rater == number)).sum() >= LEAST_TIMED
+    }
+    middles = {number: float(np.median(np.log(np.maximum(seconds, 0.1)))) for number, seconds in own.items()}
+    found = []
+    for number, seconds in own.items():
+        impossible = float((seconds < IMPOSSIBLE_SECONDS).mean())
+        if impossible >= _IMPOSSIBLE_SHARE:
+            words = f"{impossible:.0%} of the answers took less than {IMPOSSIBLE_SECONDS} s"
+            found.append((number, Finding(Sign.FAST, words)))
+            continue
+        others = np.array([middle for other, middle in middles.items() if other != number])
+        if len(others) < LEAST_OTHERS:
+            continue
+        centre = float(np.median(others))
+        spread = max(_LEAST_LOG_SPREAD, 1.4826 * float(np.median(np.abs(others - centre))))
+        if (middles[number] - centre) / spread < _FAST:
+            words = f"{np.exp(middles[number]):.1f} s a task, where others take about {np.exp(centre):.1f} s"
+            found.append((number, Finding(Sign.FAST, words)))
+    return found
+
+
+def _repeats(answers: Answers, rng: np.random.Generator) -> list[tuple[int, Finding]]:
+    """A run that shuffling would not make, or one answer that is far more frequent than the others give it."""
+    if not len(answers):
+        return []
+    _, code = np.unique(answers.said == 1, axis=0, return_inverse=True)
+    counts = np.zeros((len(answers.raters), int(code.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (answers.rater, code), 1)
+    total = counts.sum(axis=1)
+    found: dict[int, Finding] = {}
+    for number in np.flatnonzero(total >= _LEAST_ANSWERS):
+        order = np.argsort(answers.at[answers.rater == number], kind="stable")
+        mine = code[answers.rater == number][order]
+        longest = int(longest_run(mine[None, :])[0])
+        if longest < _LONG_RUN:
+            continue
+        by_chance = longest_run(rng.permuted(np.tile(mine, (_PERMUTATIONS, 1)), axis=1))
+        if longest > by_chance.max() and longest >= 2 * float(by_chance.mean()):
+            words = f"the same answer {longest} times on end, where chance makes it {float(by_chance.mean()):.0f}"
+            found[int(number)] = Finding(Sign.REPEATS, words)
+    for number in np.flatnonzero(total >= _LEAST_ANSWERS):
+        favourite = int(counts[number].argmax())
+        others = [other for other in np.flatnonzero(total >= _LEAST_ANSWERS) if other != number]
+        mine, all_mine = int(counts[number, favourite]), int(total[number])
+        if len(others) < LEAST_OTHERS or mine / all_mine < _SAME_SHARE:
+            continue
+        _, upper, middle = tails(
+            mine,
+            all_mine,
+            others_hits=counts[others, favourite].tolist(),
+            others_of=total[others].tolist(),
+        )
+        if upper < _UNLIKELY / len(answers.raters):
+            words = f"the same answer in {mine} of {all_mine} tasks, where others give it to about {middle:.0%}"
+            found[int(number)] = Finding(Sign.REPEATS, words)
+    return list(found.items())
+
+
+def _per_rater(answers: Answers, rows: Booleans) -> Ints:
+    return np.bincount(answers.rater[rows], minlength=len(answers.raters)).astype(np.int64)
+
+
+def _checked(answers: Answers, consensus: LabelMatrix | None) -> Ints:
+    """How many answers of each rater have something to be compared with: the better supplied of the two references."""
+    known = _per_rater(answers, right(answers, answers.truth)[0])
+    if consensus is None:
+        return known
+    return np.maximum(known, _per_rater(answers, right(answers, consensus)[0]))

@@ -1,0 +1,118 @@
+"""How well volunteers do, how they are treated, and what of their work needs another look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from pipeline.taxonomy import Taxonomy
+from sync.quality.agreement import Agreement, agreement
+from sync.quality.answers import Answers
+from sync.quality.care import DayOfCare, days_of_care
+from sync.quality.careless import Care, carelessness
+from sync.quality.consensus import consensus
+from sync.quality.pace import Acceptance, Pace, acceptance, pace
+from sync.quality.read import read_answers
+from sync.quality.skill import Score, score
+from sync.quality.sway import Sway, sway
+
+
+@dataclass(frozen=True, slots=True)
+class RaterQuality:
+    """One volunteer, by the id of their account."""
+
+    rater: str
+    #: annotations by state: submitted, skipped, undecided and so on
+    annotations: Mapping[str, int]
+    #: against what is known without their word: planted tasks, what others agree on, data sets
+    known: Score
+    #: the same for planted tasks alone
+    planted: Score
+    #: against what the others say, by Dawid and Skene's model
+    others: Score
+    pace: Pace
+    acceptance: Acceptance
+    care: Care
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """The whole of it. What there is too little of is None, never a guess."""
+
+    answers: int
+    texts: int
+    agreement: Agreement | None
+    sway: Sway | None
+    acceptance: Acceptance
+    raters: tuple[RaterQuality, ...]
+    days: tuple[DayOfCare, ...]
+
+    @property
+    def careless(self) -> tuple[str, ...]:
+        """Accounts that the rule flags."""
+        return tuple(one.rater for one in self.raters if one.care.careless)
+
+
+def quality_report(
+    session: Session,
+    taxonomy: Taxonomy,
+    *,
+    project: int | None = None,
+    since: datetime | None = None,
+    rng: np.random.Generator,
+) -> QualityReport:
+    """Measure the volunteers' work that the store holds.
+
+    Args:
+        session: an open session.
+        taxonomy: the labels.
+        project: keep to this project of ours.
+        since: keep to annotations made at this moment or later.
+        rng: draws resamples.
+    """
+    read = read_answers(session, taxonomy, project=project, since=since)
+    answers = read.answers
+    days = tuple(days_of_care(read.exposures))
+    if not len(answers):
+        return QualityReport(0, 0, None, None, acceptance(answers), (), days)
+    others = consensus(answers).others
+    care = {one.rater: one for one in carelessness(answers, others, rng=rng)}
+    raters = []
+    for number, rater in enumerate(answers.raters):
+        mine = answers.rater == number
+        raters.append(_of_one(answers, mine, others, rater, read.states.get(rater, {}), care[rater], rng))
+    return QualityReport(
+        answers=len(answers),
+        texts=answers.texts,
+        agreement=agreement(answers, rng=rng),
+        sway=sway(answers, rng=rng),
+        acceptance=acceptance(answers),
+        raters=tuple(raters),
+        days=days,
+    )
+
+
+def _of_one(
+    answers: Answers,
+    mine: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    others: np.ndarray[tuple[int, int], np.dtype[np.int8]],
+    rater: str,
+    states: Mapping[str, int],
+    care: Care,
+    rng: np.random.Generator,
+) -> RaterQuality:
+    own, planted = answers.where(mine), answers.where(mine & answers.planted)
+    return RaterQuality(
+        rater=rater,
+        annotations=states,
+        known=score(own, own.truth, rng=rng),
+        planted=score(planted, planted.truth, rng=rng),
+        others=score(own, others[mine], rng=rng),
+        pace=pace(own),
+        acceptance=acceptance(own),
+        care=care,
+    )

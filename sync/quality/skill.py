@@ -1,0 +1,87 @@
+"""Each rater against a reference: what is known beforehand, or what the others say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
+from pipeline.learning.metrics import Estimate
+from sync.quality.answers import Answers, Floats, right
+from sync.quality.intervals import bootstrap, by_text, wilson
+
+#: tasks with a reference, below which nothing is said of a rater
+LEAST_TASKS = 5
+#: texts that have a label, below which nothing is said of how it is found
+LEAST_POSITIVES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """How one label is found."""
+
+    label: str
+    #: answers to texts that have the label
+    positives: int
+    #: answers that tick it
+    ticked: int
+    #: None: not enough texts that have the label
+    f1: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How answers compare with a reference. None: not enough to say."""
+
+    #: answers of which at least one label can be compared
+    tasks: int
+    #: those in which every label that can be compared fits
+    right: int
+    exact: Estimate | None
+    #: share of pairs of answer and label that fit. Most labels are absent from most texts, so it is high for anybody
+    agreement: Estimate | None
+    #: mean F1 over the labels with enough texts that have them: a rare label counts as much as a common one
+    macro_f1: Estimate | None
+    labels: tuple[LabelScore, ...]
+
+
+def score(answers: Answers, reference: LabelMatrix, *, rng: np.random.Generator) -> Score:
+    """Compare answers, of one rater or of all together, with a reference.
+
+    Args:
+        answers: the rows to compare.
+        reference: for each of them, 1, 0 or unknown for each label.
+        rng: draws the resamples of texts.
+    """
+    comparable, fits = right(answers, reference)
+    tasks, hits = int(comparable.sum()), int((comparable & fits).sum())
+    known = (reference != UNKNOWN) & (answers.said != UNKNOWN)
+    true, said = known & (reference == 1), known & (answers.said == 1)
+    positives, ticked = true.sum(axis=0), said.sum(axis=0)
+    enough = np.flatnonzero(positives >= LEAST_POSITIVES)
+    cells = [known & (answers.said == reference), known, true & said, true, said]
+    # per text: cells that fit, cells, then for each measured label: found, true, ticked
+    columns = [cells[0].sum(axis=1), cells[1].sum(axis=1)]
+    columns += [part[:, i].astype(np.float64) for i in enough for part in cells[2:]]
+    parts = by_text(answers.text[comparable], [np.asarray(c, dtype=np.float64)[comparable] for c in columns])
+
+    def statistic(sums: Floats) -> Floats:
+        each = sums[:, 2:].reshape(len(sums), -1, 3)
+        f1 = 2 * each[:, :, 0] / (each[:, :, 1] + each[:, :, 2])
+        measured = np.isfinite(f1)
+        macro = np.where(measured, f1, 0).sum(axis=1) / measured.sum(axis=1)
+        return np.column_stack([sums[:, 0] / sums[:, 1], macro, f1])
+
+    found = bootstrap(parts, statistic, rng=rng) if tasks >= LEAST_TASKS else [None, None, *([None] * len(enough))]
+    f1_of = dict(zip(enough.tolist(), found[2:], strict=True))
+    return Score(
+        tasks=tasks,
+        right=hits,
+        exact=wilson(hits, tasks, least=LEAST_TASKS),
+        agreement=found[0],
+        macro_f1=found[1],
+        labels=tuple(
+            LabelScore(label, int(positives[i]), int(ticked[i]), f1_of.get(i)) for i, label in enumerate(answers.labels)
+        ),
+    )

@@ -1,0 +1,128 @@
+"""Texts on which raters disagree, or that one could not decide, go to another volunteer.
+
+Raising a task's overlap has Label Studio serve it again, to somebody who has not annotated it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.errors import LabelStudioMissing
+from pipeline.store.loop import AnnotationState, TaskState
+from pipeline.store.session import open_session
+from sync.client import LabelStudio
+
+log = logging.getLogger(__name__)
+
+#: raters that a text is worth, whatever they say
+AT_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A text that needs another rater."""
+
+    text_id: uuid.UUID
+    label_studio_id: int
+    raters: int
+    #: labels that some tick and others leave
+    disputed: tuple[str, ...]
+    #: somebody could not decide
+    undecided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewReport:
+    """What was asked for."""
+
+    #: tasks that now want one more rater
+    asked: int
+    #: disagreements that have had their raters and stay contested
+    settled_by_nobody: int
+    #: tasks that are no longer in Label Studio
+    gone: int
+
+
+#: what a rater said of a text: the labels they ticked; None: they could not decide
+Voice = frozenset[str] | None
+
+
+def disputed_labels(voices: Iterable[Voice]) -> tuple[str, ...]:
+    """Labels that some raters tick and others don't. Pure."""
+    ticked = [voice for voice in voices if voice is not None]
+    every = frozenset[str]().union(*ticked)
+    return tuple(sorted(label for label in every if not all(label in voice for voice in ticked)))
+
+
+def still_open(voices: Sequence[Voice]) -> bool:
+    """Whether what these raters said leaves the text open: they disagree without a majority, or nobody decided."""
+    ticked = [voice for voice in voices if voice is not None]
+    if not ticked:
+        return bool(voices)
+    most = max(ticked.count(voice) for voice in ticked)
+    return (most * 2 <= len(voices) and len(voices) > 1) or (None in voices and most < 2)
+
+
+def find_disagreements(session: Session, project_id: int, *, at_most: int = AT_MOST) -> list[Disagreement]:
+    """Tasks of a project that are open by what was said, among those that may have another rater."""
+    return [one for one in _open_ones(session, project_id) if one.raters < at_most]
+
+
+def request_reviews(engine: Engine, client: LabelStudio, *, project_id: int, at_most: int = AT_MOST) -> ReviewReport:
+    """Ask for one more rater where raters disagree or cannot decide. Doing it again asks for nothing more.
+
+    Args:
+        engine: the store.
+        client: the project's server.
+        project_id: our own id of the project.
+        at_most: raters that a text is worth, all together.
+    """
+    with open_session(engine) as session:
+        every = _open_ones(session, project_id)
+    wanted = [one for one in every if one.raters < at_most]
+    asked = gone = 0
+    for one in wanted:
+        overlap = one.raters + 1
+        with open_session(engine) as session, session.begin():
+            task = session.get_one(store.Task, (project_id, one.text_id), with_for_update=True)
+            if task.overlap >= overlap:
+                continue
+            try:
+                client.patch(f"/api/tasks/{one.label_studio_id}/", json={"overlap": overlap})
+            except LabelStudioMissing:
+                task.state = TaskState.GONE
+                gone += 1
+                continue
+            task.overlap = overlap
+            asked += 1
+    return ReviewReport(asked, len(every) - len(wanted), gone)
+
+
+def _open_ones(session: Session, project_id: int) -> list[Disagreement]:
+    a, t = store.Annotation, store.Task
+    counted = (AnnotationState.SUBMITTED, AnnotationState.UNDECIDED)
+    rows = session.execute(
+        select(a.text_id, t.label_studio_id, a.rater_id, a.state, a.chosen)
+        .join(t, (t.project_id == a.project_id) & (t.text_id == a.text_id))
+        .where(a.project_id == project_id, a.state.in_(counted), t.label_studio_id.is_not(None))
+        .where(t.state != TaskState.GONE)
+        .order_by(a.updated_at)
+    )
+    voices: dict[tuple[uuid.UUID, int], dict[int, Voice]] = defaultdict(dict)
+    for text_id, task, rater, state, chosen in rows:
+        # a rater's last word counts
+        voices[text_id, task or 0][rater] = None if state is AnnotationState.UNDECIDED else frozenset(chosen)
+    return [_disagreement(key, said) for key, said in voices.items() if still_open(list(said.values()))]
+
+
+def _disagreement(key: tuple[uuid.UUID, int], said: Mapping[int, Voice]) -> Disagreement:
+    voices = list(said.values())
+    return Disagreement(key[0], key[1], len(voices), disputed_labels(voices), None in voices)
