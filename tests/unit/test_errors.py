@@ -38,4 +38,6 @@ def test_wrong_usage_can_be_told_from_failure_by_the_exit_status() -> None:
 
 def test_the_map_of_errors_shows_every_one() -> None:
     shown = errors.__doc__ or ""
-    assert [kind.__name__ for kind in _all() if kind.__name__ not in shown] == []
+    # what a module keeps to itself is caught under the name of its parent
+    public = [kind.__name__ for kind in _all() if not kind.__name__.startswith("_")]
+    assert [name for name in public if name not in shown] == []

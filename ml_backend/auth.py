@@ -1,0 +1,63 @@
+"""Who may ask: everybody for the health, those who know the password for the rest."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pipeline.credentials import WEBHOOK_HEADER, BackendCredentials
+
+#: what is open to everybody
+_OPEN = frozenset({"/health"})
+#: where the secret of a webhook will do instead: Label Studio sends no password with events
+_WEBHOOK = "/webhook"
+
+
+class Gate:
+    """Lets nobody pass to any path without credentials, but for the open ones; paths to come are closed too."""
+
+    def __init__(self, app: ASGIApp, credentials: BackendCredentials) -> None:
+        self._app = app
+        self._user = credentials.user.encode()
+        self._password = credentials.password.encode()
+        self._secret = credentials.webhook_secret.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 401."""
+        if scope["type"] != "http" or self._may(scope["path"].rstrip("/"), Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        response = PlainTextResponse(
+            "credentials are needed: `saring sync setup` gives them to Label Studio\n",
+            status_code=401,
+            headers={"WWW-Authenticate": 'Basic realm="saring", charset="UTF-8"'},
+        )
+        await response(scope, receive, send)
+
+    def _may(self, path: str, headers: Headers) -> bool:
+        if path in _OPEN:
+            return True
+        if path == _WEBHOOK and hmac.compare_digest(headers.get(WEBHOOK_HEADER, "").encode(), self._secret):
+            return True
+        user, password = _basic(headers.get("authorization", ""))
+        # both are compared in full, so that the time taken says nothing of either
+        right_user = hmac.compare_digest(user, self._user)
+        right_password = hmac.compare_digest(password, self._password)
+        return right_user and right_password
+
+
+def _basic(header: str) -> tuple[bytes, bytes]:
+    """Name and password of a Basic header; empty ones if it is not one."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return b"", b""
+    try:
+        user, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return b"", b""
+    return user, password

@@ -1,0 +1,111 @@
+"""What every way of hosting does: the same setup, predictions and events over HTTP and under label-studio-ml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from ml_backend.batching import Batcher
+from ml_backend.champion import Champion
+from ml_backend.config import BackendConfig
+from ml_backend.events import JOBS, Jobs, keep_event, read_event
+from ml_backend.label_config import config_reader
+from ml_backend.tasks import Asked, read_project
+from pipeline import store
+from pipeline.errors import InputError, StoreError
+from pipeline.store import open_session
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The JSON object in a request's body.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError as strict:
+        # lone surrogates are refused by one reader and sent by the other side: one bad text must not cost a batch
+        try:
+            payload = json.loads(body)
+        except (ValueError, RecursionError):
+            raise InputError(f"the body is not JSON ({strict.msg} at character {strict.pos})") from strict
+    if not isinstance(payload, dict):
+        raise InputError(f"the body is not a JSON object but a {type(payload).__name__}")
+    return payload
+
+
+class Service:
+    """Answers Label Studio. `start` before use, `close` after."""
+
+    def __init__(self, config: BackendConfig) -> None:
+        self.config = config
+        self.champion = Champion(config)
+        self.batcher = Batcher(config.engine, self.champion, config.limits)
+        self._jobs = Jobs(config.send_job)
+        self._read_config = config_reader(config.taxonomy)
+
+    def start(self) -> None:
+        """Load the champion, and keep up with its changes."""
+        self.champion.start()
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        self.champion.stop()
+        self.batcher.close()
+        self._jobs.close()
+
+    def health(self) -> dict[str, Any]:
+        """How it is, from memory alone."""
+        return {
+            "status": "UP",
+            "model_class": "Saring",
+            "model_version": self.champion.serving.version,
+            "store": "ok" if self.champion.store_ok else "unreachable",
+        }
+
+    def setup(self) -> dict[str, Any]:
+        """The version that predictions carry now."""
+        return {"model_version": self.champion.serving.version}
+
+    def versions(self) -> dict[str, Any]:
+        """The version that serves, then those written ahead that Label Studio still holds, newest first."""
+        serving = self.champion.serving.version
+        b = store.PredictionBatch
+        query = select(b.version).where(b.state.in_(("shown", "retired"))).order_by(b.created_at.desc(), b.version)
+        try:
+            with open_session(self.config.engine) as session:
+                ahead = session.scalars(query.limit(20)).all()
+        except (StoreError, SQLAlchemyError):
+            ahead = ()
+        return {"versions": list(dict.fromkeys([serving, *ahead]))}
+
+    def asked(self, payload: Mapping[str, Any]) -> Asked:
+        """What a request for predictions asks for.
+
+        Raises:
+            InputError: it has no list of tasks.
+        """
+        tasks = payload.get("tasks")
+        if not isinstance(tasks, list):
+            raise InputError("the request has no list `tasks`")
+        return Asked(tasks, self._read_config(payload.get("label_config")), read_project(payload.get("project")))
+
+    def receive(self, payload: Any, size: int) -> bool:
+        """Store an event, then have its job sent; False if it is not one.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        row = read_event(payload, size=size, most=self.config.limits.event)
+        if row is None:
+            return False
+        keep_event(self.config.engine, row)
+        if (job := JOBS.get(row["action"])) is not None:
+            self._jobs.wake(job)
+        return True
