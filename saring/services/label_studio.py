@@ -35,6 +35,22 @@ REFUSED_NETWORKS = (
     *("fc00::/7", "fe80::/10", "ff00::/8"),
 )
 OWNER_FILE = "owner.json"
+#: Label Studio's own settings, with a SQLite that several people can write to at once. By default a transaction that
+#: reads first and writes then fails at once ("database is locked") if somebody else wrote in between, and page loads
+#: do that; one that asks for the right to write when it begins waits for it instead.
+_SETTINGS_MODULE = "saring_label_studio_settings"
+_SETTINGS = """\
+# first, because the next one asks for some of them while it is imported
+from core.settings.base import *
+from label_studio.core.settings.label_studio import *
+from label_studio.core.settings.label_studio import DATABASES
+
+DATABASES["default"]["OPTIONS"] = {
+    "timeout": 30,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode = WAL",
+}
+"""
 _OWNER = "owner@saring.local"
 _ASK_SECONDS = 5.0
 #: as Django 5.2 stores a password; it asks for as many rounds
@@ -88,6 +104,11 @@ class LabelStudio:
         """Where it listens."""
         return Port(self.data / "port", self.name)
 
+    @property
+    def settings(self) -> Path:
+        """Where the module with its settings lies."""
+        return self.data / "settings"
+
     def owner(self) -> Owner | None:
         """The owner; None before the first start.
 
@@ -110,6 +131,8 @@ class LabelStudio:
         owner = self.owner()
         assert owner is not None, "prepare() makes the owner"
         return server_environment(self.data) | {
+            "DJANGO_SETTINGS_MODULE": _SETTINGS_MODULE,
+            "PYTHONPATH": str(self.settings),
             "LABEL_STUDIO_USERNAME": owner.email,
             "LABEL_STUDIO_PASSWORD": owner.password,
             "LABEL_STUDIO_USER_TOKEN": owner.token,
@@ -153,6 +176,8 @@ class LabelStudio:
             raise ServiceError(f"Label Studio is not installed in {self.programs.folder}: run `saring up`")
         self.data.mkdir(exist_ok=True, mode=0o700)
         self.pid_file.unlink(missing_ok=True)
+        self.settings.mkdir(exist_ok=True, mode=0o700)
+        (self.settings / f"{_SETTINGS_MODULE}.py").write_text(_SETTINGS)
         number = self.port.claim()
         database = self.data / DATABASE
         known = database.exists()
