@@ -14,6 +14,7 @@ from pipeline import store
 from pipeline.ledger.book import judgements_by_text
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import Decision, resolve
+from pipeline.store.loop import RANDOM
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 
@@ -32,7 +33,7 @@ class DecidedText:
     language: str | None
     #: names of the sources it was seen in
     sources: tuple[str, ...]
-    #: the split that a source gave it; the most protected one of several
+    #: the split that a source gave it, the most protected one of several; `train` if it was sought for people to see
     split: str | None
     decisions: Mapping[str, Decision]
     #: labels that a human or a data set decided
@@ -110,6 +111,8 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
             # in order of the alphabet, dev, test, train: test is the most protected, train the least
             before = splits.get(text_id)
             splits[text_id] = split if before in (None, "train") or split == "test" else before
+    for text_id in _sought(session, ids):
+        splits.setdefault(text_id, "train")
     for one in pending:
         _, masked, language = texts[one.id]
         yield DecidedText(
@@ -123,3 +126,14 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
             one.stand_in,
             one.demoted,
         )
+
+
+def _sought(session: Session, ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
+    """Texts that people judged because something made them worth it. A test set of such texts would say how a model
+    does on the hardest ones, so they are for training; those drawn at random may be held back."""
+    k = store.Task
+    # a planted task says nothing of how its text first came to people
+    drawn = select(k.text_id).where(k.strategy == RANDOM, ~k.gold)
+    return session.scalars(
+        select(k.text_id).where(k.text_id == func.any(list(ids)), ~k.gold, k.text_id.not_in(drawn)).distinct()
+    ).all()

@@ -109,6 +109,24 @@ def take_snapshot(
     return Frozen(snapshot_id, digest, path, rows, counts)
 
 
+def learnt_from(session: Session, version: str) -> set[uuid.UUID] | None:
+    """The texts that a registered model was fitted on; None if that is not known.
+
+    Those of dev are not among them: they gave its calibration two numbers a label, which is no learning by heart.
+    """
+    m, s = store.Model, store.Snapshot
+    path = session.scalars(select(s.path).join(m, m.snapshot_id == s.id).where(m.version == version)).one_or_none()
+    if path is None or not Path(path).is_file():
+        return None
+    rows = pq.read_table(path, columns=["id", "split"]).to_pydict()
+    return {
+        uuid.UUID(one)
+        for one, split in zip(rows["id"], rows["split"], strict=True)
+        # without a split it may have been
+        if split in ("train", None)
+    }
+
+
 def _row(one: DecidedText, policy: SnapshotPolicy, taught: frozenset[str], split_by_trust: bool) -> LabelledText | None:
     split: Split | None = "train"
     if one.trusted and split_by_trust:

@@ -172,13 +172,14 @@ def _last_revisions(session: Session, rater: int, text_ids: set[uuid.UUID]) -> d
 
 
 def judgements_by_text(
-    session: Session, *, texts: Select[uuid.UUID] | None = None
+    session: Session, *, texts: Select[uuid.UUID] | None = None, excluded: bool = False
 ) -> Iterator[tuple[uuid.UUID, list[Judgement]]]:
     """Stream each judged text's judgements, with what the filters demoted marked on them, in order of text id.
 
     Args:
         session: an open session.
         texts: a query of text ids to keep to; all texts without it.
+        excluded: whether raters who were excluded (sync.exclusion) have a word in it.
     """
     j, r, f = store.Judgement, store.Rater, store.FilterDecision
     demoted = select(func.array_agg(f.label)).where(f.text_id == j.text_id, ~f.kept).correlate(j).scalar_subquery()
@@ -203,6 +204,8 @@ def judgements_by_text(
     )
     if texts is not None:
         query = query.where(j.text_id.in_(texts))
+    if not excluded:
+        query = query.where(r.excluded_at.is_(None))
     current: uuid.UUID | None = None
     held: list[Judgement] = []
     for row in session.execute(query, execution_options={"yield_per": 5_000}):

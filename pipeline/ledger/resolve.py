@@ -66,17 +66,21 @@ class _Rank:
     kinds: tuple[RaterKind, ...]
     agreed: Tier
     disputed: Tier
+    #: where two thirds of three or more agree; None: a majority settles nothing
+    settled: Tier | None = None
 
 
 # First rank with an opinion decides. Machines that disagree leave the label unknown; people who do make it contested,
-# which sends the text to review.
+# which sends the text to review, where a third opinion may settle it.
 _RANKS = (
-    _Rank((RaterKind.HUMAN,), Tier.GOLD, Tier.CONTESTED),
+    _Rank((RaterKind.HUMAN,), Tier.GOLD, Tier.CONTESTED, settled=Tier.SILVER),
     _Rank((RaterKind.EXTERNAL,), Tier.SILVER, Tier.CONTESTED),
     _Rank((RaterKind.LLM,), Tier.SILVER, Tier.UNKNOWN),
     _Rank((RaterKind.BOOTSTRAP,), Tier.SILVER, Tier.UNKNOWN),
     _Rank((RaterKind.PSEUDO, RaterKind.RULE), Tier.PSEUDO, Tier.UNKNOWN),
 )
+#: voices from which on a majority counts
+_REVIEWED = 3
 #: raters whose asserted labels the filters may demote
 FILTERED_KINDS = frozenset({RaterKind.LLM, RaterKind.BOOTSTRAP})
 
@@ -148,6 +152,10 @@ def _decide(by_kind: Mapping[RaterKind, list[tuple[bool, int]]]) -> Decision:
         values = {value for value, _ in votes}
         if len(values) == 1:
             return Decision(values.pop(), rank.agreed, ids)
+        yes = sum(value for value, _ in votes)
+        majority = max(yes, len(votes) - yes)
+        if rank.settled is not None and len(votes) >= _REVIEWED and 3 * majority >= 2 * len(votes):
+            return Decision(yes == majority, rank.settled, ids)
         return Decision(None, rank.disputed, ids)
     return Decision(None, Tier.UNKNOWN, ())
 

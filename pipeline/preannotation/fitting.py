@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-from pathlib import Path
-
 import numpy as np
-import pyarrow.parquet as pq
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pipeline import store
 from pipeline.classifiers.artefact import TrainedModel
 from pipeline.classifiers.protocol import UNKNOWN
 from pipeline.learning.decided import decided_texts
-from pipeline.learning.snapshot import SnapshotPolicy
+from pipeline.learning.snapshot import SnapshotPolicy, learnt_from
 from pipeline.learning.split import kept_split
 from pipeline.preannotation.policy import Policy, choose_policy, default_policy, features_of
 from pipeline.preannotation.propose import champion_scores, evidence_of, texts_of
@@ -30,7 +24,7 @@ def fit_policy(session: Session, *, taxonomy: Taxonomy, model: TrainedModel | No
     Texts of the test split are left out, as everything else that chooses leaves them out, and so are the texts that
     the champion learnt from, on which its probabilities are too good.
     """
-    learnt = _learnt_from(session, model)
+    learnt = learnt_from(session, model.manifest.version) if model is not None else set()
     if learnt is None:
         return default_policy("it is not known which texts the champion learnt from")
     share = SnapshotPolicy().share
@@ -56,18 +50,3 @@ def fit_policy(session: Session, *, taxonomy: Taxonomy, model: TrainedModel | No
         return default_policy("people have decided no usable text")
     name = model.manifest.version if model is not None else None
     return choose_policy(np.concatenate(features), np.concatenate(truths), champion=name)
-
-
-def _learnt_from(session: Session, model: TrainedModel | None) -> set[uuid.UUID] | None:
-    """The texts that a model learnt from; None if that is not known."""
-    if model is None:
-        return set()
-    m, s = store.Model, store.Snapshot
-    path = session.scalars(
-        select(s.path).join(m, m.snapshot_id == s.id).where(m.version == model.manifest.version)
-    ).one_or_none()
-    if path is None or not Path(path).is_file():
-        return None
-    rows = pq.read_table(path, columns=["id", "split"]).to_pydict()
-    # dev gave the calibration two numbers a label; that is not learning by heart
-    return {uuid.UUID(one) for one, split in zip(rows["id"], rows["split"], strict=True) if split != "dev"}

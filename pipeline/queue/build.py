@@ -27,14 +27,14 @@ from pipeline.queue.pool import Pool, draw_pool, load_candidates
 from pipeline.queue.strategies import STRATEGIES
 from pipeline.queue.strategy import Chances, Strategy
 from pipeline.runs import stage_run
-from pipeline.store.loop import QueueState
+from pipeline.store.loop import RANDOM, QueueState
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders import Vectors
 
 STAGE = "queue"
 #: what planted texts are called, so that nobody can tell them from others
-_PLANTED_AS = "random"
+_PLANTED_AS = RANDOM
 _PLANTED_REASON = "drawn at random"
 
 

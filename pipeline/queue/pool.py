@@ -58,7 +58,8 @@ def draw_pool(session: Session, size: int, *, scarce: Sequence[str], seed: int) 
                 WHERE t.in_scope AND t.duplicate_of IS NULL
                     AND NOT EXISTS (
                         SELECT 1 FROM judgement j JOIN rater r ON r.id = j.rater_id
-                        WHERE j.text_id = t.id AND r.kind = :human AND NOT j.withdrawn AND NOT EXISTS (
+                        WHERE j.text_id = t.id AND r.kind = :human AND r.excluded_at IS NULL AND NOT j.withdrawn
+                            AND NOT EXISTS (
                             SELECT 1 FROM judgement later WHERE later.text_id = t.id AND later.supersedes = j.id
                         )
                     )

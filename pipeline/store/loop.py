@@ -16,6 +16,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pipeline.store.models import Base, Json, enum_column
 
+#: the queue's strategy that looks at nothing in a text, so that its draws speak for the stream
+RANDOM = "random"
+
 
 class ProjectState(enum.StrEnum):
     """Whether a project is still there."""
@@ -162,6 +165,8 @@ class Task(Base):
     blind: Mapped[bool] = mapped_column(server_default=text("false"))
     harsh: Mapped[bool] = mapped_column(server_default=text("false"))
     gold: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: asked of two raters by a coin, so that their agreement speaks for all texts
+    paired: Mapped[bool] = mapped_column(server_default=text("false"))
     #: raters that it asks for; raised when they disagree
     overlap: Mapped[int] = mapped_column(server_default="1")
     state: Mapped[TaskState] = mapped_column(enum_column(TaskState, "task_state"))

@@ -194,6 +194,9 @@ class Rater(Base):
     #: prompt hash, model version, Label Studio user id
     version: Mapped[str] = mapped_column(server_default="")
     details: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    #: since when a maintainer has their word left out of what is believed, and why; None: it counts
+    excluded_at: Mapped[datetime | None]
+    excluded_why: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (UniqueConstraint("kind", "name", "version"),)

@@ -209,6 +209,33 @@ def test_people_who_disagree_make_it_contested_and_machines_unknown(kind: RaterK
         assert text_tier(decisions) is Tier.CONTESTED
 
 
+@pytest.mark.parametrize(
+    ("yes", "no", "decided"),
+    [
+        (1, 1, (None, Tier.CONTESTED)),
+        (2, 1, (True, Tier.SILVER)),
+        (1, 2, (False, Tier.SILVER)),
+        (2, 2, (None, Tier.CONTESTED)),
+        (3, 2, (None, Tier.CONTESTED)),
+        (4, 2, (True, Tier.SILVER)),
+        (3, 0, (True, Tier.GOLD)),
+    ],
+)
+def test_two_thirds_of_three_people_or_more_settle_a_dispute(
+    yes: int, no: int, decided: tuple[bool | None, Tier]
+) -> None:
+    pile = [said(RaterKind.HUMAN, n + 1, yes="hate", version=str(n)) for n in range(yes)]
+    pile += [said(RaterKind.HUMAN, 100 + n, no="hate", version=str(100 + n)) for n in range(no)]
+    found = resolve(pile)["hate"]
+    assert (found.value, found.tier) == decided
+
+
+def test_a_majority_of_data_sets_settles_nothing() -> None:
+    pile = [said(RaterKind.EXTERNAL, n, yes="hate", external_ref=str(n)) for n in (1, 2)]
+    pile += [said(RaterKind.EXTERNAL, 3, no="hate", external_ref="3")]
+    assert resolve(pile)["hate"].tier is Tier.CONTESTED
+
+
 def test_a_dispute_between_people_is_not_settled_by_machines() -> None:
     pile = [said(RaterKind.HUMAN, 1, yes="hate", name="a"), said(RaterKind.HUMAN, 2, no="hate", name="b")]
     pile += [said(RaterKind.LLM, 3 + n, yes="hate", name=f"m{n}") for n in range(4)]

@@ -15,6 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("rater", sa.Column("excluded_at", postgresql.TIMESTAMP(timezone=True), nullable=True))
+    op.add_column("rater", sa.Column("excluded_why", sa.Text(), nullable=True))
     op.create_table(
         "event",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -188,6 +190,7 @@ def upgrade() -> None:
         sa.Column("blind", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("harsh", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("gold", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("paired", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("overlap", sa.Integer(), server_default="1", nullable=False),
         sa.Column(
             "state",
@@ -224,3 +227,5 @@ def downgrade() -> None:
     op.drop_table("prediction")
     op.drop_index("ix_event_unhandled", table_name="event", postgresql_where=sa.text("handled_at IS NULL"))
     op.drop_table("event")
+    op.drop_column("rater", "excluded_why")
+    op.drop_column("rater", "excluded_at")
