@@ -17,7 +17,13 @@ from sqlalchemy import Engine, insert, select
 
 from pipeline import store
 from pipeline.classifiers.artefact import TrainedModel
-from pipeline.errors import LabelStudioError, LabelStudioMissing, UncertainOutcome
+from pipeline.errors import (
+    LabelStudioError,
+    LabelStudioMissing,
+    LabelStudioRefused,
+    LabelStudioUnavailable,
+    UncertainOutcome,
+)
 from pipeline.preannotation import Policy, Preannotator, Proposal
 from pipeline.preannotation.proposal import panel
 from pipeline.progress import Progress, silent
@@ -26,7 +32,8 @@ from pipeline.store.loop import ProjectState, TaskState
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
 from sync.client import LabelStudio
-from sync.push import prediction_result
+from sync.task_rows import prediction_result
+from sync.turns import in_turn
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +82,18 @@ def predict_ahead(
         LabelStudioError: the server took fewer predictions than were sent, or fails.
     """
     at = now or datetime.now(UTC)
-    with stage_run(engine, "predict-ahead", slice=str(project_id), progress=progress) as run:
+    with (
+        stage_run(engine, "predict-ahead", slice=str(project_id), progress=progress) as run,
+        in_turn(engine, project_id),
+    ):
         with open_session(engine) as session:
             project = session.get(store.Project, project_id)
         if project is None or project.state is not ProjectState.OPEN:
             raise LabelStudioMissing(f"project {project_id} is not in Label Studio any more: run `saring sync setup`")
         writer = _Writer(engine, client, project, Preannotator(taxonomy, model, policy))
-        writer.clean_up(("writing", "failed"))
+        if project.model_version:
+            # otherwise what a push wrote before it died may be all that is shown, so it goes last
+            writer.clean_up(("writing", "failed"))
         tasks = writer.open_tasks()
         champion = model.manifest.version if model is not None else None
         if not tasks:
@@ -92,7 +104,7 @@ def predict_ahead(
         changed = writer.changed(tasks, proposals)
         panels = writer.rewrite_panels(changed[:_PANELS], proposals)
         writer.show(version, len(tasks), created)
-        removed = writer.clean_up(("retired",))
+        removed = writer.clean_up(("retired", "writing", "failed"))
         run.counts = {"sent": len(tasks), "created": created, "changed": len(changed)}
         return PredictReport(project_id, version, champion, len(tasks), created, len(changed), panels, removed)
 
@@ -158,9 +170,16 @@ class _Writer:
             rows = [_row(task, proposals[task.text_id], version) for task in some]
             try:
                 created += self.client.import_predictions(self.project.label_studio_id, rows)
-            except UncertainOutcome:
+            except (UncertainOutcome, LabelStudioUnavailable, LabelStudioRefused, LabelStudioMissing):
                 self._give_up(version, len(tasks), created)
                 raise
+            except LabelStudioError as error:
+                # a task that is gone has the whole call turned down
+                self._give_up(version, len(tasks), created)
+                raise LabelStudioError(
+                    f"{self.client.url} turned down predictions of project {self.project.label_studio_id}: the old "
+                    f"ones stay; run `saring sync reconcile`, which notes tasks that are gone, then try again ({error})"
+                ) from error
             tell(start + len(some), len(tasks), "writing predictions ahead")
         if created != len(tasks):
             self._give_up(version, len(tasks), created)

@@ -13,24 +13,25 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, Table, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.classifiers.artefact import TrainedModel
 from pipeline.errors import LabelStudioMissing, UncertainOutcome
 from pipeline.preannotation import Policy, Preannotator, Proposal
-from pipeline.preannotation.proposal import panel
 from pipeline.progress import Progress, silent
-from pipeline.queue.listing import lock_queue, queued
-from pipeline.queue.policy import allowed
 from pipeline.runs import stage_run
 from pipeline.store.loop import ProjectState, QueueState, TaskState
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
+from sync.claim import claim
 from sync.client import LabelStudio
+from sync.task_rows import asks_for, task_row
+from sync.turns import in_turn
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ log = logging.getLogger(__name__)
 _BATCH = 5_000
 #: looks at a server that may still be at work on a call that broke off, and seconds between them
 _LOOKS, _BETWEEN = 20, 1.0
-_NAME = "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def push(
         UncertainOutcome: the server broke off and does not say what arrived; the next push finds out.
     """
     at = now or datetime.now(UTC)
-    with stage_run(engine, "push", slice=str(project_id), progress=progress) as run:
+    with stage_run(engine, "push", slice=str(project_id), progress=progress) as run, in_turn(engine, project_id):
         with open_session(engine) as session:
             project = session.get(store.Project, project_id)
         if project is None or project.state is not ProjectState.OPEN:
@@ -101,55 +101,17 @@ def push(
         sender = _Sender(engine, client, project, Preannotator(taxonomy, model, policy), sleep)
         adopted = sender.settle()
         with open_session(engine) as session, session.begin():
-            batch, held_back = _claim(session, project, limit, at)
-        version = project.model_version or f"{sender.preannotator.version}-{at:%Y%m%dT%H%M%SZ}"
+            batch, held_back = claim(session, project, limit, at)
+        begun = None if project.model_version else sender.begun()
+        version = project.model_version or begun or f"{sender.preannotator.version}-{at:%Y%m%dT%H%M%SZ}"
         sent = sender.send(batch, version, run.advance)
+        shown = bool(sent or begun)
+        if shown:
+            sender.show(version)
         with open_session(engine) as session:
-            report = _report(session, project_id, batch, sent, adopted, held_back, version)
+            report = _report(session, project_id, batch, sent, adopted, held_back, version if shown else None)
         run.counts = {"sent": report.sent, "adopted": adopted, "held_back": held_back}
         return report
-
-
-def _claim(session: Session, project: store.Project, limit: int | None, at: datetime) -> tuple[str, int]:
-    """Store tasks for the queued texts that may go there now; the mark of the batch, and how many were kept back."""
-    lock_queue(session)
-    t = store.Task
-    there = set(session.scalars(select(t.text_id).where(t.project_id == project.id)))
-    items = [item for item in queued(session) if item.text_id not in there]
-    room = _harsh_today(session, project, at)
-    going = allowed(items, harsh_cap=project.harsh_cap, harsh_open_today=room, opt_out=project.opt_out)
-    held_back = len(items) - len(going)
-    batch = uuid.uuid4().hex[:16]
-    for item in going[:limit]:
-        session.add(
-            store.Task(
-                project_id=project.id,
-                text_id=item.text_id,
-                queue_item_id=item.id,
-                strategy=item.strategy,
-                reason=item.reason,
-                inclusion_probability=item.inclusion_probability,
-                priority=item.priority,
-                blind=item.blind,
-                harsh=item.harsh,
-                gold=item.gold,
-                state=TaskState.PUSHING,
-                batch=batch,
-            )
-        )
-        item.state = QueueState.PUSHED
-    return batch, held_back
-
-
-def _harsh_today(session: Session, project: store.Project, at: datetime) -> int:
-    """Harsh tasks that may still be met in the project today, or were."""
-    t, a = store.Task, store.Annotation
-    day = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    touched = select(a.text_id).where(a.project_id == project.id, a.updated_at >= day)
-    still = t.state.in_((TaskState.PUSHING, TaskState.OPEN)) | t.text_id.in_(touched)
-    return session.execute(
-        select(func.count()).select_from(t).where(t.project_id == project.id, t.harsh, still)
-    ).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,39 +157,60 @@ class _Sender:
             some = tasks[start : start + _BATCH]
             sent += self._send(some, version)
             tell(start + len(some), len(tasks), "sending tasks to Label Studio")
-        self._show(version)
         return sent
+
+    def begun(self) -> str | None:
+        """The version that an earlier push sent and did not come to show: what arrived then has no other ticks."""
+        b = store.PredictionBatch
+        with open_session(self.engine) as session:
+            written = session.scalars(
+                select(b.version)
+                .where(b.project_id == self.project.id, b.state == "writing")
+                .order_by(b.created_at.desc())
+            ).all()
+        if not written:
+            return None
+        there = self.client.get(f"/api/projects/{self.project.label_studio_id}/model-versions/")
+        return next((version for version in written if there.get(version)), None)
+
+    def _ask_twice(self, found: dict[uuid.UUID, int]) -> None:
+        """Have Label Studio serve the tasks of the random sample to a second volunteer: an import can't say so."""
+        t = store.Task
+        with open_session(self.engine) as session:
+            overlaps = session.execute(
+                select(t.text_id, t.overlap).where(
+                    t.project_id == self.project.id,
+                    t.text_id == func.any(list(found)),
+                    t.overlap > 1,
+                    t.state == TaskState.PUSHING,
+                )
+            ).all()
+        for text_id, overlap in overlaps:
+            try:
+                self.client.patch(f"/api/tasks/{found[text_id]}/", json=asks_for(overlap))
+            except LabelStudioMissing:
+                log.info("task %s is gone; a reconciliation will note it", found[text_id])
 
     def _send(self, tasks: Sequence[store.Task], version: str) -> int:
         with open_session(self.engine) as session:
             proposals = self.preannotator.known(session, [task.text_id for task in tasks])
-            texts = dict(
-                session.execute(
-                    select(store.Text.id, store.Text.masked).where(
-                        store.Text.id == func.any([task.text_id for task in tasks])
-                    )
-                ).all()
+            known = store.Text
+            found = session.execute(
+                select(known.id, known.masked, known.language).where(
+                    known.id == func.any([task.text_id for task in tasks])
+                )
             )
-            languages = dict(
-                session.execute(
-                    select(store.Text.id, store.Text.language).where(
-                        store.Text.id == func.any([task.text_id for task in tasks])
-                    )
-                ).all()
-            )
-        rows = [
-            task_row(task, texts[task.text_id], languages[task.text_id], proposals[task.text_id], version)
-            for task in tasks
-        ]
+            texts = {text_id: (masked, language) for text_id, masked, language in found}
+        rows = [task_row(task, *texts[task.text_id], proposals[task.text_id], version) for task in tasks]
         # first, so that whatever arrives is accounted for
         self._keep(tasks, proposals, version)
         try:
             ids = self.client.import_tasks(self.project.label_studio_id, rows)
         except UncertainOutcome as error:
             log.warning("%s; looking for what arrived", error)
-            found = self._arrived(tasks[0].batch)
-            self._note(found)
-            missing = [task for task in tasks if task.text_id not in found]
+            arrived = self._arrived(tasks[0].batch)
+            self._note(arrived)
+            missing = [task for task in tasks if task.text_id not in arrived]
             if not missing:
                 return len(tasks)
             if len(missing) == len(tasks):
@@ -237,33 +220,55 @@ class _Sender:
         return len(ids)
 
     def _keep(self, tasks: Sequence[store.Task], proposals: dict[uuid.UUID, Proposal], version: str) -> None:
+        rows = [
+            {
+                "project_id": self.project.id,
+                "version": version,
+                "text_id": task.text_id,
+                # of a blind task, what would have been ticked: to compare with
+                "labels": list(proposals[task.text_id].labels),
+                "scores": dict(proposals[task.text_id].scores),
+                "why": dict(proposals[task.text_id].why),
+            }
+            for task in tasks
+        ]
+        new = insert(store.Prediction)
+        changed = {name: new.excluded[name] for name in ("labels", "scores", "why")}
         with open_session(self.engine) as session, session.begin():
-            for task in tasks:
-                proposal = proposals[task.text_id]
-                session.merge(
-                    store.Prediction(
-                        project_id=self.project.id,
-                        version=version,
-                        text_id=task.text_id,
-                        # of a blind task, what would have been ticked: to compare with
-                        labels=list(proposal.labels),
-                        scores=dict(proposal.scores),
-                        why=dict(proposal.why),
-                    )
-                )
+            session.execute(
+                new.on_conflict_do_update(index_elements=["project_id", "version", "text_id"], set_=changed), rows
+            )
 
     def _note(self, found: dict[uuid.UUID, int]) -> None:
         """Write down which tasks arrived, and under which ids."""
         if not found:
             return
+        # first, so that a push that dies in between does it again
+        self._ask_twice(found)
         t = store.Task
         with open_session(self.engine) as session, session.begin():
-            for text_id, label_studio_id in found.items():
-                session.execute(
-                    update(t)
-                    .where(t.project_id == self.project.id, t.text_id == text_id, t.state == TaskState.PUSHING)
-                    .values(label_studio_id=label_studio_id, state=TaskState.OPEN, pushed_at=func.now())
+            # Label Studio gives the ids of removed tasks to new ones
+            session.execute(
+                update(t)
+                .where(
+                    t.project_id == self.project.id,
+                    t.label_studio_id == func.any(list(found.values())),
+                    t.text_id != func.all(list(found)),
                 )
+                .values(label_studio_id=None, state=TaskState.GONE)
+            )
+            # all in one go, which the ORM's own update by keys cannot do with a condition
+            table = cast(Table, store.Task.__table__)
+            session.connection().execute(
+                update(table)
+                .where(
+                    table.c.project_id == self.project.id,
+                    table.c.text_id == bindparam("of_text"),
+                    table.c.state == TaskState.PUSHING,
+                )
+                .values(label_studio_id=bindparam("arrived_as"), state=TaskState.OPEN, pushed_at=func.now()),
+                [{"of_text": text_id, "arrived_as": one} for text_id, one in found.items()],
+            )
 
     def _arrived(self, batch: str) -> dict[uuid.UUID, int]:
         """The tasks of a call that are on the server, once their number no longer grows."""
@@ -321,7 +326,7 @@ class _Sender:
                     )
                 )
 
-    def _show(self, version: str) -> None:
+    def show(self, version: str) -> None:
         """Have the project show the version, if it shows none yet."""
         if self.project.model_version == version:
             return
@@ -333,42 +338,8 @@ class _Sender:
             batch.state, batch.shown_at = "shown", datetime.now(UTC)
 
 
-def task_row(task: store.Task, text: str, language: str | None, proposal: Proposal, version: str) -> dict[str, Any]:
-    """A task as Label Studio imports it, with its prediction: one without ticks, in its place, for a blind task."""
-    shown = not task.blind
-    result = prediction_result(proposal) if shown else []
-    return {
-        "data": {
-            "text": text,
-            "text_id": str(task.text_id),
-            "batch": task.batch,
-            "why": panel(proposal.why) if shown else "",
-            "confidence": proposal.confidence if shown else None,
-            "queue": task.strategy,
-            "lang": language,
-        },
-        "predictions": [{"result": result, "score": 1.0 - task.priority, "model_version": version}],
-    }
-
-
-def prediction_result(proposal: Proposal) -> list[dict[str, Any]]:
-    """What is ticked, as Label Studio writes it."""
-    if not proposal.labels:
-        return []
-    return [
-        {
-            "id": "saring",
-            "from_name": "labels",
-            "to_name": "text",
-            "type": "choices",
-            "value": {"choices": list(proposal.labels)},
-            "score": proposal.confidence,
-        }
-    ]
-
-
 def _report(
-    session: Session, project_id: int, batch: str, sent: int, adopted: int, held_back: int, version: str
+    session: Session, project_id: int, batch: str, sent: int, adopted: int, held_back: int, version: str | None
 ) -> PushReport:
     t, q = store.Task, store.QueueItem
     mine = (t.project_id == project_id, t.batch == batch, t.state != TaskState.PUSHING)
@@ -385,5 +356,5 @@ def _report(
         count(t.harsh),
         held_back,
         waiting,
-        version if sent else None,
+        version,
     )

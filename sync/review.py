@@ -1,4 +1,4 @@
-"""Texts on which raters disagree, or that one could not decide, go to another volunteer.
+"""Texts on which raters disagree, that one could not decide, or that only excluded raters judged, go to another one.
 
 Raising a task's overlap has Label Studio serve it again, to somebody who has not annotated it.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -19,11 +19,19 @@ from pipeline.errors import LabelStudioMissing
 from pipeline.store.loop import AnnotationState, TaskState
 from pipeline.store.session import open_session
 from sync.client import LabelStudio
+from sync.task_rows import asks_for
 
 log = logging.getLogger(__name__)
 
 #: raters that a text is worth, whatever they say
 AT_MOST = 3
+#: what Label Studio counts as done for the task, verdict or not
+_STANDING = (
+    AnnotationState.SUBMITTED,
+    AnnotationState.UNDECIDED,
+    AnnotationState.EMPTY,
+    AnnotationState.INVALID,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,8 @@ class Disagreement:
     text_id: uuid.UUID
     label_studio_id: int
     raters: int
+    #: Label Studio locks a task by their number, a rater's second one counted too
+    annotations: int
     #: labels that some tick and others leave
     disputed: tuple[str, ...]
     #: somebody could not decide
@@ -86,43 +96,72 @@ def request_reviews(engine: Engine, client: LabelStudio, *, project_id: int, at_
         at_most: raters that a text is worth, all together.
     """
     with open_session(engine) as session:
+        if session.get_one(store.Project, project_id).volunteer is not None:
+            # nobody else works there
+            return ReviewReport(0, 0, 0)
         every = _open_ones(session, project_id)
     wanted = [one for one in every if one.raters < at_most]
     asked = gone = 0
     for one in wanted:
-        overlap = one.raters + 1
+        overlap = one.annotations + 1
         with open_session(engine) as session, session.begin():
             task = session.get_one(store.Task, (project_id, one.text_id), with_for_update=True)
             if task.overlap >= overlap:
                 continue
             try:
-                client.patch(f"/api/tasks/{one.label_studio_id}/", json={"overlap": overlap})
+                client.patch(f"/api/tasks/{one.label_studio_id}/", json=asks_for(overlap))
             except LabelStudioMissing:
                 task.state = TaskState.GONE
                 gone += 1
                 continue
-            task.overlap = overlap
+            task.overlap, task.state = overlap, TaskState.OPEN
             asked += 1
     return ReviewReport(asked, len(every) - len(wanted), gone)
 
 
 def _open_ones(session: Session, project_id: int) -> list[Disagreement]:
-    a, t = store.Annotation, store.Task
-    counted = (AnnotationState.SUBMITTED, AnnotationState.UNDECIDED)
+    a, t, r = store.Annotation, store.Task, store.Rater
     rows = session.execute(
-        select(a.text_id, t.label_studio_id, a.rater_id, a.state, a.chosen)
+        select(a.text_id, t.label_studio_id, a.rater_id, a.state, a.chosen, r.excluded_at.is_not(None))
+        .join(r, r.id == a.rater_id)
         .join(t, (t.project_id == a.project_id) & (t.text_id == a.text_id))
-        .where(a.project_id == project_id, a.state.in_(counted), t.label_studio_id.is_not(None))
+        .where(a.project_id == project_id, a.state.in_(_STANDING), t.label_studio_id.is_not(None))
         .where(t.state != TaskState.GONE)
         .order_by(a.updated_at)
     )
-    voices: dict[tuple[uuid.UUID, int], dict[int, Voice]] = defaultdict(dict)
-    for text_id, task, rater, state, chosen in rows:
-        # a rater's last word counts
-        voices[text_id, task or 0][rater] = None if state is AnnotationState.UNDECIDED else frozenset(chosen)
-    return [_disagreement(key, said) for key, said in voices.items() if still_open(list(said.values()))]
+    found: dict[tuple[uuid.UUID, int], _Said] = defaultdict(_Said)
+    for text_id, task, rater, state, chosen, excluded in rows:
+        found[text_id, task or 0].add(rater, state, chosen, excluded=excluded)
+    return [one.disagreement(*key) for key, one in found.items() if one.is_open]
 
 
-def _disagreement(key: tuple[uuid.UUID, int], said: Mapping[int, Voice]) -> Disagreement:
-    voices = list(said.values())
-    return Disagreement(key[0], key[1], len(voices), disputed_labels(voices), None in voices)
+@dataclass(slots=True)
+class _Said:
+    """What was said of one task."""
+
+    raters: set[int] = field(default_factory=set)
+    annotations: int = 0
+    voices: dict[int, Voice] = field(default_factory=dict)
+    #: somebody has done it whose word is left out
+    excluded: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what was said leaves it open, or nobody is left who said anything."""
+        return still_open(list(self.voices.values())) or (self.excluded and not self.raters)
+
+    def add(self, rater: int, state: AnnotationState, chosen: Sequence[str], *, excluded: bool) -> None:
+        """One more annotation; a rater's last word counts."""
+        self.annotations += 1
+        if excluded:
+            self.excluded = True
+            return
+        self.raters.add(rater)
+        if state is AnnotationState.UNDECIDED:
+            self.voices[rater] = None
+        elif state is AnnotationState.SUBMITTED:
+            self.voices[rater] = frozenset(chosen)
+
+    def disagreement(self, text_id: uuid.UUID, task: int) -> Disagreement:
+        voices = list(self.voices.values())
+        return Disagreement(text_id, task, len(self.raters), self.annotations, disputed_labels(voices), None in voices)

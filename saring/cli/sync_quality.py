@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -17,7 +17,9 @@ from pipeline.store.session import open_session
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
 from saring.cli.sync_pull import ProjectOption
-from sync.quality.report import QualityReport, RaterQuality, quality_report
+
+if TYPE_CHECKING:
+    from sync.quality.report import QualityReport, RaterQuality
 
 _COLUMNS = ("answers", "skipped", "known right", "fits the others", "macro F1", "seconds", "ticks kept", "careless")
 
@@ -36,6 +38,9 @@ def quality_command(
 
     Example: saring sync quality --since 2026-11-01
     """
+    # statistics take seconds to import, which the other commands beside this one need not
+    from sync.quality.report import quality_report
+
     ctx = common.context()
     ours = None
     called: Mapping[str, str] = {}
@@ -59,9 +64,13 @@ def say_quality(report: QualityReport, names: Mapping[str, str]) -> None:
     )
     if not report.answers:
         out.print("nothing to measure yet: run `saring sync pull`", markup=False)
+        if report.days:
+            _say_days(report, names)
         return
     out.print(_raters(report, names))
     for one in report.raters:
+        if one.excluded is not None:
+            out.print(f"{_name(one.rater, names)} is excluded: {one.excluded}", markup=False, soft_wrap=True)
         if one.care.careless:
             reasons = "; ".join(finding.words for finding in one.care.findings)
             out.print(f"{_name(one.rater, names)} may be careless: {reasons}", markup=False, soft_wrap=True)
@@ -73,16 +82,7 @@ def say_quality(report: QualityReport, names: Mapping[str, str]) -> None:
 def _raters(report: QualityReport, names: Mapping[str, str]) -> Table:
     table = Table(box=None)
     table.add_column("volunteer")
-    for column in (
-        "answers",
-        "skipped",
-        "known right",
-        "fits the others",
-        "macro F1",
-        "seconds",
-        "ticks kept",
-        "careless",
-    ):
+    for column in _COLUMNS:
         table.add_column(column, justify="right")
     for one in report.raters:
         table.add_row(escape(_name(one.rater, names)), *_cells(one))
@@ -98,25 +98,25 @@ def _cells(one: RaterQuality) -> list[str]:
         _number(one.others.macro_f1),
         "-" if one.pace.median is None else f"{one.pace.median:.1f}",
         _share(one.acceptance.kept_share),
-        "yes" if one.care.careless else "no",
+        "excluded" if one.excluded is not None else "yes" if one.care.careless else "no",
     ]
 
 
 def _say_agreement(report: QualityReport) -> None:
     out = common.out(least_width=130)
-    if report.agreement is None or report.agreement.overall is None:
+    fair = report.fair_agreement
+    if fair is not None and fair.overall is not None:
+        found, which = fair, "texts that a coin had two volunteers asked for"
+    elif report.agreement is not None and report.agreement.overall is not None:
+        found, which = report.agreement, "texts with two answers or more, mostly those on which raters disagree"
+    else:
         out.print("agreement: too few texts with two answers", markup=False)
         return
-    found = report.agreement
     out.print(
-        f"Krippendorff's alpha {_number(found.overall)} over {found.texts:,} texts with two answers or more; "
+        f"Krippendorff's alpha {_number(found.overall)} over {found.texts:,} {which}; "
         + ", ".join(f"{one.label} {one.alpha.value:.2f}" for one in found.labels if one.alpha is not None),
         markup=False,
         soft_wrap=True,
-    )
-    out.print(
-        "texts get a second answer mostly where raters disagreed, so this is lower than for texts at random",
-        markup=False,
     )
 
 

@@ -26,6 +26,7 @@ def setup_command(
         list[str] | None,
         typer.Option("--opt-out", metavar="LABEL", help="Never push texts of this label there. May be repeated."),
     ] = None,
+    no_opt_out: Annotated[bool, typer.Option("--no-opt-out", help="Push texts of every label there again.")] = False,
     harsh_cap: Annotated[int | None, typer.Option(min=0, help="Harsh tasks a volunteer and day, at most.")] = None,
     drop_labels: Annotated[
         bool, typer.Option("--drop-labels", help="Let labels go that annotations use; the ledger keeps them.")
@@ -42,6 +43,8 @@ def setup_command(
 
     Example: saring sync setup --for aina@example.org --opt-out self-harm --harsh-cap 10
     """
+    if no_opt_out and opt_out:
+        raise UsageError("--opt-out and --no-opt-out exclude each other: give one of them")
     ctx = common.context()
     with common.progress_bar() as progress, connect(ctx, progress) as client:
         report = setup(
@@ -51,7 +54,7 @@ def setup_command(
             backend_url=ensure_backend(ctx.settings, progress) if backend else None,
             credentials=backend_credentials(ctx.settings),
             volunteer=_account(client, volunteer) if volunteer is not None else None,
-            opt_out=opt_out or None,
+            opt_out=[] if no_opt_out else opt_out or None,
             harsh_cap=harsh_cap,
             title=title,
             force=force,

@@ -36,7 +36,7 @@ class Agreement:
 
     #: texts with at least two answers
     texts: int
-    #: over all pairs of text and label
+    #: over all pairs of text and label, of the labels that could be measured
     overall: Estimate | None
     #: mean over the labels that could be measured
     mean: Estimate | None

@@ -38,6 +38,8 @@ class Answers:
     blind: Booleans
     #: planted: its answer was known beforehand
     planted: Booleans
+    #: asked of two raters by a coin, and one of the first two answers
+    paired: Booleans
     #: nan where the browser did not measure it
     seconds: Floats
     #: seconds since 1970, on Label Studio's clock

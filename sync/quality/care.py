@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, tzinfo
 
+from sync.days import MALAYSIA
 from sync.quality.pace import LONGEST_SECONDS
-
-#: Malaysia keeps one time all year round
-MALAYSIA = timezone(timedelta(hours=8), "MYT")
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,9 @@ def carelessness(answers: Answers, consensus: LabelMatrix | None, *, rng: np.ran
         *_accepts(answers),
     ]
     if consensus is not None:
-        signs += _misses(answers, consensus, Sign.AGAINST_CONSENSUS, "tasks right by the others' consensus")
+        # what is known is mostly what others agree on: held against a rater once, not under two names
+        elsewhere = np.where((answers.truth != UNKNOWN).any(axis=1)[:, None], UNKNOWN, consensus)
+        signs += _misses(answers, elsewhere, Sign.AGAINST_CONSENSUS, "tasks right by the others' consensus")
     checked = _checked(answers, consensus)
     found = []
     for number, rater in enumerate(answers.raters):

@@ -40,6 +40,7 @@ class _Seen:
     change: Change
     blind: bool
     planted: bool
+    paired: bool
     harsh: bool
     cap: int
 
@@ -52,6 +53,8 @@ class Read:
     exposures: tuple[Exposure, ...]
     #: for each volunteer, how many of their annotations are in each state
     states: Mapping[str, Mapping[str, int]]
+    #: volunteers whose word is left out, and why
+    excluded: Mapping[str, str]
 
 
 def read_answers(
@@ -72,13 +75,16 @@ def read_answers(
             by_text[one.text].append(one)
     hidden = Hidden(session, project)
     rows = Rows(taxonomy)
-    for text, judgements in judgements_by_text(session, texts=_texts(project, since)):
+    excluded = excluded_raters(session)
+    # who was excluded is still measured, and is no measure for others
+    for text, judgements in judgements_by_text(session, texts=_texts(project, since), excluded=True):
         standing = current_judgements(judgements)
+        trusted = [j for j in judgements if not (is_volunteer(j.rater) and j.rater.version in excluded)]
         for one in by_text.get(text, ()):
             mine = next((j for j in standing if is_volunteer(j.rater) and _is_of(j, one)), None)
             # only the last word of a rater on a text stands
             if mine is not None:
-                rows.add(_row(one, mine, judgements, hidden, taxonomy))
+                rows.add(_row(one, mine, trusted, hidden, taxonomy))
     states: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for one in seen:
         states[one.rater][str(one.state)] += 1
@@ -86,7 +92,18 @@ def read_answers(
     exposures = tuple(
         Exposure(one.rater, one.at, one.seconds, one.harsh or bool(set(one.chosen) - benign), one.cap) for one in seen
     )
-    return Read(rows.table(), exposures, {rater: dict(counts) for rater, counts in states.items()})
+    return Read(rows.table(), exposures, {rater: dict(counts) for rater, counts in states.items()}, excluded)
+
+
+def excluded_raters(session: Session) -> dict[str, str]:
+    """Volunteers whose word is left out of what is believed, and why."""
+    r = store.Rater
+    rows = session.execute(
+        select(r.version, r.excluded_why).where(
+            r.kind == RaterKind.HUMAN, r.name == VOLUNTEERS, r.excluded_at.is_not(None)
+        )
+    )
+    return {rater: why or "" for rater, why in rows}
 
 
 def _is_of(judgement: Judgement, one: _Seen) -> bool:
@@ -111,6 +128,7 @@ def _seen(session: Session, project: int | None, since: datetime | None) -> list
             a.change,
             a.blind,
             t.gold,
+            t.paired,
             t.harsh,
             p.harsh_cap,
         )
@@ -121,8 +139,8 @@ def _seen(session: Session, project: int | None, since: datetime | None) -> list
         .order_by(a.created_at, a.project_id, a.label_studio_id)
     )
     found: Any = session.execute(query.where(*_kept_to(project, since)))
-    # a task that somebody made by hand is neither planted nor expected to be harsh
-    return [_Seen(*(*row[:11], bool(row[11]), bool(row[12]), row[13])) for row in found]
+    # a task that somebody made by hand is neither planted nor paired nor expected to be harsh
+    return [_Seen(*(*row[:11], *map(bool, row[11:14]), row[14])) for row in found]
 
 
 def _row(one: _Seen, mine: Judgement, judgements: Sequence[Judgement], hidden: Hidden, taxonomy: Taxonomy) -> AnswerRow:
@@ -137,6 +155,7 @@ def _row(one: _Seen, mine: Judgement, judgements: Sequence[Judgement], hidden: H
         kept=one.change is Change.KEPT,
         blind=one.blind,
         planted=one.planted,
+        paired=one.paired,
         seconds=one.seconds,
         at=one.at,
     )

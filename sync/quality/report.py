@@ -16,7 +16,7 @@ from sync.quality.care import DayOfCare, days_of_care
 from sync.quality.careless import Care, carelessness
 from sync.quality.consensus import consensus
 from sync.quality.pace import Acceptance, Pace, acceptance, pace
-from sync.quality.read import read_answers
+from sync.quality.read import Read, read_answers
 from sync.quality.skill import Score, score
 from sync.quality.sway import Sway, sway
 
@@ -37,6 +37,8 @@ class RaterQuality:
     pace: Pace
     acceptance: Acceptance
     care: Care
+    #: why a maintainer excluded them; None: their word counts
+    excluded: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ class QualityReport:
 
     answers: int
     texts: int
+    #: on all texts with two answers: mostly those on which raters disagreed
     agreement: Agreement | None
+    #: on the texts that a coin had two raters asked for, their first two answers
+    fair_agreement: Agreement | None
     sway: Sway | None
     acceptance: Acceptance
     raters: tuple[RaterQuality, ...]
@@ -78,18 +83,22 @@ def quality_report(
     answers = read.answers
     days = tuple(days_of_care(read.exposures))
     if not len(answers):
-        return QualityReport(0, 0, None, None, acceptance(answers), (), days)
+        return QualityReport(0, 0, None, None, None, acceptance(answers), (), days)
     others = consensus(answers).others
     care = {one.rater: one for one in carelessness(answers, others, rng=rng)}
     raters = []
     for number, rater in enumerate(answers.raters):
         mine = answers.rater == number
-        raters.append(_of_one(answers, mine, others, rater, read.states.get(rater, {}), care[rater], rng))
+        raters.append(_of_one(answers, mine, others, rater, read, care[rater], rng))
+    # of the crew as it counts
+    out = [number for number, rater in enumerate(answers.raters) if rater in read.excluded]
+    counted = answers.where(~np.isin(answers.rater, out))
     return QualityReport(
         answers=len(answers),
         texts=answers.texts,
-        agreement=agreement(answers, rng=rng),
-        sway=sway(answers, rng=rng),
+        agreement=agreement(counted, rng=rng),
+        fair_agreement=agreement(counted.where(counted.paired), rng=rng),
+        sway=sway(counted, rng=rng),
         acceptance=acceptance(answers),
         raters=tuple(raters),
         days=days,
@@ -101,18 +110,19 @@ def _of_one(
     mine: np.ndarray[tuple[int], np.dtype[np.bool_]],
     others: np.ndarray[tuple[int, int], np.dtype[np.int8]],
     rater: str,
-    states: Mapping[str, int],
+    read: Read,
     care: Care,
     rng: np.random.Generator,
 ) -> RaterQuality:
     own, planted = answers.where(mine), answers.where(mine & answers.planted)
     return RaterQuality(
         rater=rater,
-        annotations=states,
+        annotations=read.states.get(rater, {}),
         known=score(own, own.truth, rng=rng),
         planted=score(planted, planted.truth, rng=rng),
         others=score(own, others[mine], rng=rng),
         pace=pace(own),
         acceptance=acceptance(own),
         care=care,
+        excluded=read.excluded.get(rater),
     )

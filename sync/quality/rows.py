@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,9 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
 from pipeline.taxonomy import Taxonomy
-from sync.quality.answers import Answers
+from sync.quality.answers import Answers, Booleans
+
+_PAIR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class AnswerRow:
     kept: bool
     blind: bool
     planted: bool
+    #: its task was asked of two raters by a coin
+    paired: bool
     seconds: float | None
     at: datetime
 
@@ -94,6 +99,7 @@ class Rows:
             kept=np.array([row.kept for row in rows], dtype=np.bool_),
             blind=np.array([row.blind for row in rows], dtype=np.bool_),
             planted=np.array([row.planted for row in rows], dtype=np.bool_),
+            paired=_first_two(rows),
             seconds=np.array([np.nan if row.seconds is None else row.seconds for row in rows], dtype=np.float64),
             at=np.array([row.at.timestamp() for row in rows], dtype=np.float64),
         )
@@ -105,6 +111,18 @@ class Rows:
                 if key in values:
                     found[i, j] = values[key]
         return found
+
+
+def _first_two(rows: Sequence[AnswerRow]) -> Booleans:
+    """Rows that are one of the first two answers to a text that a coin had two raters asked for: a third was asked only
+    where the two disagreed."""
+    found = np.zeros(len(rows), dtype=np.bool_)
+    seen: Counter[uuid.UUID] = Counter()
+    for i in sorted(range(len(rows)), key=lambda i: rows[i].at):
+        if rows[i].paired:
+            seen[rows[i].text] += 1
+            found[i] = seen[rows[i].text] <= _PAIR
+    return found
 
 
 def _by_number(rater: str) -> tuple[int, str]:

@@ -47,9 +47,12 @@ class Sway:
 def sway(answers: Answers, *, rng: np.random.Generator) -> Sway:
     """Compare answers to tasks that showed ticks with answers to blind ones.
 
-    Only rows of which the prediction is known take part; of a blind one it is what would have been ticked.
+    Only rows of which the prediction is known and ticks something take part; of a blind one it is what would have been
+    ticked. Where nothing was to be ticked nothing was shown, and counting such rows among the blind alone would compare
+    different texts.
     """
-    known = (answers.predicted != UNKNOWN) & (answers.said != UNKNOWN)
+    ticking = (answers.predicted == 1).any(axis=1)
+    known = (answers.predicted != UNKNOWN) & (answers.said != UNKNOWN) & ticking[:, None]
     follows = known & (answers.said == answers.predicted)
     took_part = known.any(axis=1)
     same: Booleans = took_part & ~(known & ~follows).any(axis=1)

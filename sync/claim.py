@@ -1,0 +1,83 @@
+"""Which queued texts a push sends to a project: noted as tasks before the first call is made."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.queue.listing import lock_queue, queued
+from pipeline.queue.policy import allowed
+from pipeline.store.loop import QueueState, TaskState
+from sync.days import start_of_day
+
+#: share of the tasks that two volunteers are asked for, so that their agreement can be measured on a random sample; and
+#: how many of a push, as each takes a call
+_PAIRED_SHARE, _MOST_PAIRED = 0.1, 50
+
+
+def claim(session: Session, project: store.Project, limit: int | None, at: datetime) -> tuple[str, int]:
+    """Store tasks for the queued texts that may go to a project now, in the caller's transaction.
+
+    Args:
+        session: an open session.
+        project: where they go.
+        limit: texts, at most.
+        at: now; harsh tasks are counted by the day.
+
+    Returns:
+        The mark of the batch, and how many texts were kept back.
+    """
+    lock_queue(session)
+    t = store.Task
+    there = set(session.scalars(select(t.text_id).where(t.project_id == project.id)))
+    items = [item for item in queued(session) if item.text_id not in there]
+    room = _harsh_today(session, project, at)
+    going = allowed(items, harsh_cap=project.harsh_cap, harsh_open_today=room, opt_out=project.opt_out)
+    held_back = len(items) - len(going)
+    batch = uuid.uuid4().hex[:16]
+    # nobody else comes to a personal project
+    pairs_left = _MOST_PAIRED if project.volunteer is None else 0
+    for item in going[:limit]:
+        paired = pairs_left > 0 and _coin(item.text_id) < _PAIRED_SHARE
+        pairs_left -= paired
+        session.add(
+            store.Task(
+                project_id=project.id,
+                text_id=item.text_id,
+                queue_item_id=item.id,
+                strategy=item.strategy,
+                reason=item.reason,
+                inclusion_probability=item.inclusion_probability,
+                priority=item.priority,
+                blind=item.blind,
+                harsh=item.harsh,
+                gold=item.gold,
+                paired=paired,
+                overlap=2 if paired else 1,
+                state=TaskState.PUSHING,
+                batch=batch,
+            )
+        )
+        item.state = QueueState.PUSHED
+    return batch, held_back
+
+
+def _coin(text_id: uuid.UUID) -> float:
+    """A number from 0 to 1 that depends on nothing but the text."""
+    digest = hashlib.blake2b(text_id.bytes, key=b"overlap", digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _harsh_today(session: Session, project: store.Project, at: datetime) -> int:
+    """Harsh tasks that may still be met in the project today, or were."""
+    t, a = store.Task, store.Annotation
+    touched = select(a.text_id).where(a.project_id == project.id, a.updated_at >= start_of_day(at))
+    still = t.state.in_((TaskState.PUSHING, TaskState.OPEN)) | t.text_id.in_(touched)
+    return session.execute(
+        select(func.count()).select_from(t).where(t.project_id == project.id, t.harsh, still)
+    ).scalar_one()

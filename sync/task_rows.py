@@ -1,0 +1,49 @@
+"""Tasks and predictions as Label Studio takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline import store
+from pipeline.preannotation import Proposal
+from pipeline.preannotation.proposal import panel
+
+
+def task_row(task: store.Task, text: str, language: str | None, proposal: Proposal, version: str) -> dict[str, Any]:
+    """A task as Label Studio imports it, with its prediction: one without ticks, in its place, for a blind task."""
+    shown = not task.blind
+    result = prediction_result(proposal) if shown else []
+    return {
+        "data": {
+            "text": text,
+            "text_id": str(task.text_id),
+            "batch": task.batch,
+            "why": panel(proposal.why) if shown else "",
+            "confidence": proposal.confidence if shown else None,
+            "queue": task.strategy,
+            "lang": language,
+        },
+        "predictions": [{"result": result, "score": 1.0 - task.priority, "model_version": version}],
+    }
+
+
+def asks_for(raters: int) -> dict[str, Any]:
+    """What makes a task wait for so many raters. Label Studio does not look again whether a task is done when its
+    overlap changes, so it is told."""
+    return {"overlap": raters, "is_labeled": False}
+
+
+def prediction_result(proposal: Proposal) -> list[dict[str, Any]]:
+    """What is ticked, as Label Studio writes it."""
+    if not proposal.labels:
+        return []
+    return [
+        {
+            "id": "saring",
+            "from_name": "labels",
+            "to_name": "text",
+            "type": "choices",
+            "value": {"choices": list(proposal.labels)},
+            "score": proposal.confidence,
+        }
+    ]

@@ -1,0 +1,141 @@
+"""A project in the real Label Studio with texts queued or pushed, and people who annotate over its API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+from sqlalchemy import Engine, select
+
+from pipeline import store
+from pipeline.credentials import BackendCredentials
+from pipeline.ingest.importing import import_labelled
+from pipeline.ingest.ingest import SourceInfo
+from pipeline.ingest.mapping import load_mapping
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.ledger.resolve import RaterRef
+from pipeline.preannotation import default_policy
+from pipeline.store.loop import QueueState
+from pipeline.store.session import open_session
+from pipeline.taxonomy import load_taxonomy
+from sync.client import LabelStudio
+from sync.projects import SetupReport, setup
+from sync.push import PushReport, push
+
+TAXONOMY = load_taxonomy()
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A text, and the labels that a language model gives it."""
+
+    text: str
+    labels: tuple[str, ...] = ()
+    blind: bool = False
+    priority: float = 0.5
+
+
+def lines(count: int, label: str = "hate") -> list[Line]:
+    """Texts that differ, each with one label, the first with the highest priority."""
+    return [
+        Line(f"ayat ujian nombor {i} tentang perkara {uuid.uuid4().hex[:6]}", (label,), priority=1 - i / (count + 1))
+        for i in range(count)
+    ]
+
+
+def queue(engine: Engine, given: Sequence[Line], folder: Path) -> list[uuid.UUID]:
+    """Store the texts with a language model's labels, and queue them; their ids, in order."""
+    said = folder / f"{uuid.uuid4().hex}.jsonl"
+    rows = [{"id": str(i), "text": one.text, "labels": list(one.labels)} for i, one in enumerate(given)]
+    said.write_bytes(b"\n".join(map(orjson.dumps, rows)) + b"\n")
+    source = SourceInfo(f"test-{uuid.uuid4().hex[:8]}")
+    import_labelled(
+        engine, [str(said)], source, load_mapping(None, TAXONOMY, "labels"), RaterRef(RaterKind.LLM, "stand-in")
+    )
+    with open_session(engine) as session, session.begin():
+        seen = store.TextSource
+        found = session.execute(
+            select(seen.external_id, seen.text_id)
+            .join(store.Source, store.Source.id == seen.source_id)
+            .where(store.Source.name == source.name)
+        )
+        ids = {int(external_id): text_id for external_id, text_id in found}
+        assert len(ids) == len(given), "every text is stored"
+        for i, one in enumerate(given):
+            session.add(
+                store.QueueItem(
+                    text_id=ids[i],
+                    strategy="random",
+                    reason="drawn at random",
+                    inclusion_probability=1.0,
+                    priority=one.priority,
+                    blind=one.blind,
+                    expected=list(one.labels),
+                    state=QueueState.QUEUED,
+                )
+            )
+    return [ids[i] for i in range(len(given))]
+
+
+def credentials(engine: Engine) -> BackendCredentials:
+    """This test's own: a project is known again by them, and all tests share one Label Studio."""
+    return BackendCredentials("label-studio", "password", f"secret of {engine.url.database}")
+
+
+def make_project(engine: Engine, client: LabelStudio, **how: Any) -> SetupReport:
+    """A project of its own for a test, without an ML backend unless one is given."""
+    wanted: Json = {
+        "taxonomy": TAXONOMY,
+        "backend_url": None,
+        "credentials": credentials(engine),
+        "title": f"Test {uuid.uuid4().hex[:8]}",
+        "now": datetime.now(UTC),
+    }
+    return setup(engine, client, **(wanted | how))
+
+
+def push_all(engine: Engine, client: LabelStudio, project_id: int, **how: Any) -> PushReport:
+    """Push what is queued, with what is ticked by rule."""
+    return push(
+        engine, client, project_id, taxonomy=TAXONOMY, model=None, policy=default_policy(), sleep=lambda _: None, **how
+    )
+
+
+def tasks_of(engine: Engine, project_id: int) -> dict[uuid.UUID, store.Task]:
+    """Our own record of a project's tasks, by text."""
+    with open_session(engine) as session:
+        return {
+            one.text_id: one for one in session.scalars(select(store.Task).where(store.Task.project_id == project_id))
+        }
+
+
+def annotate(api: httpx.Client, task: int, labels: Sequence[str], **fields: Any) -> Json:
+    """Post an annotation with these ticks, as the account of `api`."""
+    region = {
+        "id": "labels",
+        "from_name": "labels",
+        "to_name": "text",
+        "type": "choices",
+        "value": {"choices": list(labels)},
+    }
+    body: Json = {"result": [region] if labels else [], "lead_time": 5.0}
+    answer = api.post(f"/api/tasks/{task}/annotations/", json=body | fields)
+    answer.raise_for_status()
+    made: Json = answer.json()
+    return made
+
+
+def human_judgements(engine: Engine) -> list[store.Judgement]:
+    """What people said, every revision, in order."""
+    j, r = store.Judgement, store.Rater
+    with open_session(engine) as session:
+        return list(
+            session.scalars(select(j).join(r, r.id == j.rater_id).where(r.kind == RaterKind.HUMAN).order_by(j.id))
+        )
