@@ -8,6 +8,7 @@ from being submitted, and a comment alone counts for nothing when annotations ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape as escape_html
@@ -27,6 +28,8 @@ CANT_DECIDE = "can't decide"
 RESERVED_HOTKEYS = frozenset("u")
 #: for "can't decide": the first that no label has
 _SPARE_HOTKEYS = "wzxpyrtg"
+#: what XML cannot hold, not even escaped
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 #: The blur goes with a pointer over the text, or with the keyboard's focus on its heading. No `>`: Label Studio cleans
 #: styles as if they were HTML.
@@ -55,7 +58,7 @@ def label_config(taxonomy: Taxonomy) -> str:
     """The label config of a project, as XML, sealed (sync.seal); the same for the same taxonomy.
 
     Raises:
-        TaxonomyError: a label's hotkey is one that Label Studio has for itself.
+        TaxonomyError: a label's hotkey is one that Label Studio has for itself, or no page can hold its words.
     """
     root = Element("View", className=PLACE)
     SubElement(root, "Style").text = f"\n{_STYLE}\n"
@@ -113,7 +116,7 @@ def _choice(label: Label) -> Element:
     if label.hotkey.casefold() in RESERVED_HOTKEYS:
         raise TaxonomyError(f"label {label.key!r}: Label Studio needs the hotkey {label.hotkey!r} itself; give another")
     hint = f"{label.definition.en} / {label.definition.ms}"
-    return Element(
+    choice = Element(
         "Choice",
         value=label.key,
         html=_html(label.name.en, label.name.ms),
@@ -121,6 +124,9 @@ def _choice(label: Label) -> Element:
         hint=" ".join(hint.split()),
         style=f"border-left: 4px solid {label.colour}; padding-left: 8px; margin: 2px 12px 2px 0",
     )
+    if any(_NOT_XML.search(value) for value in choice.attrib.values()):
+        raise TaxonomyError(f"label {label.key!r}: its key, name or definition has a control character: remove it")
+    return choice
 
 
 def _spare_hotkey(taxonomy: Taxonomy) -> str:

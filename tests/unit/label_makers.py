@@ -1,0 +1,38 @@
+"""Taxonomies made by hand, for what is generated from one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.taxonomy import Bilingual, Label, Taxonomy
+
+#: one for each label of a small taxonomy
+HOTKEYS = "123456789abcdefghijkl"
+
+
+def make_label(key: str, number: int = 0, **changed: Any) -> Label:
+    """A label with everything that one needs."""
+    usual: dict[str, Any] = {
+        "key": key,
+        "name": Bilingual(en=key.title(), ms=f"Nama {key}"),
+        "definition": Bilingual(en=f"What {key} is", ms=f"Apa itu {key}"),
+        "benign": False,
+        "colour": f"#{number:06x}",
+        "hotkey": HOTKEYS[number],
+        "exemplars": {"en": (f"an example of {key}",), "ms": (f"contoh {key}",)},
+    }
+    return Label(**(usual | changed))
+
+
+def taxonomy_of(labels: Iterable[Label]) -> Taxonomy:
+    """A taxonomy of these labels, with a version of its own for each content."""
+    given = tuple(labels)
+    said = "\n".join(label.model_dump_json() for label in given)
+    return Taxonomy(version=hashlib.blake2b(said.encode(), digest_size=8).hexdigest(), labels=given)
+
+
+def taxonomy_named(*keys: str) -> Taxonomy:
+    """A taxonomy of labels that are called so."""
+    return taxonomy_of(make_label(key, number) for number, key in enumerate(keys))
