@@ -86,14 +86,19 @@ def _say_loop(loop: LoopResult) -> None:
         f"{loop.pushed['harsh']:,} harsh",
         f"annotated: {loop.annotated:,}; {loop.home_by_webhook:,} came home by webhooks, {loop.home:,} in all; "
         f"a full comparison found {loop.repaired:,} to repair",
-        f"disagreements that went to another volunteer: {loop.reviews:,}",
+        f"excluded as careless: {', '.join(_named(loop)[one] for one in loop.excluded) or 'nobody'}",
+        f"tasks that went to another volunteer, for disagreement or an excluded rater: {loop.reviews:,}",
     ]
     for line in lines:
         out.print(f"  {line}", markup=False, soft_wrap=True)
-    say_quality(loop.quality, {str(one["user"]): one["name"] for one in loop.volunteers})
+    say_quality(loop.quality, _named(loop))
     planted = ", ".join(one["name"] for one in loop.volunteers if one["careless"])
     out.print(f"planted as careless: {planted}", markup=False)
     _say_before_and_after(loop)
+
+
+def _named(loop: LoopResult) -> dict[str, str]:
+    return {str(one["user"]): one["name"] for one in loop.volunteers}
 
 
 def _say_before_and_after(loop: LoopResult) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import func, select
-from sync.quality.report import quality_report
-from sync.review import request_reviews
+from sqlalchemy import case, func, select
 
 from pipeline import store
 from pipeline.classifiers.artefact import TrainedModel
@@ -36,23 +34,27 @@ from saring.cli import common, stages
 from saring.cli.queue import run_build
 from saring.demo.plant import Planted, read_corpus
 from saring.demo.show import SOURCE
-from saring.demo.volunteers import PERSONAS, Worked, work_together
+from saring.demo.volunteers import PERSONAS, Persona, Worked, work_together
 from saring.services import ensure_backend, ensure_label_studio, ensure_worker, owner_file
 from sync.client import LabelStudio
+from sync.exclusion import exclude
 from sync.predictions import predict_ahead
 from sync.projects import setup
 from sync.pull import pull
 from sync.push import push
+from sync.quality.report import QualityReport, quality_report
 from sync.reconcile import reconcile
+from sync.review import request_reviews
 
 #: tasks that each volunteer does at most: in the first round, and of the reviews
-EACH, EACH_REVIEW = 60, 15
+EACH, EACH_REVIEW = 60, 30
 #: the demo's day is short: nobody real is spared by a cap
 _HARSH_CAP = 1_000
 #: how long webhooks may take to bring corrections home before they are fetched anyway
 _HOME_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 _PASSWORD_BYTES = 12
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -69,6 +71,9 @@ class LoopResult:
     annotated: int = 0
     #: what a full comparison with Label Studio found to repair: nothing, if all came home
     repaired: int = 0
+    #: volunteers who were flagged, and therefore excluded
+    excluded: list[str] = field(default_factory=list)
+    #: tasks that went to another volunteer: for disagreement, or because nobody else had done them
     reviews: int = 0
     #: of the raters' work (sync.quality.report)
     quality: Any = None
@@ -113,22 +118,23 @@ def run_loop(ctx: common.Context, planted: Planted, *, progress: Progress) -> Lo
         _send_out(ctx, client, project.project_id, champion, done, progress)
 
         work = _Work(access.url, str(client.get("/api/invite")["invite_url"]), project.label_studio_id, _truth(ctx))
-        rounds = [work.go(ctx, EACH, progress)]
+        rounds = [work.go(ctx, EACH, PERSONAS, progress)]
         done.home_by_webhook = _wait_for_home(ctx, _said(rounds), progress)
         _pull(ctx, client, progress)
-        done.reviews = request_reviews(ctx.engine, client, project_id=project.project_id).asked
+        done.excluded = _exclude_careless(ctx, project.project_id)
+        request_reviews(ctx.engine, client, project_id=project.project_id)
+        done.reviews = _asked_again(ctx, project.project_id)
         if done.reviews:
-            rounds.append(work.go(ctx, EACH_REVIEW, progress))
+            out = {one.persona for one in rounds[0] if str(one.user_id) in done.excluded}
+            rounds.append(work.go(ctx, EACH_REVIEW, [one for one in PERSONAS if one not in out], progress))
         _pull(ctx, client, progress)
-        done.repaired = reconcile(ctx.engine, client, taxonomy=ctx.taxonomy, now=_now(), progress=progress).repaired
+        compared = _in_turn(lambda: reconcile(ctx.engine, client, taxonomy=ctx.taxonomy, now=_now(), progress=progress))
+        done.repaired = compared.repaired
         done.annotated, done.home = _said(rounds), _home(ctx)
         done.volunteers = _summed(rounds)
 
         done.tiers_after = _tiers(ctx)
-        with open_session(ctx.engine) as session:
-            rng = np.random.default_rng(ctx.settings.seed)
-            report = quality_report(session, ctx.taxonomy, project=project.project_id, rng=rng)
-        done.quality = report
+        done.quality = _measured(ctx, project.project_id)
         _learn(ctx, client, project.project_id, planted, champion, done, progress)
     done.seconds = round(time.monotonic() - began, 1)
     return done
@@ -163,9 +169,9 @@ class _Work:
     truth: Mapping[str, Sequence[str]]
     password: str = field(default_factory=lambda: secrets.token_urlsafe(_PASSWORD_BYTES), repr=False)
 
-    def go(self, ctx: common.Context, each: int, progress: Progress) -> list[Worked]:
-        """Have all of them annotate, up to `each` tasks a head."""
-        total, count = each * len(PERSONAS), Counter[str]()
+    def go(self, ctx: common.Context, each: int, personas: Sequence[Persona], progress: Progress) -> list[Worked]:
+        """Have these volunteers annotate, up to `each` tasks a head."""
+        total, count = each * len(personas), Counter[str]()
 
         def tell(by: int) -> None:
             count["done"] += by
@@ -180,8 +186,23 @@ class _Work:
             each=each,
             password=self.password,
             seed=ctx.settings.seed + each,
+            personas=personas,
             tell=tell,
         )
+
+
+def _measured(ctx: common.Context, project: int) -> QualityReport:
+    rng = np.random.default_rng(ctx.settings.seed)
+    with open_session(ctx.engine) as session:
+        return quality_report(session, ctx.taxonomy, project=project, rng=rng)
+
+
+def _exclude_careless(ctx: common.Context, project: int) -> list[str]:
+    """Do what a maintainer may do after a look at the report; who was excluded."""
+    flagged = _measured(ctx, project).careless
+    for rater in flagged:
+        exclude(ctx.engine, rater, why="flagged as careless in the demo", now=_now())
+    return list(flagged)
 
 
 def _learn(
@@ -222,24 +243,33 @@ def _learn(
 
 
 def _pull(ctx: common.Context, client: LabelStudio, progress: Progress) -> None:
-    """Fetch what is not home yet; the worker may be at it."""
+    """Fetch what is not home yet."""
+    languages = ctx.settings.languages
+    _in_turn(
+        lambda: pull(ctx.engine, client, taxonomy=ctx.taxonomy, now=_now(), languages=languages, progress=progress)
+    )
+
+
+def _in_turn(work: Callable[[], Result]) -> Result:
+    """Do something that the worker may be at as well, when it isn't."""
     deadline = time.monotonic() + _HOME_SECONDS
     while True:
         try:
-            pull(
-                ctx.engine,
-                client,
-                taxonomy=ctx.taxonomy,
-                now=_now(),
-                languages=ctx.settings.languages,
-                progress=progress,
-            )
+            return work()
         except RunConflict:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_SECONDS)
-        else:
-            return
+
+
+def _asked_again(ctx: common.Context, project: int) -> int:
+    """Tasks that want more raters than they were pushed for; the worker may have asked for some of them."""
+    t = store.Task
+    pushed_for = case((t.paired, 2), else_=1)
+    with open_session(ctx.engine) as session:
+        return session.execute(
+            select(func.count()).select_from(t).where(t.project_id == project, t.overlap > pushed_for)
+        ).scalar_one()
 
 
 def _wait_for_home(ctx: common.Context, expected: int, progress: Progress) -> int:
