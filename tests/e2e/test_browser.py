@@ -6,32 +6,28 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from sqlalchemy import Engine, select
 
 from pipeline import store
-from pipeline.credentials import BackendCredentials
-from pipeline.ingest.importing import import_labelled
-from pipeline.ingest.ingest import SourceInfo
-from pipeline.ingest.mapping import load_mapping
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
-from pipeline.preannotation import default_policy
-from pipeline.store.loop import Change, QueueState
+from pipeline.credentials import BACKEND_USER, BackendCredentials
+from pipeline.store.loop import Change
 from pipeline.store.session import open_session
-from pipeline.taxonomy import Taxonomy, load_taxonomy
 from saring.services import LabelStudioAccess
 from sync.client import LabelStudio
-from sync.projects import setup
 from sync.pull import pull
-from sync.push import push
+from tests.e2e import people
+from tests.integration.backend_server import PASSWORD, served
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -44,49 +40,26 @@ class Pushed:
     """A project with one task, on which `hate` is ticked."""
 
     client: LabelStudio
-    project: int
     label_studio_id: int
     text_id: uuid.UUID
 
 
 @pytest.fixture
-def taxonomy() -> Taxonomy:
-    return load_taxonomy()
+def client(label_studio: LabelStudioAccess) -> Iterator[LabelStudio]:
+    with LabelStudio(label_studio.url, label_studio.api_key) as client:
+        yield client
 
 
 @pytest.fixture
-def pushed(engine: Engine, taxonomy: Taxonomy, label_studio: LabelStudioAccess, tmp_path: Path) -> Iterator[Pushed]:
-    said = tmp_path / "llm.jsonl"
-    said.write_text(f'{{"id": "1", "text": "{_TEXT}", "labels": ["hate"]}}\n', encoding="utf-8")
-    rater = RaterRef(RaterKind.LLM, "stand-in")
-    import_labelled(engine, [str(said)], SourceInfo("test"), load_mapping(None, taxonomy, "labels"), rater)
-    with open_session(engine) as session, session.begin():
-        [text_id] = session.scalars(select(store.Text.id))
-        session.add(
-            store.QueueItem(
-                text_id=text_id,
-                strategy="random",
-                reason="drawn at random",
-                inclusion_probability=1.0,
-                priority=0.5,
-                harsh=True,
-                expected=["hate"],
-                state=QueueState.QUEUED,
-            )
-        )
-    with LabelStudio(label_studio.url, label_studio.api_key) as client:
-        made = setup(
-            engine,
-            client,
-            taxonomy=taxonomy,
-            backend_url=None,
-            credentials=BackendCredentials("label-studio", "password", "secret"),
-            title=f"Browser {uuid.uuid4().hex[:8]}",
-            now=datetime.now(UTC),
-        )
-        report = push(engine, client, made.project_id, taxonomy=taxonomy, model=None, policy=default_policy())
-        assert report.sent == 1
-        yield Pushed(client, made.project_id, made.label_studio_id, text_id)
+def pushed(engine: Engine, client: LabelStudio, tmp_path: Path) -> Pushed:
+    return _pushed(engine, client, tmp_path)
+
+
+def _pushed(engine: Engine, client: LabelStudio, folder: Path, **how: Any) -> Pushed:
+    made = people.make_project(engine, client, **how)
+    [text_id] = people.queue(engine, [people.Line(_TEXT, ("hate",))], folder)
+    assert people.push_all(engine, client, made.project_id).sent == 1
+    return Pushed(client, made.label_studio_id, text_id)
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +84,8 @@ def page(browser: Browser, label_studio: LabelStudioAccess) -> Iterator[Page]:
     context.close()
 
 
-def test_a_volunteer_changes_a_tick_and_the_ledger_has_it(
-    page: Page, pushed: Pushed, engine: Engine, taxonomy: Taxonomy
-) -> None:
-    page.goto(f"/projects/{pushed.label_studio_id}/data")
-    page.click("button:has-text('Label All Tasks')")
-    blurred = page.locator(".saring-blur")
-    expect(blurred).to_be_visible(timeout=30_000)
-    _close_instructions(page)
+def test_a_volunteer_changes_a_tick_and_the_ledger_has_it(page: Page, pushed: Pushed, engine: Engine) -> None:
+    blurred = _open(page, pushed)
     page.mouse.move(5, 5)
     assert "blur" in _filter(blurred)
 
@@ -137,21 +104,55 @@ def test_a_volunteer_changes_a_tick_and_the_ledger_has_it(
 
     _box(page, "hate").click(force=True)
     _box(page, "harassment").click(force=True)
-    with page.expect_response(lambda answer: "/annotations" in answer.url and answer.request.method == "POST") as sent:
-        page.get_by_role("button", name="Submit current annotation").click()
-    assert sent.value.ok
+    _submit(page)
 
-    pull(engine, pushed.client, taxonomy=taxonomy, now=datetime.now(UTC))
+    pull(engine, pushed.client, taxonomy=people.TAXONOMY, now=datetime.now(UTC))
     with open_session(engine) as session:
         [annotation] = session.scalars(select(store.Annotation))
         assert (annotation.change, annotation.chosen) == (Change.CHANGED, ["harassment"])
         assert annotation.predicted == ["hate"]
         assert annotation.prediction_version is not None
-        people = select(store.Judgement).join(store.Rater).where(store.Rater.kind == RaterKind.HUMAN)
-        [judgement] = session.scalars(people)
-        assert judgement.text_id == pushed.text_id
-        assert judgement.asserted == ["harassment"]
-        assert "hate" in judgement.denied
+    [judgement] = people.human_judgements(engine)
+    assert judgement.text_id == pushed.text_id
+    assert judgement.asserted == ["harassment"]
+    assert "hate" in judgement.denied
+
+
+@pytest.mark.parametrize("trouble", ["stopped", "silent"])
+def test_a_backend_in_trouble_takes_no_tick_from_a_volunteer(
+    page: Page, client: LabelStudio, engine: Engine, tmp_path: Path, trouble: str
+) -> None:
+    with served(engine) as backend:
+        connected = BackendCredentials(BACKEND_USER, PASSWORD, f"secret of {engine.url.database}")
+        pushed = _pushed(engine, client, tmp_path, backend_url=backend.url, credentials=connected)
+    with ExitStack() as stack:
+        if trouble == "silent":
+            # takes connections, as a hanging process does, and never says a word
+            port = int(backend.url.rpartition(":")[2])
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        _open(page, pushed)
+        expect(_box(page, "hate")).to_be_checked()
+        _submit(page)
+    pull(engine, client, taxonomy=people.TAXONOMY, now=datetime.now(UTC))
+    with open_session(engine) as session:
+        [annotation] = session.scalars(select(store.Annotation))
+        assert (annotation.change, annotation.chosen) == (Change.KEPT, ["hate"])
+
+
+def _open(page: Page, pushed: Pushed) -> Locator:
+    """Open the first task as a volunteer does; the blurred text."""
+    page.goto(f"/projects/{pushed.label_studio_id}/data")
+    page.click("button:has-text('Label All Tasks')")
+    blurred = page.locator(".saring-blur")
+    expect(blurred).to_be_visible(timeout=60_000)
+    _close_instructions(page)
+    return blurred
+
+
+def _submit(page: Page) -> None:
+    with page.expect_response(lambda answer: "/annotations" in answer.url and answer.request.method == "POST") as sent:
+        page.get_by_role("button", name="Submit current annotation").click()
+    assert sent.value.ok
 
 
 def _box(page: Page, label: str) -> Locator:
