@@ -116,11 +116,11 @@ def moment(value: object) -> datetime:
     """
     try:
         found = parse_time(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise Malformed("annotation has no time")
-    return found.astimezone(UTC)
+        if found is not None and found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Malformed("annotation has no time") from error
+    raise Malformed("annotation has no time")
 
 
 def read_annotation(
@@ -188,6 +188,8 @@ class _Regions:
 
     def _add(self, region: Mapping[str, Any], controls: frozenset[str]) -> None:
         name, value = region.get("from_name"), region.get("value")
+        if not isinstance(name, str):
+            return
         if name in controls or name == UNDECIDED:
             choices = _strings(value.get("choices")) if isinstance(value, dict) else None
             if choices is None:
@@ -256,7 +258,10 @@ def _comment(lines: list[str]) -> str | None:
 def _seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    seconds = float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
     # the store keeps single precision
     return seconds if math.isfinite(seconds) and 0 <= seconds < 1e30 else None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
 from pipeline.store.loop import AnnotationState, TaskState
 from pipeline.taxonomy import Taxonomy
-from sync.annotations import COUNTED, Malformed, Name, Said, Shown, Ticked, name_of, read_annotation
+from sync.annotations import COUNTED, Malformed, Name, Said, Shown, Ticked, moment, name_of, read_annotation
 from sync.task_texts import TaskText, texts_of_tasks
 
 Json = dict[str, Any]
@@ -34,6 +34,8 @@ class Applied:
     counts: Counter[str] = field(default_factory=Counter)
     #: labels that the taxonomy does not know, and how often they were met
     unknown: Counter[str] = field(default_factory=Counter)
+    #: tasks whose annotations differed from what was stored
+    changed: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ def apply_tasks(
     texts = texts_of_tasks(session, project, tasks, languages=languages, run_id=run_id, counts=done.counts)
     mirrored = _mirrored(session, project, [*texts, *gone])
     shown = _Configs(session, project, taxonomy)
-    recalled = _Recalled(session, project)
+    recalled = _Recalled(session, project, texts.values())
+    rows = _rows(session, project, texts.values())
     raters = _Raters(session)
     verdicts = _Verdicts()
     for task in tasks:
@@ -89,6 +92,10 @@ def apply_tasks(
                 done.counts[str(problem)] += 1
                 continue
             old = before.pop((name.id, name.created_at), None)
+            if not name.rater and old is not None:
+                # the account was removed; whose it was is known here, and stays
+                name = replace(name, rater=raters.user_of(old.rater_id))
+                raw = raw | {"completed_by": int(name.rater) if name.rater else None}
             said = read_annotation(
                 raw,
                 taxonomy=taxonomy,
@@ -99,9 +106,12 @@ def apply_tasks(
             rater = raters.id_of(name.rater)
             _compare(session, project, place, name, said, old, rater, verdicts, done)
             counted += said.counts
+        began = _began(task)
         for old in before.values():
-            _forget(old, verdicts, done)
-        _set_state(session, project, place, counted)
+            # an earlier task had this id: what was said of that one stays, as it does wherever a task is removed
+            if began is None or old.created_at >= began:
+                _forget(old, verdicts, done)
+        _set_state(rows.get(place.row_text_id), project, counted)
     for lost in mirrored.values():
         for old in lost.values():
             _forget(old, verdicts, done)
@@ -137,12 +147,14 @@ def _compare(
     if old is None:
         done.counts["annotations"] += 1
         done.counts[f"new {said.state}"] += 1
+        done.changed.add(place.task_id)
         old = store.Annotation(
             project_id=project.id, label_studio_id=name.id, created_at=name.created_at, task_id=place.task_id
         )
         session.add(old)
     elif old.updated_at != name.updated_at or old.state is not said.state:
         done.counts["updated"] += 1
+        done.changed.add(place.task_id)
     old.updated_at, old.text_id, old.rater_id, old.task_id = name.updated_at, place.text_id, rater, place.task_id
     old.state, old.chosen, old.unknown = said.state, sorted(said.chosen), sorted(said.unknown)
     old.predicted = sorted(said.ticked.labels) if said.ticked is not None else None
@@ -159,6 +171,7 @@ def _forget(old: store.Annotation, verdicts: _Verdicts, done: Applied) -> None:
         verdicts.add(old.rater_id, "", old.updated_at, _withdrawal(old.text_id, ref))
     old.state = AnnotationState.DELETED
     done.counts["deleted"] += 1
+    done.changed.add(old.task_id)
 
 
 def reference(project: store.Project, annotation: int, created_at: datetime) -> str:
@@ -170,16 +183,33 @@ def _withdrawal(text_id: uuid.UUID, ref: str) -> NewJudgement:
     return NewJudgement(text_id, external_ref=ref, withdrawn=True)
 
 
+def _began(task: Json) -> datetime | None:
+    try:
+        return moment(task.get("created_at"))
+    except Malformed:
+        return None
+
+
 def _known(old: store.Annotation | None) -> Ticked | None:
     if old is None or old.predicted is None:
         return None
     return Ticked(frozenset(old.predicted), old.prediction_version)
 
 
-def _set_state(session: Session, project: store.Project, place: TaskText, counted: int) -> None:
-    task = session.get(store.Task, (project.id, place.row_text_id))
-    if task is not None:
-        task.state = TaskState.DONE if counted else TaskState.OPEN
+def _rows(session: Session, project: store.Project, places: Iterable[TaskText]) -> dict[uuid.UUID, store.Task]:
+    """Our records of the tasks, by text."""
+    t = store.Task
+    texts = [place.row_text_id for place in places]
+    query = select(t).where(t.project_id == project.id, t.text_id == func.any(texts))
+    return {row.text_id: row for row in session.scalars(query)}
+
+
+def _set_state(task: store.Task | None, project: store.Project, counted: int) -> None:
+    # one that is being sent is the push's, which looks for those
+    if task is not None and task.state is not TaskState.PUSHING:
+        # a task that wants another rater is still served, so it needs predictions; to a personal project comes no other
+        wanted = task.overlap if project.volunteer is None else 1
+        task.state = TaskState.DONE if counted >= wanted else TaskState.OPEN
 
 
 def _mirrored(
@@ -202,6 +232,9 @@ class _Raters:
             self._ids[user] = rater_id(self._session, RaterRef(RaterKind.HUMAN, RATER, user))
         return self._ids[user]
 
+    def user_of(self, rater: int) -> str:
+        return self._session.get_one(store.Rater, rater).version
+
 
 class _Configs:
     """Which labels the project showed when."""
@@ -220,17 +253,24 @@ class _Configs:
 class _Recalled:
     """What our own records say was ticked on a task at a moment."""
 
-    def __init__(self, session: Session, project: store.Project) -> None:
-        self._session, self._project = session, project
-        b = store.PredictionBatch
-        rows = session.scalars(
+    def __init__(self, session: Session, project: store.Project, places: Iterable[TaskText]) -> None:
+        b, p = store.PredictionBatch, store.Prediction
+        batches = session.scalars(
             select(b).where(b.project_id == project.id, b.shown_at.is_not(None)).order_by(b.shown_at)
         )
-        self._shown: Sequence[tuple[datetime, str]] = [(row.shown_at, row.version) for row in rows if row.shown_at]
+        self._shown: Sequence[tuple[datetime, str]] = [(row.shown_at, row.version) for row in batches if row.shown_at]
+        rows = session.execute(
+            select(p.version, p.text_id, p.labels).where(
+                p.project_id == project.id,
+                p.version == func.any([version for _, version in self._shown]),
+                p.text_id == func.any([place.text_id for place in places]),
+            )
+        )
+        self._ticked = {(version, text_id): labels for version, text_id, labels in rows}
 
     def of(self, place: TaskText, at: datetime) -> Ticked | None:
         version = next((version for since, version in reversed(self._shown) if since <= at), None)
         if version is None or place.blind:
             return None
-        found = self._session.get(store.Prediction, (self._project.id, version, place.text_id))
-        return Ticked(frozenset(found.labels), version) if found is not None else None
+        labels = self._ticked.get((version, place.text_id))
+        return Ticked(frozenset(labels), version) if labels is not None else None

@@ -1,7 +1,7 @@
 """Label Studio's HTTP API, as far as Saring uses it.
 
 The official SDK repeats creating requests, forgets the path of an address when it renews a token, and takes any 404
-while paging for the end of the list (docs/decisions/0012-label-studio-client.md); here only what can safely be asked
+while paging for the end of the list (docs/decisions/0011-label-studio-client.md); here only what can safely be asked
 twice is, and a list that breaks off is an error.
 """
 
@@ -45,7 +45,9 @@ class LabelStudio(Connection):
 
     def project(self, project: int) -> Json:
         """One project with its counters."""
-        found: Json = self.get(f"/api/projects/{project}/")
+        found = self.get(f"/api/projects/{project}/")
+        if not isinstance(found, dict) or "created_at" not in found:
+            raise LabelStudioUnavailable(f"{self.url}: what it says of project {project} is no project")
         return found
 
     def projects(self) -> list[Json]:
@@ -53,6 +55,8 @@ class LabelStudio(Connection):
         found: list[Json] = []
         while True:
             page = self.get("/api/projects/", params={"page": 1 + len(found) // 100, "page_size": 100})
+            if not isinstance(page, dict) or not isinstance(page.get("results"), list):
+                raise LabelStudioUnavailable(f"{self.url}: its list of projects is not a list")
             found += page["results"]
             if len(found) >= page["count"] or not page["results"]:
                 return found

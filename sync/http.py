@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,8 @@ Query = Mapping[str, Any]
 #: tries of a request that may be repeated
 _TRIES = 4
 _LONGEST_WAIT = 30.0
+#: what tokens are made of: printable, without blanks
+_WORD = re.compile(r"[!-~]+")
 #: an access token lives 300 s
 _RENEW_BEFORE = 60.0
 
@@ -42,6 +45,10 @@ class _Passing(LabelStudioUnavailable):
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class _NotSent(_Passing):
+    """It may work in a moment, and the request itself never went out."""
 
 
 class Connection:
@@ -62,8 +69,8 @@ class Connection:
         self, url: str, api_key: str, *, timeout: float = 60.0, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.url = url.rstrip("/")
-        self._key = api_key
-        self._refreshes = _is_jwt(api_key)
+        self._key = api_key.strip()
+        self._refreshes = _is_jwt(self._key)
         self._access, self._access_until = "", 0.0
         self._timeout = timeout
         self._sleep = sleep
@@ -108,6 +115,8 @@ class Connection:
         """
         try:
             return self._send("POST", path, params=params, json=json, timeout=timeout)
+        except _NotSent:
+            raise
         except _Passing as error:
             if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
                 raise  # it never got there
@@ -162,11 +171,11 @@ class Connection:
             answer = self._http.request(
                 method, self.url + path, params=params, content=content, headers=headers, timeout=limit
             )
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Passing(
                 f"{self.url} does not answer {method} {path} ({_reason(error)}); see `saring doctor`"
             ) from error
-        except (httpx.InvalidURL, httpx.DecodingError) as error:
+        except httpx.InvalidURL as error:
             raise LabelStudioUnavailable(f"{self.url} cannot be spoken to ({error}): check LABEL_STUDIO_URL") from error
         date = answer.headers.get("Date")
         if date:
@@ -178,21 +187,37 @@ class Connection:
 
     def _authorization(self) -> str:
         if not self._refreshes:
+            # what cannot be sent would be quoted by the error about it
+            if not _WORD.fullmatch(self._key):
+                raise LabelStudioRefused(
+                    f"the token for {self.url} is empty or has characters in it that no token has: "
+                    "check LABEL_STUDIO_API_KEY"
+                )
             return f"Token {self._key}"
         if time.monotonic() > self._access_until:
-            answer = self._exchange(
-                "POST",
-                "/api/token/refresh/",
-                {"Content-Type": "application/json"},
-                orjson.dumps({"refresh": self._key}),
-            )
-            self._check(answer, "POST /api/token/refresh/")
             try:
-                self._access = str(orjson.loads(answer.content)["access"])
-            except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-                raise LabelStudioUnavailable(f"{self.url}: the answer to a token renewal cannot be read") from error
-            self._access_until = time.monotonic() + 300.0 - _RENEW_BEFORE
+                self._renew()
+            except _Passing as error:
+                raise _NotSent(str(error), error.wait) from error
         return f"Bearer {self._access}"
+
+    def _renew(self) -> None:
+        what = "POST /api/token/refresh/"
+        answer = self._exchange(
+            "POST",
+            "/api/token/refresh/",
+            {"Content-Type": "application/json"},
+            orjson.dumps({"refresh": self._key}),
+        )
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            # not LabelStudioMissing, which says that what was asked for is gone
+            raise LabelStudioUnavailable(f"{self.url}: {what}: not there (404): check LABEL_STUDIO_URL")
+        self._check(answer, what)
+        try:
+            self._access = str(orjson.loads(answer.content)["access"])
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise _Passing(f"{self.url}: the answer to a token renewal cannot be read") from error
+        self._access_until = time.monotonic() + 300.0 - _RENEW_BEFORE
 
     def _check(self, answer: httpx.Response, what: str) -> None:
         status = answer.status_code
@@ -230,7 +255,7 @@ def _wait(state: RetryCallState) -> float:
 
 def _retry_after(answer: httpx.Response) -> float | None:
     value = answer.headers.get("Retry-After", "")
-    if value.isdigit():
+    if value.isdecimal():
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)) / timedelta(seconds=1))

@@ -113,18 +113,23 @@ def _pull_one(
     with open_session(engine) as session:
         cursor = session.get(store.SyncCursor, project.id)
     since = _since(cursor)
+    # before the list is asked for: storing takes time, and what became visible meanwhile was not in it
+    asked = client.server_time
     pages = client.changes(project.label_studio_id, since)
-    first = next(pages, None)
-    if first is None:
-        _note_looked(engine, project, client.server_time)
+    page = next(pages, None)
+    if page is None:
+        _note_looked(engine, project, asked)
         return
+    mine = PullReport()
     with stage_run(engine, "pull", slice=str(project.id), progress=progress) as run:
-        for page in (first, *pages):
-            _store(engine, client, project, page, taxonomy, languages, run, report)
+        while page is not None:
+            _store(engine, client, project, page, taxonomy, languages, run, report, mine)
+            ahead, page = client.server_time, next(pages, None)
+            asked = asked if page is None else ahead
         # the project may have been removed meanwhile, which looks like a list that ends
         if not is_there(client, project):
             raise LabelStudioMissing(f"project {project.label_studio_id} was removed while it was read")
-        _note_looked(engine, project, client.server_time)
+        _note_looked(engine, project, asked)
 
 
 def _store(
@@ -136,6 +141,7 @@ def _store(
     languages: Sequence[str],
     run: ActiveRun,
     report: PullReport,
+    mine: PullReport,
 ) -> None:
     """One page: the ledger, the mirror and the cursor move together."""
     with open_session(engine) as session, session.begin():
@@ -143,11 +149,12 @@ def _store(
         tasks = client.whole_tasks(project.label_studio_id, touched)
         applied = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
         _advance(session, project, max(parse_time(one["updated_at"]) for one in page))
-        report.tasks += len(tasks)
-        report.add(applied)
-        run.counts = dict(report.counts)
-        run.advance(report.tasks, None, "pulling")
+        run.counts = dict(mine.counts + applied.counts)
+        run.advance(mine.tasks + len(tasks), None, "pulling")
         run.save(session)
+    for one in (mine, report):
+        one.tasks += len(tasks)
+        one.add(applied)
 
 
 def _worth_reading(session: Session, project: store.Project, page: Sequence[dict[str, Any]]) -> list[int]:
@@ -203,10 +210,11 @@ def open_projects(engine: Engine, client: LabelStudio, chosen: Sequence[int] | N
 def is_there(client: LabelStudio, project: store.Project) -> bool:
     """Whether the project is still the one that it was: ids are given again."""
     try:
-        found = client.project(project.label_studio_id)
+        found = [client.project(project.label_studio_id)]
     except LabelStudioMissing:
-        return False
-    return parse_time(found["created_at"]) == project.label_studio_created_at
+        # whatever stands before the server says 404 as well: only a list without the project is proof
+        found = [one for one in client.projects() if one["id"] == project.label_studio_id]
+    return any(parse_time(one["created_at"]) == project.label_studio_created_at for one in found)
 
 
 def note_gone(engine: Engine, project: store.Project) -> None:

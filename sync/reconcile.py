@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing
@@ -53,6 +53,8 @@ class ReconcileReport:
 class _Seen:
     """What the server has, as far as a comparison needs it."""
 
+    #: the last change that was met
+    newest: datetime | None = None
     stamps: dict[int, set[_Stamp]] = field(default_factory=dict)
     by_text: dict[str, list[int]] = field(default_factory=dict)
 
@@ -117,6 +119,7 @@ def _reconcile_one(
         for task in page:
             annotations = task.get("annotations") or []
             seen.stamps[task["id"]] = {(one["id"], parse_time(one["updated_at"])) for one in annotations}
+            seen.newest = parse_time(task["updated_at"])
             text_id = (task.get("data") or {}).get("text_id")
             if isinstance(text_id, str):
                 seen.by_text.setdefault(text_id, []).append(task["id"])
@@ -130,13 +133,15 @@ def _reconcile_one(
     differing = [one for one, stamps in seen.stamps.items() if stamps != mirrored.get(one, set())]
     differing += [one for one in seen.stamps if one not in known and one not in differing]
     missing = sorted((known | set(mirrored)) - set(seen.stamps))
+    repaired = 0
     for start in range(0, len(differing), _BATCH):
         some = differing[start : start + _BATCH]
         with open_session(engine) as session, session.begin():
             tasks = client.whole_tasks(project.label_studio_id, some)
             done = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
             report.counts += done.counts
-            report.repaired += len(tasks)
+            repaired += len(done.changed)
+    report.repaired += repaired
     with open_session(engine) as session, session.begin():
         t, c = store.Task, store.SyncCursor
         lost = session.scalars(
@@ -152,8 +157,13 @@ def _reconcile_one(
                 session, project, [], taxonomy=taxonomy, languages=languages, run_id=run.id, gone=missing
             )
             report.counts += done.counts
-        session.execute(update(c).where(c.project_id == project.id).values(reconciled_at=now))
-    run.counts = {"tasks": report.tasks, "repaired": report.repaired, "tasks_gone": report.tasks_gone}
+        cursor = session.get(c, project.id)
+        if cursor is not None:
+            cursor.reconciled_at = now
+            # everything up to here was compared; a clock that was put back would keep pulls from seeing what is new
+            if (newest := seen.newest or client.server_time) is not None and newest < cursor.watermark:
+                cursor.watermark, cursor.looked_at = newest, None
+    run.counts = {"tasks": len(seen.stamps), "repaired": repaired, "tasks_gone": len(lost)}
 
 
 def _mirrored(engine: Engine, project: store.Project) -> tuple[dict[int, set[_Stamp]], set[int]]:
@@ -182,6 +192,7 @@ def _remove_doubles(
     with open_session(engine) as session:
         rows: Any = session.execute(select(t.text_id, t.label_studio_id).where(t.project_id == project.id))
         ours: dict[uuid.UUID, int | None] = dict(rows.all())
+    there = project.label_studio_id
     for text_id, tasks in seen.by_text.items():
         if len(tasks) < 2:
             continue
@@ -193,7 +204,8 @@ def _remove_doubles(
         for task in tasks:
             if task == kept:
                 continue
-            if seen.stamps[task]:
+            # asked again: somebody may have annotated it since the list was read
+            if seen.stamps[task] or any(one["annotations"] for one in client.whole_tasks(there, [task])):
                 report.doubles_left += 1
                 continue
             client.delete(f"/api/tasks/{task}/")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
-from sync.pull import PullReport, pull
+from sync.pull import PullReport, open_projects, pull
 from sync.reconcile import ReconcileReport, reconcile
+from sync.review import request_reviews
 
 ProjectOption = Annotated[
     int | None, typer.Option("--project", metavar="ID", help="Label Studio's id of the project. Default: all.")
@@ -21,6 +23,8 @@ ProjectOption = Annotated[
 
 def pull_command(project: ProjectOption = None, as_json: common.JsonFlag = False) -> None:
     """Bring home what changed in Label Studio since the last pull. Doing it again adds nothing.
+
+    Tasks on which raters disagree are served to another volunteer.
 
     `saring up` does this by itself, woken by webhooks and once a minute.
 
@@ -38,7 +42,10 @@ def pull_command(project: ProjectOption = None, as_json: common.JsonFlag = False
             languages=ctx.settings.languages,
             progress=progress,
         )
-    common.emit(asdict(report), as_json=as_json, say=lambda _: _say_pulled(report))
+        still = open_projects(ctx.engine, client, chosen)
+        asked = sum(request_reviews(ctx.engine, client, project_id=one.id).asked for one in still)
+    shown = _plain(report) | {"reviews_asked": asked}
+    common.emit(shown, as_json=as_json, say=lambda _: _say_pulled(report, asked))
     if report.failed:
         raise typer.Exit(1)
 
@@ -70,15 +77,23 @@ def reconcile_command(
             withdraw_deleted=withdraw_deleted,
             progress=progress,
         )
-    common.emit(asdict(report), as_json=as_json, say=lambda _: _say_compared(report))
+    common.emit(_plain(report), as_json=as_json, say=lambda _: _say_compared(report))
     if report.failed:
         raise typer.Exit(1)
 
 
-def _say_pulled(report: PullReport) -> None:
+def _plain(report: PullReport | ReconcileReport) -> dict[str, Any]:
+    """The report as JSON can hold it; before Python 3.12, `asdict` counts the entries of a Counter instead."""
+    values = {one.name: getattr(report, one.name) for one in fields(report)}
+    return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
+
+
+def _say_pulled(report: PullReport, asked: int) -> None:
     out = common.out()
     out.print(f"{report.tasks:,} changed tasks looked at in {_many(report.projects, 'project')}", markup=False)
     _say_rest(report.counts, report.gone, report.failed)
+    if asked:
+        out.print(f"  {_many(asked, 'task')} served again, because raters disagree or were excluded", markup=False)
     if report.unknown_labels:
         named = ", ".join(f"{label} ({count})" for label, count in report.unknown_labels.items())
         out.print(f"labels that the taxonomy does not know, left out: {named}", markup=False, soft_wrap=True)
