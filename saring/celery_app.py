@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
@@ -25,9 +26,7 @@ Sender = Callable[[str, Mapping[str, Any]], None]
 _ROUTES = {
     "saring.pull": "io",
     "saring.reconcile": "io",
-    "saring.push": "io",
     "saring.predict_ahead": "cpu",
-    "saring.build_queue": "cpu",
     "saring.retrain": "cpu",
 }
 QUEUES = ("io", "cpu")
@@ -35,6 +34,11 @@ QUEUES = ("io", "cpu")
 _UNCONFIRMED_SECONDS = 6 * 3600
 #: webhooks may be lost, so Label Studio is asked as well
 _PULL_SECONDS = 60.0
+#: for presses of the training button that came during a training, and for champions that were promoted by hand
+_LOOK_SECONDS = 600.0
+#: what is due as soon as somebody keeps the schedule: nobody may have been at work for long, and a job that its worker
+#: took and died with is not given to another before `_UNCONFIRMED_SECONDS` are over
+_OVERDUE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_app(broker_url: str) -> Celery:
@@ -57,13 +61,17 @@ def make_app(broker_url: str) -> Celery:
         enable_utc=True,
         timezone="UTC",
         beat_schedule={
-            "pull": {"task": "saring.pull", "schedule": _PULL_SECONDS, "options": {"expires": _PULL_SECONDS}},
-            # for presses of the training button that came while a training was under way
-            "retrain": {"task": "saring.retrain", "schedule": 10 * _PULL_SECONDS},
+            "pull": _every(_PULL_SECONDS, "saring.pull"),
+            "retrain": _every(_LOOK_SECONDS, "saring.retrain"),
+            "predict_ahead": _every(_LOOK_SECONDS, "saring.predict_ahead"),
             "reconcile": {"task": "saring.reconcile", "schedule": crontab(hour="19", minute="10")},  # 03:10 in Malaysia
         },
     )
     return app
+
+
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    return {"task": task, "schedule": seconds, "last_run_at": _OVERDUE, "options": {"expires": seconds}}
 
 
 def job_sender(settings: Settings) -> Sender:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from celery import shared_task
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing, NotEnoughLabels, RunConflict
+from pipeline.learning import registry
 from pipeline.learning.train import TrainConfig
 from pipeline.progress import silent
+from pipeline.store.loop import TaskState
 from pipeline.store.session import open_session
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
@@ -33,7 +35,13 @@ def pull_job(**_: object) -> None:
 
     with _context() as ctx, _label_studio(ctx) as client:
         try:
-            report = pull(ctx.engine, client, taxonomy=ctx.taxonomy, now=datetime.now(UTC))
+            report = pull(
+                ctx.engine,
+                client,
+                taxonomy=ctx.taxonomy,
+                now=datetime.now(UTC),
+                languages=ctx.settings.languages,
+            )
             log.info("pulled: %s", report)
             for project in current_projects(ctx, client):
                 request_reviews(ctx.engine, client, project_id=project.id)
@@ -50,19 +58,29 @@ def reconcile_job(**_: object) -> None:
 
     with _context() as ctx, _label_studio(ctx) as client:
         try:
-            log.info("reconciled: %s", reconcile(ctx.engine, client, taxonomy=ctx.taxonomy, now=datetime.now(UTC)))
+            report = reconcile(
+                ctx.engine,
+                client,
+                taxonomy=ctx.taxonomy,
+                now=datetime.now(UTC),
+                languages=ctx.settings.languages,
+            )
+            log.info("reconciled: %s", report)
         except RunConflict:
             log.info("another reconciliation is under way")
 
 
 @shared_task(name="saring.predict_ahead")
 def predict_ahead_job(**_: object) -> None:
-    """Write the open tasks' predictions anew and show them."""
+    """Write the open tasks' predictions anew and show them, where another champion wrote those that are shown."""
     from saring.cli.sync_push import predict_projects
 
     with _context() as ctx, _label_studio(ctx) as client:
         try:
-            predict_projects(ctx, client, current_projects(ctx, client), silent)
+            outdated = _outdated(ctx.engine, current_projects(ctx, client))
+            if outdated:
+                done = predict_projects(ctx, client, outdated, silent)
+                log.info("predictions written ahead: %s", done)
         except RunConflict:
             log.info("predictions are being written already")
         except LabelStudioMissing as error:
@@ -80,6 +98,7 @@ def retrain_job(**_: object) -> None:
             return
         config = TrainConfig(taxonomy_version=ctx.taxonomy.version, seed=ctx.settings.seed)
         promoted = False
+        known = _newest_judgement(ctx.engine)
         try:
             done = train_from_store(ctx, config, None, progress=silent)
             promoted = done.promoted
@@ -89,10 +108,29 @@ def retrain_job(**_: object) -> None:
         except RunConflict as error:
             log.info("not retrained yet: %s", error)
             return
+        if _newest_judgement(ctx.engine) == known:
+            # pressed again meanwhile, with nothing more to learn from
+            asked = _waiting_requests(ctx.engine)
         # only now, so that a worker that dies meanwhile leaves the request for the next
         _mark_handled(ctx.engine, asked)
     if promoted:
         predict_ahead_job()
+
+
+def _outdated(engine: Engine, projects: Sequence[store.Project]) -> list[store.Project]:
+    """Those with open tasks that show what another champion than the present one predicted."""
+    b, t = store.PredictionBatch, store.Task
+    with open_session(engine) as session:
+        champion = registry.champion(session, "sfw")
+        shown = dict(session.execute(select(b.project_id, b.champion).where(b.state == "shown")).all())
+        has_open = set(session.scalars(select(t.project_id).where(t.state == TaskState.OPEN).distinct()))
+    now = champion.version if champion is not None else None
+    return [one for one in projects if one.id in has_open and one.id in shown and shown[one.id] != now]
+
+
+def _newest_judgement(engine: Engine) -> int | None:
+    with open_session(engine) as session:
+        return session.scalar(select(func.max(store.Judgement.id)))
 
 
 def _waiting_requests(engine: Engine) -> list[int]:

@@ -1,0 +1,198 @@
+"""The loop with all its processes: Label Studio, `saring serve` and `saring worker`, and nobody who pulls by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from sqlalchemy import Engine, select
+
+from pipeline import store
+from pipeline.credentials import WEBHOOK_HEADER, BackendCredentials, backend_credentials
+from pipeline.errors import RunConflict
+from pipeline.settings import Settings
+from pipeline.store import open_session
+from saring.celery_app import job_sender
+from saring.services import LabelStudioAccess, ensure_backend, ensure_worker, stop_services
+from saring.services.programs import Backend
+from saring.services.server import stop
+from sync.client import LabelStudio
+from sync.pull import pull
+from sync.reconcile import reconcile
+from tests.e2e.people import TAXONOMY, annotate, human_judgements, lines, make_project, push_all, queue, tasks_of
+from tests.integration.backend_server import choices, promote, train_model
+from tests.integration.worker_process import settings_of, until, wait_until_idle
+
+pytestmark = pytest.mark.timeout(400)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A home whose processes run, and a project with six tasks on which `hate` is ticked."""
+
+    engine: Engine
+    settings: Settings
+    client: LabelStudio
+    api: httpx.Client
+    credentials: BackendCredentials
+    backend_url: str
+    project: int
+    label_studio_id: int
+
+    def tasks(self) -> list[int]:
+        """Label Studio's ids of the tasks."""
+        return sorted(one.label_studio_id or 0 for one in tasks_of(self.engine, self.project).values())
+
+    def said(self) -> list[tuple[list[str], int]]:
+        """What people said, and which revision of it that is."""
+        return [(one.asserted, one.revision) for one in human_judgements(self.engine)]
+
+    def events(self) -> list[store.Event]:
+        """What the webhook brought."""
+        with open_session(self.engine) as session:
+            return list(session.scalars(select(store.Event).order_by(store.Event.id)))
+
+    def all_seen_to(self) -> bool:
+        """Whether each event was looked after."""
+        return all(one.handled_at is not None for one in self.events())
+
+    def served(self) -> dict[str, Any]:
+        """The task that Label Studio gives to whoever asks for the next one."""
+        task: dict[str, Any] = self.api.get(f"/api/projects/{self.label_studio_id}/next").raise_for_status().json()
+        return task
+
+
+@pytest.fixture
+def loop(
+    engine: Engine,
+    environment: dict[str, str],
+    label_studio: LabelStudioAccess,
+    label_studio_api: httpx.Client,
+    tmp_path: Path,
+) -> Iterator[Loop]:
+    settings = settings_of(environment, label_studio)
+    backend_url = ensure_backend(settings)
+    ensure_worker(settings)
+    credentials = backend_credentials(settings)
+    with LabelStudio(label_studio.url, label_studio.api_key) as client:
+        project = make_project(engine, client, backend_url=backend_url, credentials=credentials)
+        assert project.backend, project.warnings
+        queue(engine, lines(6), tmp_path)
+        assert push_all(engine, client, project.project_id).sent == 6
+        yield Loop(
+            engine,
+            settings,
+            client,
+            label_studio_api,
+            credentials,
+            backend_url,
+            project.project_id,
+            project.label_studio_id,
+        )
+    # with its database still there: the worker finishes what is in hand
+    stop_services(settings)
+
+
+def in_turn(work: Callable[[], Result]) -> Result:
+    """Do something that the worker may be at as well, when it isn't."""
+    done: list[Result] = []
+
+    def works() -> bool:
+        try:
+            done.append(work())
+        except RunConflict:
+            return False
+        return True
+
+    until(works, "it is our turn")
+    return done[0]
+
+
+def test_the_loop_closes_by_itself_and_survives_what_happens_to_it(loop: Loop) -> None:
+    tasks = loop.tasks()
+
+    # a volunteer annotates and changes their mind; nobody pulls
+    first = annotate(loop.api, tasks[0], ["harassment"])
+    until(lambda: loop.said() == [(["harassment"], 0)], "the webhook brings it home")
+    [region] = first["result"]
+    changed = region | {"value": {"choices": ["sexist"]}}
+    loop.api.patch(f"/api/annotations/{first['id']}/", json={"result": [changed]}).raise_for_status()
+    until(lambda: loop.said()[1:] == [(["sexist"], 1)], "so does a correction")
+    assert {one.action for one in loop.events()} >= {"ANNOTATION_CREATED", "ANNOTATION_UPDATED"}
+
+    # the backend is away: Label Studio's events are lost for good
+    heard = len(loop.events())
+    assert stop(Backend(loop.settings))
+    annotate(loop.api, tasks[1], ["hate"])
+    in_turn(lambda: pull(loop.engine, loop.client, taxonomy=TAXONOMY, now=datetime.now(UTC)))
+    home = [(["harassment"], 0), (["sexist"], 1), (["hate"], 0)]
+    assert loop.said() == home
+    assert len(loop.events()) == heard
+    assert ensure_backend(loop.settings) == loop.backend_url
+
+    # everything that was ever heard is told again, several times and in another order
+    bodies = [one.body for one in loop.events()] * 3
+    random.Random(1).shuffle(bodies)
+    headers = {WEBHOOK_HEADER: loop.credentials.webhook_secret}
+    with httpx.Client(base_url=loop.backend_url, headers=headers, timeout=30, trust_env=False) as teller:
+        for body in bodies:
+            assert teller.post("/webhook", json=body).status_code == 201
+    assert len(loop.events()) == heard + len(bodies)
+    until(loop.all_seen_to, "each is looked after")
+    assert loop.said() == home
+
+    # and after all that, new work still comes home by itself
+    annotate(loop.api, tasks[2], ["porn"])
+    home.append((["porn"], 0))
+    until(lambda: loop.said() == home, "the webhook works again")
+
+    compared = in_turn(lambda: reconcile(loop.engine, loop.client, taxonomy=TAXONOMY, now=datetime.now(UTC)))
+    assert (compared.failed, compared.tasks, compared.annotations) == ({}, 6, 3)
+    assert (compared.repaired, compared.tasks_gone, compared.doubles_removed) == (0, 0, 0)
+    assert loop.said() == home
+
+
+def test_a_new_champion_ticks_the_open_tasks_anew(loop: Loop, tmp_path: Path) -> None:
+    tasks = loop.tasks()
+    annotate(loop.api, tasks[0], ["harassment"])
+    until(lambda: len(loop.said()) == 1, "the webhook brings it home")
+    before = loop.served()
+    assert before["id"] in tasks[1:]
+    [old] = before["predictions"]
+    assert choices(old) == ["hate"]
+
+    version = promote(loop.engine, train_model(tmp_path / "models", word="ayat", label="harassment"))
+    send = job_sender(loop.settings)
+    send("saring.predict_ahead", {})
+
+    def shown() -> str:
+        return str(loop.client.project(loop.label_studio_id)["model_version"])
+
+    until(lambda: shown() != old["model_version"], "the new predictions are shown")
+    after = loop.served()
+    assert after["id"] == before["id"]
+    [new] = after["predictions"]
+    assert new["model_version"] == shown()
+    with open_session(loop.engine) as session:
+        batch = session.get_one(store.PredictionBatch, (loop.project, shown()))
+        assert (batch.champion, batch.sent, batch.created) == (version, 5, 5)
+    annotate(loop.api, tasks[1], ["hate"])
+    until(lambda: len(loop.said()) == 2, "work goes on")
+
+    # asked again with no other champion, nothing is written
+    send("saring.predict_ahead", {})
+    annotate(loop.api, tasks[2], ["hate"])
+    until(lambda: len(loop.said()) == 3, "work goes on")
+    wait_until_idle(loop.settings)
+    with open_session(loop.engine) as session:
+        assert len(session.scalars(select(store.Run).where(store.Run.stage == "predict-ahead")).all()) == 1
+
+    compared = in_turn(lambda: reconcile(loop.engine, loop.client, taxonomy=TAXONOMY, now=datetime.now(UTC)))
+    assert (compared.failed, compared.repaired, compared.annotations) == ({}, 0, 3)
