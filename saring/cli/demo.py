@@ -37,13 +37,15 @@ def demo_command(
     settings = common.context().settings
     ctx = common.Context(demo_settings(settings, home or settings.home / "demo"))
     loop: LoopResult | None = None
-    with common.progress_bar() as progress:
-        result = run_demo(settings, ctx.settings.home, progress)
-        if people:
-            loop = run_loop(ctx, result.planted, progress=progress)
-            ctx.engine.dispose()
-    if not keep:
-        stop_services(ctx.settings)
+    try:
+        with common.progress_bar() as progress:
+            result = run_demo(settings, ctx.settings.home, progress)
+            if people:
+                loop = run_loop(ctx, result.planted, progress=progress)
+                ctx.engine.dispose()
+    finally:
+        if not keep:
+            stop_services(ctx.settings)
     shown = {name: value for name, value in asdict(result).items() if name != "planted"}
     shown |= {"loop": asdict(loop) if loop is not None else None, "kept": keep}
     common.emit(shown, as_json=as_json, say=lambda _: _say(result, loop, keep))

@@ -17,7 +17,7 @@ import orjson
 from pipeline.taxonomy import Taxonomy
 
 #: share of the lines that the stand-in LLM labels wrongly
-NOISE = 0.10
+NOISE = 0.20
 #: share of the lines that people have judged beforehand: two thirds are the frozen test, the rest is for calibration
 HUMAN = 0.30
 _EXACT, _NEAR = 60, 40

@@ -89,7 +89,10 @@ class Volunteer:
             self._submit("/user/login/", {"email": self.persona.email, "password": self._password})
             answer = self._http.get("/api/current-user/whoami")
         if not answer.is_success:
-            raise LabelStudioUnavailable(f"{self.persona.email} can neither sign up nor log in: start the demo anew")
+            raise LabelStudioUnavailable(
+                f"{self.persona.email} can neither sign up nor log in at {self._http.base_url}: "
+                "run `saring down` in the demo's home and remove it"
+            )
         self.user_id = int(answer.json()["id"])
 
     def next_task(self, project: int) -> Json | None:

@@ -1,4 +1,7 @@
-"""`saring demo` and `saring run` as they are typed, and what can be done in the home that the demo leaves."""
+"""`saring run` and the machines' side of `saring demo` as they are typed, and what can be done in the home they leave.
+
+The people's side is in tests/e2e/test_demo.py.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,20 @@ _COMMANDS = (
     "models show",
     "models promote",
     "models rollback",
+    "queue build",
+    "queue show",
+    "sync setup",
+    "sync push",
+    "sync predict",
+    "sync pull",
+    "sync reconcile",
+    "sync why",
+    "sync quality",
+    "sync exclude",
+    "sync include",
+    "serve",
+    "worker",
+    "beat",
 )
 
 
@@ -109,7 +126,14 @@ def demo() -> Iterator[Demo]:
     folder = Path(tempfile.mkdtemp(prefix="saring-test-", dir="/tmp"))
     home, own = folder / "demo", folder / "own"
     try:
-        done = saring({"SARING_HOME": str(own), "SARING_DATABASE_URL": _NOBODY}, "demo", "--home", str(home), "--json")
+        done = saring(
+            {"SARING_HOME": str(own), "SARING_DATABASE_URL": _NOBODY},
+            "demo",
+            "--no-people",
+            "--home",
+            str(home),
+            "--json",
+        )
         yield Demo(home, own, answered(done))
     finally:
         stop_services(Settings(home=home))
@@ -172,7 +196,7 @@ def test_the_demo_keeps_to_its_own_home_and_store(demo: Demo) -> None:
 
 def test_the_demo_again_does_nothing_twice(demo: Demo) -> None:
     before, models = demo.rows(), demo.answer("models", "list")["models"]
-    again = answered(saring({"SARING_HOME": str(demo.own)}, "demo", "--home", str(demo.home), "--json"))
+    again = answered(saring({"SARING_HOME": str(demo.own)}, "demo", "--no-people", "--home", str(demo.home), "--json"))
     after = demo.rows()
     same = ("text", "judgement", "rater", "filter_decision", "snapshot", "model")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
