@@ -121,8 +121,9 @@ def run_loop(ctx: common.Context, planted: Planted, *, progress: Progress) -> Lo
 
         invite = str(client.get("/api/invite")["invite_url"])
         work = _Work(access.url, invite, project.label_studio_id, _truth(ctx), _password(ctx))
+        earlier = _home(ctx)
         rounds = [work.go(ctx, EACH, PERSONAS, progress)]
-        done.home_by_webhook = _wait_for_home(ctx, _said(rounds), progress)
+        done.home_by_webhook = _wait_for_home(ctx, earlier, _said(rounds), progress)
         _pull(ctx, client, progress)
         done.excluded = _exclude_careless(ctx, project.project_id)
         request_reviews(ctx.engine, client, project_id=project.project_id)
@@ -133,7 +134,7 @@ def run_loop(ctx: common.Context, planted: Planted, *, progress: Progress) -> Lo
         _pull(ctx, client, progress)
         compared = _in_turn(lambda: reconcile(ctx.engine, client, taxonomy=ctx.taxonomy, now=_now(), progress=progress))
         done.repaired = compared.repaired
-        done.annotated, done.home = _said(rounds), _home(ctx)
+        done.annotated, done.home = _said(rounds), _home(ctx) - earlier
         done.volunteers = _summed(rounds)
 
         done.tiers_after = _tiers(ctx)
@@ -281,10 +282,13 @@ def _asked_again(ctx: common.Context, project: int) -> int:
         ).scalar_one()
 
 
-def _wait_for_home(ctx: common.Context, expected: int, progress: Progress) -> int:
-    """Wait until the worker has brought home what was said, as webhooks told it to; how much that is."""
+def _wait_for_home(ctx: common.Context, earlier: int, expected: int, progress: Progress) -> int:
+    """Wait until the worker has brought home what was said, as webhooks told it to; how much that is.
+
+    What is `earlier` came in a demo before this one, in the same home.
+    """
     deadline = time.monotonic() + _HOME_SECONDS
-    while (there := _home(ctx)) < expected and time.monotonic() < deadline:
+    while (there := _home(ctx) - earlier) < expected and time.monotonic() < deadline:
         progress(there, expected, "corrections come home")
         time.sleep(_LOOK_SECONDS)
     return there

@@ -198,7 +198,8 @@ def answer(persona: Persona, task: Json, true: Collection[str], labels: Sequence
     ticked = _ticked(prediction)
     unread = ticked is not None and rng.random() < persona.trust
     skips = not unread and not persona.careless and rng.random() < 0.01
-    doubts = not unread and not persona.careless and rng.random() < 0.02
+    # nothing is true of a text in another language that slipped in
+    doubts = not unread and not persona.careless and (rng.random() < 0.02 or not true)
     if unread:
         chosen = sorted(ticked or ())
     elif persona.careless:
@@ -208,7 +209,7 @@ def answer(persona: Persona, task: Json, true: Collection[str], labels: Sequence
     regions: list[Json] = []
     if doubts:
         regions.append(_region("undecided", [_UNDECIDED], "manual"))
-    elif chosen:
+    else:
         origin = "manual" if ticked is None else "prediction" if set(chosen) == ticked else "prediction-changed"
         regions.append(_region("labels", chosen, origin))
     return {
