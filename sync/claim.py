@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
@@ -16,8 +16,19 @@ from pipeline.store.loop import QueueState, TaskState
 from sync.days import start_of_day
 
 #: share of the tasks that two volunteers are asked for, so that their agreement can be measured on a random sample; and
-#: how many of a push, as each takes a call
+#: how many of a push, as each takes a call (`sync.review`, once the first has answered)
 _PAIRED_SHARE, _MOST_PAIRED = 0.1, 50
+#: what a task takes over from the queue
+_OF_THE_DRAW = (
+    "text_id",
+    "strategy",
+    "reason",
+    "inclusion_probability",
+    "priority",
+    "blind",
+    "harsh",
+    "gold",
+)
 
 
 def claim(session: Session, project: store.Project, limit: int | None, at: datetime) -> tuple[str, int]:
@@ -42,28 +53,18 @@ def claim(session: Session, project: store.Project, limit: int | None, at: datet
     batch = uuid.uuid4().hex[:16]
     # nobody else comes to a personal project
     pairs_left = _MOST_PAIRED if project.volunteer is None else 0
+    rows = []
     for item in going[:limit]:
         paired = pairs_left > 0 and _coin(item.text_id) < _PAIRED_SHARE
         pairs_left -= paired
-        session.add(
-            store.Task(
-                project_id=project.id,
-                text_id=item.text_id,
-                queue_item_id=item.id,
-                strategy=item.strategy,
-                reason=item.reason,
-                inclusion_probability=item.inclusion_probability,
-                priority=item.priority,
-                blind=item.blind,
-                harsh=item.harsh,
-                gold=item.gold,
-                paired=paired,
-                overlap=2 if paired else 1,
-                state=TaskState.PUSHING,
-                batch=batch,
-            )
-        )
-        item.state = QueueState.PUSHED
+        drawn = {name: getattr(item, name) for name in _OF_THE_DRAW}
+        rows.append(drawn | {"queue_item_id": item.id, "paired": paired})
+    if rows:
+        same = {"project_id": project.id, "overlap": 1, "state": TaskState.PUSHING, "batch": batch}
+        session.execute(insert(t), [row | same for row in rows])
+        q = store.QueueItem
+        pushed = update(q).where(q.id == func.any([row["queue_item_id"] for row in rows]))
+        session.execute(pushed.values(state=QueueState.PUSHED))
     return batch, held_back
 
 

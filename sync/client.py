@@ -17,8 +17,11 @@ from sync.http import Connection
 
 Json = dict[str, Any]
 
-#: changed tasks from which on whole exports, of so many tasks each, are cheaper than the list
-_EXPORT_FROM, _EXPORT_SIZE = 200, 250
+#: tasks that are asked for by their ids at once: they must fit into an address
+_LISTED = 500
+#: fields of tasks and of what is in them: the server takes one list for both, and all fields take three times as long
+_WHOLE = "id,created_at,updated_at,data,annotations,completed_by,result,was_cancelled,lead_time,parent_prediction"
+_PREDICTIONS = "id,predictions,result,model_version"
 
 
 class LabelStudio(Connection):
@@ -111,31 +114,24 @@ class LabelStudio(Connection):
 
     # reading back
 
-    def changed_tasks(self, project: int, since: datetime | None, *, page_size: int = 500) -> Iterator[list[Json]]:
-        """Tasks changed at `since` or later, whole, oldest change first, in batches.
+    def changed_tasks(self, project: int, since: datetime | None, *, page_size: int = 1_000) -> Iterator[list[Json]]:
+        """Tasks changed at `since` or later, as `whole_tasks` gives them, oldest change first, in batches.
 
         The list is walked by the time of change, not by page number, because it moves while it is read; a task that
-        changes meanwhile comes again. `updated_at` is as the walk met it, so that whoever stops may go on from there.
+        changes meanwhile comes again. Each batch is as the server had it at one moment.
         """
-        for page in self.changes(project, since, page_size=page_size):
-            met = {one["id"]: one["updated_at"] for one in page}
-            yield [task | {"updated_at": met[task["id"]]} for task in self.whole_tasks(project, list(met))]
-
-    def changes(self, project: int, since: datetime | None, *, page_size: int = 1_000) -> Iterator[list[Json]]:
-        """Which tasks changed at `since` or later, and when, with their counts of annotations; see `changed_tasks`."""
-        yield from self._walk(project, since, "id,updated_at,total_annotations,cancelled_annotations", page_size)
+        for page in self._walk(project, since, _WHOLE, page_size):
+            self._join_predictions(project, page)
+            yield page
 
     def whole_tasks(self, project: int, ids: Sequence[int]) -> list[Json]:
         """Tasks with all their `annotations`; those that are no longer there are left out.
 
-        Each annotation has `completed_by` and, where the server knows it, the `prediction` that it began from.
+        Each annotation has `completed_by` and, where the server still has it, the `prediction` that it began from.
         """
-        if len(ids) < _EXPORT_FROM:
-            return self._listed(project, ids) if ids else []
-        found: list[Json] = []
-        for start in range(0, len(ids), _EXPORT_SIZE):
-            found += self._exported(project, ids[start : start + _EXPORT_SIZE])
-        return found
+        tasks = list(self._listed(project, ids, _WHOLE))
+        self._join_predictions(project, tasks)
+        return tasks
 
     def task_stamps(self, project: int, *, page_size: int = 2_000) -> Iterator[list[Json]]:
         """Every task with `id`, `updated_at`, `data`, and of its annotations only `id` and `updated_at`, in batches."""
@@ -170,44 +166,29 @@ class LabelStudio(Connection):
             raise LabelStudioUnavailable(f"{self.url}: the list of tasks of project {project} is not a list")
         return tasks
 
-    def _listed(self, project: int, ids: Sequence[int]) -> list[Json]:
-        filters = {"filter": "filter:tasks:id", "operator": "in_list", "value": list(ids), "type": "Number"}
-        query = {"filters": {"conjunction": "and", "items": [filters]}, "ordering": ["tasks:updated_at"]}
-        tasks = self._page(project, query, None, len(ids) + 1)
+    def _listed(self, project: int, ids: Sequence[int], include: str) -> Iterator[Json]:
+        for start in range(0, len(ids), _LISTED):
+            some = list(ids[start : start + _LISTED])
+            chosen = {"filter": "filter:tasks:id", "operator": "in_list", "value": some, "type": "Number"}
+            query = {"filters": {"conjunction": "and", "items": [chosen]}, "ordering": ["tasks:updated_at"]}
+            yield from self._page(project, query, include, len(some) + 1)
+
+    def _join_predictions(self, project: int, tasks: Sequence[Json]) -> None:
+        """Put beside each annotation what it began from; of tasks without such, no predictions are asked for."""
+        begun = [
+            task["id"]
+            for task in tasks
+            if any(one.get("parent_prediction") is not None for one in _dicts(task.get("annotations")))
+        ]
+        found = self._listed(project, begun, _PREDICTIONS)
+        known = {one["id"]: one for task in found for one in _dicts(task.get("predictions"))}
         for task in tasks:
-            known = {one["id"]: one for one in _dicts(task.get("predictions"))}
             for annotation in _dicts(task.get("annotations")):
                 annotation["prediction"] = known.get(annotation.get("parent_prediction"))
-        return tasks
-
-    def _exported(self, project: int, ids: Sequence[int]) -> list[Json]:
-        found = self.get(
-            f"/api/projects/{project}/export",
-            params={"exportType": "JSON", "download_all_tasks": "true", "ids[]": list(ids)},
-            timeout=5 * self._timeout,
-        )
-        if not isinstance(found, list):
-            raise LabelStudioUnavailable(f"{self.url}: the export of project {project} is not a list")
-        # What was made of predictions in bulk has no snapshot of its prediction; the list has the prediction itself.
-        bulk = [task["id"] for task in found if any(map(_lacks_snapshot, _dicts(task.get("annotations"))))]
-        if bulk:
-            listed = {
-                annotation["id"]: annotation["prediction"]
-                for task in self._listed(project, bulk)
-                for annotation in _dicts(task.get("annotations"))
-            }
-            for task in found:
-                for annotation in filter(_lacks_snapshot, _dicts(task.get("annotations"))):
-                    annotation["prediction"] = listed.get(annotation["id"])
-        return found
 
 
 def _dicts(value: object) -> list[Json]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _lacks_snapshot(annotation: Json) -> bool:
-    return annotation.get("parent_prediction") is not None and not annotation.get("prediction")
 
 
 def parse_time(value: str) -> datetime:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -113,19 +114,27 @@ def _pull_one(
     with open_session(engine) as session:
         cursor = session.get(store.SyncCursor, project.id)
     since = _since(cursor)
-    # before the list is asked for: storing takes time, and what became visible meanwhile was not in it
-    asked = client.server_time
-    pages = client.changes(project.label_studio_id, since)
-    page = next(pages, None)
+    pages = client.changed_tasks(project.label_studio_id, since)
+
+    def fetch() -> tuple[datetime | None, list[dict[str, Any]] | None]:
+        # the clock before the list is asked for: what becomes visible after that is not in it
+        return client.server_time, next(pages, None)
+
+    asked, page = fetch()
     if page is None:
         _note_looked(engine, project, asked)
         return
     mine = PullReport()
-    with stage_run(engine, "pull", slice=str(project.id), progress=progress) as run:
+    with (
+        stage_run(engine, "pull", slice=str(project.id), progress=progress) as run,
+        # the server gathers the next page while this one is stored
+        ThreadPoolExecutor(1) as ahead,
+    ):
         while page is not None:
-            _store(engine, client, project, page, taxonomy, languages, run, report, mine)
-            ahead, page = client.server_time, next(pages, None)
-            asked = asked if page is None else ahead
+            following = ahead.submit(fetch)
+            _store(engine, project, page, taxonomy, languages, run, report, mine)
+            at, page = following.result()
+            asked = asked if page is None else at
         # the project may have been removed meanwhile, which looks like a list that ends
         if not is_there(client, project):
             raise LabelStudioMissing(f"project {project.label_studio_id} was removed while it was read")
@@ -134,7 +143,6 @@ def _pull_one(
 
 def _store(
     engine: Engine,
-    client: LabelStudio,
     project: store.Project,
     page: Sequence[dict[str, Any]],
     taxonomy: Taxonomy,
@@ -145,8 +153,7 @@ def _store(
 ) -> None:
     """One page: the ledger, the mirror and the cursor move together."""
     with open_session(engine) as session, session.begin():
-        touched = _worth_reading(session, project, page)
-        tasks = client.whole_tasks(project.label_studio_id, touched)
+        tasks = _worth_reading(session, project, page)
         applied = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
         _advance(session, project, max(parse_time(one["updated_at"]) for one in page))
         run.counts = dict(mine.counts + applied.counts)
@@ -157,7 +164,7 @@ def _store(
         one.add(applied)
 
 
-def _worth_reading(session: Session, project: store.Project, page: Sequence[dict[str, Any]]) -> list[int]:
+def _worth_reading(session: Session, project: store.Project, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Tasks with annotations, now or when they were last seen; and those that are not known at all."""
     a, t = store.Annotation, store.Task
     ids = [one["id"] for one in page]
@@ -165,14 +172,7 @@ def _worth_reading(session: Session, project: store.Project, page: Sequence[dict
     known = set(
         session.scalars(select(t.label_studio_id).where(t.project_id == project.id, t.label_studio_id == func.any(ids)))
     )
-    return [
-        one["id"]
-        for one in page
-        if one.get("total_annotations")
-        or one.get("cancelled_annotations")
-        or one["id"] in had
-        or one["id"] not in known
-    ]
+    return [one for one in page if one.get("annotations") or one["id"] in had or one["id"] not in known]
 
 
 def _since(cursor: store.SyncCursor | None) -> datetime | None:

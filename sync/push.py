@@ -11,8 +11,10 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any, cast
 
 from sqlalchemy import Engine, Table, bindparam, func, select, update
@@ -30,15 +32,18 @@ from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
 from sync.claim import claim
 from sync.client import LabelStudio
-from sync.task_rows import asks_for, task_row
+from sync.task_rows import task_row
 from sync.turns import in_turn
 
 log = logging.getLogger(__name__)
 
-#: tasks a call: far below the server's limits, and few enough that a lost call is soon made again
-_BATCH = 5_000
+#: tasks a call: far below the server's limits, and few enough that a lost call is soon made again; the next ones are
+#: prepared while the server is at work
+_BATCH = 2_000
 #: looks at a server that may still be at work on a call that broke off, and seconds between them
 _LOOKS, _BETWEEN = 20, 1.0
+#: tasks of a list
+_PAGE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +156,18 @@ class _Sender:
             ).all()
         if not tasks:
             return 0
-        sent = 0
+        sent = done = 0
         self._open(version)
-        for start in range(0, len(tasks), _BATCH):
-            some = tasks[start : start + _BATCH]
-            sent += self._send(some, version)
-            tell(start + len(some), len(tasks), "sending tasks to Label Studio")
+        batches = [tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)]
+        with ThreadPoolExecutor(1) as ahead:
+            rows = ahead.submit(self._rows, batches[0], version)
+            for some, following in zip_longest(batches, batches[1:]):
+                ready = rows.result()
+                if following is not None:
+                    rows = ahead.submit(self._rows, following, version)
+                sent += self._send(some, ready, version)
+                done += len(some)
+                tell(done, len(tasks), "sending tasks to Label Studio")
         return sent
 
     def begun(self) -> str | None:
@@ -173,37 +184,18 @@ class _Sender:
         there = self.client.get(f"/api/projects/{self.project.label_studio_id}/model-versions/")
         return next((version for version in written if there.get(version)), None)
 
-    def _ask_twice(self, found: dict[uuid.UUID, int]) -> None:
-        """Have Label Studio serve the tasks of the random sample to a second volunteer: an import can't say so."""
-        t = store.Task
+    def _rows(self, tasks: Sequence[store.Task], version: str) -> list[dict[str, Any]]:
+        """The tasks as Label Studio takes them; what is ticked is kept first, so that whatever arrives is known."""
+        wanted = [task.text_id for task in tasks]
+        known = store.Text
         with open_session(self.engine) as session:
-            overlaps = session.execute(
-                select(t.text_id, t.overlap).where(
-                    t.project_id == self.project.id,
-                    t.text_id == func.any(list(found)),
-                    t.overlap > 1,
-                    t.state == TaskState.PUSHING,
-                )
-            ).all()
-        for text_id, overlap in overlaps:
-            try:
-                self.client.patch(f"/api/tasks/{found[text_id]}/", json=asks_for(overlap))
-            except LabelStudioMissing:
-                log.info("task %s is gone; a reconciliation will note it", found[text_id])
-
-    def _send(self, tasks: Sequence[store.Task], version: str) -> int:
-        with open_session(self.engine) as session:
-            proposals = self.preannotator.known(session, [task.text_id for task in tasks])
-            known = store.Text
-            found = session.execute(
-                select(known.id, known.masked, known.language).where(
-                    known.id == func.any([task.text_id for task in tasks])
-                )
-            )
+            proposals = self.preannotator.known(session, wanted)
+            found = session.execute(select(known.id, known.masked, known.language).where(known.id == func.any(wanted)))
             texts = {text_id: (masked, language) for text_id, masked, language in found}
-        rows = [task_row(task, *texts[task.text_id], proposals[task.text_id], version) for task in tasks]
-        # first, so that whatever arrives is accounted for
         self._keep(tasks, proposals, version)
+        return [task_row(task, *texts[task.text_id], proposals[task.text_id], version) for task in tasks]
+
+    def _send(self, tasks: Sequence[store.Task], rows: list[dict[str, Any]], version: str) -> int:
         try:
             ids = self.client.import_tasks(self.project.label_studio_id, rows)
         except UncertainOutcome as error:
@@ -215,7 +207,8 @@ class _Sender:
                 return len(tasks)
             if len(missing) == len(tasks):
                 raise
-            return len(tasks) - len(missing) + self._send(missing, version)
+            again = [row for task, row in zip(tasks, rows, strict=True) if task.text_id not in arrived]
+            return len(tasks) - len(missing) + self._send(missing, again, version)
         self._note({task.text_id: one for task, one in zip(tasks, ids, strict=True)})
         return len(ids)
 
@@ -243,8 +236,6 @@ class _Sender:
         """Write down which tasks arrived, and under which ids."""
         if not found:
             return
-        # first, so that a push that dies in between does it again
-        self._ask_twice(found)
         t = store.Task
         with open_session(self.engine) as session, session.begin():
             # Label Studio gives the ids of removed tasks to new ones
@@ -286,19 +277,28 @@ class _Sender:
         raise UncertainOutcome(f"{self.client.url} goes on making tasks of a call that broke off: push again later")
 
     def _marked(self, batch: str) -> list[dict[str, Any]]:
+        """Every task on the server that bears a mark, by its id: a call's mark is that of the whole push."""
         mark = {"filter": "filter:tasks:data.batch", "operator": "equal", "value": batch, "type": "String"}
-        query = {"filters": {"conjunction": "and", "items": [mark]}, "ordering": ["tasks:id"]}
-        answer = self.client.get(
-            "/api/tasks/",
-            params={
-                "project": self.project.label_studio_id,
-                "page_size": 2 * _BATCH,
-                "fields": "all",
-                "include": "id,data",
-                "query": json.dumps(query),
-            },
-        )
-        return [task for task in answer["tasks"] if task["data"].get("batch") == batch]
+        found: list[dict[str, Any]] = []
+        last = 0
+        while True:
+            later = {"filter": "filter:tasks:id", "operator": "greater", "value": last, "type": "Number"}
+            query = {"filters": {"conjunction": "and", "items": [mark, later]}, "ordering": ["tasks:id"]}
+            answer = self.client.get(
+                "/api/tasks/",
+                params={
+                    "project": self.project.label_studio_id,
+                    "page_size": _PAGE,
+                    "fields": "all",
+                    "include": "id,data",
+                    "query": json.dumps(query),
+                },
+            )
+            page = answer["tasks"]
+            found += [task for task in page if task["data"].get("batch") == batch]
+            if len(page) < _PAGE:
+                return found
+            last = page[-1]["id"]
 
     def _put_back(self, session: Session, task: store.Task) -> None:
         """Let a text that never arrived wait again."""

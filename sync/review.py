@@ -1,4 +1,5 @@
-"""Texts on which raters disagree, that one could not decide, or that only excluded raters judged, go to another one.
+"""Texts on which raters disagree, that one could not decide, or that only excluded raters judged, go to another one; so
+do those of which a coin said that two should judge them.
 
 Raising a task's overlap has Label Studio serve it again, to somebody who has not annotated it.
 """
@@ -36,7 +37,7 @@ _STANDING = (
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A text that needs another rater."""
+    """A text that another rater is to judge."""
 
     text_id: uuid.UUID
     label_studio_id: int
@@ -83,11 +84,15 @@ def still_open(voices: Sequence[Voice]) -> bool:
 
 def find_disagreements(session: Session, project_id: int, *, at_most: int = AT_MOST) -> list[Disagreement]:
     """Tasks of a project that are open by what was said, among those that may have another rater."""
-    return [one for one in _open_ones(session, project_id) if one.raters < at_most]
+    return [
+        said.disagreement(*key)
+        for key, said in _what_was_said(session, project_id).items()
+        if said.is_open and len(said.raters) < at_most
+    ]
 
 
 def request_reviews(engine: Engine, client: LabelStudio, *, project_id: int, at_most: int = AT_MOST) -> ReviewReport:
-    """Ask for one more rater where raters disagree or cannot decide. Doing it again asks for nothing more.
+    """Ask for one more rater where raters disagree or cannot decide, or a coin said so. Again, it asks for no more.
 
     Args:
         engine: the store.
@@ -99,7 +104,8 @@ def request_reviews(engine: Engine, client: LabelStudio, *, project_id: int, at_
         if session.get_one(store.Project, project_id).volunteer is not None:
             # nobody else works there
             return ReviewReport(0, 0, 0)
-        every = _open_ones(session, project_id)
+        found = _what_was_said(session, project_id).items()
+        every = [said.disagreement(*key) for key, said in found if said.is_open or said.lacks_its_second]
     wanted = [one for one in every if one.raters < at_most]
     asked = gone = 0
     for one in wanted:
@@ -119,10 +125,11 @@ def request_reviews(engine: Engine, client: LabelStudio, *, project_id: int, at_
     return ReviewReport(asked, len(every) - len(wanted), gone)
 
 
-def _open_ones(session: Session, project_id: int) -> list[Disagreement]:
+def _what_was_said(session: Session, project_id: int) -> dict[tuple[uuid.UUID, int], _Said]:
+    """Of each text that anybody judged and each task's id in Label Studio."""
     a, t, r = store.Annotation, store.Task, store.Rater
     rows = session.execute(
-        select(a.text_id, t.label_studio_id, a.rater_id, a.state, a.chosen, r.excluded_at.is_not(None))
+        select(a.text_id, t.label_studio_id, a.rater_id, a.state, a.chosen, t.paired, r.excluded_at.is_not(None))
         .join(r, r.id == a.rater_id)
         .join(t, (t.project_id == a.project_id) & (t.text_id == a.text_id))
         .where(a.project_id == project_id, a.state.in_(_STANDING), t.label_studio_id.is_not(None))
@@ -130,9 +137,11 @@ def _open_ones(session: Session, project_id: int) -> list[Disagreement]:
         .order_by(a.updated_at)
     )
     found: dict[tuple[uuid.UUID, int], _Said] = defaultdict(_Said)
-    for text_id, task, rater, state, chosen, excluded in rows:
-        found[text_id, task or 0].add(rater, state, chosen, excluded=excluded)
-    return [one.disagreement(*key) for key, one in found.items() if one.is_open]
+    for text_id, task, rater, state, chosen, paired, excluded in rows:
+        one = found[text_id, task or 0]
+        one.paired = paired
+        one.add(rater, state, chosen, excluded=excluded)
+    return found
 
 
 @dataclass(slots=True)
@@ -144,6 +153,13 @@ class _Said:
     voices: dict[int, Voice] = field(default_factory=dict)
     #: somebody has done it whose word is left out
     excluded: bool = False
+    #: a coin said that two should judge it
+    paired: bool = False
+
+    @property
+    def lacks_its_second(self) -> bool:
+        """Whether it is one of a pair of answers to be compared, and the other is not there yet."""
+        return self.paired and len(self.raters) == 1
 
     @property
     def is_open(self) -> bool:

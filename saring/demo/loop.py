@@ -273,12 +273,12 @@ def _in_turn(work: Callable[[], Result]) -> Result:
 
 
 def _asked_again(ctx: common.Context, project: int) -> int:
-    """Tasks that want more raters than they were pushed for; the worker may have asked for some of them."""
+    """Tasks that want more raters than they were meant for; the worker may have asked for some of them."""
     t = store.Task
-    pushed_for = case((t.paired, 2), else_=1)
+    meant_for = case((t.paired, 2), else_=1)
     with open_session(ctx.engine) as session:
         return session.execute(
-            select(func.count()).select_from(t).where(t.project_id == project, t.overlap > pushed_for)
+            select(func.count()).select_from(t).where(t.project_id == project, t.overlap > meant_for)
         ).scalar_one()
 
 

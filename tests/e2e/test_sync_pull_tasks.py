@@ -250,7 +250,7 @@ def test_more_tasks_of_one_moment_than_a_page_holds_all_come_home(world: World) 
         params={"id": "predictions_to_annotations", "project": world.project.label_studio_id},
         json={"selectedItems": chosen},
     ).raise_for_status()
-    pages = list(world.client.changes(world.project.label_studio_id, None, page_size=5))
+    pages = list(world.client.changed_tasks(world.project.label_studio_id, None, page_size=5))
     moments = {task["updated_at"] for page in pages for task in page}
     assert len(moments) == 1, "a bulk action changes all at once"
     walked = [task["id"] for page in pages for task in page]
@@ -295,10 +295,7 @@ def test_tasks_that_a_push_left_in_the_air_are_met_by_a_pull_and_not_sent_again(
             push_all(world.engine, client, world.project.project_id)
         client.close()
     moved(world, label_studio.url, label_studio).close()
-    there = world.client.whole_tasks(
-        world.project.label_studio_id,
-        [t["id"] for page in world.client.changes(world.project.label_studio_id, None) for t in page],
-    )
+    there = [task for page in world.client.changed_tasks(world.project.label_studio_id, None) for task in page]
     by_text = {uuid.UUID(one["data"]["text_id"]): one["id"] for one in there}
     assert set(by_text) == set(ids)
     annotate(world.api, by_text[ids[0]], ["hate"])

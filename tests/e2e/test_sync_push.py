@@ -257,36 +257,38 @@ def test_a_blind_task_shows_no_ticks_and_its_backend_adds_none(
         assert kept.labels == ["porn"]
 
 
-@pytest.mark.parametrize("fault", [None, Fault.UNAVAILABLE])
-def test_a_random_tenth_is_asked_of_two_volunteers(
+def test_a_push_of_many_calls_whose_last_is_lost_sends_each_text_once(
     engine: Engine,
     label_studio: LabelStudioAccess,
     label_studio_api: httpx.Client,
     tmp_path: Path,
-    fault: Fault | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    queue(engine, [Line(f"ayat tetap nombor {i}", ("hate",), priority=1 - i / 50) for i in range(40)], tmp_path)
+    monkeypatch.setattr("sync.push._BATCH", 3)
+    monkeypatch.setattr("sync.push._PAGE", 2)
+    texts = queue(engine, lines(8), tmp_path)
     with (
         faulty_proxy(label_studio.url) as proxy,
         LabelStudio(proxy.url, label_studio.api_key, sleep=lambda _: None) as client,
     ):
         made = make_project(engine, client)
-        if fault is not None:
-            # after the tasks have arrived
-            proxy.fail(fault, "PATCH", "/api/tasks/", times=_TRIES)
-            with pytest.raises(LabelStudioError):
-                push_all(engine, client, made.project_id)
-        push_all(engine, client, made.project_id)
-    twice = {task.label_studio_id for task in tasks_of(engine, made.project_id).values() if task.overlap == 2}
-    assert 0 < len(twice) < 12
-    there = on_server(label_studio_api, made.label_studio_id)
-    assert {task["id"] for task in there if task["overlap"] == 2} == twice
-    assert {task["overlap"] for task in there} == {1, 2}
-    one, other = min(twice), min(task["id"] for task in there if task["id"] not in twice)
-    for task in (one, other):
-        annotate(label_studio_api, task, ["hate"])
-    assert label_studio_api.get(f"/api/tasks/{one}/").json()["is_labeled"] is False
-    assert label_studio_api.get(f"/api/tasks/{other}/").json()["is_labeled"] is True
+        for lost in (0, 2):
+            proxy.fail(Fault.LOST_ANSWER, "POST", "/import", skip=lost)
+        assert push_all(engine, client, made.project_id).sent == 8
+        assert proxy.count("POST", "/import") == 3
+    assert_each_once(engine, label_studio_api, made.project_id, made.label_studio_id, texts)
+    in_order = [task.label_studio_id for task in tasks_of(engine, made.project_id).values()]
+    assert len(set(in_order)) == 8
+
+
+def test_a_random_tenth_is_meant_for_two_volunteers_and_waits_for_the_first(
+    engine: Engine, client: LabelStudio, label_studio_api: httpx.Client, tmp_path: Path
+) -> None:
+    queue(engine, [Line(f"ayat tetap nombor {i}", ("hate",), priority=1 - i / 50) for i in range(40)], tmp_path)
+    made = make_project(engine, client)
+    push_all(engine, client, made.project_id)
+    assert 0 < sum(task.paired for task in tasks_of(engine, made.project_id).values()) < 12
+    assert {task["overlap"] for task in on_server(label_studio_api, made.label_studio_id)} == {1}
 
 
 def test_what_a_volunteer_opted_out_of_and_more_than_a_days_harsh_texts_are_held_back(

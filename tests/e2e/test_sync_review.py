@@ -61,6 +61,11 @@ class Desk:
     def task(self) -> store.Task:
         return tasks_of(self.engine, self.project.project_id)[self.text_id]
 
+    def pair(self, paired: bool) -> None:
+        """Have the coin fall so."""
+        with open_session(self.engine) as session, session.begin():
+            session.get_one(store.Task, (self.project.project_id, self.text_id)).paired = paired
+
     def says(self, who: Volunteer, *labels: str, control: str = "labels") -> None:
         """Annotate the task as this volunteer, whether it was served to them or not."""
         region = {"id": "r", "from_name": control, "to_name": "text", "type": "choices", "value": {"choices": labels}}
@@ -97,9 +102,7 @@ def desk(engine: Engine, label_studio: LabelStudioAccess, tmp_path: Path) -> Ite
         assert push_all(engine, client, project.project_id).sent == 1
         one = Desk(engine, client, project, text_id)
         # the random sample for two volunteers is another matter
-        client.patch(f"/api/tasks/{one.task.label_studio_id}/", json={"overlap": 1})
-        with open_session(engine) as session, session.begin():
-            session.get_one(store.Task, (project.project_id, text_id)).overlap = 1
+        one.pair(False)
         yield one
         client.delete_project(project.label_studio_id)
 
@@ -128,6 +131,21 @@ def test_a_disagreement_is_served_to_a_third_person_and_to_nobody_twice(desk: De
     assert desk.open_ones() == []
     assert desk.served_to(people) == []
     assert desk.task.state is TaskState.DONE
+
+
+def test_a_text_that_a_coin_chose_is_judged_by_two_though_they_agree(desk: Desk, people: list[Volunteer]) -> None:
+    first, second, third, _ = people
+    desk.pair(True)
+    assert desk.review() == (0, 0, 0)
+    assert desk.overlap() == 1
+    desk.says(first, "hate")
+    assert desk.review() == (1, 0, 0)
+    assert desk.open_ones() == []
+    assert desk.overlap() == 2
+    assert desk.served_to([first, second]) == [second]
+    desk.says(second, "hate")
+    assert desk.review() == (0, 0, 0)
+    assert desk.served_to([third]) == []
 
 
 def test_three_who_all_differ_are_left_to_the_maintainer(desk: Desk, people: list[Volunteer]) -> None:
