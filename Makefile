@@ -39,7 +39,7 @@ check: $(STAMP) ## Style, types, and which package may import which
 
 # Label Studio's own environment (1 GB) is made by the first test run of a user, and kept in the user's cache folder
 test: check ## The checks, then every test
-	$(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 format: $(STAMP) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .

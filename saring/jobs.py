@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from celery import shared_task
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select, text, update
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing, NotEnoughLabels, RunConflict
 from pipeline.learning import registry
 from pipeline.learning.train import TrainConfig
 from pipeline.progress import silent
+from pipeline.runs import lock_key
 from pipeline.store.loop import TaskState
 from pipeline.store.session import open_session
 from saring.cli import common
@@ -92,7 +93,11 @@ def retrain_job(**_: object) -> None:
     """Retrain if the training button was pressed since the last time; many presses are one retraining."""
     from saring.cli.stages import train_from_store
 
-    with _context() as ctx:
+    with _context() as ctx, _only_one(ctx.engine, "retrain") as alone:
+        if not alone:
+            log.info("not retrained yet: a retraining is under way")
+            return
+        # asked for now that the one before has said which it saw to
         asked = _waiting_requests(ctx.engine)
         if not asked:
             return
@@ -115,6 +120,14 @@ def retrain_job(**_: object) -> None:
         _mark_handled(ctx.engine, asked)
     if promoted:
         predict_ahead_job()
+
+
+@contextmanager
+def _only_one(engine: Engine, job: str) -> Iterator[bool]:
+    """Whether no other worker is at this job, none of which begins it meanwhile."""
+    with engine.connect() as lock, lock.begin():
+        key = {"key": lock_key("job", job)}
+        yield lock.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), key).scalar_one()
 
 
 def _outdated(engine: Engine, projects: Sequence[store.Project]) -> list[store.Project]:

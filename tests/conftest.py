@@ -41,6 +41,8 @@ _KEPT = ("SARING_SHARED", "SARING_CI", "SARING_LABEL_STUDIO_ENV")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _NO_BROWSER = "no Chromium found: install one (on Debian, `apt-get install chromium`), or set CHROMIUM to its path"
 _NOT_INSTALLED = pytest.StashKey[str]()
+#: files that run the whole demo
+_LONGEST = ("test_demo.py", "test_run_cli.py")
 _LEFT_OUT = pytest.StashKey[int]()
 # how long an example takes says more of what else the machine does than of the code
 hypothesis_settings.register_profile("saring", deadline=None)
@@ -56,8 +58,20 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["SARING_HOME"] = os.devnull
 
 
+def _turn(file: Path) -> int:
+    """When the tests of a file are run; those of one turn keep their order."""
+    if file.name in _LONGEST:
+        return _LONGEST.index(file.name)
+    return len(_LONGEST) + (0 if file.parent.name == "e2e" else 1 if file.parent.name == "integration" else 2)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a browser, leave out what needs one, and say so at the end; where CI runs, the fixture fails instead."""
+    """The longest files first, so that no process ends long after the others.
+
+    Without a browser, what needs one is left out, and a line at the end says so; where CI runs, the fixture fails
+    instead.
+    """
+    items.sort(key=lambda item: _turn(item.path))
     if _find_browser() is not None or os.environ.get("SARING_CI"):
         return
     left_out = [item for item in items if "chromium" in getattr(item, "fixturenames", ())]

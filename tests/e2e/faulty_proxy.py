@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-_HOP = frozenset({"connection", "content-length", "content-encoding", "transfer-encoding", "keep-alive", "host"})
+from tests.e2e.loopback import HOP, QuietHandler, serving
 
 
 class Fault(Enum):
@@ -86,11 +85,8 @@ class FaultyProxy:
 def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
     """Serve a proxy to `upstream` on a free port of loopback."""
     proxy = FaultyProxy(upstream)
-    client = httpx.Client(timeout=120, trust_env=False)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(QuietHandler):
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             fault = proxy._next(self.command, self.path)
@@ -100,7 +96,7 @@ def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
             if fault is Fault.NEVER_ARRIVES:
                 self._hang_up()
                 return
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
             answer = client.request(self.command, upstream + self.path, content=body, headers=headers)
             if fault is Fault.LOST_ANSWER:
                 self._hang_up()
@@ -118,7 +114,7 @@ def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
         def _reply(self, status: int, body: bytes, headers: dict[str, str], *, part: int | None = None) -> None:
             self.send_response(status)
             for name, value in headers.items():
-                if name.lower() not in _HOP:
+                if name.lower() not in HOP:
                     self.send_header(name, value)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -129,23 +125,5 @@ def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
         def _hang_up(self) -> None:
             self.close_connection = True
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A client that went away is no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with httpx.Client(timeout=120, trust_env=False) as client, serving(Handler) as proxy.url:
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        client.close()

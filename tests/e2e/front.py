@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-_HOP = frozenset({"connection", "content-length", "content-encoding", "transfer-encoding", "keep-alive", "host"})
+from tests.e2e.loopback import HOP, QuietHandler, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,8 @@ class Front:
 def front(upstream: str, prefix: str = "") -> Iterator[Front]:
     """Serve on a free port of loopback."""
     made = Front(upstream, prefix)
-    client = httpx.Client(timeout=120, trust_env=False)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(QuietHandler):
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             request = f"{self.command} {self.path}"
@@ -69,11 +64,11 @@ def front(upstream: str, prefix: str = "") -> Iterator[Front]:
             if own is None and not self.path.startswith(f"{prefix}/"):
                 own = Answer(404, b"<html>nothing here</html>", {"content-type": "text/html"})
             if own is None:
-                headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
                 there = client.request(
                     self.command, upstream + self.path.removeprefix(prefix), content=body, headers=headers
                 )
-                passed = {name: value for name, value in there.headers.items() if name.lower() not in _HOP}
+                passed = {name: value for name, value in there.headers.items() if name.lower() not in HOP}
                 own = Answer(there.status_code, there.content, passed)
             self.send_response(own.status)
             for name, value in own.headers.items():
@@ -84,23 +79,5 @@ def front(upstream: str, prefix: str = "") -> Iterator[Front]:
 
         do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - the names that http.server asks for
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A client that went away is no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with httpx.Client(timeout=120, trust_env=False) as client, serving(Handler) as made.url:
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        client.close()

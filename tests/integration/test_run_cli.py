@@ -130,6 +130,7 @@ def demo() -> Iterator[Demo]:
             {"SARING_HOME": str(own), "SARING_DATABASE_URL": _NOBODY},
             "demo",
             "--no-people",
+            "--keep",
             "--home",
             str(home),
             "--json",
@@ -196,7 +197,9 @@ def test_the_demo_keeps_to_its_own_home_and_store(demo: Demo) -> None:
 
 def test_the_demo_again_does_nothing_twice(demo: Demo) -> None:
     before, models = demo.rows(), demo.answer("models", "list")["models"]
-    again = answered(saring({"SARING_HOME": str(demo.own)}, "demo", "--no-people", "--home", str(demo.home), "--json"))
+    again = answered(
+        saring({"SARING_HOME": str(demo.own)}, "demo", "--no-people", "--keep", "--home", str(demo.home), "--json")
+    )
     after = demo.rows()
     same = ("text", "judgement", "rater", "filter_decision", "snapshot", "model")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
