@@ -29,6 +29,7 @@ from pipeline.store.models import (
     Vector,
 )
 from pipeline.store.session import make_engine, open_session
+from pipeline.store.work import FilterScore, RunLog, Shard
 
 __all__ = [
     "Annotation",
@@ -36,6 +37,7 @@ __all__ = [
     "Encoder",
     "Event",
     "FilterDecision",
+    "FilterScore",
     "Judgement",
     "MinhashBand",
     "Model",
@@ -47,6 +49,8 @@ __all__ = [
     "Rater",
     "Review",
     "Run",
+    "RunLog",
+    "Shard",
     "Snapshot",
     "Source",
     "SyncCursor",

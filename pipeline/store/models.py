@@ -119,6 +119,12 @@ class Run(Base):
     progress_done: Mapped[int] = mapped_column(BigInteger, server_default="0")
     progress_total: Mapped[int | None] = mapped_column(BigInteger)
     code_version: Mapped[str] = mapped_column(server_default="")
+    #: its work is spread over workers; False: one process does it, and holds a lock meanwhile
+    on_workers: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: when somebody asked that it stop
+    cancel_asked_at: Mapped[datetime | None]
+    #: what the stage reports at its end
+    result: Mapped[Json | None] = mapped_column(JSONB())
     error: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.now())
