@@ -1,7 +1,15 @@
-"""Bringing a database to the schema of this code."""
+"""Bringing a database to the schema of this code, beside people who work with it.
+
+A change of a table waits for whoever uses it, and everybody who comes later waits for the change. So it waits for a
+few seconds only, lets the others pass, and tries again.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -9,10 +17,22 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from psycopg.errors import DeadlockDetected, LockNotAvailable
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
-from pipeline.errors import StoreNotReady
+from pipeline.errors import StoreError, StoreNotReady
 from pipeline.store.models import Base
+
+log = logging.getLogger(__name__)
 
 #: two processes that start at once must not migrate at once
 _LOCK = 0x5A1216
@@ -35,21 +55,97 @@ def is_schema(obj: object, name: str | None, kind: str, *_rest: object) -> bool:
     return not (table is not None and table.name.startswith(PARTITION_PREFIX))
 
 
-def upgrade(engine: Engine) -> None:
-    """Create the schema, or bring an older one up to date. Safe to call from many processes at once."""
-    config = _config()
-    with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-        connection.commit()
-        try:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        finally:
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
-            connection.commit()
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a change of the schema waits for those who use it."""
+
+    #: seconds that a statement waits for a table, and with it everybody who comes later
+    lock: float = 5.0
+    #: seconds between two tries, at most; others pass meanwhile
+    pause: float = 15.0
+    #: seconds after which it is given up
+    all: float = 900.0
+
+
+_PATIENCE = Patience()
+
+
+def upgrade(engine: Engine, *, revision: str = "head", patience: Patience = _PATIENCE) -> None:
+    """Create the schema, or bring an older one up to date. Safe to call from many processes at once, under load.
+
+    Each migration is one transaction: one that has to let others pass leaves nothing behind, and is begun anew.
+
+    Raises:
+        StoreError: a table that has to change was in use all the time.
+        StoreUnavailable: the database cannot be reached.
+    """
+    with engine.connect() as connection, _alone(connection):
+        for attempt in Retrying(
+            retry=retry_if_exception(_was_in_use),
+            wait=wait_random_exponential(max=patience.pause),
+            stop=stop_after_delay(patience.all),
+            before_sleep=_say,
+            retry_error_callback=_give_up,
+        ):
+            with attempt:
+                _migrate(connection, revision, patience.lock)
     # Connections opened before the extension existed don't know its types.
     engine.dispose()
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Let no other process migrate meanwhile.
+
+    Asked for again and again rather than waited for: whoever waits inside a statement would be waited for by an index
+    that is built beside the others' work.
+    """
+    asking = Retrying(retry=retry_if_result(lambda got: not got), wait=wait_random_exponential(0.05, max=1.0))
+    asking(_locked, connection)
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        connection.commit()
+
+
+def _locked(connection: Connection) -> bool:
+    got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one()
+    connection.commit()
+    return bool(got)
+
+
+def _migrate(connection: Connection, revision: str, lock_seconds: float) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    # of the session, because each migration is a transaction of its own
+    timeout = text("SELECT set_config('lock_timeout', :value, false)")
+    connection.execute(timeout, {"value": f"{round(lock_seconds * 1000)}ms"})
+    connection.commit()
+    try:
+        command.upgrade(config, revision)
+    finally:
+        connection.rollback()
+        connection.execute(text("RESET lock_timeout"))
+        connection.commit()
+
+
+def _was_in_use(error: BaseException) -> bool:
+    return isinstance(error, OperationalError) and isinstance(error.orig, LockNotAvailable | DeadlockDetected)
+
+
+def _say(state: RetryCallState) -> None:
+    pause = state.next_action.sleep if state.next_action is not None else 0.0
+    log.warning("the schema is not changed yet, a table is in use: trying again in %.0f s", pause)
+
+
+def _give_up(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    raise StoreError(
+        f"the schema could not be changed for {state.seconds_since_start or 0:.0f} s, because a table was in use: look "
+        "in pg_stat_activity for transactions that were begun long ago, end them, and run `saring init` again"
+    ) from error
 
 
 def current_and_head(engine: Engine) -> tuple[str | None, str]:
