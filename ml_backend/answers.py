@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ml_backend.champion import Serving
+from ml_backend.config import Tally
 from ml_backend.label_config import Control
 from ml_backend.tasks import Item, ProjectRef
 from pipeline import store
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: of tasks without a usable text: Label Studio serves the lowest score first
 _LAST = 1.0
+#: where a prediction comes from
+FROM_STORE, FROM_CHAMPION, FROM_NOTHING = "store", "champion", "nothing"
 
 #: a prediction as Label Studio takes it
 Answer = dict[str, Any]
@@ -49,20 +52,27 @@ class _Known:
     pushed: Mapping[uuid.UUID, Sequence[_Pushed]] = field(default_factory=dict)
 
 
-def answer(items: Sequence[Item], serving: Serving, engine: Engine | None) -> list[Answer]:
+def answer(items: Sequence[Item], serving: Serving, engine: Engine | None, tally: Tally | None = None) -> list[Answer]:
     """A prediction for each item, in order.
 
     Args:
         items: the tasks.
         serving: what to answer with.
         engine: the store; None, or one that fails: every text is taken for unknown.
+        tally: is told how many of them came from where.
     """
     known = _from_store(items, serving, engine) if engine is not None else None
     ids, proposed = (known.ids, known.proposals) if known is not None else ({}, {})
     proposals = {i: proposed[text_id] for i, text_id in ids.items() if text_id in proposed}
+    from_store = len(proposals)
     fresh = [i for i, item in enumerate(items) if item.text is not None and i not in proposals]
     if fresh:
         proposals.update(zip(fresh, serving.preannotator.fresh([items[i].text or "" for i in fresh]), strict=True))
+    if tally is not None:
+        from_champion = len(fresh) if serving.preannotator.model is not None else 0
+        tally(FROM_STORE, from_store)
+        tally(FROM_CHAMPION, from_champion)
+        tally(FROM_NOTHING, len(items) - from_store - from_champion)
     answers = []
     for i, item in enumerate(items):
         task = _task_of(item, known.pushed) if known is not None else None

@@ -1,7 +1,7 @@
 """Label Studio's ML-backend protocol over HTTP.
 
-What may take time runs in threads: one for small requests, one for large ones, a few for events. The event loop only
-reads and writes.
+What may take time runs in threads: one for small requests, one for large ones, a few for events, one for metrics. The
+event loop only reads and writes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from ml_backend.auth import Gate
 from ml_backend.config import BackendConfig
+from ml_backend.metrics import CONTENT_TYPE, Stopwatch
 from ml_backend.service import Service, decode
 from pipeline.errors import InputError, StoreError
 
@@ -35,6 +36,7 @@ def create_app(config: BackendConfig) -> FastAPI:
     """The application; its background work begins and ends with its lifespan."""
     service = Service(config)
     events = ThreadPoolExecutor(2, thread_name_prefix="saring-events")
+    scrapes = ThreadPoolExecutor(1, thread_name_prefix="saring-metrics")
     #: large bodies are taken one after the other, so that memory stays within bounds
     large = asyncio.Semaphore(1)
 
@@ -47,9 +49,12 @@ def create_app(config: BackendConfig) -> FastAPI:
         finally:
             await loop.run_in_executor(None, service.close)
             events.shutdown()
+            scrapes.shutdown()
 
     app = FastAPI(title="Saring", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Gate, credentials=config.credentials)
+    # added last, so that it comes first and sees those whom the gate refuses
+    app.add_middleware(Stopwatch, metrics=service.metrics, routes=app.routes)
     app.add_exception_handler(InputError, _bad_request)
 
     @app.get("/health")
@@ -65,6 +70,11 @@ def create_app(config: BackendConfig) -> FastAPI:
     @app.get("/versions")
     async def versions() -> Response:
         return _json(await asyncio.get_running_loop().run_in_executor(events, service.versions))
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        shown = await asyncio.get_running_loop().run_in_executor(scrapes, service.metrics.scrape)
+        return Response(shown, headers={"Content-Type": CONTENT_TYPE})
 
     async def predict(request: Request) -> Response:
         if _length(request) <= _SMALL_BODY:

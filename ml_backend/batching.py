@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from ml_backend.answers import Answer, answer
 from ml_backend.champion import Champion, Serving
-from ml_backend.config import Limits
+from ml_backend.config import Limits, Tally
 from ml_backend.tasks import Asked, read_tasks
 
 #: seconds that a piece of a large request waits for small ones, at most
@@ -29,10 +29,11 @@ class _Waiting:
 class Batcher:
     """Answers from worker threads: one for small requests, one for large ones."""
 
-    def __init__(self, engine: Engine, champion: Champion, limits: Limits) -> None:
+    def __init__(self, engine: Engine, champion: Champion, limits: Limits, tally: Tally) -> None:
         self._engine = engine
         self._champion = champion
         self._limits = limits
+        self._tally = tally
         self._small = ThreadPoolExecutor(1, thread_name_prefix="saring-small")
         self._large = ThreadPoolExecutor(1, thread_name_prefix="saring-large")
         self._waiting: list[_Waiting] = []
@@ -64,7 +65,7 @@ class Batcher:
         written = []
         for start in range(0, len(asked.tasks), chunk):
             self._quiet.wait(_PATIENCE)
-            piece = answer(read_tasks(asked.part(start, start + chunk)), serving, self._store())
+            piece = answer(read_tasks(asked.part(start, start + chunk)), serving, self._store(), self._tally)
             written.append(orjson.dumps(piece)[1:-1])
         return b"[" + b",".join(written) + b"]"
 
@@ -80,7 +81,8 @@ class Batcher:
                 if sum(len(one.asked.tasks) for one in self._waiting) < self._limits.together:
                     await asyncio.sleep(self._limits.gather)
                 batch = self._taken()
-                answers = loop.run_in_executor(self._small, _together, batch, self._champion.serving, self._store())
+                serving, engine = self._champion.serving, self._store()
+                answers = loop.run_in_executor(self._small, _together, batch, serving, engine, self._tally)
                 await asyncio.wait([answers])
                 _hand_out(batch, answers)
         finally:
@@ -99,8 +101,8 @@ class Batcher:
         return self._engine if self._champion.store_ok else None
 
 
-def _together(batch: Sequence[_Waiting], serving: Serving, engine: Engine | None) -> list[Answer]:
-    return answer([item for one in batch for item in read_tasks(one.asked)], serving, engine)
+def _together(batch: Sequence[_Waiting], serving: Serving, engine: Engine | None, tally: Tally) -> list[Answer]:
+    return answer([item for one in batch for item in read_tasks(one.asked)], serving, engine, tally)
 
 
 def _hand_out(batch: Sequence[_Waiting], answers: asyncio.Future[list[Answer]]) -> None:

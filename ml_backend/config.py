@@ -15,6 +15,10 @@ from pipeline.taxonomy import Taxonomy
 
 #: takes the name of a job and its arguments
 SendJob = Callable[[str, Mapping[str, Any]], None]
+#: jobs that wait in the broker, by queue; raises SaringError where it is away
+QueueDepths = Callable[[], Mapping[str, int]]
+#: takes where predictions came from, and how many did
+Tally = Callable[[str, int], None]
 #: loads the model that lies in a folder
 LoadModel = Callable[[Path], TrainedModel]
 
@@ -39,6 +43,8 @@ class Limits:
     event: int = 256 << 10
     #: seconds between two looks at which model is champion
     poll: float = 2.0
+    #: seconds that what the store and the broker said of themselves is shown again to those who scrape
+    fresh: float = 5.0
     #: seconds before a champion that could not be loaded is tried again
     retry: float = 30.0
 
@@ -52,6 +58,8 @@ class BackendConfig:
     credentials: BackendCredentials
     load_model: LoadModel
     send_job: SendJob
+    #: None: nobody asks the broker
+    queue_depths: QueueDepths | None = None
     #: of the champion that serves
     purpose: str = "sfw"
     limits: Limits = field(default_factory=Limits)

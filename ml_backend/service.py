@@ -15,6 +15,7 @@ from ml_backend.champion import Champion
 from ml_backend.config import BackendConfig
 from ml_backend.events import JOBS, Jobs, keep_event, read_event
 from ml_backend.label_config import config_reader
+from ml_backend.metrics import Metrics
 from ml_backend.tasks import Asked, read_project
 from pipeline import store
 from pipeline.errors import InputError, StoreError
@@ -46,7 +47,8 @@ class Service:
     def __init__(self, config: BackendConfig) -> None:
         self.config = config
         self.champion = Champion(config)
-        self.batcher = Batcher(config.engine, self.champion, config.limits)
+        self.metrics = Metrics(config, self.champion)
+        self.batcher = Batcher(config.engine, self.champion, config.limits, self.metrics.predicted)
         self._jobs = Jobs(config.send_job)
         self._read_config = config_reader(config.taxonomy)
 

@@ -15,10 +15,10 @@ import uvicorn
 from sqlalchemy import Engine, make_url
 
 from ml_backend.app import create_app
-from ml_backend.config import BackendConfig, SendJob
+from ml_backend.config import BackendConfig, QueueDepths, SendJob
 from pipeline.classifiers.artefact import TrainedModel
 from pipeline.credentials import backend_credentials
-from pipeline.errors import UsageError
+from pipeline.errors import ServiceError, UsageError
 from pipeline.settings import Settings
 from pipeline.store import make_engine
 from saring.champion import load_folder
@@ -105,6 +105,7 @@ def _config(ctx: common.Context) -> BackendConfig:
         credentials=backend_credentials(settings),
         load_model=load,
         send_job=_sender(settings),
+        queue_depths=_queue_depths(settings),
     )
 
 
@@ -130,3 +131,26 @@ def _sender(settings: Settings) -> SendJob:
         sender()(name, arguments)
 
     return send
+
+
+def _queue_depths(settings: Settings) -> QueueDepths:
+    """Looks how many jobs wait in the broker, which is not started for it."""
+
+    def depths() -> Mapping[str, int]:
+        import redis
+
+        from saring.celery_app import QUEUES
+        from saring.services.places import Places
+        from saring.services.valkey import Valkey, client
+
+        given = settings.redis_url
+        url = given.get_secret_value() if given is not None else Valkey(Places(settings.home)).url()
+        try:
+            with client(url) as broker:
+                return {queue: broker.llen(queue) for queue in QUEUES}
+        except redis.RedisError as error:
+            raise ServiceError(
+                f"the broker does not answer ({type(error).__name__}): run `saring up`, or check SARING_REDIS_URL"
+            ) from error
+
+    return depths
