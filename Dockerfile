@@ -1,0 +1,42 @@
+# syntax=docker/dockerfile:1
+# One image for every process of Saring: `saring serve` unless told otherwise, or worker, beat, init ...
+#
+#   docker build --tag saring:0.1.0 .
+#   docker build --tag saring-gpu:0.1.0 --build-arg EXTRAS=transformers .
+
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim AS builder
+# of pyproject.toml, by comma: transformers, hub, s3, umap
+ARG EXTRAS=""
+WORKDIR /src
+RUN python -m venv /opt/saring
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pipeline pipeline
+COPY sync sync
+COPY ml_backend ml_backend
+COPY saring saring
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/saring/bin/pip install --disable-pip-version-check --constraint constraints.txt ".${EXTRAS:+[$EXTRAS]}"
+
+FROM python:${PYTHON}-slim AS runtime
+# 10001: whatever is mounted at /data must be writable for it
+RUN groupadd --gid 10001 saring \
+    && useradd --uid 10001 --gid saring --home-dir /data --no-create-home --shell /usr/sbin/nologin saring \
+    && install --directory --owner=saring --group=saring --mode=0700 /data
+COPY --from=builder /opt/saring /opt/saring
+ENV PATH=/opt/saring/bin:$PATH \
+    SARING_HOME=/data \
+    HF_HOME=/data/huggingface \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    PYTHONUNBUFFERED=1
+# by number, so that Kubernetes can tell that it is not root
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 9090
+# of `serve`; whoever runs something else gives another one, or none
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9090/health', timeout=4)"]
+ENTRYPOINT ["saring"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "9090"]
