@@ -1,0 +1,158 @@
+"""Which files of a home go into a backup, what they are called there, and where they come out again.
+
+models/VERSION/...      model folders: those that the registry names, wherever they lie, and the others of the home
+snapshots/...           frozen training sets
+label-studio/...        data of the embedded Label Studio: secret key, owner, port, media, exports
+backend.json, backend/port    what Label Studio and its webhooks are to tell the ML backend, and where it listens
+taxonomy.yaml           the taxonomy that was in force
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.classifiers.artefact import MANIFEST
+from pipeline.errors import BackupError
+from pipeline.settings import Settings
+from saring.services import owner_file
+from saring.services.label_studio_install import DATABASE
+
+LABEL_STUDIO_DATABASE = f"label-studio/{DATABASE}"
+TAXONOMY = "taxonomy.yaml"
+_SINGLE = ("backend.json", TAXONOMY)
+#: made anew at each start, or by anyone
+_PASSING = ("label-studio.pid", "settings", ".cache", "test_data")
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """A file that goes in."""
+
+    name: str
+    path: Path
+    #: a row of the store speaks of it, so without it the backup would not be whole
+    needed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What the store says of files."""
+
+    #: version to folder
+    models: Mapping[str, str]
+    #: id to file
+    snapshots: Mapping[int, str]
+
+    def moved(self, home: Path) -> Registered:
+        """The same, where a backup brings them in another home."""
+        return Registered(
+            {version: str(place(home, f"models/{version}")) for version in self.models},
+            {number: str(place(home, f"snapshots/{Path(path).name}")) for number, path in self.snapshots.items()},
+        )
+
+    def missing(self) -> dict[str, str]:
+        """What isn't there, as a person would call it, and where it should be."""
+        models = {f"model {v}": path for v, path in self.models.items() if not (Path(path) / MANIFEST).is_file()}
+        snapshots = {f"snapshot {n}": path for n, path in self.snapshots.items() if not Path(path).is_file()}
+        return models | snapshots
+
+
+def place(home: Path, name: str) -> Path:
+    """Where a file of a backup comes out in a home.
+
+    Raises:
+        BackupError: no backup has a file of that name.
+    """
+    root, *rest = PurePosixPath(name).parts
+    if rest and root in ("models", "snapshots"):
+        return home.joinpath(root, *rest)
+    if rest and root in ("label-studio", "backend"):
+        return home.joinpath("services", root, *rest)
+    if name in _SINGLE:
+        return home / name
+    raise BackupError(f"the backup holds {name!r}, which this version has no place for: install a newer one")
+
+
+def occupied(home: Path) -> Path | None:
+    """Something in a home that a restored backup would lie beside or upon; None in an empty one."""
+    for folder in (home / "models", home / "snapshots", home / "services" / "label-studio"):
+        found = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
+        if found is not None:
+            return found
+    singles = (*(home / name for name in _SINGLE), home / "services" / "backend" / "port")
+    return next((path for path in singles if path.exists()), None)
+
+
+def belongings(settings: Settings, registered: Registered) -> Iterator[Belonging]:
+    """Every file that goes in, once, but for the taxonomy and the database of Label Studio."""
+    for version, folder in registered.models.items():
+        yield from _below(Path(folder), f"models/{version}", needed=True)
+    frozen = {Path(path).name: Path(path) for path in registered.snapshots.values()}
+    for name, path in frozen.items():
+        yield Belonging(f"snapshots/{name}", path, needed=True)
+    for other in _entries(settings.models_dir):
+        if other.name not in registered.models:
+            yield from _below(other, f"models/{other.name}")
+    for path in _entries(settings.snapshots_dir):
+        if path.name not in frozen and path.is_file():
+            yield Belonging(f"snapshots/{path.name}", path)
+    if has_label_studio(settings):
+        for entry in sorted(label_studio_folder(settings).iterdir()):
+            if entry.name not in _PASSING and not entry.name.startswith(DATABASE):
+                yield from _below(entry, f"label-studio/{entry.name}")
+    for name in ("backend.json", "backend/port"):
+        if (path := place(settings.home, name)).is_file():
+            yield Belonging(name, path)
+
+
+def label_studio_folder(settings: Settings) -> Path:
+    """Where the embedded Label Studio keeps its data."""
+    return owner_file(settings).parent
+
+
+def has_label_studio(settings: Settings) -> bool:
+    """Whether this home's own Label Studio is in use and has data."""
+    return settings.label_studio_url is None and (label_studio_folder(settings) / DATABASE).is_file()
+
+
+def copy_sqlite(source: Path, copy: Path) -> None:
+    """Copy a SQLite database as it is at one moment, while others may write to it.
+
+    Raises:
+        BackupError: it cannot be read, or is damaged.
+    """
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=60)) as database,
+            closing(sqlite3.connect(copy)) as made,
+        ):
+            # in one step: between two, another process's writing would have it begin anew
+            database.backup(made, pages=-1)
+            # a copy is one file, and has no other beside it
+            made.execute("PRAGMA journal_mode = DELETE")
+            said = made.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        raise BackupError(f"{source} cannot be copied ({error}): see `saring doctor`") from error
+    if said != "ok":
+        raise BackupError(f"{source} is damaged ({said}): mend it with `sqlite3 {source.name} .recover`")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, but for what is being written."""
+    return sorted(path for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
+
+
+def _below(path: Path, name: str, *, needed: bool = False) -> Iterator[Belonging]:
+    """A file, or all files below a folder, in order. Links to files are followed, links to folders are not."""
+    if path.is_file():
+        yield Belonging(name, path, needed)
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        inner = Path(folder).relative_to(path).as_posix()
+        for file in sorted(files):
+            yield Belonging(str(PurePosixPath(name, inner, file)), Path(folder, file), needed)
