@@ -13,10 +13,7 @@ from pipeline.classifiers.artefact import TrainedModel
 from pipeline.classifiers.protocol import LabelMatrix, Scores
 from pipeline.errors import InputError
 from pipeline.learning.examples import Examples
-from pipeline.learning.metrics import Metrics, measure
-
-#: a language with fewer texts gets no slice of its own
-_LEAST_SLICE = 30
+from pipeline.learning.metrics import LEAST_SLICE, Metrics, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ def evaluate_examples(model: TrainedModel, examples: Examples, *, rng: np.random
     slices = {
         str(name): on(languages == name)
         for name, count in zip(*np.unique(languages, return_counts=True), strict=True)
-        if count >= _LEAST_SLICE and count < len(languages)
+        if count >= LEAST_SLICE and count < len(languages)
     }
     return Evaluation(on(np.ones(len(rows), dtype=bool)), slices, tuple(shared), probabilities, truth)
 

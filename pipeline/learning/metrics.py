@@ -6,7 +6,7 @@ A label's unknown texts are left out of its metrics. Intervals are percentile bo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ RESAMPLES = 1_000
 _BLOCK = 50
 #: fewer positives or negatives than this say nothing
 LEAST = 2
+#: a language with fewer texts gets no slice of its own
+LEAST_SLICE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,13 @@ class Metrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, numbers rounded to four places."""
-        rounded: dict[str, Any] = _rounded(asdict(self))
-        return rounded
+        plain: dict[str, Any] = rounded(asdict(self))
+        return plain
 
 
 def average_precision(probabilities: Floats, truth: Booleans, weights: Floats | None = None) -> float:
     """Area under the precision-recall curve as a step function, ties taken together; nan without a positive."""
-    ranking = _Ranking.of(probabilities, truth)
+    ranking = Ranking.of(probabilities, truth)
     return float(ranking.average_precision(np.ones((1, len(truth))) if weights is None else weights[None, :])[0])
 
 
@@ -87,6 +89,18 @@ def calibration_error(probabilities: Floats, truth: Booleans, bins: int = 15) ->
     for rows in np.array_split(order, min(bins, len(order))):
         error += abs(float(probabilities[rows].mean()) - float(truth[rows].mean())) * len(rows)
     return error / len(order)
+
+
+def measurable(truth: LabelMatrix) -> list[int]:
+    """The columns of [texts, labels] that have positives and negatives enough to be measured."""
+    return [i for i in range(truth.shape[1]) if (truth[:, i] == 1).sum() >= LEAST and (truth[:, i] == 0).sum() >= LEAST]
+
+
+def resampled(texts: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> Iterator[Floats]:
+    """How often each text is in each bootstrap resample, a block [some resamples, texts] at a time."""
+    for start in range(0, resamples, _BLOCK):
+        size = min(_BLOCK, resamples - start)
+        yield rng.multinomial(texts, np.full(texts, 1 / max(1, texts)), size=size).astype(np.float64)
 
 
 def measure(
@@ -111,7 +125,7 @@ def measure(
         resamples: how many.
     """
     known = truth != UNKNOWN
-    enough = [i for i in range(len(labels)) if (truth[:, i] == 1).sum() >= LEAST and (truth[:, i] == 0).sum() >= LEAST]
+    enough = measurable(truth)
     columns = [_Column.of(probabilities[:, i], truth[:, i], given[:, i]) for i in enough]
     pooled = _Column.of(
         probabilities[:, enough].ravel(), np.where(known, truth, UNKNOWN)[:, enough].ravel(), given[:, enough].ravel()
@@ -120,23 +134,20 @@ def measure(
     micro_point = pooled.statistics(np.ones((1, len(truth) * len(enough))))
     draws: list[list[Floats]] = [[] for _ in columns]
     micro_draws: list[Floats] = []
-    for start in range(0, resamples, _BLOCK):
-        size = min(_BLOCK, resamples - start)
-        weights = rng.multinomial(len(truth), np.full(len(truth), 1 / max(1, len(truth))), size=size)
-        as_float = weights.astype(np.float64)
+    for weights in resampled(len(truth), rng, resamples):
         for found, column in zip(draws, columns, strict=True):
-            found.append(column.statistics(as_float))
+            found.append(column.statistics(weights))
         if enough:
-            micro_draws.append(pooled.statistics(np.repeat(as_float, len(enough), axis=1)))
+            micro_draws.append(pooled.statistics(np.repeat(weights, len(enough), axis=1)))
     drawn = [np.concatenate(found) for found in draws]
     by_label = {
         labels[i]: LabelMetrics(
             positives=int((truth[:, i] == 1).sum()),
             negatives=int((truth[:, i] == 0).sum()),
-            average_precision=_estimate(point[0, 0], draw[:, 0]),
-            precision=_estimate(point[0, 1], draw[:, 1]),
-            recall=_estimate(point[0, 2], draw[:, 2]),
-            f1=_estimate(point[0, 3], draw[:, 3]),
+            average_precision=estimate_of(point[0, 0], draw[:, 0]),
+            precision=estimate_of(point[0, 1], draw[:, 1]),
+            recall=estimate_of(point[0, 2], draw[:, 2]),
+            f1=estimate_of(point[0, 3], draw[:, 3]),
             calibration_error=calibration_error(probabilities[known[:, i], i], truth[known[:, i], i] == 1),
             brier=float(np.mean((probabilities[known[:, i], i] - truth[known[:, i], i]) ** 2)),
             threshold=thresholds[labels[i]],
@@ -151,16 +162,16 @@ def measure(
     return Metrics(
         texts=len(truth),
         labels=by_label,
-        macro_average_precision=_estimate(mean_point[0, 0], mean_draw[:, 0]),
-        macro_f1=_estimate(mean_point[0, 3], mean_draw[:, 3]),
-        micro_average_precision=_estimate(micro_point[0, 0], micro_draw[:, 0]),
-        micro_f1=_estimate(micro_point[0, 3], micro_draw[:, 3]),
+        macro_average_precision=estimate_of(mean_point[0, 0], mean_draw[:, 0]),
+        macro_f1=estimate_of(mean_point[0, 3], mean_draw[:, 3]),
+        micro_average_precision=estimate_of(micro_point[0, 0], micro_draw[:, 0]),
+        micro_f1=estimate_of(micro_point[0, 3], micro_draw[:, 3]),
         unmeasured=[label for i, label in enumerate(labels) if i not in enough],
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranking:
+class Ranking:
     """Texts in falling order of probability, sorted once for all resamples."""
 
     order: NDArray[np.int64]
@@ -169,23 +180,29 @@ class _Ranking:
     ends: NDArray[np.int64]
 
     @classmethod
-    def of(cls, probabilities: Floats, truth: Booleans) -> _Ranking:
+    def of(cls, probabilities: Floats, truth: Booleans) -> Ranking:
         order = np.argsort(-probabilities, kind="stable")
         ranked = probabilities[order]
         ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else np.zeros(0, np.int64)
         return cls(order, truth[order], ends)
 
-    def average_precision(self, weights: Floats) -> Floats:
-        """One value for each row of weights [resamples, texts]."""
-        if not len(self.ends):
-            return np.full(len(weights), np.nan)
+    def curve(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Positives and texts above each possible cut [resamples, cuts] under weights [resamples, texts]."""
         ranked = weights[:, self.order]
         hits = np.cumsum(ranked * self.truth, axis=1)[:, self.ends]
-        seen = np.cumsum(ranked, axis=1)[:, self.ends]
-        gained = np.diff(hits, axis=1, prepend=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            precision = np.where(seen > 0, hits / seen, 0)
-            return np.asarray((precision * gained).sum(axis=1) / hits[:, -1])
+        return hits, np.cumsum(ranked, axis=1)[:, self.ends]
+
+    def average_precision(self, weights: Floats) -> Floats:
+        """One value for each row of weights [resamples, texts]."""
+        return area(*self.curve(weights)) if len(self.ends) else np.full(len(weights), np.nan)
+
+
+def area(hits: Floats, seen: Floats) -> Floats:
+    """Average precision of each row of what `Ranking.curve` gives; nan without a positive."""
+    gained = np.diff(hits, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(seen > 0, hits / seen, 0)
+        return np.asarray((precision * gained).sum(axis=1) / hits[:, -1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +212,13 @@ class _Column:
     known: NDArray[np.int64]
     truth: Booleans
     given: Booleans
-    ranking: _Ranking
+    ranking: Ranking
 
     @classmethod
     def of(cls, probabilities: Floats, truth: NDArray[np.int8], given: Booleans) -> _Column:
         known = np.flatnonzero(truth != UNKNOWN)
         yes = truth[known] == 1
-        return cls(known, yes, given[known], _Ranking.of(probabilities[known], yes))
+        return cls(known, yes, given[known], Ranking.of(probabilities[known], yes))
 
     def statistics(self, weights: Floats) -> Floats:
         """[resamples, 4]: average precision, precision, recall, F1 under weights [resamples, all texts]."""
@@ -216,7 +233,8 @@ class _Column:
         return np.stack([self.ranking.average_precision(own), precision, recall, f1], axis=1)
 
 
-def _estimate(value: float, draws: Floats) -> Estimate:
+def estimate_of(value: float, draws: Floats) -> Estimate:
+    """A number with the interval that its resamples span; those that came to no number are left out."""
     usable = draws[np.isfinite(draws)]
     if not len(usable):
         return Estimate(float(value), float("nan"), float("nan"))
@@ -224,11 +242,12 @@ def _estimate(value: float, draws: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Plain values with numbers rounded to four places; what is no number is None."""
     if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
+        return {key: rounded(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(one) for one in value]
+        return [rounded(one) for one in value]
     if isinstance(value, float):
         return round(value, 4) if np.isfinite(value) else None
     return value

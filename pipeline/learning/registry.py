@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -71,6 +71,11 @@ def register(
     )
 
 
+def take_turn(session: Session) -> None:
+    """Wait for whoever else changes a champion, and have others wait until this transaction ends."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
 def champion(session: Session, purpose: str) -> store.Model | None:
     """The model that serves a purpose, if any."""
     m = store.Model
@@ -89,7 +94,7 @@ def promote(session: Session, version: str, *, reason: str) -> Promotion:
     Raises:
         ModelError: no such model is registered.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    take_turn(session)
     model = session.get(store.Model, version, populate_existing=True)
     if model is None:
         raise ModelError(f"no model {version!r} is registered; see `saring models list`")
@@ -105,9 +110,20 @@ def promote(session: Session, version: str, *, reason: str) -> Promotion:
     return Promotion(version, before.version if before is not None else None, reason)
 
 
-def explain(session: Session, version: str, reason: str) -> None:
-    """Write down why a model is in the state that it is in."""
-    session.execute(update(store.Model).where(store.Model.version == version).values(reason=f"{_now()}: {reason}"))
+def reject(session: Session, version: str, *, reason: str) -> None:
+    """Write down that a model is not to serve, and why. A promotion by hand may still bring it in.
+
+    Raises:
+        ModelError: no such model is registered, or it is the champion.
+    """
+    take_turn(session)
+    model = session.get(store.Model, version, populate_existing=True)
+    if model is None:
+        raise ModelError(f"no model {version!r} is registered; see `saring models list`")
+    if model.state is ModelState.CHAMPION:
+        raise ModelError(f"{version} is the champion: bring back the one before with `saring models rollback`")
+    model.state, model.reason = ModelState.REJECTED, f"{_now()}: {reason}"
+    session.flush()
 
 
 def rollback(session: Session, purpose: str, *, reason: str) -> Promotion:
@@ -116,7 +132,7 @@ def rollback(session: Session, purpose: str, *, reason: str) -> Promotion:
     Raises:
         ModelError: there is no champion, or none before it.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    take_turn(session)
     current = champion(session, purpose)
     if current is None:
         raise ModelError(f"{purpose!r} has no champion to roll back; see `saring models list`")

@@ -1,24 +1,26 @@
-"""Retrain from the ledger: snapshot, train, measure against the champion, register."""
+"""Retrain from the ledger: snapshot, train, hold against the champion, register."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from pipeline.classifiers.artefact import TrainedModel
 from pipeline.classifiers.linear import Encode
 from pipeline.ingest.normalise import text_id
 from pipeline.learning import registry
-from pipeline.learning.evaluate import evaluate_examples
 from pipeline.learning.examples import Examples, gather
+from pipeline.learning.gate import Margins
+from pipeline.learning.gate_report import PAGE, GateReport, Rows, read_gate, write_gate
+from pipeline.learning.gating import Contender, hold_against
 from pipeline.learning.labelled_io import clean
 from pipeline.learning.snapshot import Frozen, SnapshotPolicy, learnt_from, take_snapshot
-from pipeline.learning.split import plan_splits
 from pipeline.learning.train import TrainConfig, TrainReport, train
 from pipeline.progress import Progress, silent
 from pipeline.runs import stage_run
@@ -38,6 +40,9 @@ class Retrained:
     promoted: bool
     #: why it was promoted or not, in words
     verdict: str
+    gate: GateReport
+    #: the page of the gate's report, in the model's folder
+    page: Path
 
 
 def retrain(
@@ -49,16 +54,19 @@ def retrain(
     models_dir: Path,
     snapshots_dir: Path,
     load: Load,
+    margins: Margins | None = None,
     encode: Encode | None = None,
     progress: Progress = silent,
 ) -> Retrained:
-    """Train on what the ledger says now; the first model, and one that is not worse than the champion, is promoted.
+    """Train on what the ledger says now; a model that passes the gate is promoted, another one is rejected.
 
-    Champion and challenger are measured on the same held-out texts, which neither learnt from, by macro average
-    precision over the labels that both know.
+    Champion and challenger are measured on the same held-out texts, which neither learnt from (see
+    `pipeline.learning.gate`). The model and the gate's report lie in its folder before the registry hears of it, so a
+    training that is killed and repeated ends in the same store.
 
     Raises:
         NotEnoughLabels: too little is decided to train from.
+        ModelError: the champion's folder is missing or damaged.
         RunConflict: another training is under way.
     """
     with stage_run(engine, "train", slice=config.purpose, progress=progress) as run:
@@ -68,52 +76,50 @@ def retrain(
         examples = gather(snapshot.rows, taxonomy.keys)
         about = {"snapshot": snapshot.hash, **snapshot.counts}
         report = train(examples, config, models_dir, encode=encode, about=about, progress=progress)
-        with open_session(engine) as session, session.begin():
-            manifest = report.model.manifest
-            registry.register(session, manifest, report.path, snapshot_id=snapshot.id, run_id=run.id)
-            before = registry.champion(session, config.purpose)
-            champion = load(Path(before.path)) if before is not None else None
-            learnt = learnt_from(session, before.version) if before is not None else None
-            promote, verdict = _verdict(
-                champion, report, _held_out(examples, snapshot, config, learnt or set()), config
-            )
-            if promote:
-                registry.promote(session, manifest.version, reason=verdict)
-            else:
-                registry.explain(session, manifest.version, f"not promoted: {verdict}")
-            run.counts = {"snapshot": snapshot.hash, "model": manifest.version, "splits": dict(report.splits)}
-            run.save(session)
-    return Retrained(snapshot, report, promote, verdict)
+        manifest = report.model.manifest
+        challenger = Contender(report.model, report.path)
+        while True:
+            run.advance(0, None, "comparing")
+            with open_session(engine) as session:
+                before, held_out, rows = _opponent(session, examples, snapshot, report, config.purpose, load)
+            gate = hold_against(before, challenger, held_out, rows, margins or Margins(), seed=config.seed)
+            serves = before is not None and before.version == manifest.version
+            if not (serves and read_gate(report.path) is not None):
+                # the champion keeps the report of what it won against
+                write_gate(gate, report.path, now=datetime.now(UTC))
+            with open_session(engine) as session, session.begin():
+                registry.take_turn(session)
+                current = registry.champion(session, config.purpose)
+                if (current.version if current else None) != (before.version if before else None):
+                    continue  # somebody changed the champion meanwhile: it is another comparison
+                registry.register(session, manifest, report.path, snapshot_id=snapshot.id, run_id=run.id)
+                if gate.verdict.passed:
+                    registry.promote(session, manifest.version, reason=gate.verdict.reason)
+                elif not serves:
+                    registry.reject(session, manifest.version, reason=f"not promoted: {gate.verdict.reason}")
+                run.counts = {"snapshot": snapshot.hash, "model": manifest.version, "splits": dict(report.splits)}
+                run.save(session)
+            return Retrained(snapshot, report, gate.verdict.passed, gate.verdict.reason, gate, report.path / PAGE)
 
 
-def _held_out(examples: Examples, snapshot: Frozen, config: TrainConfig, learnt: set[uuid.UUID]) -> Examples:
-    """The test texts, without those that the champion learnt from: people have judged texts since that a machine had
-    labelled for its training. If that leaves none, all of them, which favours the champion."""
-    test = plan_splits(examples, seed=config.seed).test
+def _opponent(
+    session: Session, examples: Examples, snapshot: Frozen, report: TrainReport, purpose: str, load: Load
+) -> tuple[Contender | None, Examples, Rows]:
+    """The champion, and the texts to compare it on.
+
+    Left out are those that it learnt from: people have judged texts since that a machine had labelled for its training.
+    If that leaves none, all are used, which favours the champion.
+    """
+    origin = "the frozen test set" if snapshot.test_set is not None else "held out at this training"
+    test = list(report.test)
+    before = registry.champion(session, purpose)
+    if before is None:
+        return None, examples.take(test), Rows(origin, snapshot.test_set, len(test))
+    learnt = learnt_from(session, before.version) or set()
     known = {text_id(clean(row.text)) for row in snapshot.rows if uuid.UUID(row.id) in learnt}
     new = [i for i in test if examples.ids[i] not in known]
-    return examples.take(list(new or test))
-
-
-def _verdict(
-    champion: TrainedModel | None, report: TrainReport, held_out: Examples, config: TrainConfig
-) -> tuple[bool, str]:
-    if champion is None:
-        return True, "the first model of its purpose"
-    if champion.manifest.version == report.model.manifest.version:
-        return True, champion.manifest.version + " again"
-    theirs, ours = (
-        evaluate_examples(model, held_out, rng=np.random.default_rng(config.seed)).overall.labels
-        for model in (champion, report.model)
-    )
-    shared = [label for label in champion.labels if label in theirs and label in ours]
-    if not shared:
-        return False, "it shares no measured label with the champion"
-    old, new = (
-        float(np.mean([labels[label].average_precision.value for label in shared])) for labels in (theirs, ours)
-    )
-    found = (
-        f"macro average precision {new:.3f}, champion {old:.3f}, over {len(shared)} labels of the same "
-        f"{len(held_out.texts):,} texts"
-    )
-    return new >= old, found
+    if not new:
+        origin += ", of which the champion has learnt every text"
+    rows = Rows(origin, snapshot.test_set, len(new or test), len(test) - len(new or test))
+    folder = Path(before.path)
+    return Contender(load(folder), folder), examples.take(new or test), rows

@@ -19,8 +19,10 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.errors import NotEnoughLabels
 from pipeline.labelled import LabelledText, Split
+from pipeline.learning import testset
 from pipeline.learning.decided import DecidedText, decided_texts
 from pipeline.learning.split import kept_split
+from pipeline.learning.testset import FrozenTest, Truth
 from pipeline.ledger.resolve import Tier, text_tier
 from pipeline.taxonomy import Taxonomy
 
@@ -34,14 +36,18 @@ class SnapshotPolicy:
 
     What machines decided is for training only. A text that people or a data set judged keeps the split that its source
     gave it, or is given one by a hash of its id, so that it stays there for ever; in dev and test it counts only for
-    the labels that they decided. The bootstrap rater stands in for a label only until people or data sets have asserted
-    it on `enough` texts: after that its guesses do more harm than good (docs/decisions/0004-linear-classifier.md).
+    the labels that they decided. What is test is the frozen test set (pipeline.learning.testset): a text of that split
+    that is no member yet waits, and is in no split. The bootstrap rater stands in for a label only until people or
+    data sets have asserted it on `enough` texts: after that its guesses do more harm than good
+    (docs/decisions/0004-linear-classifier.md).
     """
 
     #: share of the texts without a split, of those that people judged, that go to each of dev and test
     share: float = 0.2
     #: texts that people or data sets assert a label on, from which on it needs no stand-in
     enough: int = 50
+    #: texts that wait for the test set, from which on it grows by them all
+    increment: int = 20
     #: keep to the first so many texts in scope
     limit: int | None = None
     #: sources to leave out
@@ -57,6 +63,8 @@ class Frozen:
     path: Path
     rows: Sequence[LabelledText]
     counts: Mapping[str, Any]
+    #: what the rows of split test are; None where splits are drawn at training
+    test_set: FrozenTest | None = None
 
 
 def take_snapshot(
@@ -69,6 +77,9 @@ def take_snapshot(
 ) -> Frozen:
     """Freeze what the ledger says now. The same ledger and policy give the same snapshot, stored once.
 
+    The test set grows first, if enough texts wait for it. Its members are in every snapshot as their version says them,
+    whatever has become of their judgements since, and whatever sources are left out.
+
     Raises:
         NotEnoughLabels: nothing is decided of any text.
     """
@@ -80,8 +91,26 @@ def take_snapshot(
     trusted = sum(bool(one.trusted) for one in decided)
     asserted = Counter(key for one in decided for key in one.trusted if one.decisions[key].value)
     taught = frozenset(key for key, count in asserted.items() if count >= policy.enough)
-    split_by_trust = trusted >= _LEAST_TRUSTED
-    rows = [row for one in decided if (row := _row(one, policy, taught, split_by_trust)) is not None]
+    test_set = testset.newest(session)
+    # once there is a test set, splits are never drawn again
+    split_by_trust = trusted >= _LEAST_TRUSTED or test_set is not None
+    if split_by_trust:
+        judged = {one.id: truth_of(one) for one in decided if one.trusted}
+        eligible = {one.id for one in decided if kept_split(one.id, one.split, policy.share) == "test"}
+        test_set = testset.grow(session, judged, eligible, increment=policy.increment, run_id=run_id)
+    members = testset.rows_of(session, test_set.version) if test_set is not None else []
+    # what reads like a member once masked would be merged with it at training
+    known = {row.id for row in members} | {row.text for row in members}
+    others = [
+        row
+        for one in decided
+        if str(one.id) not in known
+        and one.masked not in known
+        and (row := _row(one, policy, taught, split_by_trust)) is not None
+    ]
+    waiting = sum(row.split == "test" for row in others)
+    # ids as text are in the order of their bytes
+    rows = sorted([*members, *(row for row in others if row.split != "test")], key=lambda row: row.id)
     if not rows:
         raise NotEnoughLabels("nothing is decided of any text: run `saring import` or `saring judge` first")
     table = _table(rows)
@@ -98,6 +127,8 @@ def take_snapshot(
         "tiers": dict(Counter(str(text_tier(one.decisions)) for one in decided)),
         "judged_by_people_or_data_sets": trusted,
         "contested": sum(text_tier(one.decisions) is Tier.CONTESTED for one in decided),
+        "test_set": test_set.to_dict() if test_set is not None else None,
+        "waiting_for_the_test_set": waiting,
     }
     s = store.Snapshot
     session.execute(
@@ -106,7 +137,7 @@ def take_snapshot(
         .on_conflict_do_nothing()
     )
     snapshot_id = session.execute(select(s.id).where(s.hash == digest)).scalar_one()
-    return Frozen(snapshot_id, digest, path, rows, counts)
+    return Frozen(snapshot_id, digest, path, rows, counts, test_set)
 
 
 def learnt_from(session: Session, version: str) -> set[uuid.UUID] | None:
@@ -125,6 +156,15 @@ def learnt_from(session: Session, version: str) -> set[uuid.UUID] | None:
         # without a split it may have been
         if split in ("train", None)
     }
+
+
+def truth_of(one: DecidedText) -> Truth:
+    """What people or data sets say of a text; what they dispute is neither asserted nor denied."""
+    said = {key: one.decisions[key].value for key in one.trusted}
+    return Truth(
+        frozenset(key for key, value in said.items() if value),
+        frozenset(key for key, value in said.items() if value is False),
+    )
 
 
 def _row(one: DecidedText, policy: SnapshotPolicy, taught: frozenset[str], split_by_trust: bool) -> LabelledText | None:

@@ -54,6 +54,8 @@ class TrainReport:
     left_out: Mapping[str, str]
     #: on the test split
     evaluation: Evaluation
+    #: positions of the test split in the examples
+    test: Sequence[int]
 
 
 def train(
@@ -113,10 +115,12 @@ def train(
     evaluation = evaluate_examples(
         TrainedModel(classifier, manifest), examples.take(plan.test), rng=np.random.default_rng(config.seed)
     )
-    manifest = manifest.model_copy(update={"metrics": evaluation.to_dict()})
+    test_set = manifest.data.get("test_set")
+    metrics = evaluation.to_dict() | ({"test_set": test_set} if test_set is not None else {})
+    manifest = manifest.model_copy(update={"metrics": metrics})
     model, path = save_model(TrainedModel(classifier, manifest), models_dir)
     write_card(path, model.manifest, evaluation)
-    return TrainReport(model, path, plan.sizes(), left_out, evaluation)
+    return TrainReport(model, path, plan.sizes(), left_out, evaluation, plan.test)
 
 
 def _learnable(examples: Examples, plan: SplitPlan) -> tuple[list[str], dict[str, str]]:

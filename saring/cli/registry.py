@@ -1,8 +1,10 @@
-"""The commands of the registry: list, show, promote and roll back models."""
+"""The commands of the registry: list, show, compare, promote and roll back models."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +14,14 @@ from pipeline.classifiers.artefact import read_manifest
 from pipeline.learning import registry
 from pipeline.learning.card import CARD
 from pipeline.learning.find import folder_of
+from pipeline.learning.gate_report import PAGE, note_by_hand, read_gate
 from pipeline.store.session import open_session
 from saring.cli import common
+from saring.cli.compare import compare_command, field_command
 
-models_app = typer.Typer(add_completion=False, help="List, show, promote and roll back models.", no_args_is_help=True)
+models_app = typer.Typer(
+    add_completion=False, help="List, show, compare, promote and roll back models.", no_args_is_help=True
+)
 
 
 @models_app.command("list")
@@ -32,6 +38,7 @@ def list_command(as_json: common.JsonFlag = False) -> None:
                 "purpose": model.purpose,
                 "state": str(model.state),
                 "macro_average_precision": (model.metrics or {}).get("macro_average_precision"),
+                "test_set": (model.metrics or {}).get("test_set"),
                 "created_at": model.created_at.isoformat(timespec="seconds"),
                 "reason": model.reason,
                 "path": model.path,
@@ -45,16 +52,22 @@ def list_command(as_json: common.JsonFlag = False) -> None:
 def show_command(
     version: Annotated[str, typer.Argument(metavar="VERSION|PATH")], as_json: common.JsonFlag = False
 ) -> None:
-    """Show a model's card.
+    """Show a model's card, what the gate said of it, and where its report is.
 
     Example: saring models show sfw-linear-20260101-0a1b2c3d
     """
     folder = folder_of(version, common.context().settings.models_dir)
     manifest = read_manifest(folder)
+    found = read_gate(folder)
+    gate = (
+        {"verdict": found["verdict"], "by_hand": found["by_hand"], "report": folder / PAGE}
+        if found is not None
+        else None
+    )
     common.emit(
-        {"path": folder, **manifest.model_dump(mode="json")},
+        {"path": folder, **manifest.model_dump(mode="json"), "gate": gate},
         as_json=as_json,
-        say=lambda _: common.out().print((folder / CARD).read_text(encoding="utf-8"), markup=False, soft_wrap=True),
+        say=lambda _: _say_model(folder, gate),
     )
 
 
@@ -74,6 +87,8 @@ def promote_command(
     with open_session(ctx.engine) as session, session.begin():
         registry.register(session, manifest, folder)
         done = registry.promote(session, manifest.version, reason=f"by hand: {reason}")
+    if done.reason == f"by hand: {reason}":
+        note_by_hand(folder, manifest.version, reason, now=datetime.now(UTC))
     common.emit(asdict(done), as_json=as_json, say=_say_promotion)
 
 
@@ -93,13 +108,34 @@ def rollback_command(
     common.emit(asdict(done), as_json=as_json, say=_say_promotion)
 
 
+models_app.command("compare")(compare_command)
+models_app.command("field")(field_command)
+
+
+def _say_model(folder: Path, gate: dict[str, Any] | None) -> None:
+    out = common.out()
+    out.print((folder / CARD).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    if gate is None:
+        return
+    verdict = gate["verdict"]
+    if verdict is not None:
+        out.print(
+            f"the gate: {'passed' if verdict['passed'] else 'rejected'}: {verdict['reason']}",
+            markup=False,
+            soft_wrap=True,
+        )
+    for note in gate["by_hand"]:
+        out.print(f"promoted by hand, {note['at']}: {note['reason']}", markup=False, soft_wrap=True)
+    out.print(f"the gate's report: {gate['report']}", markup=False, soft_wrap=True)
+
+
 def _say_models(result: dict[str, Any]) -> None:
     if not result["models"]:
         common.out().print("no model is registered: `saring train` registers what it learns from the store,")
         common.out().print("`saring models promote VERSION` what was trained from files")
         return
     table = Table(box=None)
-    for column in ("version", "purpose", "state", "macro average precision", "why"):
+    for column in ("version", "purpose", "state", "macro average precision", "test set", "why"):
         table.add_column(column, overflow="fold")
     for model in result["models"]:
         macro = model["macro_average_precision"]
@@ -108,6 +144,7 @@ def _say_models(result: dict[str, Any]) -> None:
             model["purpose"],
             model["state"],
             common.bracketed(macro) if macro else "-",
+            f"v{model['test_set']['version']}" if model["test_set"] else "-",
             model["reason"] or "",
         )
     common.out(least_width=130).print(table)

@@ -1,48 +1,22 @@
-"""The registry of models and retraining from the ledger: one champion, changed only for one that is not worse."""
+"""The registry of models: one champion a purpose, and why each model is in its state."""
 
 from __future__ import annotations
 
-import random
-import re
 import threading
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import LabelSettings, Manifest, load_model
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.errors import ModelError, NotEnoughLabels, RunConflict
-from pipeline.ingest.normalise import text_id
+from pipeline.classifiers.artefact import LabelSettings, Manifest
+from pipeline.errors import ModelError
 from pipeline.learning import registry
-from pipeline.learning.retrain import Retrained, retrain
-from pipeline.learning.snapshot import SnapshotPolicy
-from pipeline.learning.train import TrainConfig
-from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
-from pipeline.runs import stage_run
 from pipeline.store import open_session
 from pipeline.store.models import ModelState
-from pipeline.taxonomy import Taxonomy, load_taxonomy
-
-_RULE = {"porn": "lucah", "violence": "tumbuk"}
-_FILLER = """
-    semalam kami pergi kedai kawan baru jalan jauh pagi petang rumah besar kecil baik cantik murah lambat cepat ramai
-    budak sekolah cikgu bas kereta motor laut bukit pulau kampung bandar cerita lagu filem buku main bola
-"""
-
-
-@pytest.fixture(scope="module")
-def taxonomy() -> Taxonomy:
-    return load_taxonomy()
 
 
 def manifest(version: str, purpose: str = "sfw") -> Manifest:
@@ -81,6 +55,10 @@ class Registry:
     def rollback(self, reason: str = "worse", purpose: str = "sfw") -> registry.Promotion:
         with open_session(self.engine) as session, session.begin():
             return registry.rollback(session, purpose, reason=reason)
+
+    def reject(self, version: str, reason: str) -> None:
+        with open_session(self.engine) as session, session.begin():
+            registry.reject(session, version, reason=reason)
 
     def champion(self, purpose: str = "sfw") -> str | None:
         with open_session(self.engine) as session:
@@ -202,6 +180,28 @@ def test_a_version_that_begins_another_is_not_taken_for_it(models: Registry) -> 
         models.rollback()
 
 
+def test_a_rejected_model_says_why_and_only_a_promotion_brings_it_in(models: Registry) -> None:
+    models.register("m1", "m2")
+    models.promote("m1")
+    models.reject("m2", "recall of porn falls")
+    assert models.states() == {"m1": "champion", "m2": "rejected"}
+    reason = models.reason("m2")
+    assert reason is not None
+    assert reason.endswith(": recall of porn falls")
+    models.promote("m2", "by hand: it is the rojak that counts")
+    assert models.states() == {"m1": "retired", "m2": "champion"}
+
+
+def test_the_champion_is_not_rejected_nor_is_an_unknown_model(models: Registry) -> None:
+    models.register("m1")
+    models.promote("m1")
+    with pytest.raises(ModelError, match="m1 is the champion: bring back the one before with `saring models rollback`"):
+        models.reject("m1", "worse")
+    with pytest.raises(ModelError, match="no model 'm9' is registered"):
+        models.reject("m9", "worse")
+    assert models.states() == {"m1": "champion"}
+
+
 def test_there_must_be_a_champion_to_roll_back(models: Registry) -> None:
     models.register("m1")
     with pytest.raises(ModelError, match="'sfw' has no champion to roll back"):
@@ -224,119 +224,3 @@ def test_promotions_at_the_same_time_leave_one_champion(models: Registry) -> Non
     assert all(state == "retired" for version, state in states.items() if version != last)
     # they took turns: each but the last was retired by the next, and each but the first retired one
     assert sorted(one.retired or "" for one in done) == sorted(["", *(set(versions) - {last})])
-
-
-class Ledger:
-    """Texts that a data set judged by a rule, and split."""
-
-    def __init__(self, engine: Engine, taxonomy: Taxonomy, folder: Path) -> None:
-        self.engine, self.taxonomy, self.folder = engine, taxonomy, folder
-        self.texts: dict[uuid.UUID, frozenset[str]] = {}
-        self.splits: dict[uuid.UUID, str] = {}
-
-    def plant(self, sizes: Mapping[str, int]) -> None:
-        rng = random.Random(8)
-        for split, size in sizes.items():
-            for _ in range(size):
-                labels = frozenset(label for label in _RULE if rng.random() < 0.4)
-                words = [*rng.choices(_FILLER.split(), k=12), *(_RULE[label] for label in sorted(labels))]
-                rng.shuffle(words)
-                id_ = text_id(" ".join(words))
-                self.texts[id_], self.splits[id_] = labels, split
-                with open_session(self.engine) as session, session.begin():
-                    session.execute(insert(store.Text).values(id=id_, body="secret", masked=" ".join(words)))
-        with open_session(self.engine) as session, session.begin():
-            source = session.execute(insert(store.Source).values(name="korpus").returning(store.Source.id)).scalar_one()
-            rows = [
-                {"source_id": source, "external_id": str(id_), "text_id": id_, "split": split, "run_id": 0}
-                for id_, split in self.splits.items()
-            ]
-            session.execute(insert(store.TextSource), rows)
-        self.say(RaterRef(RaterKind.EXTERNAL, "korpus"), self.texts)
-
-    def say(
-        self, who: RaterRef, texts: Mapping[uuid.UUID, frozenset[str]] | Sequence[uuid.UUID], *, flip: bool = False
-    ) -> None:
-        """Judge texts by the rule, or against it."""
-        said = []
-        for id_ in texts:
-            yes, no = self.texts[id_], frozenset(_RULE) - self.texts[id_]
-            said.append(NewJudgement(id_, *((no, yes) if flip else (yes, no))))
-        with open_session(self.engine) as session, session.begin():
-            record(session, rater_id(session, who), said, taxonomy_version=self.taxonomy.version)
-
-    def retrain(self) -> Retrained:
-        config = TrainConfig(
-            taxonomy_version=self.taxonomy.version,
-            linear=LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1),
-            seed=3,
-        )
-        return retrain(
-            self.engine,
-            self.taxonomy,
-            config,
-            SnapshotPolicy(),
-            models_dir=self.folder / "models",
-            snapshots_dir=self.folder / "snapshots",
-            load=load_model,
-        )
-
-
-@pytest.fixture
-def ledger(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(engine, taxonomy, tmp_path)
-    made.plant({"train": 160, "dev": 50, "test": 60})
-    yield made
-
-
-def test_the_first_model_is_promoted_and_knows_its_snapshot(ledger: Ledger, models: Registry, session: Session) -> None:
-    done = ledger.retrain()
-    version = done.report.model.manifest.version
-    assert (done.promoted, done.verdict) == (True, "the first model of its purpose")
-    assert models.states() == {version: "champion"}
-    assert done.report.evaluation.overall.macro_average_precision.value > 0.9
-    assert done.report.splits == {"train": 160, "dev": 50, "test": 60}
-    model = session.get_one(store.Model, version)
-    [run] = session.scalars(select(store.Run))
-    assert (model.snapshot_id, model.run_id) == (done.snapshot.id, run.id)
-    assert run.counts["model"] == version
-    assert load_model(Path(model.path)).manifest.data["snapshot"] == done.snapshot.hash
-
-
-def test_a_worse_challenger_is_refused(ledger: Ledger, models: Registry) -> None:
-    first = ledger.retrain().report.model.manifest.version
-    # somebody who gets everything wrong judges what is trained on, and is believed before the data set
-    poisoned = [id_ for id_, split in ledger.splits.items() if split == "train"]
-    ledger.say(RaterRef(RaterKind.HUMAN, "badrul"), poisoned, flip=True)
-    done = ledger.retrain()
-    version = done.report.model.manifest.version
-    assert version != first
-    assert not done.promoted
-    assert re.search(r"over 2 labels of the same \d+ texts", done.verdict)
-    assert models.states() == {first: "champion", version: "candidate"}
-    # and what was mended is no worse
-    ledger.say(RaterRef(RaterKind.HUMAN, "badrul"), poisoned)
-    mended = ledger.retrain()
-    assert mended.promoted
-    assert mended.report.evaluation.overall.macro_average_precision.value > 0.9
-    assert models.champion() == mended.report.model.manifest.version
-
-
-def test_retraining_from_the_same_ledger_gives_the_same_model(ledger: Ledger, models: Registry) -> None:
-    first, second = ledger.retrain(), ledger.retrain()
-    assert second.snapshot.id == first.snapshot.id
-    assert second.report.model.manifest.version == first.report.model.manifest.version
-    assert second.promoted
-    assert models.states() == {first.report.model.manifest.version: "champion"}
-
-
-def test_an_empty_ledger_is_no_model(engine: Engine, taxonomy: Taxonomy, models: Registry, tmp_path: Path) -> None:
-    with pytest.raises(NotEnoughLabels, match="nothing is decided of any text"):
-        Ledger(engine, taxonomy, tmp_path).retrain()
-    assert not models.states()
-
-
-def test_two_trainings_do_not_run_at_once(ledger: Ledger, models: Registry) -> None:
-    with stage_run(ledger.engine, "train", slice="sfw"), pytest.raises(RunConflict):
-        ledger.retrain()
-    assert not models.states()

@@ -1,0 +1,204 @@
+"""The commands that measure registered models: side by side, and on the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+from sqlalchemy import Engine
+
+from pipeline.errors import InputError, ModelError, UsageError
+from pipeline.ingest.normalise import text_id
+from pipeline.ingest.rejects import RejectSink
+from pipeline.learning import registry, testset
+from pipeline.learning.examples import Examples, gather
+from pipeline.learning.field_rows import field_rows, measure_field
+from pipeline.learning.find import folder_of
+from pipeline.learning.gate import Margins
+from pipeline.learning.gate_report import Rows, write_gate
+from pipeline.learning.gating import Contender, hold_against
+from pipeline.learning.labelled_io import clean, read_labelled
+from pipeline.learning.snapshot import learnt_from
+from pipeline.store.session import open_session
+from saring.champion import load_folder
+from saring.cli import common
+from saring.cli.models import warn_rejects
+
+
+def compare_command(
+    first: Annotated[str, typer.Argument(metavar="VERSION|PATH", help="The model that serves, or might.")],
+    second: Annotated[str, typer.Argument(metavar="VERSION|PATH", help="The model that would take its place.")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Further files after --on.")] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option("--on", metavar="FILE...", help="Labelled JSON lines or Parquet; without it, the test set."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write gate.html and gate.json there.")] = None,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Hold one model against another on the same texts, by the rules of the gate. Nothing is promoted.
+
+    On the newest test set, without what either learnt from. On files, nobody looks whether a model learnt from them.
+
+    Example: saring models compare sfw-linear-20260101-0a1b2c3d sfw-linear-20260201-9f8e7d6c --report out/
+    """
+    ctx = common.context()
+    if more and not on:
+        raise UsageError(f"name the files after --on: saring models compare {first} {second} --on {' '.join(more)}")
+    folders = [folder_of(name, ctx.settings.models_dir) for name in (first, second)]
+    champion, challenger = (Contender(load_folder(folder, ctx.settings), folder) for folder in folders)
+    labels = list(dict.fromkeys([*champion.model.labels, *challenger.model.labels]))
+    if on:
+        examples, rows = _from_files([*on, *(more or ())], labels)
+    else:
+        examples, rows = _from_test_set(ctx.engine, labels, [champion.version, challenger.version])
+    gate = hold_against(champion, challenger, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
+    if gate.duel is None and champion.version != challenger.version:
+        raise InputError(f"nothing to compare: {rows.origin} says nothing of a label that both models know")
+    now = datetime.now(UTC)
+    page = write_gate(gate, report, now=now) if report is not None else None
+    # texts are for the page, which blurs them
+    result = gate.to_dict(now) | {"flips": _counted(gate.to_dict(now)["flips"]), "report": page}
+    common.emit(result, as_json=as_json, say=_say_gate)
+
+
+def field_command(
+    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Default: the champion.")] = None,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Measure a model on the stream it works on, from the texts that volunteers judged because the queue drew them.
+
+    Each counts by the inverse of the chance that it was drawn with. Beside it stands what the texts give unweighted.
+
+    Example: saring models field
+    """
+    ctx = common.context()
+    with open_session(ctx.engine) as session:
+        if version is None:
+            champion = registry.champion(session, "sfw")
+            if champion is None:
+                raise ModelError("there is no champion yet: name a model, or train one with `saring train`")
+            folder = Path(champion.path)
+        else:
+            folder = folder_of(version, ctx.settings.models_dir)
+        model = load_folder(folder, ctx.settings)
+        found = field_rows(session, ctx.taxonomy, model.manifest.version)
+    metrics = measure_field(model, found, rng=np.random.default_rng(ctx.settings.seed))
+    common.emit(
+        {
+            "model": model.manifest.version,
+            "builds": found.builds,
+            "drawn": found.drawn,
+            "judged": len(found.rows),
+            "left_out": {"learnt": found.learnt, "drawn_before_training": found.earlier},
+            "metrics": metrics.to_dict(),
+        },
+        as_json=as_json,
+        say=_say_field,
+    )
+
+
+def _from_test_set(engine: Engine, labels: Sequence[str], versions: Sequence[str]) -> tuple[Examples, Rows]:
+    with open_session(engine) as session:
+        newest = testset.require_newest(session)
+        members = testset.rows_of(session, newest.version)
+        learnt = {str(one) for version in versions for one in learnt_from(session, version) or ()}
+    known = {text_id(clean(row.text)) for row in members if row.id in learnt}
+    examples = gather(members, labels)
+    kept = [i for i, one in enumerate(examples.ids) if one not in known]
+    return examples.take(kept), Rows("the frozen test set", newest, len(kept), len(examples) - len(kept))
+
+
+def _from_files(files: Sequence[str], labels: Sequence[str]) -> tuple[Examples, Rows]:
+    rejects = RejectSink()
+    examples = gather(read_labelled(files, rejects), labels)
+    warn_rejects(rejects)
+    return examples, Rows(", ".join(Path(path).name for path in files), None, len(examples))
+
+
+def _counted(flips: Sequence[dict[str, Any]]) -> dict[str, int]:
+    right = sum(flip["right"] for flip in flips)
+    return {"turned_right": right, "turned_wrong": len(flips) - right}
+
+
+def _say_gate(result: dict[str, Any]) -> None:
+    out = common.out(least_width=130)
+    verdict = result["verdict"]
+    out.print(
+        f"{result['challenger']} {'passes' if verdict['passed'] else 'does not pass'}: {verdict['reason']}",
+        markup=False,
+        soft_wrap=True,
+    )
+    table = Table(box=None)
+    table.add_column("check")
+    for column in ("passed", "measured", "margin"):
+        table.add_column(column, justify="right")
+    table.add_column("in words", overflow="fold")
+    for check in verdict["checks"]:
+        table.add_row(
+            check["name"],
+            "yes" if check["passed"] else "no",
+            common.bracketed(check),
+            f"{check['margin']:g}",
+            check["says"],
+        )
+    out.print(table)
+    flips = result["flips"]
+    out.print(
+        f"{flips['turned_right']} examples turned right, {flips['turned_wrong']} wrong; "
+        f"{result['rows']['texts']:,} texts: {result['rows']['origin']}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if result["report"] is not None:
+        out.print(f"the page: {result['report']}", markup=False, soft_wrap=True)
+
+
+def _say_field(result: dict[str, Any]) -> None:
+    metrics = result["metrics"]
+    table = Table(box=None)
+    table.add_column("label")
+    for column in (
+        "pos",
+        "neg",
+        "worth",
+        "in the stream",
+        "",
+        "prevalence",
+        "precision",
+        "recall",
+        "average precision",
+    ):
+        table.add_column(column, justify="right")
+    for label, one in metrics["labels"].items():
+        ratios = [one[name] for name in ("prevalence", "precision", "recall", "average_precision")]
+        counts = (str(one["positives"]), str(one["negatives"]), f"{one['effective_texts']:.0f}")
+        table.add_row(
+            label,
+            *counts,
+            f"{one['total']['value']:,.0f}",
+            "weighted",
+            *(common.bracketed(ratio["weighted"]) for ratio in ratios),
+        )
+        table.add_row("", "", "", "", "", "unweighted", *(common.bracketed(ratio["unweighted"]) for ratio in ratios))
+    out = common.out(least_width=170)
+    out.print(f"{result['model']} on {result['judged']:,} judged texts, worth {metrics['effective_texts']:.0f}")
+    out.print(table)
+    out.print(
+        f"from {result['builds']} builds of the queue, which drew {result['drawn']:,} texts and speak for "
+        f"{metrics['total']['value']:,.0f}; what is not judged yet is missing, and the most wanted is served first",
+        markup=False,
+        soft_wrap=True,
+    )
+    left = result["left_out"]
+    out.print(
+        f"left out: {left['learnt']:,} that the model learnt from, "
+        f"{left['drawn_before_training']:,} drawn before it was trained",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,92 @@
+"""Texts that a data set judged by a rule that a small model learns at once, and retraining from them."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sqlalchemy import Engine, insert
+
+from pipeline import store
+from pipeline.classifiers.artefact import load_model
+from pipeline.classifiers.features import NgramConfig
+from pipeline.classifiers.linear import LinearConfig
+from pipeline.ingest.normalise import text_id
+from pipeline.learning.gate import Margins
+from pipeline.learning.retrain import Load, Retrained, retrain
+from pipeline.learning.snapshot import SnapshotPolicy
+from pipeline.learning.train import TrainConfig
+from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.ledger.resolve import RaterRef
+from pipeline.store import open_session
+from pipeline.taxonomy import Taxonomy
+
+RULE = {"porn": "lucah", "violence": "tumbuk"}
+_FILLER = """
+    semalam kami pergi kedai kawan baru jalan jauh pagi petang rumah besar kecil baik cantik murah lambat cepat ramai
+    budak sekolah cikgu bas kereta motor laut bukit pulau kampung bandar cerita lagu filem buku main bola
+"""
+
+
+class Ledger:
+    """Texts that a data set judged by a rule, and split."""
+
+    def __init__(self, engine: Engine, taxonomy: Taxonomy, folder: Path) -> None:
+        self.engine, self.taxonomy, self.folder = engine, taxonomy, folder
+        self.texts: dict[uuid.UUID, frozenset[str]] = {}
+        self.splits: dict[uuid.UUID, str | None] = {}
+
+    def plant(self, sizes: Mapping[str | None, int], *, source: str = "korpus", judged: bool = True) -> list[uuid.UUID]:
+        """New texts of a source, so many in each of its splits."""
+        rng = random.Random(8 + len(self.texts))
+        new = []
+        texts = []
+        for split, size in sizes.items():
+            for _ in range(size):
+                labels = frozenset(label for label in RULE if rng.random() < 0.4)
+                words = [*rng.choices(_FILLER.split(), k=12), *(RULE[label] for label in sorted(labels))]
+                rng.shuffle(words)
+                id_ = text_id(" ".join(words))
+                self.texts[id_], self.splits[id_] = labels, split
+                new.append(id_)
+                texts.append({"id": id_, "body": "secret", "masked": " ".join(words)})
+        with open_session(self.engine) as session, session.begin():
+            session.execute(insert(store.Text), texts)
+            number = session.execute(insert(store.Source).values(name=source).returning(store.Source.id)).scalar_one()
+            rows = [
+                {"source_id": number, "external_id": str(id_), "text_id": id_, "split": self.splits[id_], "run_id": 0}
+                for id_ in new
+            ]
+            session.execute(insert(store.TextSource), rows)
+        if judged:
+            self.say(RaterRef(RaterKind.EXTERNAL, source), new)
+        return new
+
+    def say(self, who: RaterRef, texts: Sequence[uuid.UUID], *, flip: bool = False) -> None:
+        """Judge texts by the rule, or against it."""
+        said = []
+        for id_ in texts:
+            yes, no = self.texts[id_], frozenset(RULE) - self.texts[id_]
+            said.append(NewJudgement(id_, *((no, yes) if flip else (yes, no))))
+        with open_session(self.engine) as session, session.begin():
+            record(session, rater_id(session, who), said, taxonomy_version=self.taxonomy.version)
+
+    def retrain(self, margins: Margins | None = None, load: Load = load_model) -> Retrained:
+        config = TrainConfig(
+            taxonomy_version=self.taxonomy.version,
+            linear=LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1),
+            seed=3,
+        )
+        return retrain(
+            self.engine,
+            self.taxonomy,
+            config,
+            SnapshotPolicy(),
+            models_dir=self.folder / "models",
+            snapshots_dir=self.folder / "snapshots",
+            load=load,
+            margins=margins,
+        )

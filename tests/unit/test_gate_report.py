@@ -1,0 +1,231 @@
+"""What stays of a verdict in a model's folder, and what a model is said to take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel
+from pipeline.classifiers.protocol import Scores
+from pipeline.errors import InputError, ModelError, UsageError
+from pipeline.labelled import LabelledText
+from pipeline.learning.cost import measure_cost
+from pipeline.learning.duel import compare_models
+from pipeline.learning.examples import Examples, gather
+from pipeline.learning.gate import Margins
+from pipeline.learning.gate_report import GateReport, Rows, note_by_hand, read_gate, write_gate
+from pipeline.learning.gating import Contender, hold_against
+from pipeline.learning.testset import FrozenTest
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_SCRIPT = "<script>alert(1)</script>"
+
+
+class Reader:
+    """A classifier that reads the probability of each of its labels from the text."""
+
+    backend = "linear"
+
+    def __init__(self, name: str, labels: tuple[str, ...]) -> None:
+        self.name, self.labels = name, labels
+
+    def decisions(self, texts: Sequence[str]) -> Scores:
+        said = [dict(word.split("=") for word in text.split() if "=" in word) for text in texts]
+        p = np.array([[float(one[f"{self.name}.{label}"]) for label in self.labels] for one in said])
+        return np.asarray(np.log(p / (1 - p)))
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+
+def model(name: str, *labels: str) -> TrainedModel:
+    manifest = Manifest(
+        version=f"sfw-{name}",
+        purpose="sfw",
+        backend="linear",
+        created_at=NOW,
+        code_version="0",
+        taxonomy_version="t",
+        exclusive=False,
+        objective="f1",
+        labels=tuple(LabelSettings(key=label, slope=1, offset=0, threshold=0.5) for label in labels),
+        config={},
+        data={},
+        metrics={},
+    )
+    return TrainedModel(Reader(name, labels), manifest)
+
+
+def examples() -> Examples:
+    """Twelve texts on `hate` and `porn`; the new model is wrong about hate in one, and in one nobody knows."""
+    rows = []
+    for i in range(12):
+        hate = i % 2 == 0
+        old = 0.9 if hate else 0.1
+        new = 0.2 if i in (0, 11) else old
+        old = 0.8 if i == 11 else old
+        rows.append(
+            LabelledText(
+                f"text {i} {_SCRIPT} old.hate={old} new.hate={new} old.porn={old} new.porn={old} new.racist={new}",
+                id=str(i),
+                labels=frozenset({"hate"} if hate and i != 4 else ()),
+                not_labels=frozenset({"porn"} if i == 4 else {"porn"} if hate else {"hate"}),
+                language="ms",
+            )
+        )
+    return gather(rows, ("hate", "porn", "racist"))
+
+
+def report(folder: Path, margins: Margins | None = None) -> GateReport:
+    return hold_against(
+        Contender(model("old", "hate"), folder),
+        Contender(model("new", "hate", "racist"), folder),
+        examples(),
+        Rows("the frozen test set", FrozenTest(3, "abc", 12), 12, left_out_as_learnt=2),
+        margins or Margins(),
+        seed=1,
+    )
+
+
+def test_both_files_hold_every_number_and_every_flip(tmp_path: Path) -> None:
+    made = report(tmp_path)
+    page = write_gate(made, tmp_path / "model", now=NOW)
+    assert page == tmp_path / "model" / "gate.html"
+    assert {path.name for path in page.parent.iterdir()} == {"gate.html", "gate.json"}
+    gate = read_gate(page.parent)
+    assert gate is not None
+    assert gate["verdict"] == made.verdict.to_dict()
+    assert gate["rows"] == {
+        "origin": "the frozen test set",
+        "test_set": {"version": 3, "hash": "abc", "rows": 12},
+        "texts": 12,
+        "left_out_as_learnt": 2,
+    }
+    assert gate["margins"]["recall"] == 0.05
+    # what turned wrong comes first
+    assert [(one["truth"], one["gained"], one["right"]) for one in gate["flips"]] == [
+        (True, False, False),
+        (False, False, True),
+    ]
+    assert [(one["champion"], one["challenger"]) for one in gate["flips"]] == [(0.9, 0.2), (0.8, 0.2)]
+    html = page.read_text(encoding="utf-8")
+    for check in made.verdict.checks:
+        assert check.name in html
+    for shown in ("sfw-new", "against sfw-old", "version 3 of 12 texts", "2 were left out", "1 turned wrong"):
+        assert shown in html
+
+
+def test_texts_are_escaped_and_blurred_and_nothing_is_fetched(tmp_path: Path) -> None:
+    html = write_gate(report(tmp_path), tmp_path, now=NOW).read_text(encoding="utf-8")
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+    assert html.count('<span class="veil" tabindex="0">') == 2
+    assert "default-src 'none'" in html
+    assert "://" not in html
+
+
+def test_a_promotion_by_hand_is_noted_and_stays_when_the_model_is_judged_again(tmp_path: Path) -> None:
+    write_gate(report(tmp_path), tmp_path, now=NOW)
+    page = note_by_hand(tmp_path, "sfw-new", f"better on {_SCRIPT}", now=NOW)
+    assert "better on &lt;script&gt;" in page.read_text(encoding="utf-8")
+    write_gate(report(tmp_path), tmp_path, now=NOW)
+    note_by_hand(tmp_path, "sfw-new", "again", now=NOW)
+    gate = read_gate(tmp_path)
+    assert gate is not None
+    assert [note["reason"] for note in gate["by_hand"]] == [f"better on {_SCRIPT}", "again"]
+    assert gate["verdict"] == report(tmp_path).verdict.to_dict() | {"checks": gate["verdict"]["checks"]}
+
+
+def test_a_model_that_was_never_judged_has_a_note_too(tmp_path: Path) -> None:
+    page = note_by_hand(tmp_path, "sfw-new", "trained elsewhere", now=NOW)
+    html = page.read_text(encoding="utf-8")
+    assert "Never judged by the gate" in html
+    assert "trained elsewhere" in html
+    gate = read_gate(tmp_path)
+    assert gate is not None
+    assert gate["by_hand"][0]["gate"] == "never judged"
+
+
+def test_the_first_model_and_one_without_a_shared_label_have_a_page(tmp_path: Path) -> None:
+    newcomer = Contender(model("new", "hate"), tmp_path)
+    rows = Rows("held out at this training", None, 12)
+    first = hold_against(None, newcomer, examples(), rows, Margins(), seed=1)
+    assert first.verdict.passed
+    assert "no champion before it" in write_gate(first, tmp_path / "a", now=NOW).read_text(encoding="utf-8")
+    stranger = Contender(model("old", "porn"), tmp_path)
+    other = hold_against(stranger, newcomer, examples(), rows, Margins(), seed=1)
+    assert not other.verdict.passed
+    assert "shares no measured label" in write_gate(other, tmp_path / "b", now=NOW).read_text(encoding="utf-8")
+
+
+def test_a_label_that_only_the_champion_knows_is_named(tmp_path: Path) -> None:
+    old, new = model("old", "hate", "porn"), model("new", "hate", "racist")
+    rows = examples()
+    assert compare_models(old, new, rows, rng=np.random.default_rng(0)).comparison.lost == ()
+    # known well enough to be measured
+    rows.truth[[1, 3], 1] = 1
+    found = compare_models(old, new, rows, rng=np.random.default_rng(0))
+    assert found.comparison.lost == ("porn",)
+    assert list(found.comparison.labels) == ["hate"]
+
+
+def test_flips_of_which_nobody_knows_are_counted(tmp_path: Path) -> None:
+    rows = examples()
+    rows.truth[0, 0] = -1
+    found = compare_models(
+        model("old", "hate", "porn"), model("new", "hate", "porn"), rows, rng=np.random.default_rng(0)
+    )
+    assert found.unknown_flips == 1
+    assert [(flip.label, flip.gained, flip.right) for flip in found.flips] == [("hate", False, True)]
+
+
+def test_models_that_share_no_label_cannot_be_compared() -> None:
+    with pytest.raises(InputError, match="nothing to compare: the texts say nothing of a label that sfw-old and sfw-x"):
+        compare_models(model("old", "hate"), model("x", "sexist"), examples(), rng=np.random.default_rng(0))
+
+
+def test_a_report_that_cannot_be_read_or_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "gate.json").write_text("garbage")
+    with pytest.raises(ModelError, match="not the report of a gate") as error:
+        read_gate(tmp_path)
+    assert "\n" not in str(error.value)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="the report cannot be written"):
+        write_gate(report(tmp_path), tmp_path / "file" / "model", now=NOW)
+
+
+def test_a_text_takes_the_least_of_its_times_and_reports_weigh_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model.skops").write_bytes(b"x" * 700)
+    (tmp_path / "README.md").write_bytes(b"x" * 300)
+    (tmp_path / "gate.html").write_bytes(b"x" * 9_000)
+    # of three times the second is the least: 1 ms for the first text, 2 ms for the next
+    clock = ticks([0.005, 0.001, 0.9, 0.004, 0.002, 0.003])
+    texts = list(examples().texts[:2])
+    cost = measure_cost(model("old", "hate"), texts, tmp_path, beside=("gate.html",), clock=lambda: next(clock))
+    assert cost.texts == 2
+    assert cost.bytes == 1_000
+    assert cost.p50_ms == pytest.approx(1.5)
+    assert cost.p95_ms == pytest.approx(1.95)
+    nothing = measure_cost(model("old", "hate"), [], tmp_path)
+    assert (nothing.texts, nothing.p95_ms) == (0, 0)
+
+
+def ticks(spans: Sequence[float]) -> Iterator[float]:
+    now = 0.0
+    for span in spans:
+        yield now
+        now += span
+        yield now
+
+
+def test_the_json_is_plain(tmp_path: Path) -> None:
+    write_gate(report(tmp_path), tmp_path, now=NOW)
+    gate = json.loads((tmp_path / "gate.json").read_bytes())
+    assert gate["made_at"] == "2026-03-01T12:00:00+00:00"
+    assert set(gate["costs"]) == {"challenger", "champion"}
