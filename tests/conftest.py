@@ -41,8 +41,8 @@ _KEPT = ("SARING_SHARED", "SARING_CI", "SARING_LABEL_STUDIO_ENV")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _NO_BROWSER = "no Chromium found: install one (on Debian, `apt-get install chromium`), or set CHROMIUM to its path"
 _NOT_INSTALLED = pytest.StashKey[str]()
-#: files that run the whole demo
-_LONGEST = ("test_demo.py", "test_run_cli.py")
+#: files that take minutes
+_LONGEST = ("test_demo.py", "test_jobs.py")
 _LEFT_OUT = pytest.StashKey[int]()
 # how long an example takes says more of what else the machine does than of the code
 hypothesis_settings.register_profile("saring", deadline=None)
@@ -56,6 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
         if name.startswith(("SARING_", "PG", "CELERY_", "LABEL_STUDIO_")) and name not in _KEPT:
             del os.environ[name]
     os.environ["SARING_HOME"] = os.devnull
+    # the threads of several processes share few processors: none may burn one while it waits
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    # what one process compiles, the next need not; many of the tests' processes import a thousand modules
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def _turn(file: Path) -> int:

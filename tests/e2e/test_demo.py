@@ -1,14 +1,16 @@
-"""The whole of `saring demo`, as it is typed: machines, then simulated volunteers in a real Label Studio."""
+"""`saring demo` as it is typed, and what can be done in the home that it leaves.
+
+It runs twice in one home, since it takes minutes: first its machines' side alone, on which the tests in the first half
+look, then all of it, with simulated volunteers in a real Label Studio, which the second half is about.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +19,172 @@ import pytest
 from pipeline.settings import Settings
 from saring.demo.volunteers import PERSONAS
 from saring.services import stop_services
+from tests.e2e.demo_home import Demo, refused, run_demo
 
 # two minutes, on a busy machine many
 pytestmark = pytest.mark.timeout(1200)
 
-_ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def demo_home() -> Iterator[Path]:
+def demo() -> Iterator[Demo]:
+    """After the machines' side, with the servers running."""
     folder = Path(tempfile.mkdtemp(prefix="saring-test-", dir="/tmp"))
+    home, own = folder / "demo", folder / "own"
     try:
-        yield folder / "demo"
+        yield Demo(home, own, run_demo(home, own, "--no-people", "--keep"))
     finally:
-        stop_services(Settings(home=folder / "demo"))
+        stop_services(Settings(home=home))
         shutil.rmtree(folder)
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What there was before the second run."""
+
+    rows: dict[str, int]
+    models: list[Json]
+
+
 @pytest.fixture(scope="module")
-def loop(demo_home: Path, label_studio: object) -> Json:
-    """What the people's side came to. `label_studio` is asked for so that it is installed before."""
-    done = saring(demo_home, "demo", "--home", str(demo_home), "--json")
-    assert done.returncode == 0, done.stderr
-    found: Json = json.loads(done.stdout)["loop"]
+def before(demo: Demo) -> Before:
+    return Before(demo.rows(), demo.answer("models", "list")["models"])
+
+
+@pytest.fixture(scope="module")
+def again(demo: Demo, before: Before, label_studio: object) -> Json:
+    """What the second run came to. `label_studio` is asked for so that it is installed before."""
+    return run_demo(demo.home, demo.own)
+
+
+@pytest.fixture(scope="module")
+def loop(again: Json) -> Json:
+    """What the people's side came to."""
+    found: Json = again["loop"]
     return found
 
 
-def saring(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from saring.cli import main; main()", *words]
-    environment = os.environ | {"PYTHONPATH": str(_ROOT), "SARING_HOME": str(home)}
-    return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True)
+@pytest.mark.parametrize("what", ["exact duplicates", "near-duplicates", "broken rows"])
+def test_every_planted_repeat_and_broken_row_is_caught(demo: Demo, what: str) -> None:
+    caught, planted = demo.caught(what, "ingest")
+    assert caught == planted > 10
+
+
+def test_nearly_all_texts_in_other_languages_are_put_out_of_scope(demo: Demo) -> None:
+    caught, planted = demo.caught("texts in other languages", "ingest")
+    assert planted >= 60
+    assert caught >= 0.9 * planted
+
+
+def test_fewer_labels_are_wrong_after_the_filters(demo: Demo) -> None:
+    shown = demo.result["filters"]
+    assert 0.05 < shown["wrong_before"] < 0.2
+    assert shown["wrong_after"] < 0.9 * shown["wrong_before"]
+    assert shown["right_demoted"] < 0.1 * shown["right"]
+    caught, planted = demo.caught("wrong labels", "both filters together")
+    assert 0 < caught <= planted
+    assert caught <= sum(demo.caught("wrong labels", by)[0] for by in ("centroid filter", "sentiment rules"))
+
+
+def test_each_stage_says_what_it_took_and_gave(demo: Demo) -> None:
+    stages = demo.result["stages"]
+    assert [stage["stage"] for stage in stages] == [
+        "ingest",
+        "embed",
+        "judge",
+        "centroid filter",
+        "sentiment rules",
+        "pseudo-labels",
+        "train",
+    ]
+    assert all(stage["given"] for stage in stages)
+    ingested = demo.stage("ingest")
+    parts = ("new", "exact_duplicates", "near_duplicates", "present")
+    assert sum(ingested[part] for part in parts) + sum(ingested["rejected"].values()) == ingested["rows"]
+
+
+def test_the_demo_leaves_a_page_and_a_model_with_its_card(demo: Demo) -> None:
+    page, card = (Path(demo.result["paths"][what]) for what in ("filter page", "model card"))
+    assert "<html" in page.read_text(encoding="utf-8")[:200]
+    version = demo.stage("train")["model"]
+    assert card.parent == demo.home / "models" / version
+    assert version in card.read_text(encoding="utf-8")
+    assert {"model.skops", "model.json", "precision-recall.png"} <= {path.name for path in card.parent.iterdir()}
+
+
+def test_the_demo_keeps_to_its_own_home_and_store(demo: Demo) -> None:
+    assert not demo.own.exists()
+    assert (demo.home / "models").is_dir()
+    assert demo.rows()["text"] > 1_000
+
+
+def test_the_model_serves_as_champion(demo: Demo) -> None:
+    version = demo.stage("train")["model"]
+    [champion] = [model for model in demo.answer("models", "list")["models"] if model["state"] == "champion"]
+    assert (champion["version"], champion["purpose"]) == (version, "sfw")
+    assert champion["reason"].endswith("the first model of its purpose")
+    assert (
+        champion["macro_average_precision"]["value"]
+        == demo.stage("train")["metrics"]["macro_average_precision"]["value"]
+    )
+    shown = demo.run("models", "list")
+    assert shown.returncode == 0
+    assert version in shown.stdout
+
+
+def test_a_model_is_shown_by_the_beginning_of_its_name(demo: Demo) -> None:
+    version = demo.stage("train")["model"]
+    shown = demo.run("models", "show", version[:-4])
+    assert shown.returncode == 0, shown.stderr
+    folder = demo.home / "models" / version
+    assert shown.stdout.startswith((folder / "README.md").read_text(encoding="utf-8").strip())
+    assert shown.stdout.rstrip().endswith(f"the gate's report: {folder / 'gate.html'}")
+    assert demo.answer("models", "show", version)["version"] == version
+    assert "no model 'nothing'" in refused(demo.run("models", "show", "nothing"), 1)
+
+
+def test_the_first_champion_cannot_be_rolled_back(demo: Demo) -> None:
+    said = refused(demo.run("models", "rollback", "--reason", "why not"), 1)
+    assert "is the first champion of 'sfw'" in said
+    assert "has no champion" in refused(demo.run("models", "rollback", "--reason", "x", "--purpose", "none"), 1)
+    [champion] = [model for model in demo.answer("models", "list")["models"] if model["state"] == "champion"]
+    assert champion["version"] == demo.stage("train")["model"]
+
+
+def test_predict_takes_the_champion_and_says_so(demo: Demo) -> None:
+    texts = ["Bekalan air akan terputus malam ini di Gombak.", "bodoh gila kau ni, muka macam babi"]
+    done = demo.run("predict", given="".join(json.dumps({"id": str(i), "text": t}) + "\n" for i, t in enumerate(texts)))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.split() == ["using", "the", "champion,", demo.stage("train")["model"]]
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["id"] for row in rows] == ["0", "1"]
+    assert all(row["text"] == text for row, text in zip(rows, texts, strict=True))
+
+
+def test_status_shows_what_the_demo_stored(demo: Demo) -> None:
+    shown = demo.run("status")
+    assert shown.returncode == 0
+    rows = dict(line.split() for line in shown.stdout.splitlines() if len(line.split()) == 2)
+    assert rows["text"].replace(",", "") == str(demo.rows()["text"])
+    assert {"judgement", "filter_decision", "model"} <= set(rows)
+
+
+def test_an_unknown_label_is_named_with_those_there_are(demo: Demo) -> None:
+    for command in ("filter", "pseudolabel"):
+        said = refused(demo.run(command, "--label", "kebahagiaan"), 2)
+        assert "'kebahagiaan'" in said
+        assert "safe for work" in said
+
+
+def test_a_mapping_to_an_unknown_label_is_one_line(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "map.yaml").write_text("values: {joy: {assert: [happiness]}}\n", encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text('{"id": "1", "text": "gembira betul hari ni", "class": "joy"}\n')
+    before = demo.rows()
+    files = [str(tmp_path / "rows.jsonl"), "--map", str(tmp_path / "map.yaml")]
+    said = refused(demo.run("import", *files, "--source", "s", "--labels-field", "class"), 2)
+    assert "'happiness' is not a label of the taxonomy" in said
+    assert demo.rows() == before
 
 
 def test_every_correction_comes_home_once(loop: Json) -> None:
@@ -95,10 +232,29 @@ def test_both_models_are_measured_on_the_same_texts_with_intervals(loop: Json) -
     assert loop["verdict"]
 
 
-def test_it_says_where_to_look_and_leaves_nothing_running(loop: Json, demo_home: Path) -> None:
+def test_it_says_where_to_look_and_leaves_nothing_running(loop: Json, demo: Demo) -> None:
     assert loop["project_url"].startswith(loop["url"] + "/projects/")
     password = Path(loop["password_file"])
     assert json.loads(password.read_text())["email"] == loop["email"]
     assert password.stat().st_mode & 0o077 == 0
-    services = json.loads(saring(demo_home, "status", "--json").stdout)["services"]
+    services = demo.answer("status")["services"]
     assert [one["name"] for one in services if one["state"] == "ready"] == []
+
+
+def test_the_machines_do_nothing_twice(demo: Demo, before: Before, again: Json) -> None:
+    # starts the store
+    models = demo.answer("models", "list")["models"]
+    after, loop = demo.rows(), again["loop"]
+    same = ("text", "filter_decision")
+    assert {name: after[name] for name in same} == {name: before.rows[name] for name in same}
+    # what is new, people brought: their answers, themselves, and what was learnt from them
+    people = {"judgement": loop["home"], "rater": len(PERSONAS), "snapshot": 1, "model": 1}
+    assert {name: after[name] - before.rows[name] for name in people} == people
+    [new] = [model for model in models if model["version"] not in [one["version"] for one in before.models]]
+    assert new["version"] == loop["after"]["model"]
+    assert loop["before"]["model"] == demo.stage("train")["model"]
+    assert again["caught"] == demo.result["caught"]
+    assert again["filters"] == demo.result["filters"]
+    stages = {stage["stage"]: stage["details"] for stage in again["stages"]}
+    assert stages["ingest"]["new"] == 0
+    assert stages["train"]["model"] == demo.stage("train")["model"]

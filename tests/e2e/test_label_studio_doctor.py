@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +15,8 @@ import httpx
 import pytest
 
 from saring.services import LabelStudioAccess
+from tests.typed import typed
 
-_ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = '<View><Text name="text" value="$text"/><Choices name="l" toName="text"><Choice value="a"/></Choices></View>'
 
 
@@ -65,9 +62,7 @@ def project(label_studio_api: httpx.Client) -> Iterator[int]:
 
 
 def doctor(home: Path, **variables: str) -> dict[str, list[dict[str, str]]]:
-    environment = os.environ | {"SARING_HOME": str(home), "PYTHONPATH": str(_ROOT)} | variables
-    command = [sys.executable, "-m", "saring", "doctor", "--json"]
-    done = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True)
+    done = typed({"SARING_HOME": str(home)} | variables, "doctor", "--json")
     assert done.stdout, done.stderr
     assert variables.get("LABEL_STUDIO_API_KEY", "no secret") not in done.stdout + done.stderr
     found: dict[str, list[dict[str, str]]] = {}

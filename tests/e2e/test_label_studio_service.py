@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import httpx
@@ -29,9 +32,11 @@ from saring.services import (
     owner_file,
     stop_services,
 )
+from tests.typed import typed
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = '<View><Text name="text" value="$text"/><Choices name="l" toName="text"><Choice value="a"/></Choices></View>'
+_LABEL_STUDIO_ONLY = ("--without", "backend", "--without", "worker", "--without", "keeper")
 
 
 @pytest.fixture
@@ -39,6 +44,16 @@ def settings(new_home: Path, label_studio: LabelStudioAccess) -> Settings:
     """A home of its own; the shared server's fixture has seen to it that Label Studio is installed."""
     assert label_studio.embedded
     return Settings(home=new_home)
+
+
+@pytest.fixture(scope="module")
+def standing(label_studio: LabelStudioAccess) -> Iterator[Settings]:
+    """A home that several tests share, one after another: a start takes seconds, and each leaves it as it should be."""
+    assert label_studio.embedded
+    folder = Path(tempfile.mkdtemp(prefix="saring-test-", dir="/tmp"))
+    yield Settings(home=folder)
+    stop_services(Settings(home=folder))
+    shutil.rmtree(folder)
 
 
 def status(settings: Settings) -> ServiceStatus:
@@ -66,10 +81,8 @@ def turn_legacy_tokens_off(access: LabelStudioAccess) -> None:
         browser.post("/api/jwt/settings", json=switches).raise_for_status()
 
 
-def saring(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"SARING_HOME": str(settings.home), "PYTHONPATH": str(_ROOT), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "saring", *words]
-    return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True)
+def saring(settings: Settings, *words: str) -> CompletedProcess[str]:
+    return typed({"SARING_HOME": str(settings.home), "COLUMNS": "200"}, *words)
 
 
 def checks(settings: Settings) -> dict[str, dict[str, str]]:
@@ -88,7 +101,10 @@ def kill(pid: int | None) -> None:
 
 
 def up(settings: Settings) -> dict[str, Any]:
-    done = saring(settings, "up", "--without", "backend", "--without", "worker", "--json")
+    # as a process of its own, which the server is to outlive
+    environment = os.environ | {"SARING_HOME": str(settings.home), "PYTHONPATH": str(_ROOT)}
+    command = [sys.executable, "-m", "saring", "up", *_LABEL_STUDIO_ONLY, "--json"]
+    done = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
@@ -124,7 +140,7 @@ def test_from_nothing_to_a_log_in_and_back(settings: Settings) -> None:
     assert status(settings).pid == pid
     assert label_studio_access(settings) == access
 
-    shown = saring(settings, "up", "--without", "backend", "--without", "worker").stdout
+    shown = saring(settings, "up", *_LABEL_STUDIO_ONLY).stdout
     assert f"Label Studio: {access.url}" in shown
     assert f"log in as {access.email}; the password is in {kept}" in shown
     assert access.url in saring(settings, "status").stdout
@@ -133,8 +149,8 @@ def test_from_nothing_to_a_log_in_and_back(settings: Settings) -> None:
     assert status(settings).state == "stopped"
 
 
-def test_two_homes_have_nothing_in_common(settings: Settings, label_studio: LabelStudioAccess) -> None:
-    access = ensure_label_studio(settings)
+def test_two_homes_have_nothing_in_common(standing: Settings, label_studio: LabelStudioAccess) -> None:
+    access = ensure_label_studio(standing)
     assert access.url != label_studio.url
     assert access.password != label_studio.password
     with client(access) as here, client(label_studio) as there:
@@ -143,53 +159,54 @@ def test_two_homes_have_nothing_in_common(settings: Settings, label_studio: Labe
         assert here.get("/api/projects/", headers=swapped).status_code == 401
 
 
-def test_a_killed_server_comes_back_with_everything(settings: Settings) -> None:
-    access = ensure_label_studio(settings)
+def test_a_killed_server_comes_back_with_everything(standing: Settings) -> None:
+    access = ensure_label_studio(standing)
     with client(access) as api, log_in(access) as browser:
         made = api.post("/api/projects/", json={"title": "kept", "label_config": _CONFIG}).raise_for_status().json()
         personal = browser.post("/api/token/").raise_for_status().json()["token"]
-        kill(status(settings).pid)
-        assert ensure_label_studio(settings) == access
+        kill(status(standing).pid)
+        assert ensure_label_studio(standing) == access
         assert api.get(f"/api/projects/{made['id']}/").json()["title"] == "kept"
         # its secret key is the same too: what it signed is still good
         assert api.post("/api/token/refresh/", json={"refresh": personal}).status_code == 200
+        api.delete(f"/api/projects/{made['id']}/").raise_for_status()
 
 
-def test_a_port_that_another_program_took_is_named(settings: Settings) -> None:
-    access = ensure_label_studio(settings)
-    stop_services(settings)
+def test_a_port_that_another_program_took_is_named(standing: Settings) -> None:
+    access = ensure_label_studio(standing)
+    stop_services(standing)
     port = int(access.url.rpartition(":")[2])
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind(("127.0.0.1", port))
         thief.listen()
         with pytest.raises(ServiceError, match=f"port {port} of Label Studio is taken by .*{os.getpid()}"):
-            ensure_label_studio(settings)
-        found = checks(settings)["Label Studio port"]
+            ensure_label_studio(standing)
+        found = checks(standing)["Label Studio port"]
         assert found["verdict"] == "fail"
         assert str(os.getpid()) in found["found"]
         assert "end that" in found["mend"]
-    assert ensure_label_studio(settings) == access
+    assert ensure_label_studio(standing) == access
 
 
-def test_tokens_that_were_turned_off_are_found_and_put_in_force_again(settings: Settings) -> None:
-    access = ensure_label_studio(settings)
+def test_tokens_that_were_turned_off_are_found_and_put_in_force_again(standing: Settings) -> None:
+    access = ensure_label_studio(standing)
     turn_legacy_tokens_off(access)
     with pytest.raises(ServiceError, match=r"no longer takes its owner's token .*legacy.*saring down"):
-        ensure_label_studio(settings)
-    found = checks(settings)["Label Studio server"]
+        ensure_label_studio(standing)
+    found = checks(standing)["Label Studio server"]
     assert found["verdict"] == "fail"
     assert "saring down" in found["found"]
-    stop_services(settings)
-    assert ensure_label_studio(settings) == access
-    assert checks(settings)["Label Studio token"]["verdict"] == "ok"
+    stop_services(standing)
+    assert ensure_label_studio(standing) == access
+    assert checks(standing)["Label Studio token"]["verdict"] == "ok"
 
 
-def test_an_owner_file_that_was_lost_is_made_anew(settings: Settings) -> None:
-    before = ensure_label_studio(settings)
-    stop_services(settings)
-    owner_file(settings).unlink()
-    access = ensure_label_studio(settings)
+def test_an_owner_file_that_was_lost_is_made_anew(standing: Settings) -> None:
+    before = ensure_label_studio(standing)
+    stop_services(standing)
+    owner_file(standing).unlink()
+    access = ensure_label_studio(standing)
     assert access.email == before.email
     assert access.password != before.password
     with log_in(access) as browser:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import httpx
@@ -14,8 +13,7 @@ from sqlalchemy import Engine
 
 from saring.services import LabelStudioAccess
 from tests.e2e.people import lines, queue
-
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.typed import typed
 
 
 class Saring:
@@ -25,9 +23,8 @@ class Saring:
         there = {"LABEL_STUDIO_URL": access.url, "LABEL_STUDIO_API_KEY": access.api_key, "COLUMNS": "200"}
         self.environment = environment | there
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "saring", "sync", *words]
-        return subprocess.run(command, cwd=_ROOT, env=self.environment, capture_output=True, text=True)
+    def run(self, *words: str) -> CompletedProcess[str]:
+        return typed(self.environment, "sync", *words)
 
     def json(self, *words: str) -> Any:
         done = self.run(*words, "--json")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from sync.client import LabelStudio
 from sync.projects import SetupReport
 from sync.pull import pull
 from tests.e2e.people import TAXONOMY, Line, annotate, lines, make_project, push_all, queue, tasks_of
+from tests.typed import typed
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -36,8 +35,7 @@ SAFE = "safe for work"
 
 def saring(environment: dict[str, str], *words: str, status: int = 0) -> tuple[str, str]:
     """Both outputs of a command."""
-    command = [sys.executable, "-c", "from saring.cli import main; main()", "sync", "quality", *words]
-    done = subprocess.run(command, env=environment | {"COLUMNS": "220"}, capture_output=True, text=True)
+    done = typed(environment | {"COLUMNS": "220"}, "sync", "quality", *words)
     assert done.returncode == status, done.stderr
     return done.stdout, done.stderr
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -20,8 +19,8 @@ from saring.services import LabelStudioAccess
 from sync.client import LabelStudio
 from tests.e2e.home_world import World, new_world
 from tests.e2e.people import annotate, tasks_of
+from tests.typed import typed
 
-_ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
 
 
@@ -177,10 +176,9 @@ def test_the_commands_say_what_they_did(
     annotate(world.api, first.task, ["hate", "tak dikenali"])
     annotate(world.api, second.task, ["hate"])
 
-    def saring(*words: str) -> subprocess.CompletedProcess[str]:
+    def saring(*words: str) -> CompletedProcess[str]:
         given = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.api_key, "COLUMNS": "200"}
-        command = [sys.executable, "-m", "saring", "sync", *words]
-        return subprocess.run(command, cwd=_ROOT, env=environment | given, capture_output=True, text=True)
+        return typed(environment | given, "sync", *words)
 
     pulled = saring("pull", "--project", str(world.project.label_studio_id))
     assert pulled.returncode == 0, pulled.stderr

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import httpx
@@ -27,9 +25,9 @@ from sync.projects import SetupReport
 from sync.pull import pull
 from tests.e2e.faulty_proxy import Fault, faulty_proxy
 from tests.e2e.people import annotate, human_judgements, make_project
+from tests.typed import typed
 from tests.unit.label_makers import make_label, taxonomy_named, taxonomy_of
 
-_ROOT = Path(__file__).resolve().parents[2]
 #: of a request that may be repeated
 _TRIES = 4
 Json = dict[str, Any]
@@ -369,10 +367,9 @@ def test_a_wrong_token_makes_nothing(engine: Engine, label_studio: LabelStudioAc
 
 def saring(
     environment: dict[str, str], access: LabelStudioAccess, *words: str, key: str | None = None
-) -> subprocess.CompletedProcess[str]:
+) -> CompletedProcess[str]:
     given = {"LABEL_STUDIO_URL": access.url, "LABEL_STUDIO_API_KEY": key or access.api_key, "COLUMNS": "200"}
-    command = [sys.executable, "-m", "saring", *words]
-    return subprocess.run(command, cwd=_ROOT, env=environment | given, capture_output=True, text=True)
+    return typed(environment | given, *words)
 
 
 def test_the_command_makes_a_project_and_says_so(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -16,14 +14,14 @@ from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
 from pipeline.store import open_session
+from tests.typed import typed
 
 _HARSH = "[red]kamu semua bodoh[/red]"
 
 
 def saring(environment: dict[str, str], *words: str, status: int = 0) -> str:
     """What a command prints; if it is to fail, the line in which it does."""
-    command = [sys.executable, "-c", "from saring.cli import main; main()", "queue", *words]
-    done = subprocess.run(command, env=environment | {"COLUMNS": "220"}, capture_output=True, text=True)
+    done = typed(environment | {"COLUMNS": "220"}, "queue", *words)
     assert done.returncode == status, done.stderr
     assert not (status and done.stdout)
     return done.stderr if status else done.stdout

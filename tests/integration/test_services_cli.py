@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-_ROOT = Path(__file__).resolve().parents[2]
-_NAMES = ["PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker"]
-_STORE_ONLY = ("--without", "label-studio", "--without", "backend", "--without", "worker")
+from tests.typed import typed
+
+_NAMES = ["PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "beat", "keeper"]
+_STORE_ONLY = ("--without", "label-studio", "--without", "backend", "--without", "worker", "--without", "keeper")
 
 
 @pytest.fixture
@@ -21,10 +20,8 @@ def variables(new_home: Path) -> dict[str, str]:
     return {"SARING_HOME": str(new_home / "home")}
 
 
-def saring(variables: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from saring.cli import main; main()", *words]
-    environment = os.environ | {"PYTHONPATH": str(_ROOT), "COLUMNS": "200"} | variables
-    return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True)
+def saring(variables: dict[str, str], *words: str) -> CompletedProcess[str]:
+    return typed({"COLUMNS": "200"} | variables, *words)
 
 
 def answer(variables: dict[str, str], *words: str) -> dict[str, Any]:
@@ -35,7 +32,7 @@ def answer(variables: dict[str, str], *words: str) -> dict[str, Any]:
     return found
 
 
-def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+def verdicts(done: CompletedProcess[str]) -> dict[str, str]:
     return {check["name"]: check["verdict"] for check in json.loads(done.stdout)["checks"]}
 
 
@@ -52,7 +49,7 @@ def test_from_nothing_to_running_and_back(variables: dict[str, str], new_home: P
     assert answer(variables, "init") == {"home": str(home), "schema_before": begun["schema"], "schema": begun["schema"]}
 
     states = [service["state"] for service in answer(variables, "up", *_STORE_ONLY)["services"]]
-    assert states == ["ready", "ready", "stopped", "stopped", "stopped"]
+    assert states == ["ready", "ready", *["stopped"] * 5]
     during = answer(variables, "status")
     assert during["database"]["schema_is_current"]
     assert during["database"]["rows"]["text"] == 0

@@ -1,0 +1,80 @@
+"""A home in which the demo has run, the commands that are then typed in it, and how a command answers or refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.typed import typed
+
+_ROOT = Path(__file__).resolve().parents[2]
+#: nobody listens there
+NOBODY = "postgresql://me:hunter2@127.0.0.1:1/none"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A home in which the demo has run, and what it printed."""
+
+    home: Path
+    #: the home and the store of the person who ran it
+    own: Path
+    result: dict[str, Any]
+
+    def run(self, *words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        """A command in the demo's home."""
+        return typed({"SARING_HOME": str(self.home), "COLUMNS": "200"}, *words, given=given)
+
+    def answer(self, *words: str) -> dict[str, Any]:
+        """What a command prints as JSON."""
+        return answered(self.run(*words, "--json"))
+
+    def stage(self, name: str) -> dict[str, Any]:
+        [found] = [stage for stage in self.result["stages"] if stage["stage"] == name]
+        return found["details"]
+
+    def rows(self) -> dict[str, int]:
+        """How many rows each table has."""
+        return self.answer("status")["database"]["rows"]
+
+    def caught(self, what: str, by: str) -> tuple[int, int]:
+        """How much of one kind of trouble was caught, and how much there was."""
+        [found] = [row for row in self.result["caught"] if (row["planted"], row["by"]) == (what, by)]
+        return found["caught"], found["total"]
+
+
+def run_demo(home: Path, own: Path, *words: str) -> dict[str, Any]:
+    """Run the demo as a process, by somebody whose own store is at an address where nobody listens."""
+    command = [
+        sys.executable,
+        "-c",
+        "from saring.cli import main; main()",
+        "demo",
+        *words,
+        "--home",
+        str(home),
+        "--json",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(_ROOT), "SARING_HOME": str(own), "SARING_DATABASE_URL": NOBODY}
+    return answered(subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True))
+
+
+def answered(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def refused(done: subprocess.CompletedProcess[str], status: int) -> str:
+    """The one line in which a command refuses."""
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("saring: ")
+    return line
