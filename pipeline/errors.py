@@ -9,6 +9,7 @@ The docstring of a class is its default message. A message is one line: what is 
     │   ├── StoreUnavailable       the database cannot be reached
     │   └── StoreNotReady          it can, but its schema is missing or older than this code
     ├── ServiceError               an embedded service cannot be started or stopped
+    ├── BackupError                a backup cannot be made, trusted, or restored
     ├── InputError                 a file cannot be read at all (a bad *row* is a rejected row, not an error)
     ├── EncoderError               texts cannot be turned into vectors
     │   └── NotEnoughVectors       too few texts of a label have a vector
@@ -23,6 +24,8 @@ The docstring of a class is its default message. A message is one line: what is 
     │   └── UncertainOutcome         it may or may not have done what was asked
     └── RunError
         ├── RunConflict            another run of that stage is under way
+        ├── RunCancelled           somebody asked that it stop
+        ├── RunMissing             there is no such run
         └── RunFailed              a run ended in an error
 """
 
@@ -62,6 +65,10 @@ class StoreNotReady(StoreError):
 
 class ServiceError(SaringError):
     """An embedded service cannot be started or stopped."""
+
+
+class BackupError(SaringError):
+    """A backup cannot be made, trusted, or restored."""
 
 
 class InputError(SaringError):
@@ -118,6 +125,14 @@ class RunError(SaringError):
 
 class RunConflict(RunError):
     """Another run of this stage is under way: wait for it to end."""
+
+
+class RunCancelled(RunError):
+    """The run was cancelled: start it again to go on from there."""
+
+
+class RunMissing(RunError):
+    """There is no such run: see `saring runs list`."""
 
 
 class RunFailed(RunError):

@@ -2,7 +2,8 @@
 
 One stage works on one slice of the data at a time, held by a PostgreSQL advisory lock that dies with its process: a
 killed run leaves its record in state `running`, and the next start of the same stage on the same slice marks it failed
-and takes over its checkpoint.
+and takes over its checkpoint. A run whose work is spread over workers (`pipeline.work`) holds no lock: its record alone
+keeps others out until it ends or is cancelled.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, text, update
+from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
-from pipeline.errors import RunConflict
+from pipeline.errors import RunCancelled, RunConflict
 from pipeline.progress import Progress, silent
 from pipeline.store import Run
 from pipeline.store.models import RunState
@@ -60,8 +62,12 @@ class ActiveRun:
         self.progress(done, total, what)
 
     def save(self, session: Session) -> None:
-        """Write counts, checkpoint and progress with whatever else the caller's transaction holds."""
-        session.execute(
+        """Write counts, checkpoint and progress with whatever else the caller's transaction holds.
+
+        Raises:
+            RunCancelled: somebody asked that the run stop; what was saved before stays.
+        """
+        stop = session.execute(
             update(Run)
             .where(Run.id == self.id)
             .values(
@@ -71,7 +77,24 @@ class ActiveRun:
                 progress_total=self._total,
                 heartbeat_at=datetime.now(UTC),
             )
-        )
+            .returning((Run.cancel_asked_at.is_not(None)) | (Run.state != RunState.RUNNING))
+        ).scalar_one()
+        if stop:
+            raise RunCancelled(f"run {self.id} was cancelled: start it again to go on from there")
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedShard:
+    """Which part of which run is being carried out here."""
+
+    run_id: int
+    stage: str
+    slice: str
+    shard: int | None
+
+
+#: the run on workers, and the number of its shard, that this thread carries out
+CARRIED: ContextVar[CarriedShard | None] = ContextVar("saring_carried", default=None)
 
 
 @contextmanager
@@ -88,25 +111,28 @@ def stage_run(
     If the last run of the stage on the slice with the same parameters did not finish, its checkpoint and counts are
     taken over.
 
+    Where a worker carries out the whole of such a run, as its only shard, no other is recorded: it is that one.
+
     Raises:
         RunConflict: the same stage works on the same slice in another process.
     """
-    with engine.connect() as lock:
-        _take_lock(lock, stage, slice)
+    carried = CARRIED.get()
+    if carried is not None and (carried.stage, carried.slice) == (stage, slice):
+        # whoever carries the shard records how it ends
+        yield ActiveRun(id=carried.run_id, stage=stage, slice=slice, progress=progress)
+        return
+    with stage_lock(engine, stage, slice):
         active = _begin(engine, stage, slice, dict(params or {}))
         active.progress = progress
         try:
             yield active
         except BaseException as error:
-            state = RunState.CANCELLED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
-            _finish(engine, active, state, _one_line(error))
+            stopped = isinstance(error, KeyboardInterrupt | RunCancelled)
+            state = RunState.CANCELLED if stopped else RunState.FAILED
+            _finish(engine, active, state, one_line(error))
             raise
         else:
             _finish(engine, active, RunState.DONE, None)
-        finally:
-            lock.rollback()
-            lock.execute(text("SELECT pg_advisory_unlock_all()"))
-            lock.commit()
 
 
 def lock_key(stage: str, slice: str) -> int:
@@ -115,16 +141,58 @@ def lock_key(stage: str, slice: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def _take_lock(lock: Connection, stage: str, part: str) -> None:
-    taken = lock.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(stage, part)}).scalar_one()
-    lock.commit()
-    if not taken:
-        of = f" of {part}" if part else ""
-        raise RunConflict(f"another `{stage}`{of} is under way: wait for it, or see `saring status`")
+@contextmanager
+def stage_lock(engine: Engine, stage: str, part: str) -> Iterator[None]:
+    """Hold a stage on a slice; the lock dies with the process.
+
+    Raises:
+        RunConflict: another process holds it.
+    """
+    with held(engine, lock_key(stage, part)) as alone:
+        if not alone:
+            raise RunConflict(f"another `{stage}`{_of(part)} is under way: wait for it, or see `saring runs list`")
+        yield
+
+
+@contextmanager
+def held(engine: Engine, key: int) -> Iterator[bool]:
+    """Whether an advisory lock could be taken, which is then held by a connection of its own: no other process takes
+    it meanwhile, and it dies with this one."""
+    with engine.connect() as lock:
+        taken = bool(lock.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one())
+        lock.commit()
+        try:
+            yield taken
+        finally:
+            if taken and not lock.invalidated:
+                lock.rollback()
+                lock.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+                lock.commit()
+
+
+def refuse_beside_workers(session: Session, stage: str, part: str) -> None:
+    """Check that no run of the stage on the slice is spread over workers at present.
+
+    Raises:
+        RunConflict: one is.
+    """
+    found = session.scalars(
+        select(Run.id).where(Run.stage == stage, Run.slice == part, Run.state == RunState.RUNNING, Run.on_workers)
+    ).first()
+    if found is not None:
+        raise RunConflict(
+            f"run {found}, `{stage}`{_of(part)}, is under way on the workers: follow it with "
+            f"`saring runs watch {found}` or end it with `saring runs cancel {found}`"
+        )
+
+
+def _of(part: str) -> str:
+    return f" of {part}" if part else ""
 
 
 def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> ActiveRun:
     with Session(engine) as session, session.begin():
+        refuse_beside_workers(session, stage, part)
         # We hold the lock, so a record that still says `running` belongs to a process that died.
         session.execute(
             update(Run)
@@ -132,7 +200,7 @@ def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> Act
             .values(state=RunState.FAILED, error="the process ended without finishing", finished_at=datetime.now(UTC))
         )
         last = session.scalars(
-            select(Run).where(Run.stage == stage, Run.slice == part).order_by(Run.id.desc()).limit(1)
+            select(Run).where(Run.stage == stage, Run.slice == part, ~Run.on_workers).order_by(Run.id.desc()).limit(1)
         ).first()
         resumes = last if last is not None and last.state is not RunState.DONE and last.params == params else None
         run = Run(
@@ -156,7 +224,8 @@ def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> Act
         )
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """An error as a run's record keeps it."""
     # PostgreSQL keeps no zero bytes, and an error may quote the row that was bad
     return f"{type(error).__name__}: {error}".replace("\0", "").splitlines()[0][:500]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.errors import UsageError
 
@@ -55,13 +55,48 @@ class Settings(BaseSettings):
     backend_password: SecretStr | None = None
     #: what a webhook must bring; unset means one that is made up and kept in ``home``
     webhook_secret: SecretStr | None = None
+    #: texts that people or data sets judged and that wait for it, from which on the frozen test set grows by them all
+    test_set_increment: Annotated[int, Field(ge=1)] = 20
+    #: how far below the champion's macro average precision the interval of a challenger's may reach
+    gate_macro_margin: Annotated[float, Field(ge=0, le=1)] = 0.02
+    #: by how much a label's recall may fall, at the precision of the champion's threshold
+    gate_recall_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    #: by how much a language's macro average precision may fall
+    gate_slice_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    #: milliseconds that 95 of 100 single texts may take at most
+    gate_latency_ms: Annotated[float, Field(gt=0)] = 50.0
+    #: megabytes (10^6 bytes) that a model's folder may hold
+    gate_size_mb: Annotated[float, Field(gt=0)] = 500.0
     #: seed of every random choice that a run makes
     seed: int = 20260101
+    #: seconds between two looks for changes in Label Studio; webhooks only make it sooner
+    pull_seconds: float = Field(default=60, ge=1)
+    #: when every annotation is compared with the ledger, once a day, UTC
+    reconcile_at: str = Field(default="19:10", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    #: judgements by people since the last training from which on one begins; 0: never for their number
+    retrain_labels: int = Field(default=200, ge=0)
+    #: hours since the last training after which one begins, if people judged anything since; 0: never for the time
+    retrain_hours: float = Field(default=24, ge=0)
+    #: texts waiting for people below which the queue is drawn anew and pushed; 0: only by hand
+    queue_low: int = Field(default=0, ge=0)
+    #: texts that such a draw brings
+    queue_refill: int = Field(default=300, ge=1)
+    #: seconds between two looks for whether a training or a refill is due, and for work lost on the way
+    look_seconds: float = Field(default=15, ge=1)
+    #: seconds without anything happening in a run after which its waiting shards are sent again
+    resend_seconds: float = Field(default=60, ge=1)
+    #: how workers log: `text`, or `json` (one object a line, with the ids of run, shard and task)
+    log_format: Literal["text", "json"] = "text"
 
     @field_validator("languages", mode="before")
     @classmethod
     def _split_languages(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def env_file(self) -> Path:
+        """Where settings may be written down; the environment outranks it."""
+        return self.home / "saring.env"
 
     @property
     def models_dir(self) -> Path:
@@ -82,6 +117,31 @@ class Settings(BaseSettings):
     def reports_dir(self) -> Path:
         """Where pages and cards are written unless told otherwise."""
         return self.home / "reports"
+
+
+class _FileOnly(Settings):
+    """Settings that the environment has no say in."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file alone."""
+        return (dotenv_settings,)
+
+
+def load_settings_file(home: Path) -> Settings:
+    """What the settings file of a home says; the defaults where it says nothing, or cannot be used."""
+    env_file = home / "saring.env"
+    try:
+        return _FileOnly(_env_file=env_file if env_file.is_file() else None)
+    except ValidationError:
+        return Settings.model_construct(set())
 
 
 def load_settings() -> Settings:

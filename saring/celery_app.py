@@ -1,4 +1,4 @@
-"""The Celery application: where jobs are sent, how they are carried out, and when the regular ones are due.
+"""The Celery application: where jobs are sent, and how they are carried out.
 
 A job may be carried out twice (its worker died after the work and before saying so), so each is safe to repeat; one
 that is under way already ends at once. What a job works on lies in the store, never in its message.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
-from celery.schedules import crontab
 from kombu.exceptions import OperationalError
 
 from pipeline.settings import Settings
+from pipeline.tasks import CONTROL_QUEUE, REDUCE, SWEEP, Environment
+from saring.chords import backend_url
 from saring.services import ensure_broker
+from saring.services.valkey import plain_address
 
 log = logging.getLogger(__name__)
 
@@ -26,52 +27,83 @@ Sender = Callable[[str, Mapping[str, Any]], None]
 _ROUTES = {
     "saring.pull": "io",
     "saring.reconcile": "io",
+    "saring.refill": "io",
     "saring.predict_ahead": "cpu",
     "saring.retrain": "cpu",
+    SWEEP: CONTROL_QUEUE,
+    REDUCE: CONTROL_QUEUE,
 }
-QUEUES = ("io", "cpu")
-#: longer than any job: a broker gives a message that nobody confirmed in this time to another worker
-_UNCONFIRMED_SECONDS = 6 * 3600
-#: webhooks may be lost, so Label Studio is asked as well
-_PULL_SECONDS = 60.0
-#: for presses of the training button that came during a training, and for champions that were promoted by hand
-_LOOK_SECONDS = 600.0
-#: what is due as soon as somebody keeps the schedule: nobody may have been at work for long, and a job that its worker
-#: took and died with is not given to another before `_UNCONFIRMED_SECONDS` are over
-_OVERDUE = datetime(1970, 1, 1, tzinfo=UTC)
+QUEUES = ("io", "cpu", "gpu")
+#: longer than any job: a broker gives a message that nobody confirmed in this time to another worker. What a dead
+#: worker had in hand does not wait for this: the sweep finds it in the store.
+_UNCONFIRMED_SECONDS = 24 * 3600
+#: a process of a worker is replaced after so many jobs, or when it holds more memory than this
+_JOBS_A_PROCESS, _KILOBYTES_A_PROCESS = 2_000, 3_000_000
+#: how long beat sleeps at most, and how long nobody else may send the jobs after the one who did died
+_BEAT_SECONDS, _BEAT_LOCK_SECONDS = 5, 30
+_RESULT_SECONDS = 24 * 3600
+#: A network that loses packets without a word leaves connections that look alive, and the kernel tries for a quarter of
+#: an hour. So whoever waits for the broker's answer gives up after this, and connects anew. No command takes as long:
+#: what waits for a job is asked again every second.
+_ANSWER_SECONDS, _CONNECT_SECONDS = 10, 5
+#: and a worker's waiting for jobs, which has no such limit, is looked at so often: it is back after at most twice that
+_LOOK_SECONDS = 5
 
 
-def make_app(broker_url: str) -> Celery:
-    """The application on a broker; its jobs are those of `saring.jobs`."""
-    app = Celery("saring", broker=broker_url, include=["saring.jobs"], set_as_current=False)
+def make_app(broker_url: str, environment: Environment | None = None, settings: Settings | None = None) -> Celery:
+    """The application on a broker.
+
+    Args:
+        broker_url: as Celery takes it.
+        environment: what tasks on runs work with; needed where they are carried out, or sent.
+        settings: those that the schedule is made from; needed where it is kept.
+    """
+    from saring.work.schedule import beat_schedule
+
+    app = Celery(
+        "saring",
+        broker=broker_url,
+        backend=None if broker_url.startswith("memory:") else backend_url(broker_url),
+        include=["pipeline.tasks", "saring.jobs"],
+        set_as_current=False,
+    )
     app.conf.update(
+        saring=environment,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,
+        result_expires=_RESULT_SECONDS,
         task_routes={name: {"queue": queue} for name, queue in _ROUTES.items()},
         task_default_queue="cpu",
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,
-        # leaves no memory of one retraining to the next
-        worker_max_tasks_per_child=200,
+        worker_max_tasks_per_child=_JOBS_A_PROCESS,
+        worker_max_memory_per_child=_KILOBYTES_A_PROCESS,
         worker_hijack_root_logger=False,
+        # a task that runs while the broker is away is finished; its message comes again, and finds it done
+        worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
-        broker_transport_options={"visibility_timeout": _UNCONFIRMED_SECONDS},
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": _UNCONFIRMED_SECONDS,
+            "socket_timeout": _ANSWER_SECONDS,
+            # not of a Unix socket, where Celery leaves it out
+            "socket_connect_timeout": _CONNECT_SECONDS,
+            "health_check_interval": _LOOK_SECONDS,
+        },
+        # the same where a chord counts its shards
+        redis_socket_timeout=_ANSWER_SECONDS,
+        redis_socket_connect_timeout=_CONNECT_SECONDS,
         enable_utc=True,
         timezone="UTC",
-        beat_schedule={
-            "pull": _every(_PULL_SECONDS, "saring.pull"),
-            "retrain": _every(_LOOK_SECONDS, "saring.retrain"),
-            "predict_ahead": _every(_LOOK_SECONDS, "saring.predict_ahead"),
-            "reconcile": {"task": "saring.reconcile", "schedule": crontab(hour="19", minute="10")},  # 03:10 in Malaysia
-        },
+        beat_schedule=beat_schedule(settings) if settings is not None else {},
+        beat_max_loop_interval=_BEAT_SECONDS,
+        redbeat_redis_url=plain_address(broker_url),
+        redbeat_redis_options={"retry_period": _BEAT_LOCK_SECONDS},
+        redbeat_lock_timeout=_BEAT_LOCK_SECONDS,
     )
     return app
-
-
-def _every(seconds: float, task: str) -> dict[str, Any]:
-    return {"task": task, "schedule": seconds, "last_run_at": _OVERDUE, "options": {"expires": seconds}}
 
 
 def job_sender(settings: Settings) -> Sender:

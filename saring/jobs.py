@@ -1,40 +1,59 @@
-"""The jobs that workers carry out. Each is thin: it makes its context, calls what a command calls, and logs a line."""
+"""The regular jobs. Each is thin: it calls what a command calls, and logs a line."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from celery import shared_task
+from celery import Task, shared_task
 from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.errors import LabelStudioError, LabelStudioMissing, NotEnoughLabels, RunConflict
+from pipeline.errors import (
+    LabelStudioError,
+    LabelStudioMissing,
+    NotEnoughLabels,
+    RunCancelled,
+    RunConflict,
+    ServiceError,
+    StoreError,
+)
 from pipeline.learning import registry
+from pipeline.learning.due import news_since_training, why_due
 from pipeline.learning.train import TrainConfig
 from pipeline.progress import silent
+from pipeline.queue.build import STAGE as QUEUE_STAGE
+from pipeline.queue.config import QueueConfig
 from pipeline.runs import lock_key
-from pipeline.store.loop import TaskState
+from pipeline.store.loop import QueueState, TaskState
 from pipeline.store.session import open_session
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
+from saring.work.schedule import renew_schedule
 from sync.client import LabelStudio
 
 log = logging.getLogger(__name__)
 
 #: what Label Studio's training button sends
 TRAINING_BUTTON = "START_TRAINING"
+#: the schedule tries again: one line in the log, and no more
+_AWAY = (StoreError, ServiceError, DBAPIError)
+#: a queue that was drawn so lately has what there is
+_DRAWN_LATELY = timedelta(minutes=10)
 
 
-@shared_task(name="saring.pull")
-def pull_job(**_: object) -> None:
+@shared_task(name="saring.pull", bind=True, throws=_AWAY)
+def pull_job(self: Task, **_: object) -> None:
     """Bring home what changed in Label Studio, and ask for another rater where raters disagree."""
     from sync.pull import pull
     from sync.review import request_reviews
 
-    with _context() as ctx, _label_studio(ctx) as client:
+    ctx = _context(self)
+    with _label_studio(ctx) as client:
         try:
             report = pull(
                 ctx.engine,
@@ -52,12 +71,13 @@ def pull_job(**_: object) -> None:
             log.info("nothing to pull: %s", error)
 
 
-@shared_task(name="saring.reconcile")
-def reconcile_job(**_: object) -> None:
+@shared_task(name="saring.reconcile", bind=True, throws=_AWAY)
+def reconcile_job(self: Task, **_: object) -> None:
     """Compare every annotation with the ledger, and repair."""
     from sync.reconcile import reconcile
 
-    with _context() as ctx, _label_studio(ctx) as client:
+    ctx = _context(self)
+    with _label_studio(ctx) as client:
         try:
             report = reconcile(
                 ctx.engine,
@@ -71,12 +91,16 @@ def reconcile_job(**_: object) -> None:
             log.info("another reconciliation is under way")
 
 
-@shared_task(name="saring.predict_ahead")
-def predict_ahead_job(**_: object) -> None:
+@shared_task(name="saring.predict_ahead", bind=True, throws=_AWAY)
+def predict_ahead_job(self: Task, **_: object) -> None:
     """Write the open tasks' predictions anew and show them, where another champion wrote those that are shown."""
+    _predict_ahead(_context(self))
+
+
+def _predict_ahead(ctx: common.Context) -> None:
     from saring.cli.sync_push import predict_projects
 
-    with _context() as ctx, _label_studio(ctx) as client:
+    with _label_studio(ctx) as client:
         try:
             outdated = _outdated(ctx.engine, current_projects(ctx, client))
             if outdated:
@@ -88,19 +112,23 @@ def predict_ahead_job(**_: object) -> None:
             log.info("no predictions to write: %s", error)
 
 
-@shared_task(name="saring.retrain")
-def retrain_job(**_: object) -> None:
-    """Retrain if the training button was pressed since the last time; many presses are one retraining."""
+@shared_task(name="saring.retrain", bind=True, throws=_AWAY)
+def retrain_job(self: Task, **_: object) -> None:
+    """Retrain if it is due: the training button was pressed since the last time (many presses are one retraining),
+    or people have said enough, or waited long enough."""
     from saring.cli.stages import train_from_store
 
-    with _context() as ctx, _only_one(ctx.engine, "retrain") as alone:
+    ctx = _context(self)
+    with _only_one(ctx.engine, "retrain") as alone:
         if not alone:
             log.info("not retrained yet: a retraining is under way")
             return
         # asked for now that the one before has said which it saw to
         asked = _waiting_requests(ctx.engine)
-        if not asked:
+        why = "the training button" if asked else _why_due(ctx)
+        if why is None:
             return
+        log.info("retraining: %s", why)
         config = TrainConfig(taxonomy_version=ctx.taxonomy.version, seed=ctx.settings.seed)
         promoted = False
         known = _newest_judgement(ctx.engine)
@@ -108,7 +136,7 @@ def retrain_job(**_: object) -> None:
             done = train_from_store(ctx, config, None, progress=silent)
             promoted = done.promoted
             log.info("retrained: %s, %s", done.report.model.manifest.version, done.verdict)
-        except NotEnoughLabels as error:
+        except (NotEnoughLabels, RunCancelled) as error:
             log.warning("not retrained: %s", error)
         except RunConflict as error:
             log.info("not retrained yet: %s", error)
@@ -119,7 +147,34 @@ def retrain_job(**_: object) -> None:
         # only now, so that a worker that dies meanwhile leaves the request for the next
         _mark_handled(ctx.engine, asked)
     if promoted:
-        predict_ahead_job()
+        _predict_ahead(ctx)
+
+
+@shared_task(name="saring.refill", bind=True, throws=_AWAY)
+def refill_job(self: Task, **_: object) -> None:
+    """Draw the queue anew and push it, when few texts are left for people."""
+    from saring.cli.queue import run_build
+    from saring.cli.sync_push import push_projects
+
+    ctx = _context(self)
+    renewed = renew_schedule(self.app, ctx.settings)
+    if renewed:
+        log.info("the settings changed when these are sent: %s", ", ".join(renewed))
+    if not ctx.settings.queue_low:
+        return
+    with _only_one(ctx.engine, "refill") as alone:
+        if not alone or not _runs_low(ctx.engine, ctx.settings.queue_low, datetime.now(UTC)):
+            return
+        with _label_studio(ctx) as client:
+            try:
+                projects = current_projects(ctx, client)
+                report = run_build(ctx, QueueConfig(size=ctx.settings.queue_refill), progress=silent)
+                done = push_projects(ctx, client, projects, None, silent)
+                log.info("the queue ran low: %d texts were drawn, %d sent", report.drawn, sum(one.sent for one in done))
+            except RunConflict as error:
+                log.info("not refilled yet: %s", error)
+            except LabelStudioMissing as error:
+                log.info("no queue to fill: %s", error)
 
 
 @contextmanager
@@ -128,6 +183,30 @@ def _only_one(engine: Engine, job: str) -> Iterator[bool]:
     with engine.connect() as lock, lock.begin():
         key = {"key": lock_key("job", job)}
         yield lock.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), key).scalar_one()
+
+
+def _why_due(ctx: common.Context) -> str | None:
+    with open_session(ctx.engine) as session:
+        news = news_since_training(session)
+    return why_due(news, labels=ctx.settings.retrain_labels, hours=ctx.settings.retrain_hours, now=datetime.now(UTC))
+
+
+def _runs_low(engine: Engine, low: int, now: datetime) -> bool:
+    """Whether fewer than `low` texts wait for people, and no queue was drawn a moment ago."""
+    with open_session(engine) as session:
+        return _waiting(session) < low and not _drawn_since(session, now - _DRAWN_LATELY)
+
+
+def _waiting(session: Session) -> int:
+    k, q = store.Task, store.QueueItem
+    open_tasks = select(func.count()).select_from(k).where(k.state.in_((TaskState.OPEN, TaskState.PUSHING)))
+    queued = select(func.count()).select_from(q).where(q.state == QueueState.QUEUED)
+    return (session.scalar(open_tasks) or 0) + (session.scalar(queued) or 0)
+
+
+def _drawn_since(session: Session, moment: datetime) -> bool:
+    r = store.Run
+    return session.scalars(select(r.id).where(r.stage == QUEUE_STAGE, r.started_at > moment)).first() is not None
 
 
 def _outdated(engine: Engine, projects: Sequence[store.Project]) -> list[store.Project]:
@@ -158,13 +237,9 @@ def _mark_handled(engine: Engine, events: list[int]) -> None:
         session.execute(update(e).where(e.id.in_(events)).values(handled_at=datetime.now(UTC)))
 
 
-@contextmanager
-def _context() -> Iterator[common.Context]:
-    ctx = common.context()
-    try:
-        yield ctx
-    finally:
-        ctx.engine.dispose()
+def _context(task: Task) -> common.Context:
+    ctx: common.Context = task.app.conf.saring.context()
+    return ctx
 
 
 @contextmanager

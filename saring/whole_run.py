@@ -143,7 +143,7 @@ def run_everything(
         macro = metrics["macro_average_precision"]
         given = f"macro average precision {macro['value']:.3f} [{macro['low']:.3f}, {macro['high']:.3f}]"
         sizes = ", ".join(f"{count:,} {name}" for name, count in got.report.splits.items())
-        aside = f"{'champion' if got.promoted else 'candidate'}: {got.verdict}"
+        aside = f"{'champion' if got.promoted else 'rejected'}: {got.verdict}"
         details = {
             "model": got.report.model.manifest.version,
             "path": got.report.path,

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pipeline.ledger.resolve import FILTERED_KINDS
+from pipeline.store.spans import Span
 
 
-def find_asserted(session: Session, keys: Sequence[str]) -> None:
+def find_asserted(session: Session, keys: Sequence[str], span: Span | None = None) -> None:
     """Collect into `asserted_label` (number of the label in `keys`, from 1; text) what raters of the filtered kinds
-    currently assert. The table lives as long as the transaction.
+    currently assert, of all texts or of those in `span`. The table lives as long as the transaction.
 
     Says in SQL what `pipeline.ledger.resolve.current_judgements` says of machines: the newest revision of each
     judgement counts unless it is withdrawn or superseded, and of one rater's judgements the last.
     """
     session.execute(
-        text("""
+        text(f"""
             CREATE TEMP TABLE asserted_label ON COMMIT DROP AS
             SELECT DISTINCT array_position(CAST(:labels AS text[]), label)::smallint AS label, said.text_id
             FROM (
@@ -27,34 +29,51 @@ def find_asserted(session: Session, keys: Sequence[str]) -> None:
                     SELECT DISTINCT ON (j.rater_id, j.text_id, j.external_ref)
                         j.id, j.text_id, j.asserted, j.withdrawn, r.kind, r.name
                     FROM judgement j JOIN rater r ON r.id = j.rater_id
-                    WHERE r.kind = ANY(CAST(:kinds AS text[]))
+                    WHERE r.kind = ANY(CAST(:kinds AS text[])) {_within("j", span)}
                     ORDER BY j.rater_id, j.text_id, j.external_ref, j.revision DESC
                 ) newest
                 WHERE NOT newest.withdrawn
                     AND (newest.id, newest.text_id)
-                        NOT IN (SELECT supersedes, text_id FROM judgement WHERE supersedes IS NOT NULL)
+                        NOT IN (
+                            SELECT supersedes, text_id FROM judgement j
+                            WHERE supersedes IS NOT NULL {_within("j", span)}
+                        )
                 ORDER BY newest.text_id, newest.kind, newest.name, newest.id DESC
             ) said, unnest(said.asserted) AS label
             WHERE label = ANY(CAST(:labels AS text[]))
-        """),
-        {"labels": list(keys), "kinds": sorted(FILTERED_KINDS)},
+        """),  # noqa: S608 - conditions on ids, their values apart
+        {"labels": list(keys), "kinds": sorted(FILTERED_KINDS), **_bounds(span)},
     )
     # a temporary table is never analysed by itself, and the joins to come are planned by its size
     session.execute(text("ANALYZE asserted_label"))
 
 
-def forget_stale(session: Session, stage: str, keys: Sequence[str]) -> None:
-    """Remove a stage's decisions on labels of `keys` that are no longer asserted; `find_asserted` comes before."""
+def forget_stale(session: Session, stage: str, keys: Sequence[str], span: Span | None = None) -> None:
+    """Remove a stage's decisions on labels of `keys` that are no longer asserted; `find_asserted` comes before, with
+    the same span."""
     session.execute(
-        text("""
+        text(f"""
             DELETE FROM filter_decision d
-            WHERE d.stage = :stage AND d.label = ANY(CAST(:labels AS text[])) AND NOT EXISTS (
+            WHERE d.stage = :stage AND d.label = ANY(CAST(:labels AS text[])) {_within("d", span)} AND NOT EXISTS (
                 SELECT 1 FROM asserted_label a
                 WHERE a.text_id = d.text_id AND a.label = array_position(CAST(:labels AS text[]), d.label)
             )
-        """),
-        {"stage": stage, "labels": list(keys)},
+        """),  # noqa: S608 - conditions on ids, their values apart
+        {"stage": stage, "labels": list(keys), **_bounds(span)},
     )
+
+
+def _within(table: str, span: Span | None) -> str:
+    """A condition that keeps a table's `text_id` in the span, to be added to others."""
+    lower = f"AND {table}.text_id >= :lower " if span is not None and span.lower is not None else ""
+    upper = f"AND {table}.text_id < :upper" if span is not None and span.upper is not None else ""
+    return lower + upper
+
+
+def _bounds(span: Span | None) -> dict[str, uuid.UUID]:
+    """The values of that condition."""
+    found = {} if span is None else {"lower": span.lower, "upper": span.upper}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def draw_review(

@@ -7,7 +7,7 @@ below the cut is demoted, not deleted, and a random sample of what was dropped g
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from pipeline.filters.prototypes import SAMPLE, Prototypes, make_prototypes
 from pipeline.progress import Progress, silent
 from pipeline.runs import ActiveRun, lock_key, stage_run
 from pipeline.store.session import open_session
+from pipeline.store.spans import Span
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders import Vectors
 
@@ -117,21 +118,18 @@ def centroid_filter(
         open_session(engine) as session,
         session.begin(),
     ):
-        for key in sorted(keys):
-            # filters of one label and of all may meet: they take turns, label by label in one order
-            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(f"{STAGE}-label", key)})
+        take_turns(session, keys)
         find_asserted(session, keys)
-        found = load_samples(session, encoder, keys)
-        prototypes: dict[str, Prototypes] = {}
-        skipped: dict[str, str] = {}
-        for done, key in enumerate(keys):
-            run.advance(done, len(keys), f"finding the centre of {key}")
-            if found[key].vectors < how.min_support:
-                skipped[key] = _too_few(found[key], how, encoder)
-                if labels is not None:
-                    raise NotEnoughVectors(f"label {key!r}: {skipped[key]}")
-                continue
-            prototypes[key] = _prototypes_of(key, found[key].sample, how, (anchors or {}).get(key), seed)
+        found, prototypes, skipped = find_prototypes(
+            session,
+            encoder,
+            keys,
+            how,
+            anchors=anchors,
+            seed=seed,
+            strict=labels is not None,
+            tell=lambda done, key: run.advance(done, len(keys), f"finding the centre of {key}"),
+        )
         compare(session, encoder, {key: prototypes[key].centroids for key in prototypes}, keys)
         cuts = {key: choose_cut(scores, how) for key, scores in load_scores(session, keys).items()}
         put_cuts(session, keys, cuts)
@@ -146,22 +144,72 @@ def centroid_filter(
             seed=seed,
             run_id=run.id,
         )
-        decided = tuple(
-            _summary(key, found[key], prototypes.get(key), cuts.get(key), kept.get(key, 0), drawn, skipped.get(key))
-            for key in keys
+        decided = summaries(
+            keys,
+            found,
+            {key: len(one.centroids) for key, one in prototypes.items()},
+            cuts,
+            kept,
+            drawn,
+            skipped,
         )
         _finish(run, session, decided)
     return FilterReport(run.id, encoder, decided)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
+    """What there is of a label."""
+
+    #: texts that have it, and those of them that have a vector
     support: int
     vectors: int
-    sample: Vectors
 
 
-def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[str, _Found]:
+def take_turns(session: Session, keys: Sequence[str], *, shared: bool = False) -> None:
+    """Wait until no filter of any of the labels is at work but those that share, and keep others out of the
+    transaction: filters of one label and of all may meet. Label by label in one order."""
+    lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    for key in sorted(keys):
+        session.execute(text(f"SELECT {lock}(:key)"), {"key": lock_key(f"{STAGE}-label", key)})
+
+
+def find_prototypes(
+    session: Session,
+    encoder: str,
+    keys: Sequence[str],
+    how: Cut,
+    *,
+    anchors: Mapping[str, Vectors] | None,
+    seed: int,
+    strict: bool,
+    tell: Callable[[int, str], None] | None = None,
+) -> tuple[dict[str, Found], dict[str, Prototypes], dict[str, str]]:
+    """The prototypes of each label from a sample of its vectors, and why some labels have none; `find_asserted` comes
+    before.
+
+    Raises:
+        NotEnoughVectors: a label has too few vectors, and the call is strict.
+        EncoderError: anchors are of another dimension than the vectors.
+    """
+    found: dict[str, Found] = {}
+    prototypes: dict[str, Prototypes] = {}
+    skipped: dict[str, str] = {}
+    samples = load_samples(session, encoder, keys)
+    for done, key in enumerate(keys):
+        if tell is not None:
+            tell(done, key)
+        found[key], sample = samples[key]
+        if found[key].vectors < how.min_support:
+            skipped[key] = _too_few(found[key], how, encoder)
+            if strict:
+                raise NotEnoughVectors(f"label {key!r}: {skipped[key]}")
+            continue
+        prototypes[key] = _prototypes_of(key, sample, how, (anchors or {}).get(key), seed)
+    return found, prototypes, skipped
+
+
+def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[str, tuple[Found, Vectors]]:
     """Of each label, how many texts and vectors it has, and the vectors of its first texts in order of id.
 
     Ids are hashes of the texts, so the first are a uniform random sample.
@@ -185,7 +233,7 @@ def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[st
     found = {}
     for number, key in enumerate(keys, start=1):
         total, sent = loaded.get(number, (0, b""))
-        found[key] = _Found(support.get(number, 0), total, read_vectors(sent))
+        found[key] = Found(support.get(number, 0), total), read_vectors(sent)
     return found
 
 
@@ -266,9 +314,10 @@ def put_cuts(session: Session, keys: Sequence[str], cuts: Mapping[str, ChosenCut
         session.execute(text("INSERT INTO centroid_cut VALUES (:label, :name, :cut, :why_kept, :why_dropped)"), rows)
 
 
-def decide(session: Session, run_id: int, keys: Sequence[str]) -> dict[str, int]:
-    """Write the decisions that changed, remove those on labels that are no longer asserted, and count the kept."""
-    forget_stale(session, STAGE, keys)
+def decide(session: Session, run_id: int, keys: Sequence[str], span: Span | None = None) -> dict[str, int]:
+    """Write the decisions that changed, remove those on labels that are no longer asserted, and count the kept; of all
+    texts or of those in `span`."""
+    forget_stale(session, STAGE, keys, span)
     session.execute(
         text("""
             INSERT INTO filter_decision (stage, label, text_id, kept, score, cut, reason, run_id)
@@ -292,7 +341,7 @@ def decide(session: Session, run_id: int, keys: Sequence[str]) -> dict[str, int]
     return {str(name): int(count) for name, count in session.execute(kept)}
 
 
-def _too_few(found: _Found, how: Cut, encoder: str) -> str:
+def _too_few(found: Found, how: Cut, encoder: str) -> str:
     if found.support < how.min_support:
         return f"{found.support} texts have it and {how.min_support} are needed: judge more texts"
     return (
@@ -301,28 +350,32 @@ def _too_few(found: _Found, how: Cut, encoder: str) -> str:
     )
 
 
-def _summary(
-    key: str,
-    found: _Found,
-    prototypes: Prototypes | None,
-    cut: ChosenCut | None,
-    kept: int,
+def summaries(
+    keys: Sequence[str],
+    found: Mapping[str, Found],
+    prototypes: Mapping[str, int],
+    cuts: Mapping[str, ChosenCut],
+    kept: Mapping[str, int],
     drawn: Mapping[str, int],
-    skipped: str | None,
-) -> LabelFilter:
-    if prototypes is None or cut is None:
-        return LabelFilter(key, found.support, found.vectors, skipped=skipped)
-    return LabelFilter(
-        label=key,
-        support=found.support,
-        vectors=found.vectors,
-        prototypes=len(prototypes.centroids),
-        cut=cut.value,
-        method=cut.method,
-        reason=cut.reason,
-        kept=kept,
-        dropped=found.vectors - kept,
-        in_review=drawn.get(key, 0),
+    skipped: Mapping[str, str],
+) -> tuple[LabelFilter, ...]:
+    """What was done with each label, from the numbers of each step by label."""
+    return tuple(
+        LabelFilter(
+            label=key,
+            support=found[key].support,
+            vectors=found[key].vectors,
+            prototypes=prototypes[key],
+            cut=cuts[key].value,
+            method=cuts[key].method,
+            reason=cuts[key].reason,
+            kept=kept.get(key, 0),
+            dropped=found[key].vectors - kept.get(key, 0),
+            in_review=drawn.get(key, 0),
+        )
+        if key in prototypes and key in cuts
+        else LabelFilter(key, found[key].support, found[key].vectors, skipped=skipped.get(key))
+        for key in keys
     )
 
 

@@ -19,8 +19,9 @@ from pipeline.classifiers.artefact import TrainedModel
 from pipeline.errors import ModelError
 from pipeline.filters.asserted import draw_review, find_asserted, forget_stale
 from pipeline.progress import Progress, silent
-from pipeline.runs import ActiveRun, stage_run
+from pipeline.runs import stage_run
 from pipeline.store.session import open_session
+from pipeline.store.spans import Span
 from pipeline.taxonomy import Taxonomy
 
 STAGE = "filter-sentiment"
@@ -30,7 +31,7 @@ SENTIMENTS = ("negative", "neutral", "positive")
 #: labels for each wrong one, this one hardly any (docs/decisions/0005-filters.md).
 CUT = 0.2
 #: texts scored and committed together
-_CHUNK = 4_000
+CHUNK = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +82,54 @@ def sentiment_filter(
     Raises:
         ModelError: the model is not one of sentiment.
     """
-    if set(model.labels) != set(SENTIMENTS):
-        raise ModelError(f"{model.manifest.version} is no sentiment model: its labels are {', '.join(model.labels)}")
-    rules = {label.key: label.sentiment for label in taxonomy if label.sentiment is not None}
+    require_sentiment(model)
+    rules = rules_of(taxonomy)
     params = {"model": model.manifest.version, "cut": cut, "seed": seed, "taxonomy": taxonomy.version}
     with stage_run(engine, STAGE, params=params, progress=progress) as run:
-        scored = _score(engine, list(rules), model, run)
+        missing = without_sentiment(engine, list(rules), model)
+        scored = len(missing)
+        for start in range(0, scored, CHUNK):
+            with open_session(engine) as session, session.begin():
+                score_chunk(session, model, missing[start : start + CHUNK], run.id)
+                run.advance(min(scored, start + CHUNK), scored, "finding sentiment")
+                run.save(session)
         with open_session(engine) as session, session.begin():
-            find_asserted(session, list(rules))
-            # and labels whose rule was taken out of the taxonomy, of which nothing is asserted here
-            forget_stale(session, STAGE, [*rules, *(label.key for label in taxonomy if label.sentiment is None)])
-            counts = {
-                key: _decide(session, run.id, number, key, allowed, cut)
-                for number, (key, allowed) in enumerate(rules.items(), start=1)
-            }
-            drawn = draw_review(
+            decided = decide(
                 session,
-                STAGE,
-                list(rules),
-                reason=REVIEW_REASON,
-                share=review_share,
-                least=review_least,
+                taxonomy,
+                run.id,
+                cut=cut,
+                review_share=review_share,
+                review_least=review_least,
                 seed=seed,
-                run_id=run.id,
-            )
-            decided = tuple(
-                SentimentLabel(key, tuple(allowed), *counts[key], drawn.get(key, 0)) for key, allowed in rules.items()
             )
             run.counts = {"scored": scored, "labels": {one.label: asdict(one) for one in decided}}
             run.save(session)
     return SentimentReport(run.id, model.manifest.version, scored, decided)
 
 
-def _score(engine: Engine, keys: Sequence[str], model: TrainedModel, run: ActiveRun) -> int:
-    """Find the sentiment of texts that this model has not seen; each chunk is committed."""
+def require_sentiment(model: TrainedModel) -> None:
+    """Check that a model is one of sentiment.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if set(model.labels) != set(SENTIMENTS):
+        raise ModelError(f"{model.manifest.version} is no sentiment model: its labels are {', '.join(model.labels)}")
+
+
+def rules_of(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
+    """The sentiments that each label with a rule allows."""
+    return {label.key: tuple(label.sentiment) for label in taxonomy if label.sentiment is not None}
+
+
+def without_sentiment(
+    engine: Engine, keys: Sequence[str], model: TrainedModel, span: Span | None = None
+) -> list[uuid.UUID]:
+    """Texts, of all or of those in a span, that a label with a rule is asserted of and this model has not seen."""
     with open_session(engine) as session, session.begin():
-        find_asserted(session, keys)
-        missing: list[uuid.UUID] = list(
+        find_asserted(session, keys, span)
+        return list(
             session.scalars(
                 text("""
                     SELECT DISTINCT a.text_id FROM asserted_label a
@@ -128,24 +140,53 @@ def _score(engine: Engine, keys: Sequence[str], model: TrainedModel, run: Active
                 {"model": model.manifest.version},
             )
         )
+
+
+def score_chunk(session: Session, model: TrainedModel, ids: Sequence[uuid.UUID], run_id: int) -> None:
+    """Find the sentiment of at most `CHUNK` texts."""
     columns = [model.labels.index(name) for name in SENTIMENTS]
     t, s = store.Text, store.TextSentiment
-    for start in range(0, len(missing), _CHUNK):
-        ids = missing[start : start + _CHUNK]
-        with open_session(engine) as session, session.begin():
-            rows = session.execute(select(t.id, t.masked).where(t.id == func.any(ids)).order_by(t.id)).all()
-            scores = model.probabilities([masked for _, masked in rows])[:, columns].tolist()
-            values = [
-                {"text_id": id_, "model": model.manifest.version, "run_id": run.id}
-                | dict(zip(SENTIMENTS, one, strict=True))
-                for (id_, _), one in zip(rows, scores, strict=True)
-            ]
-            statement = insert(s)
-            new = {name: statement.excluded[name] for name in ("model", "run_id", *SENTIMENTS)}
-            session.execute(statement.on_conflict_do_update(index_elements=["text_id"], set_=new), values)
-            run.advance(start + len(ids), len(missing), "finding sentiment")
-            run.save(session)
-    return len(missing)
+    rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids))).order_by(t.id)).all()
+    scores = model.probabilities([masked for _, masked in rows])[:, columns].tolist()
+    values = [
+        {"text_id": id_, "model": model.manifest.version, "run_id": run_id} | dict(zip(SENTIMENTS, one, strict=True))
+        for (id_, _), one in zip(rows, scores, strict=True)
+    ]
+    statement = insert(s)
+    new = {name: statement.excluded[name] for name in ("model", "run_id", *SENTIMENTS)}
+    session.execute(statement.on_conflict_do_update(index_elements=["text_id"], set_=new), values)
+
+
+def decide(
+    session: Session,
+    taxonomy: Taxonomy,
+    run_id: int,
+    *,
+    cut: float,
+    review_share: float,
+    review_least: int,
+    seed: int,
+) -> tuple[SentimentLabel, ...]:
+    """Write the decisions on every label with a rule, once all sentiments are found, and draw from what was demoted."""
+    rules = rules_of(taxonomy)
+    find_asserted(session, list(rules))
+    # and labels whose rule was taken out of the taxonomy, of which nothing is asserted here
+    forget_stale(session, STAGE, [*rules, *(label.key for label in taxonomy if label.sentiment is None)])
+    counts = {
+        key: _decide(session, run_id, number, key, allowed, cut)
+        for number, (key, allowed) in enumerate(rules.items(), start=1)
+    }
+    drawn = draw_review(
+        session,
+        STAGE,
+        list(rules),
+        reason=REVIEW_REASON,
+        share=review_share,
+        least=review_least,
+        seed=seed,
+        run_id=run_id,
+    )
+    return tuple(SentimentLabel(key, allowed, *counts[key], drawn.get(key, 0)) for key, allowed in rules.items())
 
 
 def _decide(

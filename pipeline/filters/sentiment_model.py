@@ -9,10 +9,13 @@ from pathlib import Path
 
 import orjson
 
+from pipeline.classifiers.artefact import TrainedModel, load_model
 from pipeline.classifiers.linear import LinearConfig
+from pipeline.errors import ModelError
 from pipeline.filters.sentiment import SENTIMENTS
 from pipeline.labelled import LabelledText
 from pipeline.learning.examples import gather
+from pipeline.learning.find import newest
 from pipeline.learning.train import TrainConfig, TrainReport, train
 from pipeline.progress import Progress, silent
 
@@ -53,3 +56,12 @@ def train_sentiment(
     """
     config = TrainConfig(purpose=PURPOSE, exclusive=True, linear=LinearConfig(), seed=seed, taxonomy_version="")
     return train(gather(as_labels(rows), SENTIMENTS), config, models_dir, about=about, progress=progress)
+
+
+def make_sentiment_model(models_dir: Path, seed: int, progress: Progress = silent) -> TrainedModel:
+    """The newest sentiment model in a folder; the first is trained from the project's own lines."""
+    try:
+        folder, _ = newest(models_dir, PURPOSE)
+    except ModelError:
+        return train_sentiment(seed_rows(), models_dir, seed=seed, progress=progress).model
+    return load_model(folder)

@@ -15,6 +15,7 @@ from pipeline.ledger.book import judgements_by_text
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import Decision, resolve
 from pipeline.store.loop import RANDOM
+from pipeline.store.spans import Span
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 
@@ -44,17 +45,20 @@ class DecidedText:
     demoted: frozenset[str]
 
 
-def decided_texts(session: Session, taxonomy: Taxonomy, *, limit: int | None = None) -> Iterator[DecidedText]:
+def decided_texts(
+    session: Session, taxonomy: Taxonomy, *, limit: int | None = None, span: Span | None = None
+) -> Iterator[DecidedText]:
     """Stream the judged texts in scope that are no duplicates, in order of id.
 
     Args:
         session: an open session.
         taxonomy: says which labels exclude each other.
         limit: keep to the first so many texts in scope (see `sample`), and to all that people or data sets judged.
+        span: keep to the texts whose id lies in it; not together with `limit`.
     """
     excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
     j, r = store.Judgement, store.Rater
-    chosen = sample(limit).subquery()
+    chosen = (sample(limit) if span is None else span.of(sample(None))).subquery()
     texts = select(chosen.c.id)
     if limit is not None:
         everything = sample(None).subquery()

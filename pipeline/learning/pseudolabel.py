@@ -8,7 +8,7 @@ labelled texts have and not at the 2:1 that the model is trained on.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,40 +148,60 @@ def pseudolabel(
         run.advance(0, None, f"learning {label}")
         with open_session(engine) as session:
             decided = list(decided_texts(session, taxonomy, limit=limit))
-        yes = [one for one in decided if _value(one, label) is True]
-        no = [one for one in decided if _value(one, label) is False]
-        report = PseudoReport(label, len(yes), len(no))
-        if len(yes) < config.min_positives or len(no) < config.min_positives:
-            why = f"{len(yes)} positive and {len(no)} negative texts; {config.min_positives} of each are needed"
-            report = replace(report, stopped=why)
-        elif (taught := learn_label(yes, no, label, config, linear, rng)) is None:
-            why = f"no cut reaches a precision of {config.target_precision:g} on held-out texts"
-            report = replace(report, stopped=why)
-        else:
-            manifest = _manifest(taught, report, taxonomy.version, config, linear)
-            model, path = save_model(TrainedModel(taught.classifier, manifest), models_dir)
-            settled = {one.id for one in decided if _value(one, label) is not None or _is_barred(one, label)}
+        report, made = learn(decided, label, taxonomy.version, models_dir, config, linear, rng)
+        if made is not None:
+            model, path = made
             with open_session(engine) as session, session.begin():
                 register(session, model.manifest, path, run_id=run.id)
-                scored, confident = _score(session, model, settled, limit)
-                written = _write(session, model, confident, taxonomy.version, run.id)
-                in_review = _draw_review(session, label, sorted(confident), config, rng, run.id)
-            report = replace(
-                report,
-                cut=taught.cut.value,
-                precision=taught.cut.precision,
-                precision_low=taught.cut.low,
-                precision_high=taught.cut.high,
-                recall=taught.cut.recall,
-                scored=scored,
-                written=written,
-                in_review=in_review,
-                model=model.manifest.version,
-            )
+                known = settled(decided, label)
+                ids = [one for one in session.scalars(sample(limit)) if one not in known]
+                scored, confident = score(session, model, ids)
+                written = write(session, model, confident, taxonomy.version, run.id)
+                in_review = draw_review(session, label, sorted(confident), config, rng, run.id)
+            report = replace(report, scored=scored, written=written, in_review=in_review)
         with open_session(engine) as session, session.begin():
             run.counts = asdict(report)
             run.save(session)
     return report
+
+
+def learn(
+    decided: Sequence[DecidedText],
+    label: str,
+    taxonomy_version: str,
+    models_dir: Path,
+    config: PseudoConfig,
+    linear: LinearConfig,
+    rng: np.random.Generator,
+) -> tuple[PseudoReport, tuple[TrainedModel, Path] | None]:
+    """What can be learnt of a label, and the model with its folder, if it is safe on held-out texts."""
+    yes = [one for one in decided if _value(one, label) is True]
+    no = [one for one in decided if _value(one, label) is False]
+    report = PseudoReport(label, len(yes), len(no))
+    if len(yes) < config.min_positives or len(no) < config.min_positives:
+        why = f"{len(yes)} positive and {len(no)} negative texts; {config.min_positives} of each are needed"
+        return replace(report, stopped=why), None
+    taught = learn_label(yes, no, label, config, linear, rng)
+    if taught is None:
+        why = f"no cut reaches a precision of {config.target_precision:g} on held-out texts"
+        return replace(report, stopped=why), None
+    manifest = _manifest(taught, report, taxonomy_version, config, linear)
+    model, path = save_model(TrainedModel(taught.classifier, manifest), models_dir)
+    report = replace(
+        report,
+        cut=taught.cut.value,
+        precision=taught.cut.precision,
+        precision_low=taught.cut.low,
+        precision_high=taught.cut.high,
+        recall=taught.cut.recall,
+        model=model.manifest.version,
+    )
+    return report, (model, path)
+
+
+def settled(decided: Iterable[DecidedText], label: str) -> frozenset[uuid.UUID]:
+    """Texts of which the label is known without this stage, or a filter or people keep it from them."""
+    return frozenset(one.id for one in decided if _value(one, label) is not None or _is_barred(one, label))
 
 
 def learn_label(
@@ -301,7 +321,7 @@ def _manifest(
     )
 
 
-def _write(
+def write(
     session: Session,
     model: TrainedModel,
     confident: Mapping[uuid.UUID, float],
@@ -310,9 +330,7 @@ def _write(
 ) -> int:
     """Record the pseudo-labels; how many are new."""
     (label,) = model.labels
-    # a version without its day: the same model learnt again tomorrow says nothing new
-    ref = RaterRef(RaterKind.PSEUDO, model.manifest.purpose, model.manifest.version.rsplit("-", 1)[-1])
-    who = rater_id(session, ref, {"objective": model.manifest.objective, "cut": model.thresholds[label]})
+    who = rater_id(session, _rater(model), {"objective": model.manifest.objective, "cut": model.thresholds[label]})
     verdicts = [
         NewJudgement(text_id, asserted=frozenset({label}), scores={label: round(p, 4)})
         for text_id, p in confident.items()
@@ -321,23 +339,40 @@ def _write(
     return recorded.new + recorded.revised
 
 
-def _score(
-    session: Session, model: TrainedModel, settled: set[uuid.UUID], limit: int | None
-) -> tuple[int, Mapping[uuid.UUID, float]]:
+def _rater(model: TrainedModel) -> RaterRef:
+    # a version without its day: the same model learnt again tomorrow says nothing new
+    return RaterRef(RaterKind.PSEUDO, model.manifest.purpose, model.manifest.version.rsplit("-", 1)[-1])
+
+
+def score(session: Session, model: TrainedModel, ids: Sequence[uuid.UUID]) -> tuple[int, Mapping[uuid.UUID, float]]:
     """How many texts were scored, and those that pass the cut with their probability."""
     t = store.Text
-    ids = [text_id for text_id in session.scalars(sample(limit)) if text_id not in settled]
     cut = model.manifest.labels[0].threshold
     confident: dict[uuid.UUID, float] = {}
     for start in range(0, len(ids), _CHUNK):
-        chunk = ids[start : start + _CHUNK]
+        chunk = list(ids[start : start + _CHUNK])
         rows = session.execute(select(t.id, t.masked).where(t.id == func.any(chunk)).order_by(t.id)).all()
         scores = model.probabilities([masked for _, masked in rows])[:, 0]
         confident |= {text_id: float(p) for (text_id, _), p in zip(rows, scores, strict=True) if p >= cut}
     return len(ids), confident
 
 
-def _draw_review(
+def given_by(session: Session, model: TrainedModel) -> list[uuid.UUID]:
+    """The texts that a model of this stage gives its label to, in order."""
+    j, r = store.Judgement, store.Rater
+    ref = _rater(model)
+    return list(
+        session.scalars(
+            select(j.text_id)
+            .join(r, r.id == j.rater_id)
+            .where(r.kind == ref.kind, r.name == ref.name, r.version == ref.version)
+            .distinct()
+            .order_by(j.text_id)
+        )
+    )
+
+
+def draw_review(
     session: Session,
     label: str,
     ids: Sequence[uuid.UUID],
@@ -345,6 +380,7 @@ def _draw_review(
     rng: np.random.Generator,
     run_id: int,
 ) -> int:
+    """Draw a random sample of the texts that were given the label for people; how many."""
     if not ids:
         return 0
     size = min(len(ids), max(config.review_least, round(len(ids) * config.review_share)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
@@ -20,7 +21,8 @@ from pipeline.vectors.embed import embed
 from pipeline.vectors.encoders import Encoder
 from pipeline.vectors.table import get_vectors
 
-_CHUNK = 1_000
+#: texts judged and committed together
+CHUNK = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +69,15 @@ def judge_texts(
     ) as run:
         with open_session(engine) as session, session.begin():
             who = rater_id(session, ref, rater.details)
-            chosen, j = sample(limit).subquery(), store.Judgement
-            total = session.execute(select(func.count()).select_from(chosen)).scalar_one()
-            done = select(j.text_id).where(j.rater_id == who, j.text_id == chosen.c.id).exists()
-            missing = list(session.scalars(select(chosen.c.id).where(~done).order_by(chosen.c.id)))
+            chosen = sample(limit)
+            total = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
+            missing = not_judged(session, who, chosen)
         run.counts = {"texts": total, "present": total - len(missing), "judged": 0, "no_verdict": {}, "asserted": {}}
         run.advance(0, len(missing), f"judging ({ref.name})")
-        for start in range(0, len(missing), _CHUNK):
-            ids = missing[start : start + _CHUNK]
+        for start in range(0, len(missing), CHUNK):
+            ids = missing[start : start + CHUNK]
             with open_session(engine) as session, session.begin():
-                answers = list(rater.judge(_load(session, ids, encoder.name if encoder else None)))
-                verdicts = [answer for answer in answers if isinstance(answer, NewJudgement)]
-                record(session, who, verdicts, taxonomy_version=taxonomy_version, run_id=run.id)
-                run.count("judged", len(verdicts))
-                _tally(run.counts["no_verdict"], [a.reason for a in answers if isinstance(a, NoVerdict)])
-                _tally(run.counts["asserted"], [label for v in verdicts for label in v.asserted])
+                judge_chunk(session, rater, who, ids, taxonomy_version, run.id, run.counts, encoder=encoder)
                 run.advance(start + len(ids), len(missing), f"judging ({ref.name})")
                 run.save(session)
     return JudgeReport(
@@ -91,6 +87,33 @@ def judge_texts(
         no_verdict=run.counts["no_verdict"],
         asserted=run.counts["asserted"],
     )
+
+
+def not_judged(session: Session, who: int, chosen: Select[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of the chosen texts that a rater has not judged, in order."""
+    ids_of, j = chosen.subquery(), store.Judgement
+    done = select(j.text_id).where(j.rater_id == who, j.text_id == ids_of.c.id).exists()
+    return list(session.scalars(select(ids_of.c.id).where(~done).order_by(ids_of.c.id)))
+
+
+def judge_chunk(
+    session: Session,
+    rater: Rater,
+    who: int,
+    ids: Sequence[uuid.UUID],
+    taxonomy_version: str,
+    run_id: int,
+    counts: dict[str, Any],
+    *,
+    encoder: Encoder | None,
+) -> None:
+    """Have at most `CHUNK` texts judged, record it, and add to `judged`, `no_verdict` and `asserted` of `counts`."""
+    answers = list(rater.judge(_load(session, ids, encoder.name if encoder else None)))
+    verdicts = [answer for answer in answers if isinstance(answer, NewJudgement)]
+    record(session, who, verdicts, taxonomy_version=taxonomy_version, run_id=run_id)
+    counts["judged"] += len(verdicts)
+    _tally(counts["no_verdict"], [a.reason for a in answers if isinstance(a, NoVerdict)])
+    _tally(counts["asserted"], [label for v in verdicts for label in v.asserted])
 
 
 def _load(session: Session, ids: Sequence[uuid.UUID], encoder: str | None) -> list[TextToJudge]:

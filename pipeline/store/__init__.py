@@ -29,6 +29,7 @@ from pipeline.store.models import (
     Vector,
 )
 from pipeline.store.session import make_engine, open_session
+from pipeline.store.testset import TestRow, TestSet
 from pipeline.store.work import FilterScore, RunLog, Shard
 
 __all__ = [
@@ -55,6 +56,8 @@ __all__ = [
     "Source",
     "SyncCursor",
     "Task",
+    "TestRow",
+    "TestSet",
     "Text",
     "TextSentiment",
     "TextSource",

@@ -18,7 +18,7 @@ from pipeline.vectors.encoders import Encoder
 from pipeline.vectors.table import put_vectors, register_encoder
 
 #: texts that are sorted by length together and committed together
-_CHUNK = 1_024
+CHUNK = 1_024
 #: texts given to the encoder at once
 _BATCH = 64
 
@@ -54,22 +54,28 @@ def embed(
         with open_session(engine) as session, session.begin():
             register_encoder(session, encoder)
             total = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
-            ids_of, v = chosen.subquery(), store.Vector
-            has_one = select(v.text_id).where(v.encoder == encoder.name, v.text_id == ids_of.c.id).exists()
-            missing = list(session.scalars(select(ids_of.c.id).where(~has_one).order_by(ids_of.c.id)))
+            missing = missing_vectors(session, encoder.name, chosen)
         run.counts = {"texts": total, "present": total - len(missing), "embedded": 0}
         run.advance(0, len(missing), "embedding")
-        for start in range(0, len(missing), _CHUNK):
+        for start in range(0, len(missing), CHUNK):
             with open_session(engine) as session, session.begin():
-                ids = missing[start : start + _CHUNK]
-                _embed_chunk(session, encoder, ids)
+                ids = missing[start : start + CHUNK]
+                embed_chunk(session, encoder, ids)
                 run.count("embedded", len(ids))
                 run.advance(start + len(ids), len(missing), "embedding")
                 run.save(session)
     return EmbedReport(encoder.name, run.counts["embedded"], run.counts["present"])
 
 
-def _embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) -> None:
+def missing_vectors(session: Session, encoder: str, chosen: Select[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of the chosen texts that have no vector in an encoder's space, in order."""
+    ids_of, v = chosen.subquery(), store.Vector
+    has_one = select(v.text_id).where(v.encoder == encoder, v.text_id == ids_of.c.id).exists()
+    return list(session.scalars(select(ids_of.c.id).where(~has_one).order_by(ids_of.c.id)))
+
+
+def embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) -> None:
+    """Compute and store the vectors of at most `CHUNK` texts."""
     t = store.Text
     rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids)))).all()
     # Texts of like length waste the least padding together.

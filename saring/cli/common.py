@@ -7,11 +7,11 @@ person goes to standard error.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 import typer
@@ -33,9 +33,14 @@ from pipeline.store.migrate import current_and_head, require_head, upgrade
 from pipeline.store.session import make_engine
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 
+T = TypeVar("T")
+
 #: for people; standard output is kept for results
 err = Console(stderr=True, highlight=False)
 
+AsyncFlag = Annotated[
+    bool, typer.Option("--async", help="Hand the work to the workers, and follow it; Ctrl-C leaves it to them.")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 
 
@@ -44,6 +49,19 @@ class Context:
     """What a command works with, made when it is first asked for."""
 
     settings: Settings
+    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` makes, made once: encoders and models are slow to load."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
+
+    def close(self, *, theirs: bool = False) -> None:
+        """Let go of the store's connections; `theirs`: they are another process's, and stay open there."""
+        if "engine" in self.__dict__:
+            self.engine.dispose(close=not theirs)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:

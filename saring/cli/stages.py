@@ -10,15 +10,17 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from pipeline.classifiers.artefact import TrainedModel, load_model
 from pipeline.classifiers.linear import LinearConfig
-from pipeline.errors import ModelError, UsageError
-from pipeline.filters.centroid import FilterReport, centroid_filter
+from pipeline.errors import UsageError
+from pipeline.filters.centroid import STAGE as CENTROID_STAGE
+from pipeline.filters.centroid import FilterReport, LabelFilter, centroid_filter
 from pipeline.filters.cuts import Cut
 from pipeline.filters.report import write_report
-from pipeline.filters.sentiment import SentimentReport, sentiment_filter
-from pipeline.filters.sentiment_model import PURPOSE, seed_rows, train_sentiment
-from pipeline.learning.find import newest
+from pipeline.filters.sentiment import STAGE as SENTIMENT_STAGE
+from pipeline.filters.sentiment import SentimentLabel, SentimentReport, sentiment_filter
+from pipeline.filters.sentiment_model import make_sentiment_model
+from pipeline.learning.gate import Margins
+from pipeline.learning.pseudolabel import STAGE as PSEUDO_STAGE
 from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport, pseudolabel, scarce_labels
 from pipeline.learning.retrain import Retrained, retrain
 from pipeline.learning.snapshot import SnapshotPolicy
@@ -29,6 +31,7 @@ from pipeline.vectors.encoders import make_encoder
 from saring.champion import encode_of, load_folder
 from saring.cli import common
 from saring.cli.data import Limit
+from saring.cli.on_workers import on_the_workers
 
 LabelOption = Annotated[list[str] | None, typer.Option("--label", help="Only this label. May be repeated.")]
 
@@ -47,6 +50,7 @@ def filter_command(
         bool, typer.Option("--sentiment/--no-sentiment", help="Apply the taxonomy's sentiment rules too.")
     ] = True,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a page that shows what was cut.")] = None,
+    on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Demote machine labels that lie far from their label's centre or break its sentiment rule.
@@ -58,11 +62,17 @@ def filter_command(
     """
     ctx = common.context()
     cut = Cut(method=method, quantile=quantile, z=z)
-    with common.progress_bar() as progress:
-        done = run_centroid(ctx, cut, labels=label, anchored=anchors, progress=progress)
-        mood = run_sentiment(ctx, progress=progress) if sentiment and label is None else None
-        page = None
-        if report is not None:
+    with_mood = sentiment and label is None
+    if on_workers:
+        done = _centroid_on_workers(ctx, cut, label, anchors)
+        mood = _sentiment_on_workers(ctx) if with_mood else None
+    else:
+        with common.progress_bar() as progress:
+            done = run_centroid(ctx, cut, labels=label, anchored=anchors, progress=progress)
+            mood = run_sentiment(ctx, progress=progress) if with_mood else None
+    page = None
+    if report is not None:
+        with common.progress_bar():
             page = write_report(ctx.engine, done, ctx.taxonomy, report, encoder=ctx.settings.encoder, rng=_rng(ctx))
     result = {
         "centroid": asdict(done),
@@ -76,6 +86,7 @@ def pseudolabel_command(
     label: LabelOption = None,
     target_precision: Annotated[float, typer.Option(min=0.5, max=0.999, help="How sure to be.")] = 0.95,
     limit: Limit = None,
+    on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Give a scarce label to texts where a classifier of that label alone is sure of it.
@@ -87,8 +98,14 @@ def pseudolabel_command(
     """
     ctx = common.context()
     config = PseudoConfig(target_precision=target_precision)
-    with common.progress_bar() as progress:
-        done = run_pseudolabel(ctx, config, labels=label, limit=limit, progress=progress)
+    if on_workers:
+        done = [
+            PseudoReport(**on_the_workers(ctx, PSEUDO_STAGE, {"label": key, "config": asdict(config), "limit": limit}))
+            for key in _labels_to_learn(ctx, config, label, limit)
+        ]
+    else:
+        with common.progress_bar() as progress:
+            done = run_pseudolabel(ctx, config, labels=label, limit=limit, progress=progress)
     common.emit({"labels": [asdict(one) for one in done]}, as_json=as_json, say=lambda _: _say_pseudo(done))
 
 
@@ -115,30 +132,14 @@ def run_centroid(
 
 def run_sentiment(ctx: common.Context, *, progress: Progress) -> SentimentReport:
     """The sentiment filter with this home's newest sentiment model, which is trained if there is none."""
-    return sentiment_filter(
-        ctx.engine, ctx.taxonomy, sentiment_model(ctx, progress), seed=ctx.settings.seed, progress=progress
-    )
-
-
-def sentiment_model(ctx: common.Context, progress: Progress) -> TrainedModel:
-    """The newest sentiment model of this home; the first is trained from the lines that come along."""
-    try:
-        folder, _ = newest(ctx.settings.models_dir, PURPOSE)
-    except ModelError:
-        report = train_sentiment(seed_rows(), ctx.settings.models_dir, seed=ctx.settings.seed, progress=progress)
-        return report.model
-    return load_model(folder)
+    model = make_sentiment_model(ctx.settings.models_dir, ctx.settings.seed, progress)
+    return sentiment_filter(ctx.engine, ctx.taxonomy, model, seed=ctx.settings.seed, progress=progress)
 
 
 def run_pseudolabel(
     ctx: common.Context, config: PseudoConfig, *, labels: list[str] | None, limit: int | None, progress: Progress
 ) -> list[PseudoReport]:
     """Pseudo-labels for the labels that were named, or for the scarce ones."""
-    if labels:
-        keys = [_canonical(ctx, label) for label in labels]
-    else:
-        with open_session(ctx.engine) as session:
-            keys = scarce_labels(session, ctx.taxonomy, limit=limit, config=config)
     return [
         pseudolabel(
             ctx.engine,
@@ -151,8 +152,32 @@ def run_pseudolabel(
             seed=ctx.settings.seed,
             progress=progress,
         )
-        for key in keys
+        for key in _labels_to_learn(ctx, config, labels, limit)
     ]
+
+
+def _labels_to_learn(
+    ctx: common.Context, config: PseudoConfig, labels: list[str] | None, limit: int | None
+) -> list[str]:
+    if labels:
+        return [_canonical(ctx, label) for label in labels]
+    with open_session(ctx.engine) as session:
+        return scarce_labels(session, ctx.taxonomy, limit=limit, config=config)
+
+
+def _centroid_on_workers(ctx: common.Context, cut: Cut, labels: list[str] | None, anchored: bool) -> FilterReport:
+    known = [_canonical(ctx, label) for label in labels] if labels else None
+    found = on_the_workers(
+        ctx, CENTROID_STAGE, {"labels": known, "cut": asdict(cut), "anchored": anchored, "seed": ctx.settings.seed}
+    )
+    decided = tuple(LabelFilter(**one) for one in found["labels"])
+    return FilterReport(found["run_id"], found["encoder"], decided)
+
+
+def _sentiment_on_workers(ctx: common.Context) -> SentimentReport:
+    found = on_the_workers(ctx, SENTIMENT_STAGE, {"seed": ctx.settings.seed})
+    decided = tuple(SentimentLabel(**one | {"allowed": tuple(one["allowed"])}) for one in found["labels"])
+    return SentimentReport(found["run_id"], found["model"], found["scored"], decided)
 
 
 def train_from_store(
@@ -164,15 +189,16 @@ def train_from_store(
     limit: int | None = None,
     progress: Progress,
 ) -> Retrained:
-    """Train on what the ledger says now, and promote the model if it is not worse than the champion."""
+    """Train on what the ledger says now, and promote the model if it passes the gate."""
     return retrain(
         ctx.engine,
         ctx.taxonomy,
         config,
-        SnapshotPolicy(limit=limit, without=tuple(sorted(without))),
+        SnapshotPolicy(limit=limit, without=tuple(sorted(without)), increment=ctx.settings.test_set_increment),
         models_dir=out or ctx.settings.models_dir,
         snapshots_dir=ctx.settings.snapshots_dir,
         load=lambda folder: load_folder(folder, ctx.settings),
+        margins=Margins.of(ctx.settings),
         encode=encode_of(ctx.settings, config.linear.encoder),
         progress=progress,
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
+from saring.cli.on_workers import on_the_workers
+from saring.work.reports import plain
 from sync.pull import PullReport, open_projects, pull
 from sync.reconcile import ReconcileReport, reconcile
 from sync.review import request_reviews
@@ -21,7 +22,9 @@ ProjectOption = Annotated[
 ]
 
 
-def pull_command(project: ProjectOption = None, as_json: common.JsonFlag = False) -> None:
+def pull_command(
+    project: ProjectOption = None, on_workers: common.AsyncFlag = False, as_json: common.JsonFlag = False
+) -> None:
     """Bring home what changed in Label Studio since the last pull. Doing it again adds nothing.
 
     Tasks on which raters disagree are served to another volunteer.
@@ -31,6 +34,12 @@ def pull_command(project: ProjectOption = None, as_json: common.JsonFlag = False
     Example: saring sync pull
     """
     ctx = common.context()
+    if on_workers:
+        shown = on_the_workers(ctx, "pull", {"project": project})
+        asked = shown.get("reviews_asked", 0)
+        report = PullReport(**{name: value for name, value in shown.items() if name in _names(PullReport)})
+        common.emit(shown, as_json=as_json, say=lambda _: _say_pulled(report, asked))
+        raise typer.Exit(1 if report.failed else 0)
     with common.progress_bar() as progress, connect(ctx, progress) as client:
         chosen = [one.id for one in current_projects(ctx, client, project)]
         report = pull(
@@ -44,7 +53,7 @@ def pull_command(project: ProjectOption = None, as_json: common.JsonFlag = False
         )
         still = open_projects(ctx.engine, client, chosen)
         asked = sum(request_reviews(ctx.engine, client, project_id=one.id).asked for one in still)
-    shown = _plain(report) | {"reviews_asked": asked}
+    shown = plain(report) | {"reviews_asked": asked}
     common.emit(shown, as_json=as_json, say=lambda _: _say_pulled(report, asked))
     if report.failed:
         raise typer.Exit(1)
@@ -55,6 +64,7 @@ def reconcile_command(
     withdraw_deleted: Annotated[
         bool, typer.Option("--withdraw-deleted", help="Take back what was said of tasks that were removed.")
     ] = False,
+    on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Compare every annotation with the ledger, and repair what differs.
@@ -65,6 +75,11 @@ def reconcile_command(
     Example: saring sync reconcile
     """
     ctx = common.context()
+    if on_workers:
+        shown = on_the_workers(ctx, "reconcile", {"project": project, "withdraw_deleted": withdraw_deleted})
+        report = ReconcileReport(**{name: value for name, value in shown.items() if name in _names(ReconcileReport)})
+        common.emit(shown, as_json=as_json, say=lambda _: _say_compared(report))
+        raise typer.Exit(1 if report.failed else 0)
     with common.progress_bar() as progress, connect(ctx, progress) as client:
         chosen = [one.id for one in current_projects(ctx, client, project)]
         report = reconcile(
@@ -77,15 +92,13 @@ def reconcile_command(
             withdraw_deleted=withdraw_deleted,
             progress=progress,
         )
-    common.emit(_plain(report), as_json=as_json, say=lambda _: _say_compared(report))
+    common.emit(plain(report), as_json=as_json, say=lambda _: _say_compared(report))
     if report.failed:
         raise typer.Exit(1)
 
 
-def _plain(report: PullReport | ReconcileReport) -> dict[str, Any]:
-    """The report as JSON can hold it; before Python 3.12, `asdict` counts the entries of a Counter instead."""
-    values = {one.name: getattr(report, one.name) for one in fields(report)}
-    return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
+def _names(kind: type[PullReport | ReconcileReport]) -> set[str]:
+    return {one.name for one in fields(kind)}
 
 
 def _say_pulled(report: PullReport, asked: int) -> None:

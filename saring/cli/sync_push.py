@@ -16,6 +16,7 @@ from pipeline.store.session import open_session
 from saring.champion import load_champion
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
+from saring.cli.on_workers import on_the_workers
 from saring.cli.sync_pull import ProjectOption
 from sync.client import LabelStudio
 from sync.predictions import PredictReport, predict_ahead
@@ -29,6 +30,7 @@ _PERSONAL = 50
 def push_command(
     project: ProjectOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="No more than so many texts a project.")] = None,
+    on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Send queued texts to Label Studio, with labels ticked ahead. Doing it again sends nothing twice.
@@ -36,19 +38,29 @@ def push_command(
     Example: saring sync push --limit 200
     """
     ctx = common.context()
-    with common.progress_bar() as progress, connect(ctx, progress) as client:
-        done = push_projects(ctx, client, current_projects(ctx, client, project), limit, progress)
+    if on_workers:
+        found = on_the_workers(ctx, "push", {"project": project, "limit": limit})
+        done = [PushReport(**one) for one in found.get("projects", ())]
+    else:
+        with common.progress_bar() as progress, connect(ctx, progress) as client:
+            done = push_projects(ctx, client, current_projects(ctx, client, project), limit, progress)
     common.emit({"projects": [asdict(one) for one in done]}, as_json=as_json, say=lambda _: _say_pushed(done))
 
 
-def predict_ahead_command(project: ProjectOption = None, as_json: common.JsonFlag = False) -> None:
+def predict_ahead_command(
+    project: ProjectOption = None, on_workers: common.AsyncFlag = False, as_json: common.JsonFlag = False
+) -> None:
     """Tick the open tasks anew, from what is known now. Nothing is hidden at any moment.
 
     Example: saring sync predict
     """
     ctx = common.context()
-    with common.progress_bar() as progress, connect(ctx, progress) as client:
-        done = predict_projects(ctx, client, current_projects(ctx, client, project), progress)
+    if on_workers:
+        found = on_the_workers(ctx, "predict-ahead", {"project": project})
+        done = [PredictReport(**one) for one in found.get("projects", ())]
+    else:
+        with common.progress_bar() as progress, connect(ctx, progress) as client:
+            done = predict_projects(ctx, client, current_projects(ctx, client, project), progress)
     common.emit({"projects": [asdict(one) for one in done]}, as_json=as_json, say=lambda _: _say_predicted(done))
 
 

@@ -51,7 +51,9 @@ class DemoResult:
 def demo_settings(settings: Settings, home: Path) -> Settings:
     """Settings for a demo that lives in `home`: what the settings name elsewhere belongs to somebody's work."""
     elsewhere = ("database_url", "redis_url", "label_studio_url", "label_studio_api_key", "backend_url")
-    return settings.model_copy(update={"home": home.absolute()} | dict.fromkeys(elsewhere))
+    # it retrains when it has something to show, not when the schedule would
+    by_hand = {"retrain_labels": 0, "retrain_hours": 0}
+    return settings.model_copy(update={"home": home.absolute()} | dict.fromkeys(elsewhere) | by_hand)
 
 
 def run_demo(settings: Settings, home: Path, progress: Progress) -> DemoResult:

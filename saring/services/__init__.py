@@ -1,11 +1,12 @@
 """What Saring brings along, each one detached process for all processes of a home: PostgreSQL and Valkey, Label Studio,
-and Saring's own ML backend and worker.
+and Saring's own ML backend, worker, beat and keeper.
 
 A server starts when it is first needed and stays until `saring down`. An address in the settings replaces it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from saring.services.label_studio_install import ensure_installed, environment, 
 from saring.services.loopback import HOST
 from saring.services.places import Places
 from saring.services.postgres import Postgres
-from saring.services.programs import Backend, Worker
+from saring.services.programs import Backend, beat_program, keeper_program, worker_program
 from saring.services.server import Answer, Server, ensure_running, stop
 from saring.services.status import ServiceStatus, database_address, loop_status, service_status
 from saring.services.valkey import Valkey
@@ -29,6 +30,7 @@ __all__ = [
     "ensure_backend",
     "ensure_broker",
     "ensure_database",
+    "ensure_keeper",
     "ensure_label_studio",
     "ensure_worker",
     "install_label_studio",
@@ -172,12 +174,22 @@ def ensure_backend(settings: Settings, progress: Progress = silent) -> str:
 
 
 def ensure_worker(settings: Settings, progress: Progress = silent) -> None:
-    """Start the worker of this home if need be.
+    """Start the worker of this home, and what sends it the regular jobs, if need be.
+
+    Raises:
+        ServiceError: one cannot be started.
+    """
+    ensure_running(worker_program(settings), progress)
+    ensure_running(beat_program(settings), progress)
+
+
+def ensure_keeper(settings: Settings, without: Sequence[str] = (), progress: Progress = silent) -> None:
+    """Start what starts the others again when they die, if need be.
 
     Raises:
         ServiceError: it cannot be started.
     """
-    ensure_running(Worker(settings), progress)
+    ensure_running(keeper_program(settings, without), progress)
 
 
 def stop_services(settings: Settings) -> list[str]:
@@ -194,7 +206,14 @@ def stop_services(settings: Settings) -> list[str]:
 def _embedded(settings: Settings) -> list[Server]:
     """All that may run, those first that need the others. Our own are stopped even if an address has replaced them."""
     places = Places(settings.home)
-    servers: list[Server] = [Worker(settings), Backend(settings), _label_studio(settings)]
+    servers: list[Server] = [
+        # first of all, or it would start the others again
+        keeper_program(settings),
+        beat_program(settings),
+        worker_program(settings),
+        Backend(settings),
+        _label_studio(settings),
+    ]
     if settings.redis_url is None:
         servers.append(Valkey(places))
     if settings.database_url is None:

@@ -1,4 +1,4 @@
-"""Saring's own long-lived processes, the ML backend and the worker, kept like the servers that Saring brings along.
+"""Saring's own long-lived processes (ML backend, worker, beat, keeper), kept like the servers that Saring brings along.
 
 They run as whoever starts them, with that person's environment: a worker may need a proxy, a token, or a choice of
 accelerators that Saring knows nothing of.
@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load_settings_file
 from saring.services.loopback import Port, with_pid_file
 from saring.services.places import Account, Places
 from saring.services.server import Answer, find_process, is_alive
@@ -98,14 +98,17 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """The worker of one home, which also keeps the schedule: `saring worker --beat`."""
+class Program:
+    """A process of one home that listens nowhere, and makes a file once it is at work."""
 
     settings: Settings
+    #: what it is called, and its folder and files
+    name: str
+    #: what `saring` is told
+    arguments: Sequence[str]
     command: Sequence[str] = SARING
-    name: str = "worker"
     process_name: None = None
-    #: finish what is in hand; or put it back, for the next worker to take
+    #: finish what is in hand; or put it back, for the next one to take
     stop_signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGQUIT)
     as_caller: bool = True
 
@@ -116,27 +119,27 @@ class Worker:
 
     @property
     def data(self) -> Path:
-        """Its process id, and the schedule's state."""
-        return self.places.services / "worker"
+        """Its process id."""
+        return self.places.services / self.name
 
     @property
     def pid_file(self) -> Path:
         """Written before it begins."""
-        return self.data / "worker.pid"
+        return self.data / f"{self.name}.pid"
 
     @property
     def alive(self) -> Path:
         """Locked while it, or a child of it, lives."""
-        return self.places.services / "worker.alive"
+        return self.places.services / f"{self.name}.alive"
 
     @property
     def log(self) -> Path:
         """What it says."""
-        return self.places.services / "worker.log"
+        return self.places.services / f"{self.name}.log"
 
     @property
     def ready(self) -> Path:
-        """Made by the worker once it takes work."""
+        """Made by it once it is at work."""
         return self.data / "ready"
 
     def environment(self) -> Mapping[str, str]:
@@ -154,18 +157,47 @@ class Worker:
         self.data.mkdir(exist_ok=True, mode=0o700)
         for left_over in (self.pid_file, self.ready):
             left_over.unlink(missing_ok=True)
-        return with_pid_file(self.pid_file, [*self.command, "worker", "--beat"])
+        return with_pid_file(self.pid_file, [*self.command, *self.arguments])
 
     def mend(self, _account: Account | None, _said: str) -> bool:
         """There is nothing to mend."""
         return False
 
 
+def worker_program(settings: Settings) -> Program:
+    """Carries out jobs and the shards of runs."""
+    return Program(settings, "worker", ("worker",))
+
+
+def beat_program(settings: Settings) -> Program:
+    """Sends the regular jobs."""
+    return Program(settings, "beat", ("beat",))
+
+
+def keeper_program(settings: Settings, without: Sequence[str] = ()) -> Program:
+    """Starts again what died."""
+    left_out = [word for part in without for word in ("--without", part)]
+    return Program(settings, "keeper", ("keep", *left_out))
+
+
+def say_ready() -> None:
+    """Tell whoever started this process that it is at work."""
+    ready = os.environ.get(READY_FILE_VARIABLE)
+    if ready:
+        Path(ready).touch(mode=0o600)
+
+
 def settings_environment(settings: Settings) -> dict[str, str]:
-    """The environment of this process, changed so that a child of it has these settings."""
+    """The environment of this process, changed so that a child of it has these settings.
+
+    What the home's settings file says is left to the file, so that a change of it reaches the child.
+    """
     found = dict(os.environ)
+    written = load_settings_file(settings.home)
     for name in sorted(settings.model_fields_set | {"home"}):
         value = getattr(settings, name)
+        if name in written.model_fields_set and value == getattr(written, name) and name != "home":
+            continue
         variable = f"SARING_{name}".upper().replace("SARING_LABEL_STUDIO_URL", "LABEL_STUDIO_URL")
         variable = variable.replace("SARING_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY")
         if value is None:

@@ -20,7 +20,7 @@ from saring.services import label_studio_install, postgres, valkey
 from saring.services.label_studio import LabelStudio
 from saring.services.places import Places
 from saring.services.postgres import Postgres
-from saring.services.programs import Backend, Worker
+from saring.services.programs import Backend, beat_program, keeper_program, worker_program
 from saring.services.server import Answer, Server, find_process, is_alive
 from saring.services.valkey import Valkey
 
@@ -54,12 +54,15 @@ def service_status(settings: Settings) -> list[ServiceStatus]:
 
 
 def loop_status(settings: Settings) -> list[ServiceStatus]:
-    """How Label Studio, the ML backend and the worker are."""
+    """How Label Studio, the ML backend, the worker, beat and the keeper are."""
     version = _version()
     return [
         _label_studio_status(settings),
         _backend_status(settings, version),
-        _embedded_status(Worker(settings), version, "(none needed)"),
+        *(
+            _embedded_status(make(settings), version, "(none needed)")
+            for make in (worker_program, beat_program, keeper_program)
+        ),
     ]
 
 

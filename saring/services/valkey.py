@@ -59,11 +59,18 @@ def program_version() -> str:
     return next((word.removeprefix("v=") for word in said.split() if word.startswith("v=")), said.strip())
 
 
+def plain_address(url: str) -> str:
+    """An address that Celery takes, as the Redis client takes it."""
+    if url.startswith("redis+socket://"):
+        return "unix://" + url.removeprefix("redis+socket://").replace("virtual_host=", "db=")
+    return url
+
+
 def client(url: str) -> redis.Redis:
     """A client of the server at `url`, given as Celery takes it, that reports trouble at once."""
-    if url.startswith("redis+socket://"):
-        url = "unix://" + url.removeprefix("redis+socket://").replace("virtual_host=", "db=")
-    return redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+    return redis.Redis.from_url(
+        plain_address(url), socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+    )
 
 
 @dataclass(frozen=True, slots=True)

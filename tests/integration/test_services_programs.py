@@ -1,4 +1,4 @@
-"""The ML backend and the worker as processes of a home: they start, stay at their address, and end.
+"""The ML backend, the worker, beat and the keeper as processes of a home: they start, stay where they are, and end.
 
 A stand-in takes the place of `python -m saring`, so that only the keeping of the processes is looked at.
 """
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import ServiceError
 from pipeline.settings import Settings
-from saring.services import ServiceStatus, ensure_backend, ensure_worker, loop_status, stop_services
+from saring.services import ServiceStatus, ensure_backend, ensure_keeper, ensure_worker, loop_status, stop_services
 
 _STAND_IN = """
 import http.server, json, os, pathlib, signal, sys, time
@@ -40,7 +40,7 @@ if mode == "broken":
     sys.exit("ConfigurationError: there is no broker")
 if sys.argv[1:3] == ["serve", "--port"]:
     http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Health).serve_forever()
-assert sys.argv[1:] == ["worker", "--beat"], sys.argv
+assert sys.argv[1:] in (["worker"], ["beat"], ["keep", "--without", "backend"]), sys.argv
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, signal.SIG_IGN)
@@ -97,13 +97,15 @@ def test_they_start_once_and_stop(settings: Settings) -> None:
     assert {one.state for one in loop_status(settings)} == {"stopped"}
     url = ensure_backend(settings)
     ensure_worker(settings)
-    before = {name: process(settings, name) for name in ("ML backend", "worker")}
+    ensure_keeper(settings, ["backend"])
+    before = {name: process(settings, name) for name in ("ML backend", "worker", "beat", "keeper")}
     assert {status(settings, name).state for name in before} == {"ready"}
     assert status(settings, "ML backend").address == url
     assert ensure_backend(settings) == url
     ensure_worker(settings)
     assert {name: process(settings, name) for name in before} == before
-    assert stop_services(settings) == ["worker", "ML backend"]
+    # the keeper first, or it would start the others again
+    assert stop_services(settings) == ["keeper", "beat", "worker", "ML backend"]
     assert all(ended(one) for one in before.values())
     assert {one.state for one in loop_status(settings)} == {"stopped"}
     assert stop_services(settings) == []
@@ -178,5 +180,5 @@ def test_a_worker_that_ignores_requests_is_ended_with_its_children(
     parent = process(settings, "worker")
     family = [parent, *parent.children()]
     assert len(family) == 2
-    assert stop_services(settings) == ["worker"]
+    assert stop_services(settings) == ["beat", "worker"]
     wait_until(lambda: all(ended(one) for one in family))

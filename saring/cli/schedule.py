@@ -1,0 +1,63 @@
+"""The command of the schedule."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from saring.celery_app import make_app
+from saring.cli import common
+from saring.services import ensure_broker
+from saring.work.schedule import last_sent, regular_jobs
+
+schedule_app = typer.Typer(add_completion=False, help="When the regular jobs are due.", no_args_is_help=True)
+
+
+@schedule_app.callback()
+def _group() -> None:
+    """When the regular jobs are due."""
+
+
+@schedule_app.command("show")
+def show_command(as_json: common.JsonFlag = False) -> None:
+    """Show the regular jobs, how often each is sent, and when it last was.
+
+    The settings say when; a change of the settings file is taken up within a minute, without a restart.
+
+    Example: saring schedule show
+    """
+    settings = common.context().settings
+    app = make_app(ensure_broker(settings), settings=settings)
+    sent = last_sent(app)
+    jobs = [
+        {
+            "name": job.name,
+            "every": job.every,
+            "what": job.what,
+            "last_sent_at": at.isoformat(timespec="seconds") if (at := (sent or {}).get(job.name)) else None,
+        }
+        for job in regular_jobs(settings)
+    ]
+    common.emit({"kept": sent is not None, "jobs": jobs}, as_json=as_json, say=_say)
+
+
+def _say(result: dict[str, Any]) -> None:
+    table = Table(box=None)
+    for column in ("job", "sent", "last", "what it does"):
+        table.add_column(column, overflow="fold")
+    now = datetime.now(UTC)
+    for job in result["jobs"]:
+        every, last = job["every"], job["last_sent_at"]
+        ago = f"{(now - datetime.fromisoformat(last)).total_seconds():.0f} s ago" if last else "never"
+        table.add_row(
+            job["name"],
+            f"daily, {every} UTC" if isinstance(every, str) else f"every {every:g} s",
+            ago,
+            job["what"],
+        )
+    common.out(least_width=110).print(table)
+    if not result["kept"]:
+        common.out().print("nobody sends them yet: `saring up` or `saring beat` does")

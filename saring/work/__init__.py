@@ -1,0 +1,1 @@
+"""How the front door hands work to workers, and what its workers bring along."""
