@@ -1,0 +1,438 @@
+"""A home under load whose processes are killed at random moments, and what must be true of its tables afterwards.
+
+Used by `benchmarks/chaos.py` and, in short, by the tests. Nothing here knows how Saring recovers: the load goes through
+the command line, Label Studio's API and the backend's HTTP face, the killer sends SIGKILL, and the checks read tables
+and files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import psutil
+from sqlalchemy import Engine, func, select, text
+
+from pipeline import store
+from pipeline.classifiers.artefact import ARRAYS, file_hash
+from pipeline.credentials import backend_credentials
+from pipeline.errors import SaringError
+from pipeline.ingest.normalise import text_id
+from pipeline.ledger.rater_kind import RaterKind
+from pipeline.settings import load_settings
+from pipeline.store import make_engine, open_session
+from pipeline.store.loop import TaskState
+from pipeline.store.models import ModelState, RunState
+from saring.services import ensure_database, label_studio_access, loop_status, service_status
+
+_ROOT = Path(__file__).resolve().parents[1]
+#: processes by what they are called in `saring status`
+KILLABLE = ("PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "beat", "keeper")
+
+
+@dataclass
+class World:
+    """A home, and how it is reached."""
+
+    home: Path
+    environment: dict[str, str]
+    #: what was acknowledged: annotations by Label Studio (id to labels), texts by an ingest that ended well
+    annotated: dict[int, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    ingested: set[str] = field(default_factory=set)
+    commands: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    #: commands under way, which may be killed as well
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Any:
+        """The home's settings."""
+        with _environment(self.environment):
+            return load_settings()
+
+    def saring(self, *arguments: str, patient: bool = False) -> dict[str, Any] | None:
+        """Run a command; what it printed, or None if it failed (as it may: it is given again later)."""
+        while True:
+            with subprocess.Popen(
+                [sys.executable, "-m", "saring", *arguments, "--json"],
+                env=self.environment,
+                cwd=_ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            ) as process:
+                with self.lock:
+                    self.running.append(process)
+                out, err = process.communicate()
+                with self.lock:
+                    self.running.remove(process)
+            name = " ".join(arguments[:2]) if arguments[0] in ("sync", "queue", "models") else arguments[0]
+            self.commands[name] += 1
+            if process.returncode == 0:
+                return json.loads(out) if out.strip() else {}
+            said = err.decode(errors="replace").strip().splitlines()
+            self.failures[f"{name}: {said[-1] if said else f'status {process.returncode}'}"[:160]] += 1
+            if not patient:
+                return None
+            time.sleep(1)
+
+
+def make_world(home: Path, *, label_studio: bool, seed: int) -> World:
+    """A home with everything running, some texts judged, and a project with tasks."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SARING_")}
+    environment |= {
+        "SARING_HOME": str(home),
+        "PYTHONPATH": str(_ROOT),
+        "SARING_PULL_SECONDS": "3",
+        "SARING_LOOK_SECONDS": "2",
+        "SARING_RESEND_SECONDS": "5",
+        "SARING_RETRAIN_LABELS": "15",
+        "SARING_SEED": str(seed),
+    }
+    if "SARING_LABEL_STUDIO_ENV" in os.environ:
+        environment["SARING_LABEL_STUDIO_ENV"] = os.environ["SARING_LABEL_STUDIO_ENV"]
+    world = World(home, environment)
+    left_out = [] if label_studio else ["--without", "label-studio"]
+    world.saring("up", *left_out, patient=True)
+    rng = random.Random(seed)
+    lines = _demo_lines()
+    # as a labelled data set, so that there is something to train from
+    labelled = home / "labelled.jsonl"
+    chosen = rng.sample(lines, 240)
+    labelled.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in chosen))
+    world.saring("import", str(labelled), "--source", "labelled", "--labels-field", "labels", patient=True)
+    world.ingested |= {one["text"] for one in chosen}
+    if label_studio:
+        world.saring("sync", "setup", patient=True)
+    return world
+
+
+def _demo_lines() -> list[dict[str, Any]]:
+    rows = []
+    for path in sorted((_ROOT / "saring/demo/corpus").glob("*.jsonl")):
+        rows += [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    return [row for row in rows if row.get("labels") or row.get("not_labels")]
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+# ---- load
+
+
+def load(world: World, stopped: threading.Event, *, label_studio: bool, seed: int) -> list[threading.Thread]:
+    """Begin everything that a home does at once; it goes on until told to stop."""
+    settings = world.settings
+    jobs: list[tuple[str, Callable[[random.Random], None]]] = [
+        ("ingest", lambda rng: _ingest(world, rng)),
+        ("embed", lambda _: _give(world, "embed", "--async")),
+        ("judge", lambda _: _give(world, "judge", "--async")),
+        ("filter", lambda _: _give(world, "filter", "--async")),
+        ("train", lambda _: _give(world, "train", "--async")),
+        ("predict", lambda rng: _predict(settings, rng)),
+    ]
+    if label_studio:
+        jobs += [
+            ("queue", lambda _: _queue(world)),
+            ("volunteers", lambda rng: _annotate(world, settings, rng)),
+        ]
+
+    def repeat(job: Callable[[random.Random], None], rng: random.Random) -> None:
+        while not stopped.is_set():
+            job(rng)
+            stopped.wait(rng.uniform(0.2, 1.5))
+
+    threads = [
+        threading.Thread(target=repeat, args=(job, random.Random(f"{seed} {name}")), name=name, daemon=True)
+        for name, job in jobs
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _give(world: World, *arguments: str) -> None:
+    world.saring(*arguments)
+
+
+def _ingest(world: World, rng: random.Random) -> None:
+    words = sorted({word for line in _demo_lines() for word in line["text"].split()})
+    rows = [" ".join(rng.sample(words, rng.randint(8, 14))) for _ in range(10)]
+    path = world.home / f"stream-{rng.getrandbits(64):016x}.jsonl"
+    path.write_bytes(b"".join(orjson.dumps({"text": row}) + b"\n" for row in rows))
+    # the same file again until it is in: doing it twice must change nothing
+    for _ in range(20):
+        if world.saring("ingest", str(path), "--source", "stream") is not None:
+            world.ingested |= set(rows)
+            return
+
+
+def _queue(world: World) -> None:
+    world.saring("queue", "build", "--size", "40", "--async")
+    world.saring("sync", "push", "--limit", "20", "--async")
+
+
+def _annotate(world: World, settings: Any, rng: random.Random) -> None:
+    access = label_studio_access(settings)
+    if access is None:
+        return
+    labels = ("hate", "safe for work", "informative", "violence")
+    headers = {"Authorization": f"Token {access.api_key}"}
+    with (
+        contextlib.suppress(httpx.HTTPError),
+        httpx.Client(base_url=access.url, headers=headers, timeout=20, trust_env=False) as api,
+    ):
+        for project in api.get("/api/projects/").raise_for_status().json()["results"]:
+            answer = api.get(f"/api/projects/{project['id']}/next")
+            if answer.status_code != httpx.codes.OK:
+                continue
+            task = answer.json()["id"]
+            said = tuple(sorted(rng.sample(labels, rng.randint(1, 2)))) if rng.random() < 0.5 else ("safe for work",)
+            if "safe for work" in said:
+                said = ("safe for work",)
+            region = {
+                "id": "labels",
+                "from_name": "labels",
+                "to_name": "text",
+                "type": "choices",
+                "value": {"choices": list(said)},
+            }
+            made = api.post(f"/api/tasks/{task}/annotations/", json={"result": [region], "lead_time": 4.0})
+            if made.status_code == httpx.codes.CREATED:
+                world.annotated[made.json()["id"]] = (task, said)
+
+
+def _predict(settings: Any, rng: random.Random) -> None:
+    backend = next((one for one in loop_status(settings) if one.name == "ML backend"), None)
+    if backend is None or not backend.address.startswith("http"):
+        return
+    credentials = backend_credentials(settings)
+    body = {"tasks": [{"id": 1, "data": {"text": f"apa khabar {rng.random()}"}}], "label_config": "<View/>"}
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.post(
+            f"{backend.address}/predict",
+            json=body,
+            auth=(credentials.user, credentials.password),
+            timeout=10,
+            trust_env=False,
+        )
+
+
+# ---- the killer
+
+
+def kill_something(world: World, rng: random.Random, kinds: Sequence[str]) -> str | None:
+    """Send SIGKILL to a process of a kind drawn at random; which, or None if it does not run at the moment."""
+    kind = rng.choice(kinds)
+    if kind == "command":
+        with world.lock:
+            running = [one for one in world.running if one.poll() is None]
+        if not running:
+            return None
+        rng.choice(running).kill()
+        return kind
+    process = _process(world, "worker" if kind == "worker child" else kind)
+    if process is None:
+        return None
+    with contextlib.suppress(psutil.NoSuchProcess):
+        children = process.children(recursive=True)
+        if kind == "worker child":
+            if not children:
+                return None
+            rng.choice(children).kill()
+            return kind
+        # a machine that loses power spares nobody
+        for one in (process, *children):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(signal.SIGKILL)
+        return kind
+    return None
+
+
+def _process(world: World, name: str) -> psutil.Process | None:
+    with contextlib.suppress(SaringError, psutil.NoSuchProcess):
+        for one in (*service_status(world.settings), *loop_status(world.settings)):
+            if one.name == name and one.pid is not None:
+                return psutil.Process(one.pid)
+    return None
+
+
+def revive(world: World, *, label_studio: bool) -> None:
+    """What a machine's own supervisor does: the keeper is started again, and starts the rest."""
+    if _process(world, "keeper") is None:
+        world.saring("up", *([] if label_studio else ["--without", "label-studio"]))
+
+
+# ---- what must be true
+
+
+@dataclass
+class Verdict:
+    """What was looked at, and what was wrong."""
+
+    checked: dict[str, int] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    def check(self, what: str, count: int, wrong: Sequence[str]) -> None:
+        """Note so many things looked at, and those that were wrong."""
+        self.checked[what] = count
+        self.violations += [f"{what}: {one}" for one in wrong]
+
+
+def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict:
+    """Start all again, let it come to rest, and hold it against what must be true."""
+    world.saring("up", *([] if label_studio else ["--without", "label-studio"]), patient=True)
+    engine = make_engine(ensure_database(world.settings))
+    deadline = time.monotonic() + seconds
+    while running := _running(engine):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    verdict = Verdict()
+    verdict.check("runs that are over or can be resumed", _runs(engine), [f"{one} never ended" for one in running])
+    if label_studio:
+        world.saring("sync", "pull", patient=True)
+        report = world.saring("sync", "reconcile", patient=True) or {}
+        repaired = report.get("repaired", 0)
+        cursor = [f"{repaired} tasks that the cursor had passed were not in the ledger"] if repaired else []
+        verdict.check("tasks that a cursor has passed", report.get("tasks", 0), cursor)
+        _check_annotations(engine, world, verdict)
+        _check_tasks(engine, verdict)
+    _check_texts(engine, world, verdict)
+    _check_judgements(engine, verdict)
+    _check_models(engine, verdict)
+    _check_test_sets(engine, verdict)
+    engine.dispose()
+    return verdict
+
+
+def _running(engine: Engine) -> list[str]:
+    r = store.Run
+    with open_session(engine) as session:
+        return [f"run {one.id} ({one.stage})" for one in session.scalars(select(r).where(r.state == RunState.RUNNING))]
+
+
+def _runs(engine: Engine) -> int:
+    with open_session(engine) as session:
+        return session.scalar(select(func.count()).select_from(store.Run)) or 0
+
+
+def _check_annotations(engine: Engine, world: World, verdict: Verdict) -> None:
+    """Each annotation that Label Studio confirmed is one judgement, with its labels."""
+    j, r, a = store.Judgement, store.Rater, store.Annotation
+    with open_session(engine) as session:
+        rows = session.execute(
+            select(a.label_studio_id, j.asserted, j.revision, j.withdrawn)
+            .join(r, r.id == a.rater_id)
+            .join(j, (j.rater_id == a.rater_id) & (j.text_id == a.text_id))
+            .where(r.kind == RaterKind.HUMAN)
+            .where(j.external_ref.contains(func.cast(a.label_studio_id, store.Judgement.external_ref.type)))
+            .order_by(a.label_studio_id, j.revision)
+        ).all()
+    found: dict[int, list[tuple[str, ...]]] = {}
+    for number, asserted, _, withdrawn in rows:
+        if not withdrawn:
+            found.setdefault(number, []).append(tuple(sorted(asserted)))
+    wrong = []
+    for number, (task, said) in world.annotated.items():
+        got = found.get(number, [])
+        if got != [said]:
+            wrong.append(f"annotation {number} of task {task} said {said}, the ledger has {got or 'nothing'}")
+    verdict.check("annotations that were confirmed, each one judgement", len(world.annotated), wrong)
+
+
+def _check_tasks(engine: Engine, verdict: Verdict) -> None:
+    k = store.Task
+    with open_session(engine) as session:
+        ids = session.scalars(select(k.label_studio_id).where(k.state.in_((TaskState.OPEN, TaskState.DONE)))).all()
+    twice = [f"task {one} stands for {count} texts" for one, count in Counter(ids).items() if count > 1 and one]
+    verdict.check("tasks, each of one text", len(ids), twice)
+
+
+def _check_texts(engine: Engine, world: World, verdict: Verdict) -> None:
+    with open_session(engine) as session:
+        known = set(session.scalars(select(store.Text.id)))
+    lost = [f"{len(one)} characters" for one in world.ingested if text_id(one) not in known]
+    verdict.check("texts that an ingest confirmed", len(world.ingested), [f"a text is lost ({one})" for one in lost])
+
+
+def _check_judgements(engine: Engine, verdict: Verdict) -> None:
+    """Of one rater's judgements of a text under one reference, each revision is there once, and none is skipped."""
+    with open_session(engine) as session:
+        total = session.scalar(select(func.count()).select_from(store.Judgement)) or 0
+        gaps = session.execute(
+            text("""
+                SELECT rater_id, count(*), max(revision) FROM judgement
+                GROUP BY rater_id, text_id, external_ref HAVING count(*) <> max(revision) - min(revision) + 1
+            """)
+        ).all()
+        machines = session.execute(
+            text("""
+                SELECT count(*) FROM (
+                    SELECT 1 FROM judgement j JOIN rater r ON r.id = j.rater_id WHERE r.kind = 'bootstrap'
+                    GROUP BY j.rater_id, j.text_id HAVING count(*) > 1
+                ) doubled
+            """)
+        ).scalar_one()
+    wrong = [f"rater {rater}: {count} revisions up to {last}" for rater, count, last in gaps]
+    if machines:
+        wrong.append(f"{machines} texts were judged twice by the same version of a rater")
+    verdict.check("judgements, none doubled", total, wrong)
+
+
+def _check_models(engine: Engine, verdict: Verdict) -> None:
+    m = store.Model
+    with open_session(engine) as session:
+        models = session.scalars(select(m)).all()
+        snapshots = session.scalars(select(store.Snapshot)).all()
+    wrong = []
+    for one in models:
+        arrays = Path(one.path) / ARRAYS
+        if not arrays.is_file() or file_hash(arrays) != one.artefact_hash:
+            wrong.append(f"{one.version} is missing or altered")
+    verdict.check("model artefacts with the right hash", len(models), wrong)
+    purposes = {one.purpose for one in models if one.state is not ModelState.CANDIDATE} & {"sfw"}
+    champions = Counter(one.purpose for one in models if one.state is ModelState.CHAMPION)
+    verdict.check(
+        "purposes with exactly one champion",
+        len(purposes),
+        [f"{one} has {champions[one]} champions" for one in purposes if champions[one] != 1],
+    )
+    missing = [f"snapshot {one.hash} has no file" for one in snapshots if not Path(one.path).is_file()]
+    verdict.check("snapshots with their file", len(snapshots), missing)
+
+
+def _check_test_sets(engine: Engine, verdict: Verdict) -> None:
+    """Each version of the test set has the rows that it says, and those of all before it."""
+    with open_session(engine) as session:
+        sets = session.scalars(select(store.TestSet).order_by(store.TestSet.version)).all()
+        rows = session.execute(select(store.TestRow.version, store.TestRow.text_id)).all()
+    wrong = []
+    for one in sets:
+        members = {text for version, text in rows if version <= one.version}
+        if len(members) != one.rows:
+            wrong.append(f"version {one.version} says {one.rows} rows and has {len(members)}")
+    verdict.check("versions of the test set, none with a row lost", len(sets), wrong)
