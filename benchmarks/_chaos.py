@@ -280,10 +280,17 @@ def _process(world: World, name: str) -> psutil.Process | None:
     return None
 
 
-def revive(world: World, *, label_studio: bool) -> None:
-    """What a machine's own supervisor does: the keeper is started again, and starts the rest."""
-    if _process(world, "keeper") is None:
-        world.saring("up", *([] if label_studio else ["--without", "label-studio"]))
+def supervise(world: World, stopped: threading.Event, *, label_studio: bool) -> threading.Thread:
+    """What a machine's own supervisor does: the keeper is started again when it dies, and starts the rest."""
+
+    def watch() -> None:
+        while not stopped.wait(1):
+            if _process(world, "keeper") is None:
+                world.saring("up", *([] if label_studio else ["--without", "label-studio"]))
+
+    thread = threading.Thread(target=watch, name="supervisor", daemon=True)
+    thread.start()
+    return thread
 
 
 # ---- what must be true

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._chaos import KILLABLE, kill_something, load, make_world, revive, settle
+from benchmarks._chaos import KILLABLE, kill_something, load, make_world, settle, supervise
 from saring.services import stop_services
 
 
@@ -41,6 +41,7 @@ def main() -> None:
         began = time.monotonic()
         stopped = threading.Event()
         threads = load(world, stopped, label_studio=with_label_studio, seed=given.seed)
+        threads.append(supervise(world, stopped, label_studio=with_label_studio))
         kinds = [*(k for k in KILLABLE if with_label_studio or k != "Label Studio"), "worker child", "command"]
         killed: Counter[str] = Counter()
         while killed.total() < given.kills:
@@ -49,7 +50,6 @@ def main() -> None:
             if victim is not None:
                 killed[victim] += 1
                 print(f"{time.monotonic() - began:6.0f} s: {killed.total()} {victim}", file=sys.stderr)
-            revive(world, label_studio=with_label_studio)
         if not given.kills:
             time.sleep(given.seconds)
         stopped.set()

@@ -46,17 +46,22 @@ _RESULT_SECONDS = 24 * 3600
 #: an hour. So whoever waits for the broker's answer gives up after this, and connects anew. No command takes as long:
 #: what waits for a job is asked again every second.
 _ANSWER_SECONDS, _CONNECT_SECONDS = 10, 5
-#: and a worker's waiting for jobs, which has no such limit, is looked at so often: it is back after at most twice that
-_LOOK_SECONDS = 5
 
 
-def make_app(broker_url: str, environment: Environment | None = None, settings: Settings | None = None) -> Celery:
+def make_app(
+    broker_url: str,
+    environment: Environment | None = None,
+    settings: Settings | None = None,
+    *,
+    carries_out: bool = True,
+) -> Celery:
     """The application on a broker.
 
     Args:
         broker_url: as Celery takes it.
         environment: what tasks on runs work with; needed where they are carried out, or sent.
         settings: those that the schedule is made from; needed where it is kept.
+        carries_out: jobs are carried out here, so their code is loaded.
     """
     from saring.work.schedule import beat_schedule
 
@@ -64,7 +69,7 @@ def make_app(broker_url: str, environment: Environment | None = None, settings: 
         "saring",
         broker=broker_url,
         backend=None if broker_url.startswith("memory:") else backend_url(broker_url),
-        include=["pipeline.tasks", "saring.jobs"],
+        include=["pipeline.tasks", "saring.jobs"] if carries_out else [],
         set_as_current=False,
     )
     app.conf.update(
@@ -90,7 +95,6 @@ def make_app(broker_url: str, environment: Environment | None = None, settings: 
             "socket_timeout": _ANSWER_SECONDS,
             # not of a Unix socket, where Celery leaves it out
             "socket_connect_timeout": _CONNECT_SECONDS,
-            "health_check_interval": _LOOK_SECONDS,
         },
         # the same where a chord counts its shards
         redis_socket_timeout=_ANSWER_SECONDS,

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from pipeline.classifiers.protocol import UNKNOWN
 from pipeline.learning.evaluate import Evaluation
@@ -47,6 +45,10 @@ def reliability_plot(evaluation: Evaluation, path: Path) -> None:
 
 
 def _panels(evaluation: Evaluation, path: Path, draw: Any, x: str, y: str) -> None:
+    # takes a second to load, and most who load this module draw nothing
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     measured = [label for label in evaluation.labels if label in evaluation.overall.labels]
     rows = max(1, math.ceil(len(measured) / _COLUMNS))
     figure = Figure(figsize=(2.4 * _COLUMNS, 2.4 * rows), layout="constrained")

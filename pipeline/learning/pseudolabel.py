@@ -28,6 +28,7 @@ from pipeline.errors import NotEnoughLabels
 from pipeline.learning.decided import DecidedText, decided_texts
 from pipeline.learning.registry import register
 from pipeline.learning.split import near_duplicate_groups
+from pipeline.learning.testset import members
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
@@ -147,7 +148,7 @@ def pseudolabel(
         rng = np.random.default_rng(seed)
         run.advance(0, None, f"learning {label}")
         with open_session(engine) as session:
-            decided = list(decided_texts(session, taxonomy, limit=limit))
+            decided = to_learn_from(session, taxonomy, limit)
         report, made = learn(decided, label, taxonomy.version, models_dir, config, linear, rng)
         if made is not None:
             model, path = made
@@ -163,6 +164,12 @@ def pseudolabel(
             run.counts = asdict(report)
             run.save(session)
     return report
+
+
+def to_learn_from(session: Session, taxonomy: Taxonomy, limit: int | None) -> list[DecidedText]:
+    """What is decided, without the frozen test set."""
+    held_out = members(session)
+    return [one for one in decided_texts(session, taxonomy, limit=limit) if one.id not in held_out]
 
 
 def learn(

@@ -59,6 +59,11 @@ def newest(session: Session) -> FrozenTest | None:
     return FrozenTest(row[0], row[1], row[2]) if row is not None else None
 
 
+def members(session: Session) -> frozenset[uuid.UUID]:
+    """Texts that are in any version: nothing may learn from them, or be chosen by them."""
+    return frozenset(session.scalars(select(store.TestRow.text_id).distinct()))
+
+
 def grow(
     session: Session,
     judged: Mapping[uuid.UUID, Truth],

@@ -10,6 +10,7 @@ from pipeline.classifiers.protocol import UNKNOWN
 from pipeline.learning.decided import decided_texts
 from pipeline.learning.snapshot import SnapshotPolicy, learnt_from
 from pipeline.learning.split import kept_split
+from pipeline.learning.testset import members
 from pipeline.preannotation.policy import Policy, choose_policy, default_policy, features_of
 from pipeline.preannotation.propose import champion_scores, evidence_of, texts_of
 from pipeline.taxonomy import Taxonomy
@@ -28,10 +29,11 @@ def fit_policy(session: Session, *, taxonomy: Taxonomy, model: TrainedModel | No
     if learnt is None:
         return default_policy("it is not known which texts the champion learnt from")
     share = SnapshotPolicy().share
+    kept_out = learnt | members(session)
     ids = sorted(
         one.id
         for one in decided_texts(session, taxonomy, limit=0)
-        if one.id not in learnt and kept_split(one.id, one.split, share) != "test"
+        if one.id not in kept_out and kept_split(one.id, one.split, share) != "test"
     )
     features, truths = [], []
     for start in range(0, len(ids), _CHUNK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +21,8 @@ from pipeline.store.work import ShardState
 _CHANNEL = "saring_run"
 #: a notification may be lost with its connection, so the record is read as often as this anyway
 _LOOK_SECONDS = 2.0
-#: how often a store that went away is asked for before the follower gives up
-_MOST_FAILURES = 15
+#: how often a store that went away is asked for before the follower gives up: for about a minute
+_MOST_FAILURES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,9 @@ def follow(engine: Engine, run_id: int) -> Iterator[RunStatus]:
             failures += 1
             if failures >= _MOST_FAILURES:
                 raise StoreUnavailable(
-                    f"the database went away; run {run_id} goes on when it is back: `saring runs watch {run_id}`"
+                    f"the database stays away; run {run_id} goes on when it is back: `saring runs watch {run_id}`"
                 ) from error
+            time.sleep(_LOOK_SECONDS)
 
 
 def _follow(engine: Engine, run_id: int) -> Iterator[RunStatus]:

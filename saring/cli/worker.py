@@ -55,7 +55,7 @@ def beat_command() -> None:
     _log_as(settings.log_format)
     # before RedBeat, which waits here for its turn
     beat_init.connect(_say_ready, weak=False)
-    app = make_app(ensure_broker(settings), settings=settings)
+    app = make_app(ensure_broker(settings), settings=settings, carries_out=False)
     heartbeat.keep_of_schedule()
     app.Beat(scheduler=_SCHEDULER, loglevel="INFO").run()
 

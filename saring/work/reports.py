@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.learning.retrain import Retrained
-from pipeline.learning.train import TrainReport
-from sync.pull import PullReport
-from sync.reconcile import ReconcileReport
+if TYPE_CHECKING:
+    from pipeline.learning.retrain import Retrained
+    from pipeline.learning.train import TrainReport
+    from sync.pull import PullReport
+    from sync.reconcile import ReconcileReport
 
 
 def plain(report: PullReport | ReconcileReport) -> dict[str, Any]:

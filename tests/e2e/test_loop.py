@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import orjson
 import pytest
 from sqlalchemy import Engine, select
 
@@ -18,6 +19,7 @@ from pipeline.credentials import WEBHOOK_HEADER, BackendCredentials, backend_cre
 from pipeline.errors import RunConflict
 from pipeline.settings import Settings
 from pipeline.store import open_session
+from pipeline.store.models import ModelState
 from saring.celery_app import job_sender
 from saring.services import LabelStudioAccess, ensure_backend, ensure_worker, stop_services
 from saring.services.programs import Backend
@@ -25,7 +27,7 @@ from saring.services.server import stop
 from sync.client import LabelStudio
 from sync.pull import pull
 from sync.reconcile import reconcile
-from tests.e2e.people import TAXONOMY, annotate, human_judgements, lines, make_project, push_all, queue, tasks_of
+from tests.e2e.people import TAXONOMY, Line, annotate, human_judgements, lines, make_project, push_all, queue, tasks_of
 from tests.integration.backend_server import choices, promote, train_model
 from tests.integration.worker_process import settings_of, until, wait_until_idle
 
@@ -196,3 +198,35 @@ def test_a_new_champion_ticks_the_open_tasks_anew(loop: Loop, tmp_path: Path) ->
 
     compared = in_turn(lambda: reconcile(loop.engine, loop.client, taxonomy=TAXONOMY, now=datetime.now(UTC)))
     assert (compared.failed, compared.repaired, compared.annotations) == ({}, 0, 3)
+
+
+def test_fifty_answers_retrain_by_themselves_once_the_settings_say_so(loop: Loop, tmp_path: Path) -> None:
+    before = promote(loop.engine, train_model(tmp_path / "models", word="ayat", label="harassment"))
+    # a change of the file reaches processes that run
+    loop.settings.env_file.write_text("SARING_RETRAIN_LABELS=50\nSARING_LOOK_SECONDS=1\n")
+    words = {"hate": "sampah benci halau", "safe for work": "nasi lemak sedap pagi"}
+    said = [label for label in words for _ in range(25)]
+    given = [Line(f"{words[label]} {one.text}", (label,)) for label, one in zip(said, lines(50), strict=True)]
+    ids = queue(loop.engine, given, tmp_path)
+    push_all(loop.engine, loop.client, loop.project)
+    known = tasks_of(loop.engine, loop.project)
+    for text_id, label in zip(ids, said, strict=True):
+        annotate(loop.api, known[text_id].label_studio_id or 0, [label])
+
+    def challenger() -> store.Model | None:
+        with open_session(loop.engine) as session:
+            query = select(store.Model).where(store.Model.purpose == "sfw", store.Model.version != before)
+            return session.scalars(query.where(store.Model.state != ModelState.CANDIDATE)).first()
+
+    until(lambda: challenger() is not None, "nobody touches anything")
+    judged = challenger()
+    assert judged is not None
+    assert judged.state in (ModelState.CHAMPION, ModelState.REJECTED)
+    assert judged.reason
+    folder = Path(judged.path)
+    report = orjson.loads((folder / "gate.json").read_bytes())
+    assert report["verdict"]["passed"] is (judged.state is ModelState.CHAMPION)
+    assert "<html" in (folder / "gate.html").read_text()
+    with open_session(loop.engine) as session:
+        champions = session.scalars(select(store.Model.version).where(store.Model.state == ModelState.CHAMPION)).all()
+    assert list(champions) == [judged.version if judged.state is ModelState.CHAMPION else before]

@@ -23,6 +23,7 @@ from pipeline.learning.pseudolabel import (
     learn,
     score,
     settled,
+    to_learn_from,
     write,
 )
 from pipeline.learning.registry import register
@@ -59,7 +60,7 @@ class PseudolabelStage:
         label = run.params["label"]
         if part.args.get("learn"):
             with open_session(ctx.engine) as session:
-                decided = list(decided_texts(session, ctx.taxonomy, limit=run.params["limit"]))
+                decided = to_learn_from(session, ctx.taxonomy, run.params["limit"])
             rng = np.random.default_rng(run.params["seed"])
             report, made = learn(
                 decided, label, ctx.taxonomy.version, ctx.settings.models_dir, _config(run), LinearConfig(), rng

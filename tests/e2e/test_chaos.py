@@ -1,0 +1,52 @@
+"""Everything of a loaded home is killed, one after the other; nothing that was confirmed is lost, and nothing doubled.
+
+`benchmarks/chaos.py` does the same for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from benchmarks._chaos import KILLABLE, World, kill_something, load, make_world, settle, supervise
+from saring.services import LabelStudioAccess
+from tests.integration.worker_process import until
+
+pytestmark = pytest.mark.timeout(600)
+_SEED = 20260101
+
+
+def achieved(world: World) -> int:
+    """How much was done so far, of whatever kind."""
+    return world.commands.total() + len(world.annotated)
+
+
+def test_nothing_is_lost_or_doubled_whatever_dies(new_home: Path, label_studio: LabelStudioAccess) -> None:
+    # the shared server's fixture has seen to it that Label Studio is installed
+    assert label_studio.embedded
+    world = make_world(new_home, label_studio=True, seed=_SEED)
+    stopped = threading.Event()
+    rng = random.Random(_SEED)
+    kinds = [*KILLABLE, "worker child"]
+    rng.shuffle(kinds)
+    threads = load(world, stopped, label_studio=True, seed=_SEED)
+    threads.append(supervise(world, stopped, label_studio=True))
+    try:
+        for kind in kinds:
+            before = achieved(world)
+            until(lambda so_far=before: achieved(world) > so_far, f"work is done before {kind} is killed")
+            until(lambda one=kind: kill_something(world, rng, [one]) is not None, f"{kind} is there to be killed")
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+    verdict = settle(world, label_studio=True)
+    assert verdict.violations == []
+    # and there was something to lose
+    assert world.annotated
+    assert all(
+        verdict.checked[what] for what in verdict.checked if what != "versions of the test set, none with a row lost"
+    )
