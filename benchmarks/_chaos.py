@@ -41,7 +41,7 @@ from saring.services import ensure_database, label_studio_access, loop_status, s
 
 _ROOT = Path(__file__).resolve().parents[1]
 #: processes by what they are called in `saring status`
-KILLABLE = ("PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "beat", "keeper")
+KILLABLE = ("PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "io-worker", "beat", "keeper")
 
 
 @dataclass
@@ -254,7 +254,7 @@ def kill_something(world: World, rng: random.Random, kinds: Sequence[str]) -> st
             return None
         rng.choice(running).kill()
         return kind
-    process = _process(world, "worker" if kind == "worker child" else kind)
+    process = _process(world, rng.choice(("worker", "io-worker")) if kind == "worker child" else kind)
     if process is None:
         return None
     with contextlib.suppress(psutil.NoSuchProcess):

@@ -45,8 +45,8 @@ def up_command(
     without: Annotated[list[Part] | None, typer.Option("--without", help="Leave this out. May be repeated.")] = None,
     as_json: common.JsonFlag = False,
 ) -> None:
-    """Start everything of this home: the database, the broker, Label Studio, the ML backend, the worker, what sends it
-    the regular jobs, and what starts each of them again should it die.
+    """Start everything of this home: the database, the broker, Label Studio, the ML backend, the workers, what sends
+    them the regular jobs, and what starts each of them again should it die.
 
     The first time, Label Studio is installed in an environment of its own, which takes some minutes and 1 GB. All
     stay until `saring down`. Commands that need the database or the broker start them too.

@@ -18,7 +18,7 @@ from saring.services.label_studio_install import ensure_installed, environment, 
 from saring.services.loopback import HOST
 from saring.services.places import Places
 from saring.services.postgres import Postgres
-from saring.services.programs import Backend, beat_program, keeper_program, worker_program
+from saring.services.programs import Backend, beat_program, io_worker_program, keeper_program, worker_program
 from saring.services.server import Answer, Server, ensure_running, stop
 from saring.services.status import ServiceStatus, database_address, loop_status, service_status
 from saring.services.valkey import Valkey
@@ -174,13 +174,13 @@ def ensure_backend(settings: Settings, progress: Progress = silent) -> str:
 
 
 def ensure_worker(settings: Settings, progress: Progress = silent) -> None:
-    """Start the worker of this home, and what sends it the regular jobs, if need be.
+    """Start the two workers of this home, and what sends them the regular jobs, if need be.
 
     Raises:
         ServiceError: one cannot be started.
     """
-    ensure_running(worker_program(settings), progress)
-    ensure_running(beat_program(settings), progress)
+    for make in (worker_program, io_worker_program, beat_program):
+        ensure_running(make(settings), progress)
 
 
 def ensure_keeper(settings: Settings, without: Sequence[str] = (), progress: Progress = silent) -> None:
@@ -210,6 +210,7 @@ def _embedded(settings: Settings) -> list[Server]:
         # first of all, or it would start the others again
         keeper_program(settings),
         beat_program(settings),
+        io_worker_program(settings),
         worker_program(settings),
         Backend(settings),
         _label_studio(settings),

@@ -165,8 +165,13 @@ class Program:
 
 
 def worker_program(settings: Settings) -> Program:
-    """Carries out jobs and the shards of runs."""
-    return Program(settings, "worker", ("worker",))
+    """Carries out what needs a processor: shards, trainings."""
+    return Program(settings, "worker", ("worker", "--queues", "cpu,gpu"))
+
+
+def io_worker_program(settings: Settings) -> Program:
+    """Carries out what waits for others: pulls, and the looking after runs, which no long shard may hold up."""
+    return Program(settings, "io-worker", ("worker", "--queues", "io"))
 
 
 def beat_program(settings: Settings) -> Program:

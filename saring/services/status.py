@@ -20,7 +20,7 @@ from saring.services import label_studio_install, postgres, valkey
 from saring.services.label_studio import LabelStudio
 from saring.services.places import Places
 from saring.services.postgres import Postgres
-from saring.services.programs import Backend, beat_program, keeper_program, worker_program
+from saring.services.programs import Backend, beat_program, io_worker_program, keeper_program, worker_program
 from saring.services.server import Answer, Server, find_process, is_alive
 from saring.services.valkey import Valkey
 
@@ -54,14 +54,14 @@ def service_status(settings: Settings) -> list[ServiceStatus]:
 
 
 def loop_status(settings: Settings) -> list[ServiceStatus]:
-    """How Label Studio, the ML backend, the worker, beat and the keeper are."""
+    """How Label Studio, the ML backend, the workers, beat and the keeper are."""
     version = _version()
     return [
         _label_studio_status(settings),
         _backend_status(settings, version),
         *(
             _embedded_status(make(settings), version, "(none needed)")
-            for make in (worker_program, beat_program, keeper_program)
+            for make in (worker_program, io_worker_program, beat_program, keeper_program)
         ),
     ]
 

@@ -30,6 +30,8 @@ class Regular:
     every: float | str
     #: in words
     what: str
+    #: seconds that it may wait for its turn, if longer than until the next
+    patience: float = 0
 
     @property
     def schedule(self) -> schedule | crontab:
@@ -41,8 +43,9 @@ class Regular:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """As Celery's beat takes it. A job that nobody took before the next is due is dropped."""
-        options = {} if isinstance(self.every, str) else {"expires": self.every}
+        """As Celery's beat takes it. A job that nobody took before the next is due is dropped; where all are busy for
+        long, the sweep is the one that must get its turn."""
+        options = {} if isinstance(self.every, str) else {"expires": max(self.every, self.patience)}
         return {"task": self.task, "schedule": self.schedule, "options": options}
 
 
@@ -65,7 +68,7 @@ def regular_jobs(settings: Settings) -> list[Regular]:
         Regular("retrain", "saring.retrain", settings.look_seconds, f"retrain on {', or '.join(conditions)}"),
         Regular("refill", "saring.refill", settings.look_seconds, low),
         Regular("predict-ahead", "saring.predict_ahead", _PREDICT_SECONDS, "tick open tasks anew for a new champion"),
-        Regular("sweep", SWEEP, settings.look_seconds, "send again what was lost on its way to a worker"),
+        Regular("sweep", SWEEP, settings.look_seconds, "send again what was lost on its way to a worker", 300),
     ]
 
 

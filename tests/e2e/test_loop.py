@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.store.models import ModelState
 from saring.celery_app import job_sender
+from saring.demo.plant import read_corpus
 from saring.services import LabelStudioAccess, ensure_backend, ensure_worker, stop_services
 from saring.services.programs import Backend
 from saring.services.server import stop
@@ -204,9 +206,11 @@ def test_fifty_answers_retrain_by_themselves_once_the_settings_say_so(loop: Loop
     before = promote(loop.engine, train_model(tmp_path / "models", word="ayat", label="harassment"))
     # a change of the file reaches processes that run
     loop.settings.env_file.write_text("SARING_RETRAIN_LABELS=50\nSARING_LOOK_SECONDS=1\n")
-    words = {"hate": "sampah benci halau", "safe for work": "nasi lemak sedap pagi"}
-    said = [label for label in words for _ in range(25)]
-    given = [Line(f"{words[label]} {one.text}", (label,)) for label, one in zip(said, lines(50), strict=True)]
+    # texts that differ enough to be told apart in training
+    corpus = {line.text: line.labels for line in read_corpus()}
+    said = [label for label in ("hate", "safe for work") for _ in range(25)]
+    texts = [[text for text, labels in corpus.items() if label in labels][:25] for label in ("hate", "safe for work")]
+    given = [Line(text, (label,)) for text, label in zip(chain(*texts), said, strict=True)]
     ids = queue(loop.engine, given, tmp_path)
     push_all(loop.engine, loop.client, loop.project)
     known = tasks_of(loop.engine, loop.project)

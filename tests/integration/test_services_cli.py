@@ -11,7 +11,7 @@ import pytest
 
 from tests.typed import typed
 
-_NAMES = ["PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "beat", "keeper"]
+_NAMES = ["PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "io-worker", "beat", "keeper"]
 _STORE_ONLY = ("--without", "label-studio", "--without", "backend", "--without", "worker", "--without", "keeper")
 
 
@@ -49,7 +49,7 @@ def test_from_nothing_to_running_and_back(variables: dict[str, str], new_home: P
     assert answer(variables, "init") == {"home": str(home), "schema_before": begun["schema"], "schema": begun["schema"]}
 
     states = [service["state"] for service in answer(variables, "up", *_STORE_ONLY)["services"]]
-    assert states == ["ready", "ready", *["stopped"] * 5]
+    assert states == ["ready", "ready", *["stopped"] * 6]
     during = answer(variables, "status")
     assert during["database"]["schema_is_current"]
     assert during["database"]["rows"]["text"] == 0

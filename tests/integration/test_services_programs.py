@@ -40,7 +40,12 @@ if mode == "broken":
     sys.exit("ConfigurationError: there is no broker")
 if sys.argv[1:3] == ["serve", "--port"]:
     http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Health).serve_forever()
-assert sys.argv[1:] in (["worker"], ["beat"], ["keep", "--without", "backend"]), sys.argv
+assert sys.argv[1:] in (
+    ["worker", "--queues", "cpu,gpu"],
+    ["worker", "--queues", "io"],
+    ["beat"],
+    ["keep", "--without", "backend"],
+), sys.argv
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, signal.SIG_IGN)
@@ -98,14 +103,14 @@ def test_they_start_once_and_stop(settings: Settings) -> None:
     url = ensure_backend(settings)
     ensure_worker(settings)
     ensure_keeper(settings, ["backend"])
-    before = {name: process(settings, name) for name in ("ML backend", "worker", "beat", "keeper")}
+    before = {name: process(settings, name) for name in ("ML backend", "worker", "io-worker", "beat", "keeper")}
     assert {status(settings, name).state for name in before} == {"ready"}
     assert status(settings, "ML backend").address == url
     assert ensure_backend(settings) == url
     ensure_worker(settings)
     assert {name: process(settings, name) for name in before} == before
     # the keeper first, or it would start the others again
-    assert stop_services(settings) == ["keeper", "beat", "worker", "ML backend"]
+    assert stop_services(settings) == ["keeper", "beat", "io-worker", "worker", "ML backend"]
     assert all(ended(one) for one in before.values())
     assert {one.state for one in loop_status(settings)} == {"stopped"}
     assert stop_services(settings) == []
@@ -180,5 +185,5 @@ def test_a_worker_that_ignores_requests_is_ended_with_its_children(
     parent = process(settings, "worker")
     family = [parent, *parent.children()]
     assert len(family) == 2
-    assert stop_services(settings) == ["beat", "worker"]
+    assert stop_services(settings) == ["beat", "io-worker", "worker"]
     wait_until(lambda: all(ended(one) for one in family))
