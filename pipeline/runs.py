@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Connection, Engine, select, text, update
 from sqlalchemy.orm import Session
 
 from pipeline.errors import RunCancelled, RunConflict
@@ -27,6 +27,9 @@ from pipeline.store import Run
 from pipeline.store.models import RunState
 
 logger = logging.getLogger(__name__)
+
+_TAKE = text("SELECT pg_try_advisory_lock(:key)")
+_GIVE_BACK = text("SELECT pg_advisory_unlock(:key)")
 
 
 def code_version() -> str:
@@ -148,26 +151,28 @@ def stage_lock(engine: Engine, stage: str, part: str) -> Iterator[None]:
     Raises:
         RunConflict: another process holds it.
     """
-    with held(engine, lock_key(stage, part)) as alone:
-        if not alone:
+    with held(engine, lock_key(stage, part)) as mine:
+        if mine is None:
             raise RunConflict(f"another `{stage}`{_of(part)} is under way: wait for it, or see `saring runs list`")
         yield
 
 
 @contextmanager
-def held(engine: Engine, key: int) -> Iterator[bool]:
-    """Whether an advisory lock could be taken, which is then held by a connection of its own: no other process takes
-    it meanwhile, and it dies with this one."""
-    with engine.connect() as lock:
-        taken = bool(lock.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one())
-        lock.commit()
+def held(engine: Engine, key: int) -> Iterator[Connection | None]:
+    """The connection that holds an advisory lock, each of its statements a transaction; None if another process has it.
+
+    No other process takes the lock meanwhile, and it dies with the connection.
+    """
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        if not connection.execute(_TAKE, {"key": key}).scalar_one():
+            yield None
+            return
         try:
-            yield taken
+            yield connection
         finally:
-            if taken and not lock.invalidated:
-                lock.rollback()
-                lock.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
-                lock.commit()
+            if not connection.invalidated:
+                connection.execute(_GIVE_BACK, {"key": key})
 
 
 def refuse_beside_workers(session: Session, stage: str, part: str) -> None:

@@ -81,8 +81,8 @@ def sweep_task(self: Task) -> None:
     lost = find_lost(ctx.engine, now=datetime.now(UTC), patience=timedelta(seconds=ctx.settings.resend_seconds))
     for run_id, numbers in lost.shards.items():
         log.warning("run %s: %d shards were lost on the way and are sent again", run_id, len(numbers))
-        for number in numbers:
-            _signature(self.app, env, run_id, number).apply_async()
+        for one in _signatures(self.app, env, run_id, numbers):
+            one.apply_async()
     for run_id in lost.unfinished:
         self.app.signature(REDUCE, args=(run_id,), queue=CONTROL_QUEUE).apply_async()
     for run_id in lost.died:
@@ -95,22 +95,25 @@ def send_shards(app: Celery, env: Environment, run_id: int, numbers: Sequence[in
     body = app.signature(REDUCE, args=(run_id,), immutable=True, options={"queue": CONTROL_QUEUE} | _NO_RESULT)
     try:
         if numbers:
-            chord([_signature(app, env, run_id, number) for number in numbers], body, app=app).apply_async()
+            chord(_signatures(app, env, run_id, numbers), body, app=app).apply_async()
         else:
             body.apply_async()
     except (OperationalError, ConnectionError) as error:
         log.warning("run %s could not be handed on (%s): it is sent when the broker is back", run_id, error)
 
 
-def _signature(app: Celery, env: Environment, run_id: int, number: int) -> Any:
-    ctx = env.context()
-    with open_session(ctx.engine) as session:
+def _signatures(app: Celery, env: Environment, run_id: int, numbers: Sequence[int]) -> list[Any]:
+    with open_session(env.context().engine) as session:
         run = session.get(store.Run, run_id)
     stage = env.stages.get(run.stage) if run is not None else None
-    if stage is None:
-        return app.signature(SHARD, args=(run_id, number), options={"queue": "cpu"} | _NO_RESULT)
-    limits = {"soft_time_limit": stage.limit_seconds, "time_limit": stage.limit_seconds + _GRACE_SECONDS}
-    return app.signature(SHARD, args=(run_id, number), options={"queue": stage.queue} | limits | _NO_RESULT)
+    options: dict[str, Any] = dict(_NO_RESULT)
+    if stage is not None:
+        options |= {
+            "queue": stage.queue,
+            "soft_time_limit": stage.limit_seconds,
+            "time_limit": stage.limit_seconds + _GRACE_SECONDS,
+        }
+    return [app.signature(SHARD, args=(run_id, number), options=options) for number in numbers]
 
 
 def _environment(app: Celery) -> Environment:

@@ -8,7 +8,7 @@ labelled texts have and not at the 2:1 that the model is trained on.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,22 +16,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
-from sqlalchemy import Engine, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from pipeline import store
 from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel, save_model
 from pipeline.classifiers.calibration import Sigmoid, fit_sigmoid
 from pipeline.classifiers.linear import LinearClassifier, LinearConfig, fit_linear
 from pipeline.errors import NotEnoughLabels
 from pipeline.learning.decided import DecidedText, decided_texts
+from pipeline.learning.pseudogiving import draw_review, score, write
 from pipeline.learning.registry import register
 from pipeline.learning.split import near_duplicate_groups
 from pipeline.learning.testset import members
-from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.progress import Progress, silent
 from pipeline.runs import code_version, stage_run
 from pipeline.store.session import open_session
@@ -39,9 +35,7 @@ from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 
 STAGE = "pseudolabel"
-REVIEW_REASON = "pseudo_sample"
 _FOLDS = 5
-_CHUNK = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +152,9 @@ def pseudolabel(
                 ids = [one for one in session.scalars(sample(limit)) if one not in known]
                 scored, confident = score(session, model, ids)
                 written = write(session, model, confident, taxonomy.version, run.id)
-                in_review = draw_review(session, label, sorted(confident), config, rng, run.id)
+                in_review = draw_review(
+                    session, label, sorted(confident), config.review_share, config.review_least, rng, run.id
+                )
             report = replace(report, scored=scored, written=written, in_review=in_review)
         with open_session(engine) as session, session.begin():
             run.counts = asdict(report)
@@ -326,84 +322,6 @@ def _manifest(
         data={"positives": report.positives, "negatives": report.negatives},
         metrics={"held_out": asdict(taught.cut)},
     )
-
-
-def write(
-    session: Session,
-    model: TrainedModel,
-    confident: Mapping[uuid.UUID, float],
-    taxonomy_version: str,
-    run_id: int,
-) -> int:
-    """Record the pseudo-labels; how many are new."""
-    (label,) = model.labels
-    who = rater_id(session, _rater(model), {"objective": model.manifest.objective, "cut": model.thresholds[label]})
-    verdicts = [
-        NewJudgement(text_id, asserted=frozenset({label}), scores={label: round(p, 4)})
-        for text_id, p in confident.items()
-    ]
-    recorded = record(session, who, verdicts, taxonomy_version=taxonomy_version, run_id=run_id)
-    return recorded.new + recorded.revised
-
-
-def _rater(model: TrainedModel) -> RaterRef:
-    # a version without its day: the same model learnt again tomorrow says nothing new
-    return RaterRef(RaterKind.PSEUDO, model.manifest.purpose, model.manifest.version.rsplit("-", 1)[-1])
-
-
-def score(session: Session, model: TrainedModel, ids: Sequence[uuid.UUID]) -> tuple[int, Mapping[uuid.UUID, float]]:
-    """How many texts were scored, and those that pass the cut with their probability."""
-    t = store.Text
-    cut = model.manifest.labels[0].threshold
-    confident: dict[uuid.UUID, float] = {}
-    for start in range(0, len(ids), _CHUNK):
-        chunk = list(ids[start : start + _CHUNK])
-        rows = session.execute(select(t.id, t.masked).where(t.id == func.any(chunk)).order_by(t.id)).all()
-        scores = model.probabilities([masked for _, masked in rows])[:, 0]
-        confident |= {text_id: float(p) for (text_id, _), p in zip(rows, scores, strict=True) if p >= cut}
-    return len(ids), confident
-
-
-def given_by(session: Session, model: TrainedModel) -> list[uuid.UUID]:
-    """The texts that a model of this stage gives its label to, in order."""
-    j, r = store.Judgement, store.Rater
-    ref = _rater(model)
-    return list(
-        session.scalars(
-            select(j.text_id)
-            .join(r, r.id == j.rater_id)
-            .where(r.kind == ref.kind, r.name == ref.name, r.version == ref.version)
-            .distinct()
-            .order_by(j.text_id)
-        )
-    )
-
-
-def draw_review(
-    session: Session,
-    label: str,
-    ids: Sequence[uuid.UUID],
-    config: PseudoConfig,
-    rng: np.random.Generator,
-    run_id: int,
-) -> int:
-    """Draw a random sample of the texts that were given the label for people; how many."""
-    if not ids:
-        return 0
-    size = min(len(ids), max(config.review_least, round(len(ids) * config.review_share)))
-    chosen = rng.choice(len(ids), size=size, replace=False)
-    rows = [
-        {
-            "text_id": ids[i],
-            "label": label,
-            "reason": REVIEW_REASON,
-            "inclusion_probability": size / len(ids),
-            "run_id": run_id,
-        }
-        for i in sorted(chosen)
-    ]
-    session.execute(insert(store.Review).on_conflict_do_nothing(), rows)
-    return size
 
 
 def _value(one: DecidedText, label: str) -> bool | None:

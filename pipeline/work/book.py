@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+import orjson
+from sqlalchemy import Connection, Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
@@ -159,33 +160,56 @@ def cancel_run(engine: Engine, run_id: int) -> RunState:
         return run.state
 
 
-def begin_shard(engine: Engine, run_id: int, number: int, *, worker: str, again: bool) -> Begun | None:
-    """Take a shard in hand; None if there is nothing to do: it is settled, or its run is over.
+#: each one statement: a shard may be some milliseconds of work, and its book-keeping must not take longer
+_BEGIN = text("""
+    UPDATE shard s
+    SET state = 'running', worker = :worker, started_at = now(), attempts = s.attempts + :counted
+    FROM run r
+    WHERE s.run_id = :run AND s.number = :number AND s.state NOT IN ('done', 'parked')
+        AND r.id = s.run_id AND r.state = 'running' AND (:counted = 0 OR s.attempts < :most)
+    RETURNING r.stage, r.slice, r.params, r.checkpoint, s.lower, s.upper, s.args
+""")
+_FINISH = text("""
+    WITH done AS (
+        UPDATE shard SET state = 'done', finished_at = now(), counts = CAST(:counts AS jsonb), error = NULL
+        WHERE run_id = :run AND number = :number AND state NOT IN ('done', 'parked') RETURNING run_id
+    )
+    UPDATE run SET heartbeat_at = now(), progress_done = progress_done + :units FROM done WHERE run.id = done.run_id
+    RETURNING run.id
+""")
+
+
+def begin_shard(connection: Connection, run_id: int, number: int, *, worker: str, again: bool) -> Begun | None:
+    """Take a shard in hand; None if there is nothing to do: it is settled, its run is over, or it was begun too often
+    (see `park_deadly`).
 
     Args:
-        engine: the store.
+        connection: the one that holds the shard's lock.
         run_id: whose shard.
         number: which.
         worker: who takes it, for people.
         again: the same worker's orderly second try; it does not count as a death.
     """
+    values = {"run": run_id, "number": number, "worker": worker, "counted": int(not again), "most": MOST_DEATHS}
+    row = connection.execute(_BEGIN, values).one_or_none()
+    if row is None:
+        return None
+    stage, part, params, prepared, lower, upper, args = row
+    return Begun(RunView(run_id, stage, part, params, prepared), Part(Span(lower, upper), args))
+
+
+def park_deadly(engine: Engine, run_id: int, number: int) -> bool:
+    """Park a shard that was begun so often without an end that it must be what kills its workers; whether it was."""
     with open_session(engine) as session, session.begin():
+        shard = session.get(store.Shard, (run_id, number), with_for_update=True)
+        if shard is None or shard.state in _SETTLED or shard.attempts < MOST_DEATHS:
+            return False
         run = session.get(store.Run, run_id)
         if run is None or run.state is not RunState.RUNNING:
-            return None
-        shard = session.get(store.Shard, (run_id, number), with_for_update=True)
-        if shard is None or shard.state in _SETTLED:
-            return None
-        if shard.attempts >= MOST_DEATHS and not again:
-            last = f"; last: {shard.error}" if shard.error else ""
-            _park(session, shard, f"begun {shard.attempts} times and never finished: does it kill its worker?{last}")
-            return None
-        shard.attempts += not again
-        shard.state, shard.worker, shard.started_at = ShardState.RUNNING, worker, datetime.now(UTC)
-        return Begun(
-            RunView(run.id, run.stage, run.slice, dict(run.params), dict(run.checkpoint)),
-            Part(Span(shard.lower, shard.upper), dict(shard.args)),
-        )
+            return False
+        last = f"; last: {shard.error}" if shard.error else ""
+        _park(session, shard, f"begun {shard.attempts} times and never finished: does it kill its worker?{last}")
+        return True
 
 
 def step(session: Session, run_id: int, units: int) -> None:
@@ -205,28 +229,19 @@ def step(session: Session, run_id: int, units: int) -> None:
         raise RunCancelled(f"run {run_id} is over: it was cancelled, or has ended")
 
 
-def finish_shard(engine: Engine, run_id: int, number: int, counts: Values, *, in_shards: bool) -> bool:
+def finish_shard(connection: Connection, run_id: int, number: int, counts: Values, *, in_shards: bool) -> bool:
     """Record that a shard is done; False if somebody else did before, whose counts stand.
 
     Args:
-        engine: the store.
+        connection: the one that holds the shard's lock: who lost it has lost the shard.
         run_id: whose shard.
         number: which.
         counts: what came of it.
         in_shards: the run's progress is counted in shards, and not by `step`.
     """
-    with open_session(engine) as session, session.begin():
-        s, r = store.Shard, store.Run
-        done = session.execute(
-            update(s)
-            .where(s.run_id == run_id, s.number == number, s.state.not_in(_SETTLED))
-            .values(state=ShardState.DONE, finished_at=func.now(), counts=counts, error=None)
-            .returning(s.number)
-        ).first()
-        if done is not None:
-            units = {"progress_done": r.progress_done + 1} if in_shards else {}
-            session.execute(update(r).where(r.id == run_id).values(heartbeat_at=func.now(), **units))
-        return done is not None
+    said = orjson.dumps(counts, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    values = {"run": run_id, "number": number, "counts": said, "units": int(in_shards)}
+    return connection.execute(_FINISH, values).first() is not None
 
 
 def note_trouble(engine: Engine, run_id: int, number: int, error: str) -> None:

@@ -67,12 +67,12 @@ def carry_shard(
         Exception: anything else for which `is_worth_retrying`.
     """
     engine = ctx.engine
-    with held(engine, shard_lock(run_id, number)) as alone:
-        if not alone:
+    with held(engine, shard_lock(run_id, number)) as mine:
+        if mine is None:
             return Outcome.ELSEWHERE
-        begun = book.begin_shard(engine, run_id, number, worker=worker_name(), again=again)
+        begun = book.begin_shard(mine, run_id, number, worker=worker_name(), again=again)
         if begun is None:
-            return Outcome.NOTHING
+            return Outcome.PARKED if book.park_deadly(engine, run_id, number) else Outcome.NOTHING
         run = begun.run
         stage = stages.get(run.stage)
         if stage is None:
@@ -98,7 +98,7 @@ def carry_shard(
             return Outcome.PARKED
         finally:
             CARRIED.reset(token)
-        done = book.finish_shard(engine, run_id, number, counts, in_shards=stage.in_shards)
+        done = book.finish_shard(mine, run_id, number, counts, in_shards=stage.in_shards)
         return Outcome.DONE if done else Outcome.NOTHING
 
 
@@ -111,8 +111,8 @@ def finish_run(ctx: WorkContext, stages: Mapping[str, Stage], run_id: int) -> li
         Exception: anything else for which `is_worth_retrying`.
     """
     engine = ctx.engine
-    with held(engine, lock_key("reduce", str(run_id))) as alone:
-        if not alone:
+    with held(engine, lock_key("reduce", str(run_id))) as mine:
+        if mine is None:
             return []
         try:
             with open_session(engine) as session, session.begin():

@@ -18,7 +18,8 @@ from pipeline.classifiers.linear import LinearConfig
 from pipeline.errors import TaxonomyError
 from pipeline.filters.sentiment import STAGE as SENTIMENT_STAGE
 from pipeline.ingest.normalise import text_id
-from pipeline.learning.pseudolabel import REVIEW_REASON, PseudoConfig, PseudoReport, pseudolabel, scarce_labels
+from pipeline.learning.pseudogiving import REVIEW_REASON
+from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport, pseudolabel, scarce_labels
 from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, record
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef, Tier, resolve

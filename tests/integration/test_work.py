@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import InputError, LabelStudioUnavailable, RunCancelled, RunConflict, RunMissing
-from pipeline.runs import stage_run
+from pipeline.runs import held, stage_run
 from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.store.models import RunState
@@ -89,6 +89,13 @@ def shard_of(engine: Engine, run_id: int, number: int) -> store.Shard:
         shard = session.get(store.Shard, (run_id, number))
         assert shard is not None
         return shard
+
+
+def take(engine: Engine, run_id: int, number: int) -> book.Begun | None:
+    """Take a shard in hand and let go of its lock, as a process that dies does."""
+    with held(engine, shard_lock(run_id, number)) as mine:
+        assert mine is not None
+        return book.begin_shard(mine, run_id, number, worker="w:1", again=False)
 
 
 def age(engine: Engine, run_id: int, by: timedelta) -> None:
@@ -187,8 +194,8 @@ def test_a_shard_that_kills_its_workers_is_parked_in_the_end(ctx: common.Context
     run_id, _ = begin(ctx, stage, 1)
     for _ in range(book.MOST_DEATHS):
         # what is left when the process dies here
-        assert book.begin_shard(engine, run_id, 0, worker="w", again=False) is not None
-    assert carry_shard(ctx, {stage.name: stage}, run_id, 0) is Outcome.NOTHING
+        assert take(engine, run_id, 0) is not None
+    assert carry_shard(ctx, {stage.name: stage}, run_id, 0) is Outcome.PARKED
     parked = shard_of(engine, run_id, 0)
     assert parked.state is ShardState.PARKED
     assert "does it kill its worker?" in (parked.error or "")
@@ -217,7 +224,7 @@ def test_a_cancelled_run_stops_at_its_next_step_and_goes_on_when_resumed(ctx: co
     stages = {stage.name: stage}
     run_id, _ = begin(ctx, stage, 2)
     carry_shard(ctx, stages, run_id, 0)
-    begun = book.begin_shard(engine, run_id, 1, worker="w", again=False)
+    begun = take(engine, run_id, 1)
     assert begun is not None
     assert book.cancel_run(engine, run_id) is RunState.CANCELLED
     # the one that was under way
@@ -264,8 +271,8 @@ def test_a_command_of_its_own_stops_when_it_is_cancelled(engine: Engine) -> None
 def test_the_sweep_finds_a_shard_whose_worker_died(ctx: common.Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 2)
-    book.begin_shard(engine, run_id, 0, worker="dead:1", again=False)
-    book.begin_shard(engine, run_id, 1, worker="alive:2", again=False)
+    take(engine, run_id, 0)
+    take(engine, run_id, 1)
     age(engine, run_id, timedelta(seconds=10))
     with engine.connect() as alive:
         alive.execute(text("SELECT pg_advisory_lock(:key)"), {"key": shard_lock(run_id, 1)})

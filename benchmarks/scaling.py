@@ -1,0 +1,385 @@
+"""What 1, 10 and 100 million texts need, from what a row costs here.
+
+Measures every step on a few thousand rows of the shared data (see `_costs.py`), and projects with the assumptions of
+`_scaling.yaml`: processor time, hours, bytes, money, and how far each part of the system carries. A simulation of
+workers that die says what more workers are worth. Prints JSON lines; `--markdown` prints the tables of docs/scaling.md
+instead, and `--write` puts them there.
+
+    python benchmarks/scaling.py [--rows 2000] [--parameters FILE] [--markdown | --write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _costs import Costs, measure_costs
+from _measure import emit, require, shared_data
+from _simulation import Outcome, World, simulate
+from ruamel.yaml import YAML
+
+from pipeline.taxonomy import load_taxonomy
+
+_HERE = Path(__file__).resolve().parent
+PAGE = _HERE.parent / "docs" / "scaling.md"
+BEGIN, END = "<!-- begin: scaling -->", "<!-- end: scaling -->"
+#: any number of workers share these
+SPREAD = ("embed", "judge", "filter", "sentiment", "predict")
+#: one process does these, whatever the number of workers
+ALONE = ("ingest", "snapshot", "train")
+_GB = 1e9
+
+Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What so many texts need."""
+
+    texts: int
+    #: processor hours of workers by step, and of the database
+    worker_hours: dict[str, float]
+    database_hours: float
+    #: workers that do what can be spread in the time that there is
+    workers: int
+    #: hours of what one process does, of Label Studio, of inserting all rows
+    alone_hours: dict[str, float]
+    label_studio_hours: float
+    insert_hours: float
+    database_gb: float
+    vectors_gb: float
+    snapshot_process_gb: float
+    training_process_gb: float
+    #: dollars, once, and a month
+    compute_price: float
+    storage_price_a_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How far a part of the system carries."""
+
+    what: str
+    #: texts at which it is used up
+    texts: float
+    #: what takes over there
+    then: str
+
+
+def project(costs: Costs, parameters: Parameters, texts: int) -> Projection:
+    """What so many texts need."""
+    machines, prices, shares = parameters["machines"], parameters["prices"], parameters["shares"]
+    rows = _rows(parameters, texts)
+    workers = {name: costs.steps[name].worker_cpu * rows[name] / 3600 for name in (*SPREAD, *ALONE)}
+    database = sum(costs.steps[name].database_cpu * rows[name] for name in (*SPREAD, *ALONE)) / 3600
+    spread = sum(workers[name] for name in SPREAD)
+    # the database's part of a step is waited for, so it takes a worker's time as well
+    waited = spread + sum(costs.steps[name].database_cpu * rows[name] for name in SPREAD) / 3600
+    people = parameters["label_studio"]["push_seconds"] + parameters["label_studio"]["pull_seconds"]
+    rows_a_text = _rows_a_text(costs, parameters)
+    tables = {name: rows_a_text[name] * one.a_row * texts for name, one in costs.tables.items()}
+    inserted = sum(rows_a_text.values()) * texts
+    total = sum(tables.values()) / _GB
+    held = rows["train"]
+    return Projection(
+        texts,
+        workers,
+        database,
+        math.ceil(waited / (machines["hours"] * machines["utilisation"])),
+        {name: (costs.steps[name].worker_cpu + costs.steps[name].database_cpu) * rows[name] / 3600 for name in ALONE},
+        people * shares["people"] * texts / 3600,
+        inserted / max(costs.writers.values()) / 3600,
+        total,
+        tables.get("text_vector", 0.0) / _GB,
+        costs.snapshot_bytes * held / _GB,
+        costs.training_bytes * held / _GB,
+        sum(workers.values()) / machines["utilisation"] * prices["processor_hour"]
+        + machines["database_processors"] * machines["hours"] * prices["database_processor_hour"],
+        total * prices["database_gb_month"],
+    )
+
+
+def _rows(parameters: Parameters, texts: int) -> dict[str, float]:
+    shares = parameters["shares"]
+    rows = dict.fromkeys((*SPREAD, *ALONE), float(texts))
+    rows["filter"] *= shares["asserted_labels"]
+    rows["sentiment"] *= shares["sentiment"]
+    rows["snapshot"] *= shares["training"]
+    rows["train"] *= shares["training"]
+    return rows
+
+
+def _rows_a_text(costs: Costs, parameters: Parameters) -> dict[str, float]:
+    """As measured, but for what the assumptions speak of."""
+    shares = parameters["shares"]
+    assumed = {
+        "text_sentiment": shares["sentiment"],
+        "filter_score": shares["asserted_labels"],
+        # of both filters
+        "filter_decision": shares["asserted_labels"] + shares["sentiment"],
+    }
+    return {name: assumed.get(name, one.rows_a_text) for name, one in costs.tables.items()}
+
+
+def limits(one: Projection, parameters: Parameters) -> list[Limit]:
+    """Where each part of the system is used up, the first one first. Needs grow with the number of texts."""
+    machines = parameters["machines"]
+    hours = machines["hours"]
+    processor_hours = hours * machines["utilisation"] * machines["database_processors"]
+    used: list[tuple[str, float, str]] = [
+        (
+            f"memory of the process that freezes the snapshot ({machines['largest_process_gb']} GB)",
+            one.snapshot_process_gb / machines["largest_process_gb"],
+            "the snapshot by ranges of ids into Parquet files on object storage, read back by Arrow or DuckDB",
+        ),
+        (
+            f"memory of the process that trains ({machines['largest_process_gb']} GB)",
+            one.training_process_gb / machines["largest_process_gb"],
+            "a sample of the texts that only machines labelled; beyond that, batches on a card",
+        ),
+        *(
+            (
+                f"{name}: one process for {hours} hours",
+                taken / hours,
+                {
+                    "ingest": "several ingests at once, a source each; near-duplicates by a batch engine such as Spark",
+                    "snapshot": "the snapshot by ranges of ids, on the workers",
+                    "train": "a sample of the texts that only machines labelled; beyond that, batches on a card",
+                }[name],
+            )
+            for name, taken in one.alone_hours.items()
+        ),
+        (
+            f"processors of the one database ({machines['database_processors']} for {hours} hours)",
+            one.database_hours / processor_hours,
+            "tables partitioned by ranges of ids; then Citus, which spreads the ranges over machines",
+        ),
+        (
+            f"rows that one database takes in {hours} hours",
+            one.insert_hours / hours,
+            "tables partitioned by ranges of ids; then Citus, which spreads the ranges over machines",
+        ),
+        (
+            f"memory of the one database ({machines['database_memory_gb']} GB for "
+            f"{machines['hot_share']:.0%} of what is stored)",
+            one.database_gb * machines["hot_share"] / machines["database_memory_gb"],
+            "vectors in a database of their own or on a read replica; older ones as files on object storage",
+        ),
+        (
+            f"Label Studio, pushing and pulling for {hours} hours",
+            one.label_studio_hours / hours,
+            "a smaller share for people, or several Label Studios, a project each",
+        ),
+    ]
+    found = [Limit(what, one.texts / share if share else math.inf, then) for what, share, then in used]
+    return sorted(found, key=lambda limit: limit.texts)
+
+
+def simulated(costs: Costs, parameters: Parameters) -> list[Outcome]:
+    """Embedding, by more and more workers."""
+    given = parameters["simulation"]
+    embed, keeping = costs.steps["embed"], costs.steps["shard"]
+    size = given["shard_texts"]
+    shards = max(given["texts"] // size, 1)
+    rng = np.random.default_rng(given["seed"])
+    mean = embed.worker_cpu * size + keeping.worker_cpu
+    spread = np.asarray(costs.spread)
+    # a shard is several of the pieces that were measured
+    world = World(
+        [mean * float(rng.choice(spread, 5).mean()) for _ in range(shards)],
+        embed.database_cpu * size + keeping.database_cpu,
+        parameters["machines"]["database_processors"],
+        3600 * given["hours_between_deaths"],
+        given["restart_seconds"],
+        given["sweep_seconds"],
+        given["grace_seconds"],
+    )
+    return [simulate(world, workers, np.random.default_rng([given["seed"], workers])) for workers in given["workers"]]
+
+
+# ---- the page
+
+
+def tables(costs: Costs, parameters: Parameters) -> str:
+    """What docs/scaling.md holds between its markers."""
+    found = [project(costs, parameters, texts) for texts in parameters["texts"]]
+    rows_a_text = _rows_a_text(costs, parameters)
+    parts = [
+        f"Measured on {os.cpu_count()} cores of {platform.machine()}, load {os.getloadavg()[0]:.1f} at the end, with "
+        f"{costs.steps['embed'].rows:,} texts at a time.",
+        "**A row of each step**, microseconds of one processor:",
+        _table(
+            ("step", "worker", "database", "by the clock", "rows measured"),
+            [
+                (
+                    name,
+                    f"{1e6 * one.worker_cpu:,.0f}",
+                    f"{1e6 * one.database_cpu:,.0f}",
+                    f"{1e6 * one.seconds:,.0f}",
+                    f"{one.rows:,}",
+                )
+                for name, one in costs.steps.items()
+            ],
+        ),
+        "**Bytes on disk**, the difference between two sizes; rows of the filters' tables as assumed:",
+        _table(
+            ("table", "rows a text", "heap, a row", "indexes, a row", "bytes a text"),
+            [
+                (
+                    name,
+                    f"{rows_a_text[name]:.2f}",
+                    f"{one.heap:,.0f}",
+                    "; ".join(f"({columns}) {size:,.0f}" for columns, size in one.indexes.items()),
+                    f"{rows_a_text[name] * one.a_row:,.0f}",
+                )
+                for name, one in costs.tables.items()
+            ],
+        ),
+        "**One database takes** "
+        + ", ".join(f"{rate:,.0f} rows/s from {_count(n, 'writer')}" for n, rate in costs.writers.items())
+        + f" (texts and judgements, {1_000:,} of each a commit, indexes and foreign keys kept).",
+        "**In all**:",
+        _table(
+            ("", *(f"{one.texts / 1e6:,.0f} million" for one in found)),
+            [
+                ("workers' processor hours", *(f"{sum(one.worker_hours.values()):,.0f}" for one in found)),
+                *((f"– {name}", *(_hours(one.worker_hours[name]) for one in found)) for name in found[0].worker_hours),
+                ("the database's processor hours", *(_hours(one.database_hours) for one in found)),
+                (
+                    f"workers, to be done in {parameters['machines']['hours']} hours",
+                    *(f"{one.workers:,}" for one in found),
+                ),
+                *(
+                    (f"hours of the one process of `{name}`", *(_hours(one.alone_hours[name]) for one in found))
+                    for name in found[0].alone_hours
+                ),
+                ("hours of inserting every row", *(_hours(one.insert_hours) for one in found)),
+                ("hours of Label Studio", *(_hours(one.label_studio_hours) for one in found)),
+                ("database, GB", *(f"{one.database_gb:,.0f}" for one in found)),
+                ("– vectors, GB", *(f"{one.vectors_gb:,.0f}" for one in found)),
+                ("memory to freeze the snapshot, GB", *(f"{one.snapshot_process_gb:,.1f}" for one in found)),
+                ("memory to train on all of it, GB", *(f"{one.training_process_gb:,.1f}" for one in found)),
+                (
+                    "computing, dollars: workers once, the database for that time",
+                    *(f"{one.compute_price:,.0f}" for one in found),
+                ),
+                ("database storage, dollars a month", *(f"{one.storage_price_a_month:,.0f}" for one in found)),
+            ],
+        ),
+        "**How far each part carries**, the first bottleneck first:",
+        _table(
+            ("what is used up", "at", "what takes over"),
+            [(one.what, _millions(one.texts), one.then) for one in limits(found[0], parameters)],
+        ),
+        f"**Simulated**: embedding {parameters['simulation']['texts']:,} texts in shards of "
+        f"{parameters['simulation']['shard_texts']:,}; a worker dies every "
+        f"{parameters['simulation']['hours_between_deaths']} hours:",
+        _table(
+            ("workers", "hours", "efficiency", "deaths", "minutes done twice"),
+            [
+                (
+                    str(one.workers),
+                    f"{one.seconds / 3600:,.2f}",
+                    f"{one.efficiency:.1%}",
+                    str(one.deaths),
+                    f"{one.lost_seconds / 60:,.1f}",
+                )
+                for one in simulated(costs, parameters)
+            ],
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+
+
+def _millions(texts: float) -> str:
+    if not math.isfinite(texts):
+        return "never"
+    return f"{float(f'{texts / 1e6:.2g}'):,g} million"
+
+
+def write(page: Path, content: str) -> None:
+    """Put the tables between the markers of a page."""
+    text = page.read_text(encoding="utf-8")
+    head, found, rest = text.partition(BEGIN)
+    _, closed, tail = rest.partition(END)
+    if not (found and closed):
+        raise SystemExit(f"{page}: it has no {BEGIN} and {END}")
+    page.write_text(f"{head}{BEGIN}\n\n{content}\n\n{END}{tail}", encoding="utf-8")
+
+
+def say(costs: Costs, parameters: Parameters) -> None:
+    """Everything as JSON lines."""
+    for name, step in costs.steps.items():
+        emit("scaling", {"what": "cost", "step": name, **step.to_dict()})
+    for name, table in costs.tables.items():
+        emit("scaling", {"what": "bytes", "table": name, **asdict(table)})
+    emit(
+        "scaling",
+        {
+            "what": "other",
+            "rows_per_s_by_writers": {str(n): round(rate) for n, rate in costs.writers.items()},
+            "snapshot_bytes_a_text": costs.snapshot_bytes,
+            "training_bytes_a_text": costs.training_bytes,
+            "embedding_spread": float(np.std(costs.spread)),
+            "cores": os.cpu_count(),
+            "load_after": os.getloadavg()[0],
+        },
+    )
+    for texts in parameters["texts"]:
+        emit("scaling", {"what": "projection", **asdict(project(costs, parameters, texts))})
+    for place, limit in enumerate(limits(project(costs, parameters, parameters["texts"][0]), parameters), start=1):
+        emit("scaling", {"what": "limit", "place": place, **asdict(limit)})
+    for outcome in simulated(costs, parameters):
+        emit("scaling", {"what": "simulation", **asdict(outcome)})
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=2_000, help="texts to measure with")
+    parser.add_argument("--vectors", type=int, default=40_000, help="random vectors for the centroid filter")
+    parser.add_argument("--parameters", type=Path, default=_HERE / "_scaling.yaml", help="what is assumed")
+    parser.add_argument("--labelled", type=int, default=16_000, help="labelled texts to train from")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--markdown", action="store_true", help="print the tables of docs/scaling.md")
+    shown.add_argument("--write", action="store_true", help="put them into docs/scaling.md")
+    options = parser.parse_args()
+    raw = shared_data() / "raw_stream.jsonl.gz"
+    labelled = [path for path in sorted(shared_data().glob("*.jsonl.gz")) if path != raw]
+    require([raw, options.parameters])
+    parameters: Parameters = YAML(typ="safe").load(options.parameters.read_text(encoding="utf-8"))
+    costs = measure_costs(
+        raw, labelled, load_taxonomy(), rows=options.rows, vectors=options.vectors, training=options.labelled
+    )
+    if options.markdown or options.write:
+        content = tables(costs, parameters)
+        if options.write:
+            write(PAGE, content)
+        else:
+            print(content)
+    else:
+        say(costs, parameters)
+
+
+if __name__ == "__main__":
+    main()
