@@ -40,7 +40,7 @@ _UNCONFIRMED_SECONDS = 24 * 3600
 #: a process of a worker is replaced after so many jobs, or when it holds more memory than this
 _JOBS_A_PROCESS, _KILOBYTES_A_PROCESS = 2_000, 3_000_000
 #: how long beat sleeps at most, and how long nobody else may send the jobs after the one who did died
-_BEAT_SECONDS, _BEAT_LOCK_SECONDS = 5, 30
+_BEAT_SECONDS, _BEAT_LOCK_SECONDS = 2, 10
 _RESULT_SECONDS = 24 * 3600
 #: A network that loses packets without a word leaves connections that look alive, and the kernel tries for a quarter of
 #: an hour. So whoever waits for the broker's answer gives up after this, and connects anew. No command takes as long:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import redis
 from celery import Task, shared_task
 from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.exc import DBAPIError
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 #: what Label Studio's training button sends
 TRAINING_BUTTON = "START_TRAINING"
 #: the schedule tries again: one line in the log, and no more
-_AWAY = (StoreError, ServiceError, DBAPIError)
+_AWAY = (StoreError, ServiceError, DBAPIError, redis.RedisError)
 #: a queue that was drawn so lately has what there is
 _DRAWN_LATELY = timedelta(minutes=10)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import Annotated, Any
@@ -39,7 +40,19 @@ def worker_command(
     _log_as(settings.log_format)
     worker_ready.connect(_say_ready, weak=False)
     app = make_app(ensure_broker(settings), WorkEnvironment(), settings)
-    arguments = ["worker", "--queues", queues, "--concurrency", str(concurrency), "--loglevel", "INFO"]
+    # several workers of one machine need names of their own
+    name = f"saring-{os.getpid()}@%h"
+    arguments = [
+        "worker",
+        "--hostname",
+        name,
+        "--queues",
+        queues,
+        "--concurrency",
+        str(concurrency),
+        "--loglevel",
+        "INFO",
+    ]
     if beat:
         arguments += ["--beat", "--scheduler", _SCHEDULER]
     heartbeat.keep_of_worker()
