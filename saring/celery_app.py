@@ -14,7 +14,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from pipeline.settings import Settings
-from pipeline.tasks import CONTROL_QUEUE, REDUCE, SWEEP, Environment
+from pipeline.tasks import CONTROL_QUEUE, REDUCE, SHARD, SWEEP, Environment
 from saring.chords import backend_url
 from saring.services import ensure_broker
 from saring.services.valkey import plain_address
@@ -30,6 +30,8 @@ _ROUTES = {
     "saring.refill": "io",
     "saring.predict_ahead": "cpu",
     "saring.retrain": "cpu",
+    # or the queue of its stage
+    SHARD: "cpu",
     SWEEP: CONTROL_QUEUE,
     REDUCE: CONTROL_QUEUE,
 }

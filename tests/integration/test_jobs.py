@@ -108,7 +108,7 @@ def teach(engine: Engine, folder: Path, count: int, start: int = 0) -> None:
 
 
 def test_every_route_leads_from_a_job_that_exists_to_a_queue_that_workers_take(settings: Settings) -> None:
-    app = make_app("memory://")
+    app = make_app("memory://", settings=settings)
     app.loader.import_default_modules()
     ours = {name for name in app.tasks if name.startswith("saring.")}
     routes: dict[str, dict[str, Any]] = app.conf.task_routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from pipeline.work.sweep import find_lost
 from pipeline.work.watch import follow, status
 from saring.cli import common
 
+log = logging.getLogger("pipeline.counting")
 PATIENCE = timedelta(seconds=60)
 
 
@@ -48,6 +50,7 @@ class Counting:
 
     def work(self, ctx: Any, run: RunView, part: Part, step: Step) -> Values:
         n = part.args["n"]
+        log.warning("number %s has its turn", n)
         if n in self.errors:
             raise self.errors[n]
         with open_session(ctx.engine) as session, session.begin():
@@ -143,6 +146,20 @@ def test_a_stage_may_have_more_to_do_once_its_first_shards_are_done(ctx: common.
     finish_run(ctx, stages, run_id)
     assert run_of(engine, run_id).state is RunState.DONE
     assert marks(engine) == ["0", "100", "101"]
+
+
+def test_what_is_said_at_work_is_kept_with_the_run(ctx: common.Context, engine: Engine) -> None:
+    stage = Counting()
+    run_id, numbers = begin(ctx, stage, 2)
+    log.warning("said by nobody's shard")
+    for number in numbers:
+        carry_shard(ctx, {stage.name: stage}, run_id, number)
+    with open_session(engine) as session:
+        kept = session.scalars(select(store.RunLog).order_by(store.RunLog.id)).all()
+    assert [(one.run_id, one.shard, one.level, one.message) for one in kept] == [
+        (run_id, 0, "warning", "number 0 has its turn"),
+        (run_id, 1, "warning", "number 1 has its turn"),
+    ]
 
 
 def test_a_run_without_shards_ends(ctx: common.Context, engine: Engine) -> None:
