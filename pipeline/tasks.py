@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from celery import Celery, Task, chord, shared_task
 from celery.utils.time import get_exponential_backoff_interval
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
 from pipeline import store
@@ -98,7 +99,7 @@ def send_shards(app: Celery, env: Environment, run_id: int, numbers: Sequence[in
             chord(_signatures(app, env, run_id, numbers), body, app=app).apply_async()
         else:
             body.apply_async()
-    except (OperationalError, ConnectionError) as error:
+    except (OperationalError, ConnectionError, RedisError) as error:
         log.warning("run %s could not be handed on (%s): it is sent when the broker is back", run_id, error)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from pipeline.errors import RunCancelled, RunFailed
 from pipeline.progress import Progress
@@ -91,11 +93,16 @@ def wait(ctx: common.Context, run_id: int, progress: Progress) -> Values:
         raise RunFailed(f"run {run_id} failed: {last.error}; `saring runs resume {run_id}` tries again")
     if last.error is not None:
         common.err.print(f"run {run_id}: {last.error}", style="yellow", markup=False, soft_wrap=True)
-    return last.result or {}
+    # which the warning has told
+    return {name: value for name, value in (last.result or {}).items() if name != "parked"}
 
 
 def _warn_without_worker(app: Celery, queue: str) -> None:
-    taken = app.control.inspect(timeout=_ASK_SECONDS).active_queues() or {}
+    try:
+        taken = app.control.inspect(timeout=_ASK_SECONDS).active_queues() or {}
+    except (OperationalError, ConnectionError, RedisError):
+        # the broker is away: what was to be sent waits for it in the store
+        return
     if not any(one["name"] == queue for queues in taken.values() for one in queues):
         common.err.print(
             f"no worker takes work of the kind {queue!r} at the moment: start one with `saring up`, "
