@@ -12,7 +12,7 @@ import httpx
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from pipeline.errors import LabelStudioUnavailable, RunCancelled, RunConflict, StoreUnavailable
+from pipeline.errors import LabelStudioUnavailable, RunCancelled, RunConflict, ServiceError, StoreUnavailable
 from pipeline.runs import CARRIED, CarriedShard, held, lock_key, one_line
 from pipeline.store.models import RunState
 from pipeline.store.session import open_session
@@ -23,7 +23,14 @@ from pipeline.work.stage import Next, RunView, Stage, Values, WorkContext
 log = logging.getLogger(__name__)
 
 #: what may well go better in a moment; anything else goes wrong the same way again
-WORTH_RETRYING = (StoreUnavailable, LabelStudioUnavailable, RunConflict, httpx.TransportError, ConnectionError)
+WORTH_RETRYING = (
+    StoreUnavailable,
+    ServiceError,
+    LabelStudioUnavailable,
+    RunConflict,
+    httpx.TransportError,
+    ConnectionError,
+)
 #: PostgreSQL's own: serialization failure, deadlock, no lock in time, too many connections, shutting down
 _PASSING = ("40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03")
 

@@ -59,12 +59,13 @@ class JudgeStage:
                 f"{rater.ref.version}: give all workers the same taxonomy, and start the run anew"
             )
         chosen = texts_in(part.span)
-        if rater.needs_vectors:
-            embed_range(ctx, encoder, chosen, lambda session, _: step(session, 0))
+        # before vectors are computed: what is ingested meanwhile has none, and is for the next run
         with open_session(ctx.engine) as session, session.begin():
             who = rater_id(session, rater.ref, rater.details)
             missing = not_judged(session, who, chosen)
             total = len(session.scalars(chosen).all())
+        if rater.needs_vectors:
+            embed_range(ctx, encoder, chosen, lambda session, _: step(session, 0))
         counts: Values = {"judged": 0, "present": total - len(missing), "no_verdict": {}, "asserted": {}}
         for start in range(0, len(missing), CHUNK):
             ids = missing[start : start + CHUNK]
