@@ -9,7 +9,8 @@ A rater is flagged as careless if
 - they miss known tasks far more often than the others, whatever else; or
 - they miss known tasks and the consensus, which are checked on different texts; or
 - they show a wrong sign and a hurried one; or
-- they show two hurried signs and too few of their answers can be checked to say that they are right all the same.
+- they show two hurried signs, or most of their answers took less time than anybody needs to read, and too few of
+  their answers can be checked to say that they are right all the same.
 
 So whoever is merely fast, or merely trusts good ticks, is not flagged.
 """
@@ -38,7 +39,7 @@ _ENOUGH_CHECKED = 20
 #: answers below which no habit can be seen
 _LEAST_ANSWERS = 20
 #: share of answers too fast to have been read
-_IMPOSSIBLE_SHARE = 0.2
+_IMPOSSIBLE_SHARE, _UNREAD_SHARE = 0.2, 0.5
 #: robust standard deviations of the others' log times, and the least that a standard deviation is taken to be:
 #: people differ by a third or so even where the few that we see do not
 _FAST, _LEAST_LOG_SPREAD = -3.0, 0.3
@@ -59,6 +60,7 @@ class Sign(enum.StrEnum):
     AGAINST_CONSENSUS = "against the consensus"
     ADOPTS_WRONG = "leaves wrong ticks"
     FAST = "too fast"
+    UNREAD = "faster than anybody reads"
     REPEATS = "repeats an answer"
     ACCEPTS = "accepts every tick"
 
@@ -112,7 +114,8 @@ def carelessness(answers: Answers, consensus: LabelMatrix | None, *, rng: np.ran
         wrong, hurried = kinds & _WRONG, kinds - _WRONG
         unproven = int(checked[number]) < _ENOUGH_CHECKED
         twice_wrong = {Sign.MISSES_KNOWN, Sign.AGAINST_CONSENSUS} <= kinds
-        careless = Sign.FAR_OFF in kinds or twice_wrong or bool(wrong and hurried) or (len(hurried) >= 2 and unproven)
+        unread = Sign.UNREAD in kinds or len(hurried) >= 2
+        careless = Sign.FAR_OFF in kinds or twice_wrong or bool(wrong and hurried) or (unread and unproven)
         found.append(Care(rater, careless, findings, int(checked[number])))
     return found
 
@@ -203,7 +206,8 @@ def _fast(answers: Answers) -> list[tuple[int, Finding]]:
         impossible = float((seconds < IMPOSSIBLE_SECONDS).mean())
         if impossible >= _IMPOSSIBLE_SHARE:
             words = f"{impossible:.0%} of the answers took less than {IMPOSSIBLE_SECONDS} s"
-            found.append((number, Finding(Sign.FAST, words)))
+            sign = Sign.UNREAD if impossible >= _UNREAD_SHARE else Sign.FAST
+            found.append((number, Finding(sign, words)))
             continue
         others = np.array([middle for other, middle in middles.items() if other != number])
         if len(others) < LEAST_OTHERS:

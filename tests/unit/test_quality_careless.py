@@ -56,8 +56,8 @@ def test_each_pattern_is_told_by_its_own_sign() -> None:
     }
     assert Sign.AGAINST_CONSENSUS in signs["guesses"]
     assert Sign.REPEATS in signs["always the same"]
-    assert Sign.FAST in signs["too fast to read"]
-    assert {Sign.ACCEPTS, Sign.FAST} <= signs["follows ticks unread"]
+    assert Sign.UNREAD in signs["too fast to read"]
+    assert {Sign.ACCEPTS, Sign.UNREAD} <= signs["follows ticks unread"]
 
 
 @pytest.mark.parametrize("who", [Volunteer(seconds=1.6), Volunteer(follows=0.9)], ids=["fast", "trusting"])
@@ -67,6 +67,17 @@ def test_being_fast_or_trusting_alone_is_no_carelessness(who: Volunteer) -> None
     answers, _ = simulate(rng, [*crew(rng, 5), who], texts=240, prediction_errors=0.0)
     one = carelessness(answers, majority_of_others(answers), rng=rng)[-1]
     assert not one.careless, one.findings
+
+
+@pytest.mark.parametrize(("known", "flagged"), [(0.1, True), (1.0, False)])
+def test_answering_faster_than_anybody_reads_is_borne_only_of_those_who_are_seen_to_be_right(
+    known: float, flagged: bool
+) -> None:
+    """Nobody's answers are checked by another's here, and all that are checked are right."""
+    rng = np.random.default_rng(5)
+    who = [*crew(rng, 5), Volunteer(miss=0.05, false_alarm=0.0, seconds=0.9)]
+    answers, _ = simulate(rng, who, texts=360, raters_a_text=1, planted=known)
+    assert [one.careless for one in carelessness(answers, None, rng=rng)] == [False] * 5 + [flagged]
 
 
 def test_one_text_is_not_held_against_a_rater_under_two_names() -> None:
@@ -106,7 +117,7 @@ def test_times_that_were_not_measured_are_no_sign() -> None:
     answers, _ = judge(1, people=5, joined_by=_CARELESS["follows ticks unread"])
     untimed = replace(answers, seconds=np.full(len(answers), np.nan))
     one = carelessness(untimed, np.full_like(answers.said, UNKNOWN), rng=np.random.default_rng(0))[-1]
-    assert Sign.FAST not in {finding.sign for finding in one.findings}
+    assert not {Sign.FAST, Sign.UNREAD} & {finding.sign for finding in one.findings}
 
 
 def test_no_answers_give_no_findings() -> None:
