@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PACKAGES := pipeline saring sync ml_backend
 # one PostgreSQL, Valkey and Label Studio a worker, so a few are enough
 WORKERS ?= auto
@@ -16,7 +18,7 @@ PYTEST_ARGS ?=
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make .venv with everything in it
+install: $(DEV) ## Make .venv with everything in it
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -25,13 +27,19 @@ $(STAMP): pyproject.toml constraints.txt
 	  $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "no virtual environment can be made: install the venv module (on Debian, the package python3-venv)" >&2; exit 1; }
 	@echo "installing what Saring needs into $(VENV) (a minute, the first time)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable .
+	@touch $@
+
+# with torch, which nobody needs to only use Saring
+$(DEV): $(STAMP)
+	@echo "installing what its tests need into $(VENV) (two minutes, the first time)"
+	$(PIP) --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP) ## The whole pipeline on the demo corpus
 	$(BIN)/saring demo
 
-check: $(STAMP) ## Style, types, and which package may import which
+check: $(DEV) ## Style, types, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -41,11 +49,11 @@ check: $(STAMP) ## Style, types, and which package may import which
 test: check ## The checks, then every test
 	$(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-format: $(STAMP) ## Rewrite the code in the project's style
+format: $(DEV) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Every benchmark, as JSON lines
+bench: $(DEV) ## Every benchmark, as JSON lines
 	@set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python "$$script"; done
 
 clean: ## Remove what was made here (homes with data lie elsewhere and are kept)
