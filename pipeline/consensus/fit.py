@@ -86,7 +86,7 @@ def choose(
         found = contest(combine(votes, majority), combine(votes, weighed), votes.truth, votes.labels, rng=rng)
     if choice != "auto":
         why = "it was asked for"
-        chosen = weighed if choice == Method.DAWID_SKENE else majority
+        chosen = weighed if choice == "dawid-skene" else majority
     elif not weighed.labels:
         chosen, why = majority, _no_model(fits)
     elif found is None or not found.f1:

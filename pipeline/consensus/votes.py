@@ -64,7 +64,7 @@ class Votes:
 
     def of(self, rater: RaterRef) -> Booleans:
         """The rows of one rater."""
-        return self.rater == self.raters.index(rater)
+        return np.asarray(self.rater == self.raters.index(rater))
 
     def without(self, rater: RaterRef) -> Votes:
         """As if the rater had no vote."""

@@ -22,8 +22,6 @@ from saring.cli import common
 
 raters_app = typer.Typer(
     add_completion=False,
-    help="See who judges, how well, and who is worth paying for.",
-    no_args_is_help=False,
     invoke_without_command=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
