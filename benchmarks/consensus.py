@@ -1,6 +1,7 @@
 """Whether a weighed consensus beats a plain majority, on real labelled sets, and how fast it is beside crowd-kit.
 
-Skill, on 2,000 texts of each of two shared sets (Indonesian) that none of the raters learnt from, with the sets' own labels as gold:
+Skill, on 2,000 texts of each of two shared sets (Indonesian) that none of the raters learnt from, with the sets' own
+labels as gold:
 
 - `trained`: three linear models that learnt from disjoint parts of very different size, a word list learnt from a
   fourth, the bootstrap rater, and one that always says "safe for work";

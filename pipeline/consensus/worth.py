@@ -14,6 +14,7 @@ from pipeline.consensus.compare import Contest, contest
 from pipeline.consensus.fit import without
 from pipeline.consensus.voices import assertions, paired_rows
 from pipeline.consensus.votes import LEAST_GOLD, Votes
+from pipeline.learning.decided import TRUSTED
 from pipeline.learning.metrics import Estimate, wilson
 from pipeline.ledger.consensus import Consensus
 from pipeline.ledger.rater_kind import RaterKind
@@ -177,6 +178,8 @@ def _mean(found: list[Estimate | None]) -> float | None:
 def _verdict(
     votes: Votes, ref: RaterRef, voters: list[RaterRef], gold: int, compared: Contest | None, spent: Spent | None
 ) -> tuple[Verdict, str]:
+    if ref.kind in TRUSTED:
+        return Verdict.NO_VOTE, "outranks the consensus"
     if ref.kind not in WEIGHED_KINDS:
         return Verdict.NO_VOTE, "has no part in the consensus"
     if ref not in voters:

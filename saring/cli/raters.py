@@ -162,12 +162,17 @@ def say_fit(done: Fit) -> None:
     table.add_column("label")
     for column in ("prevalence", "majority F1", "D-S F1", "difference"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("without a model, because", overflow="fold")
+    reasons: dict[str, list[str]] = {}
     for label, fit in done.labels.items():
+        if fit.model is None:
+            reasons.setdefault(fit.fallback or "", []).append(label)
+            continue
         pair = done.contest.f1.get(label) if done.contest is not None else None
-        prevalence = f"{fit.model.prevalence:.3f}" if fit.model is not None else "-"
-        table.add_row(label, prevalence, *_f1(pair), escape(fit.fallback or ""))
-    out.print(table)
+        table.add_row(label, f"{fit.model.prevalence:.3f}", *_f1(pair))
+    if table.rows:
+        out.print(table)
+    for reason, labels in reasons.items():
+        out.print(f"by majority, for {reason}: {', '.join(labels)}", markup=False, soft_wrap=True)
 
 
 def _f1(pair: Pair | None) -> list[str]:
@@ -212,9 +217,11 @@ def _share(estimate: Estimate | None) -> str:
 
 
 def _say_method(report: RaterReport) -> None:
-    method = f"{report.method} ({report.consensus})" if report.consensus else "none is in force, so machines must agree"
+    said = f"{report.method} ({report.consensus}): {report.why}"
+    if report.consensus is None:
+        said = "none was fitted yet, so machines must agree; these figures are what a majority would give"
     common.out(least_width=100).print(
-        f"{report.gold:,} of {report.texts:,} texts have gold ({report.gold_by}); consensus: {method}: {report.why}",
+        f"{report.gold:,} of {report.texts:,} texts have gold ({report.gold_by}); consensus: {said}",
         markup=False,
         soft_wrap=True,
     )

@@ -96,6 +96,9 @@ def test_it_is_fitted_once_and_decides_for_all_who_resolve(world: World, environ
     # what is frozen says under which consensus it was decided
     assert world.book.take().counts["consensus"] == done.consensus.version
     # a person who asks for the majority gets it, and the text is contested by nobody
+    told = typed({**environment, "COLUMNS": "100"}, "raters", "fit").stdout
+    assert f"in force: dawid-skene, {done.consensus.version}: macro F1 " in told
+    assert "by majority, for fewer than 30 assertions or denials: porn" in told
     fitted = answer(environment, "fit", "--method", "majority")
     assert (fitted["method"], fitted["why"]) == ("majority", "it was asked for")
     assert world.errors() > 0.2 * before
@@ -201,7 +204,7 @@ def test_people_are_shown_when_asked_for_and_measured_without_their_own_word(
     raters = {one["name"]: one for one in answer(environment, "--people")["raters"]}
     assert (raters["label-studio"]["version"], raters["label-studio"]["gold"]) == ("7", 40)
     assert raters["aisyah"]["gold"] == 40
-    assert raters["aisyah"]["words"] == "has no part in the consensus"
+    assert raters["aisyah"]["words"] == "outranks the consensus"
 
 
 def test_with_nobody_to_combine_training_fits_nothing(
