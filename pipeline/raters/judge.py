@@ -125,7 +125,9 @@ def judge_each(
     def chunks() -> Iterator[Sequence[TextToJudge]]:
         for start in range(0, len(ids), CHUNK):
             with open_session(engine) as session:
-                yield _load(session, ids[start : start + CHUNK], rater, encoder)
+                loaded = _load(session, ids[start : start + CHUNK], rater, encoder)
+            # no transaction is open while a server is waited for
+            yield loaded
 
     for batch in rater.judge(chunks(), work):
         verdicts = [answer for answer in batch.answers if isinstance(answer, NewJudgement)]

@@ -23,6 +23,8 @@ _MODES = ("schema", "json", "text")
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 #: seconds that a server may ask to be left alone, at most
 _LONGEST_RETRY_AFTER = 300.0
+#: requests at once before the first is answered: one may be of a text that never will be
+_AT_FIRST = 2
 _TOO_MANY = 429
 _BUSY = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 522, 524, 529})
 
@@ -84,6 +86,7 @@ class LLMClient:
         self._modes = [mode for mode in modes if mode != "schema" or schema is not None] or ["text"]
         self._mode_holds = len(self._modes) == 1
         self._under_way = 0
+        self._answered = 0
         self._changed = asyncio.Event()
 
     async def ask_all(self, requests: Iterable[Request], budget: Budget, on_answer: Callable[[Answer], None]) -> None:
@@ -119,7 +122,7 @@ class LLMClient:
         """Wait until one more request may be sent."""
         while not budget.spent:
             now = self._clock()
-            room = self._under_way < (self.concurrency.limit if self._mode_holds else 1)
+            room = self._under_way < (self.concurrency.limit if self._mode_holds else _AT_FIRST)
             room = room and not budget.must_wait(self._under_way)
             rest = self.concurrency.resume_at - now
             if room and rest <= 0 and self._breaker.may_ask(now):
@@ -151,11 +154,13 @@ class LLMClient:
             self._changed.set()
 
     async def _tried(self, client: openai.AsyncOpenAI, request: Request) -> Answer:
-        """One text, as often as its tries allow."""
-        reason = ""
-        for attempt in range(self._config.limits.attempts):
+        """One text, as often as its tries allow. While the server answers nobody, it is not the text: tries that
+        failed at once are not counted then."""
+        reason, attempt, before = "", 0, self._answered
+        while attempt < self._config.limits.attempts or (self._answered == before and reason != "timed out"):
             if attempt:
                 await self._rest(attempt)
+            attempt += 1
             mode, began = self._modes[0], self._clock()
             try:
                 reply = await self._once(client, request, mode)
@@ -164,9 +169,12 @@ class LLMClient:
                 self.concurrency.overloaded(began, self._clock())
                 self._breaker.failed(self._clock())
             except openai.APIStatusError as error:
-                step = self._refused(error, mode, began)
-                if step is not None:
-                    return Failure(request.key, step)
+                final = self._refused(error, mode, began)
+                if final is not None:
+                    return Failure(request.key, final)
+                if mode != self._modes[0]:
+                    # it was the shape that was refused, not the text
+                    attempt -= 1
                 reason = f"server error {error.status_code}"
             except (openai.APIConnectionError, openai.APIResponseValidationError, _NotOurShape) as error:
                 reason = (
@@ -175,10 +183,14 @@ class LLMClient:
                 self._breaker.failed(self._clock())
             else:
                 self._breaker.succeeded()
+                self._answered += 1
                 self._mode_holds = True
                 self.concurrency.replied(began, self._clock())
                 return reply
             if self._breaker.given_up:
+                if self._answered and self._under_way == 1:
+                    # the last text of all: as likely as not it is the text
+                    break
                 raise RaterUnavailable(
                     f"the server of rater {self._config.name!r} at {self._config.url} has not answered for long (last: "
                     f"{reason}): what was judged is kept; mend it and run the same command again"
@@ -214,6 +226,7 @@ class LLMClient:
                 self._breaker.failed(now)
             return None
         self._breaker.succeeded()
+        self._answered += 1
         if status in (401, 403):
             raise RaterRefused(
                 f"the server of rater {self._config.name!r} refuses the key ({status}): check SARING_LLM_API_KEY, or "

@@ -1,8 +1,8 @@
 """How many requests a server gets at once, found out by trying: more while it keeps its pace, half when it does not.
 
 Additive increase and multiplicative decrease as in TCP (Jacobson 1988, "Congestion avoidance and control"), after a
-slow start that doubles; the pace is the median latency of as many replies as there are requests at once, held against the
-best so far. No clock of its own: every call brings the time, in seconds.
+slow start that doubles; the pace is the median latency of as many replies as there are requests at once, held against
+the best so far. No clock of its own: every call brings the time, in seconds.
 """
 
 from __future__ import annotations
