@@ -108,7 +108,7 @@ def _in_one_line(repo: str, endpoint: str, token: SecretStr) -> Iterator[None]:
         raise HubError("HF_HUB_OFFLINE is set, so nothing is sent: unset it") from error
     except (http_error, OSError, ValueError, RuntimeError) as error:
         # a failed upload of a file comes wrapped
-        cause = error.__cause__ if isinstance(error.__cause__, http_error) else error
+        cause = error.__cause__ if type(error) is RuntimeError and error.__cause__ is not None else error
         status = getattr(getattr(cause, "response", None), "status_code", None)
         said = _first_line(cause, token)
         if status == 401:
