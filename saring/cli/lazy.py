@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 #: command to `module:name` of its function, or of a Typer with commands of its own; in the order of the help page
 COMMANDS: Mapping[str, str] = {
@@ -41,6 +44,25 @@ COMMANDS: Mapping[str, str] = {
 }
 
 
+#: in a context's notes: only what commands say of themselves is asked for
+_LISTING = "saring.listing"
+
+
+def said_of(target: str) -> str:
+    """The help of a `module:name`, read from the module's source: its docstring, or of a Typer its `help`."""
+    module, _, name = target.partition(":")
+    spec = find_spec(module)
+    assert spec is not None and spec.origin is not None, f"no module {module}"
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return ast.get_docstring(node) or ""
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.targets[0]) == name:
+            for keyword in node.value.keywords:
+                if keyword.arg == "help" and isinstance(keyword.value, ast.Constant):
+                    return str(keyword.value.value)
+    return ""
+
+
 class LazyGroup(TyperGroup):
     """A group whose commands are those of `COMMANDS`."""
 
@@ -48,10 +70,17 @@ class LazyGroup(TyperGroup):
         """Every command, in order."""
         return list(COMMANDS)
 
-    def get_command(self, _: Any, name: str) -> Any:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help page, for which no command is loaded: all of them together take seconds."""
+        ctx.meta[_LISTING] = True
+        super().format_help(ctx, formatter)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
         """The command of that name, loaded now; None if there is none."""
         if name not in COMMANDS:
             return None
+        if ctx.meta.get(_LISTING):
+            return TyperCommand(name, help=said_of(COMMANDS[name]))
         module, _, attribute = COMMANDS[name].partition(":")
         target = getattr(import_module(module), attribute)
         if not isinstance(target, typer.Typer):

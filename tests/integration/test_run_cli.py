@@ -5,12 +5,16 @@ What they do is in the tests of each; `saring run` and `saring demo` are in test
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from saring.cli import app
+from saring.cli.lazy import COMMANDS, said_of
 from tests.e2e.demo_home import NOBODY, refused
 from tests.typed import typed
 
@@ -99,6 +103,14 @@ def test_each_command_explains_itself_with_an_example(command: str) -> None:
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*command.split(), "--help"])
     assert done.exit_code == 0
     assert f"Example: saring {command}" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "target"), COMMANDS.items())
+def test_the_list_says_of_a_command_what_it_says_of_itself(name: str, target: str) -> None:
+    loaded = typer.main.get_group(app).get_command(click.Context(click.Command("saring")), name)
+    assert loaded is not None
+    assert loaded.help
+    assert inspect.cleandoc(said_of(target)).split() == inspect.cleandoc(loaded.help).split()
 
 
 def test_every_command_is_listed() -> None:
