@@ -52,4 +52,3 @@ import importlib.util
 for name in ("pipeline", "saring", "sync", "ml_backend"):
     assert importlib.util.find_spec(name) is None, f"{name} can be imported here"
 """
-
