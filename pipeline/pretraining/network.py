@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +99,8 @@ def load_network(base: Path) -> MistralForMaskedNextToken:
 
 
 def _load(base: Path, config: MistralConfig) -> tuple[MistralForMaskedNextToken, dict[str, Any]]:
-    model, loading = MistralForMaskedNextToken.from_pretrained(
+    # with this option it gives a pair, which its types don't say
+    found: Any = MistralForMaskedNextToken.from_pretrained(
         base, config=config, dtype=torch.float32, output_loading_info=True
     )
-    return model, loading
+    return cast("tuple[MistralForMaskedNextToken, dict[str, Any]]", found)

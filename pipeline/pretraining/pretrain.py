@@ -112,7 +112,7 @@ def pretrain(texts: Iterable[str], config: PretrainConfig, out: Path, *, progres
     asker = Masker(asked, mask_id=mask_id, pad_id=pad_id, share=config.mask_share)
     device = best_device()
     model.to(cast(Any, device))
-    model.eval()
+    model.train(False)
     before = held_out_loss(model, asker, asked, config.seed)
 
     def loss_of(rows: Rows) -> Any:

@@ -56,7 +56,8 @@ def store_texts(engine: Engine, *, progress: Progress = silent) -> Iterator[str]
         ids = [one for one in session.scalars(sample(None)) if one not in held_out]
         for start in range(0, len(ids), _BATCH):
             some = ids[start : start + _BATCH]
-            found = dict(session.execute(select(t.id, t.masked).where(t.id.in_(some))).tuples())
+            rows = session.execute(select(t.id, t.masked).where(t.id.in_(some))).all()
+            found = {row.id: row.masked for row in rows}
             yield from (found[one] for one in some if one in found)
             progress(start + len(some), len(ids), "reading")
 

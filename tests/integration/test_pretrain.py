@@ -150,7 +150,7 @@ def test_the_stores_texts_are_taken_masked_without_those_of_the_test_set(engine:
     ingest(engine, [str(tmp_path / "posts.jsonl")], SourceInfo("posts"), rejects_dir=tmp_path, workers=0)
     everything = set(store_texts(engine))
     with open_session(engine) as session, session.begin():
-        ids = dict(session.execute(select(Text.masked, Text.id)).tuples())
+        ids = {row.masked: row.id for row in session.execute(select(Text.masked, Text.id))}
         member = ids[rows[0]]
         testset.grow(session, {member: testset.Truth(frozenset(), frozenset({"hate"}))}, {member}, increment=1)
     assert everything - set(store_texts(engine)) == {rows[0]}
