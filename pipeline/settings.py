@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     gate_recall_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     #: by how much a language's macro average precision may fall
     gate_slice_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    #: what is trained unless told otherwise, by hand or on schedule
+    train_backend: Literal["linear", "transformers"] = "linear"
+    #: hub name or folder of the pre-trained network that `transformers` starts from; unset: a small one from scratch
+    base_model: str | None = None
+    #: which workers train: those of `cpu`, or those of `gpu`
+    train_queue: Literal["cpu", "gpu"] = "cpu"
     #: milliseconds that 95 of 100 single texts may take at most
     gate_latency_ms: Annotated[float, Field(gt=0)] = 50.0
     #: megabytes (10^6 bytes) that a model's folder may hold
