@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
-from transformers.utils.logging import disable_progress_bar
 
-from pipeline.classifiers.artefact import file_hash
+from pipeline.classifiers.backends import file_hash
+from pipeline.classifiers.transformer.base import quiet, train_tokenizer
 from pipeline.errors import ModelError, UsageError
 from pipeline.pretraining.mntp import Masker, held_out_loss, unigram_loss
 from pipeline.pretraining.network import MistralForMaskedNextToken, Shape, load_network, new_network
 from pipeline.pretraining.texts import divide, texts_hash
-from pipeline.pretraining.tokens import encode, mask_id_of, train_tokenizer
+from pipeline.pretraining.tokens import encode, mask_id_of
 from pipeline.progress import Progress, silent
 from pipeline.training.loop import LoopConfig, best_device, run_loop
 from pipeline.training.order import Rows
@@ -102,8 +102,8 @@ def pretrain(texts: Iterable[str], config: PretrainConfig, out: Path, *, progres
         return done
     work = _begin(out, plan)
     progress(0, None, "tokenizer")
-    tokenizer, model = _network(config, learnt, work)
-    disable_progress_bar()
+    with quiet():
+        tokenizer, model = _network(config, learnt, work)
     encoded = encode(tokenizer, learnt, config.length, progress=progress)
     asked = encode(tokenizer, held_out, config.length)
     mask_id = mask_id_of(tokenizer, config.mask_token)
@@ -202,7 +202,9 @@ def _network(
     if not kept.is_dir():
         building = work / ".tokenizer"
         shutil.rmtree(building, ignore_errors=True)
-        train_tokenizer(learnt, config.shape.vocabulary, config.length).save_pretrained(building)
+        made = train_tokenizer(learnt, config.shape.vocabulary)
+        made.model_max_length = config.length
+        made.save_pretrained(building)
         building.rename(kept)
     tokenizer = _tokenizer(kept)
     return tokenizer, new_network(config.shape, tokenizer, config.length, config.seed)
@@ -240,8 +242,10 @@ def _finish(
 ) -> None:
     building = out / _UNDER_WAY / "whole"
     shutil.rmtree(building, ignore_errors=True)
-    model.save_pretrained(building)
-    tokenizer.save_pretrained(building)
+    model.config._name_or_path = ""
+    with quiet():
+        model.save_pretrained(building)
+        tokenizer.save_pretrained(building)
     for path in building.iterdir():
         path.replace(out / path.name)
     _write_json(out / REPORT, {"report": asdict(report) | {"path": ""}, "plan": plan})

@@ -1,4 +1,4 @@
-"""Tokens: a byte-level BPE tokenizer of one's own, which token stands for a masked one, and texts as ids."""
+"""Texts as token ids, and which token stands for a masked one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 from pipeline.errors import UsageError
 from pipeline.progress import Progress, silent
 
 #: what LLM2Vec masks with where the tokenizer has nothing for it
 BLANK = "_"
-_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
 _BATCH = 2_000
 
 Ids = NDArray[np.int64]
@@ -34,39 +32,6 @@ class Encoded:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text."""
         return np.array([len(one) for one in self.ids], dtype=np.int64)
-
-
-def train_tokenizer(texts: Sequence[str], vocabulary: int, length: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer (Sennrich et al. 2016; bytes after Radford et al. 2019), learnt from texts.
-
-    Every text begins with `<s>`, whose representation is what a classifier reads. No text is unknown to it.
-
-    Args:
-        texts: what it is learnt from.
-        vocabulary: tokens at most, with the 256 bytes and 5 special ones.
-        length: tokens of a text that the network can take.
-    """
-    tokenizer = Tokenizer(models.BPE(unk_token=None))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=list(_SPECIAL.values()),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    begin = _SPECIAL["bos_token"]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{begin} $A", pair=f"{begin} $A $B", special_tokens=[(begin, tokenizer.token_to_id(begin))]
-    )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer,
-        model_max_length=length,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-        **_SPECIAL,
-    )
 
 
 def mask_id_of(tokenizer: PreTrainedTokenizerBase, given: str | None) -> int:
