@@ -191,16 +191,6 @@ class HubStub:
         """What HF_ENDPOINT is set to."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def environment(self, token: str | None = WRITER) -> dict[str, str]:
-        """What a process that pushes there is run with."""
-        return {
-            "HF_ENDPOINT": self.url,
-            "HF_TOKEN": token or "",
-            "HF_HUB_OFFLINE": "0",
-            # the other way of sending large files, which the Hub offers beside LFS, needs its store
-            "HF_HUB_DISABLE_XET": "1",
-        }
-
     def __enter__(self) -> Self:
         self._thread.start()
         return self

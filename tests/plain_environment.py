@@ -37,7 +37,13 @@ class PlainEnvironment:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SARING_"))}
         done = subprocess.run(
             [self._python, "-c", _GUARD + code, *arguments],
-            env=kept | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self._folder / "hf"), "OMP_NUM_THREADS": "1"},
+            env=kept
+            | {
+                "HF_HUB_OFFLINE": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "HF_HOME": str(self._folder / "hf"),
+                "OMP_NUM_THREADS": "1",
+            },
             cwd=empty,
             capture_output=True,
             text=True,

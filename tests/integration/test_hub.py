@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
 from pydantic import SecretStr
 
@@ -16,15 +14,6 @@ from tests.hub_stub import OWNER, READER, WRITER, HubStub
 
 #: huggingface_hub hands files to its HTTP library in a way that this now calls old
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStub]:
-    # read from the environment when the library is first loaded, which other tests did
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    with HubStub() as stub:
-        yield stub
 
 
 @pytest.fixture
