@@ -73,7 +73,12 @@ def fit_transformer_on(
         progress=progress,
     )
     # the base by name: where a folder lay is nobody's business
-    kept = asdict(config) | {"base": done.base, "learning_rate": config.rate, "max_length": done.classifier.longest}
+    kept = asdict(config) | {
+        "base": done.base,
+        "epochs": config.most_epochs,
+        "learning_rate": config.rate,
+        "max_length": done.classifier.longest,
+    }
     if config.base is not None:
         del kept["scratch"]
     trained = {"steps": done.trained.steps, "best_epoch": done.trained.best_epoch, "epochs_done": done.trained.history}

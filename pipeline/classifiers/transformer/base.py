@@ -123,7 +123,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
     built.post_processor = processors.TemplateProcessing(
         single=f"{_BOS} $A", special_tokens=[(_BOS, built.token_to_id(_BOS))]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=built, bos_token=_BOS, eos_token=_EOS, pad_token=_PAD, unk_token=_UNKNOWN, mask_token=_MASK
     )
 
@@ -131,6 +131,12 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
 def model_class(config: Any) -> Any:
     """The class that holds a checkpoint's network: every Mistral looks both ways here, others are transformers' own."""
     return MistralForSequenceClassification if is_mistral(config) else AutoModelForSequenceClassification
+
+
+def new_model(config: Any) -> Any:
+    """A network of a configuration, its weights drawn at random."""
+    auto: Any = AutoModelForSequenceClassification
+    return MistralForSequenceClassification(config) if is_mistral(config) else auto.from_config(config)
 
 
 def longest_text(model: Any, tokenizer: Any, wanted: int) -> int:
@@ -147,7 +153,7 @@ def longest_text(model: Any, tokenizer: Any, wanted: int) -> int:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers from drawing bars and from warning of heads that are new on purpose."""
-    log = transformers.utils.logging
+    log: Any = transformers.utils.logging
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
     log.disable_progress_bar()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 #: learning rates that suit a network that has learnt a language, and one that has learnt nothing
-RATE, SCRATCH_RATE = 3e-5, 2e-3
+RATE, SCRATCH_RATE = 3e-5, 1e-3
+#: and epochs, after which both have seen enough if dev did not end it before
+EPOCHS, SCRATCH_EPOCHS = 5, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,9 @@ class TransformerConfig:
 
     #: hub name or folder of a pre-trained model; None: a small one is made from scratch
     base: str | None = None
-    #: at most; it ends earlier when dev gets no better
-    epochs: int = 10
-    batch_size: int = 32
+    #: at most: it ends earlier when dev gets no better; None: what suits the base
+    epochs: int | None = None
+    batch_size: int = 16
     #: batches to a step
     accumulate: int = 1
     #: None: what suits the base
@@ -44,7 +46,7 @@ class TransformerConfig:
     #: greatest norm of a gradient
     clip: float = 1.0
     #: epochs without a better dev score after which it ends
-    patience: int = 2
+    patience: int = 3
     #: steps between two checkpoints
     checkpoint_steps: int = 200
     scratch: ScratchConfig = field(default_factory=ScratchConfig)
@@ -55,3 +57,10 @@ class TransformerConfig:
         if self.learning_rate is not None:
             return self.learning_rate
         return SCRATCH_RATE if self.base is None else RATE
+
+    @property
+    def most_epochs(self) -> int:
+        """After so many it ends in any case."""
+        if self.epochs is not None:
+            return self.epochs
+        return SCRATCH_EPOCHS if self.base is None else EPOCHS

@@ -92,7 +92,7 @@ def fit_transformer(
         [len(one) for one in tokens],
         loss_of,
         LoopConfig(
-            epochs=config.epochs,
+            epochs=config.most_epochs,
             batch_size=config.batch_size,
             accumulate=config.accumulate,
             learning_rate=config.rate,

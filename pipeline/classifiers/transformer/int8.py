@@ -19,10 +19,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
-from pipeline.classifiers.mistral import MistralForSequenceClassification, is_mistral
-from pipeline.classifiers.transformer.base import quiet
+from pipeline.classifiers.transformer.base import new_model, quiet
 from pipeline.classifiers.transformer.classifier import TransformerClassifier
 from pipeline.classifiers.transformer.files import unreadable
 from pipeline.errors import ModelError, TrainingError
@@ -129,11 +128,7 @@ def read_int8(folder: Path) -> Int8Classifier:
     try:
         with quiet():
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model: Any = (
-                MistralForSequenceClassification(config)
-                if is_mistral(config)
-                else AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
-            )
+            model = new_model(config)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model.float()
         _replace(model)
