@@ -9,8 +9,8 @@ DEV := $(VENV)/.installed-dev
 # what is never imported need not be compiled
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 PACKAGES := pipeline saring sync ml_backend
-# one PostgreSQL, Valkey and Label Studio a worker, so a few are enough
-WORKERS ?= auto
+# one PostgreSQL, Valkey and Label Studio a worker, so a few are enough; on two cores a third one works while others wait
+WORKERS ?= 3
 PYTEST_ARGS ?=
 
 .DELETE_ON_ERROR:
@@ -48,7 +48,7 @@ check: $(DEV) ## Style, types, and which package may import which
 
 # Label Studio's own environment (1 GB) is made by the first test run of a user, and kept in the user's cache folder
 test: check ## The checks, then every test
-	$(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 format: $(DEV) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
