@@ -42,7 +42,7 @@ class PretrainConfig:
     shape: Shape = field(default_factory=Shape)
     #: tokens of a text; what is longer is cut
     length: int = 256
-    #: share of the tokens that are masked (LLM2Vec's default)
+    #: share of the tokens that are masked; LLM2Vec takes 0.2 for Llama and 0.8 for Mistral of 7 billion parameters
     mask_share: float = 0.2
     #: None: the tokenizer's own, or `_`
     mask_token: str | None = None
