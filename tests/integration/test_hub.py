@@ -107,3 +107,10 @@ def test_nobody_there_is_told_in_a_line(hub: HubStub, folder: Path) -> None:
     with pytest.raises(HubError, match="cannot be reached") as raised:
         push_folder(folder, f"{OWNER}/saringan", "model", False, SecretStr(WRITER), endpoint=nowhere)
     assert "\n" not in str(raised.value)
+
+
+def test_an_offline_client_says_what_to_unset(hub: HubStub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE"):
+        push_folder(folder, f"{OWNER}/saringan", "model", False, SecretStr(WRITER), endpoint=hub.url)
+    assert hub.paths == []
