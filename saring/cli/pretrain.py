@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +52,8 @@ def pretrain_command(
 
     Example: saring pretrain posts.jsonl.gz --steps 2000 --out networks/small
     """
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise UsageError("pre-training needs torch: pip install 'saring[transformers]'")
     # torch takes seconds to load, and the help page needs none
     from pipeline.pretraining.network import Shape
     from pipeline.pretraining.pretrain import PretrainConfig, pretrain
