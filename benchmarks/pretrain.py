@@ -8,8 +8,8 @@ ours hold texts of like length. It computes the output layer for every token, ou
 
 `tokens_per_s` counts tokens of texts, not padding, over the whole training: batching, masking and the optimiser
 included, checkpoints (ours) and logs (its) left out. `loss` is in nats for each masked token of the same held-out
-texts, the same tokens masked for both. `processor_seconds` hardly depends on what else the machine does. Each way is run
-`--repeats` times in turn, and the median counts.
+texts, the same tokens masked for both. `processor_seconds` hardly depends on what else the machine does. Each way is
+run `--repeats` times in turn, and the median counts.
 
     python benchmarks/pretrain.py [--texts 4000] [--steps 60] [--device cpu|cuda]
 """
