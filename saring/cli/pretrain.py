@@ -99,4 +99,6 @@ def _say(result: dict[str, Any]) -> None:
         f"{result['unigram_loss']:.3f} from how often each token comes",
         soft_wrap=True,
     )
+    if result["loss"] >= result["unigram_loss"]:
+        out.print("it has not learnt yet how texts hang together: give it more steps, or more texts", style="yellow")
     out.print(f"written to {result['path']}", markup=False, soft_wrap=True)
