@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     #: base address of an OpenAI-compatible server for `openai:` encoders, for example http://localhost:8080/v1
     embeddings_url: str | None = None
     embeddings_api_key: SecretStr | None = None
+    #: base address of an OpenAI-compatible server whose model judges as the rater `llm`; more in ``raters.yaml``
+    llm_url: str | None = None
+    llm_api_key: SecretStr | None = None
+    #: which of the server's models; unset means the only one that it has
+    llm_model: str | None = None
     #: languages that count as in scope; texts in others are kept but not judged
     languages: Annotated[tuple[str, ...], NoDecode] = ("ms", "id", "en")
     #: a Label Studio of yours; unset means the embedded one under ``home``

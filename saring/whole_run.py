@@ -16,8 +16,8 @@ from pipeline.filters.report import write_report
 from pipeline.ingest.ingest import SourceInfo, ingest
 from pipeline.learning.pseudolabel import PseudoConfig
 from pipeline.progress import Progress
-from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.judge import judge_texts
+from pipeline.raters.make import default_rater, make_rater
 from pipeline.vectors.embed import embed
 from pipeline.vectors.encoders import make_encoder
 from saring.cli import common, stages
@@ -92,7 +92,7 @@ def run_everything(
         return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", "", asdict(got)
 
     def judge_stage() -> tuple[str, str, str, dict[str, Any]]:
-        rater = BootstrapRater(ctx.taxonomy, encoder)
+        rater = make_rater(default_rater(ctx.settings), ctx.settings, ctx.taxonomy, ctx.engine, lambda: encoder)
         got = judge_texts(
             ctx.engine,
             rater,

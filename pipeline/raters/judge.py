@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
@@ -13,15 +14,16 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.progress import Progress, silent
-from pipeline.raters.protocol import NoVerdict, Rater, TextToJudge
-from pipeline.runs import stage_run
+from pipeline.raters.protocol import Batch, NoVerdict, Rater, TextToJudge, Work
+from pipeline.runs import ActiveRun, stage_run
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
+from pipeline.translation.stored import stored_translations
 from pipeline.vectors.embed import embed
 from pipeline.vectors.encoders import Encoder
 from pipeline.vectors.table import get_vectors
 
-#: texts judged and committed together
+#: texts loaded together, and judged together by a rater that need not wait
 CHUNK = 1_000
 
 
@@ -36,6 +38,21 @@ class JudgeReport:
     no_verdict: Mapping[str, int]
     #: texts that each label is now asserted on by this rater, of those judged in this call
     asserted: Mapping[str, int]
+    #: of language models, in and out
+    tokens: int = 0
+    cost: float = 0.0
+    #: why it ended before all texts were judged
+    stopped: str | None = None
+
+
+def stage_of(rater: Rater) -> str:
+    """What the stage is called with a rater: those that wait for a server do so on workers of their own."""
+    return "judge-llm" if rater.waits else "judge"
+
+
+def new_counts() -> dict[str, Any]:
+    """Counters of a run that judges, before it does."""
+    return {"judged": 0, "no_verdict": {}, "asserted": {}, "tokens": 0, "cost": 0.0, "stopped": None}
 
 
 def judge_texts(
@@ -47,7 +64,7 @@ def judge_texts(
     limit: int | None = None,
     progress: Progress = silent,
 ) -> JudgeReport:
-    """Have `rater` judge the texts that it has not judged yet; each chunk is committed, so stopping loses little.
+    """Have `rater` judge the texts that it has not judged yet; what comes is committed as it comes.
 
     Args:
         engine: the store.
@@ -55,14 +72,14 @@ def judge_texts(
         taxonomy_version: the taxonomy that the rater was made from.
         encoder: where vectors come from, for a rater that needs them; missing ones are computed first.
         limit: keep to the first so many texts in scope (see `sample`).
-        progress: told of every chunk.
+        progress: told of every commit.
     """
     if rater.needs_vectors and encoder is not None:
         embed(engine, encoder, limit=limit, progress=progress)
     ref = rater.ref
     with stage_run(
         engine,
-        "judge",
+        stage_of(rater),
         slice=f"{ref.kind}:{ref.name}",
         params={"limit": limit, "version": ref.version},
         progress=progress,
@@ -72,21 +89,16 @@ def judge_texts(
             chosen = sample(limit)
             total = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
             missing = not_judged(session, who, chosen)
-        run.counts = {"texts": total, "present": total - len(missing), "judged": 0, "no_verdict": {}, "asserted": {}}
-        run.advance(0, len(missing), f"judging ({ref.name})")
-        for start in range(0, len(missing), CHUNK):
-            ids = missing[start : start + CHUNK]
-            with open_session(engine) as session, session.begin():
-                judge_chunk(session, rater, who, ids, taxonomy_version, run.id, run.counts, encoder=encoder)
-                run.advance(start + len(ids), len(missing), f"judging ({ref.name})")
-                run.save(session)
-    return JudgeReport(
-        rater=ref.name,
-        judged=run.counts["judged"],
-        present=run.counts["present"],
-        no_verdict=run.counts["no_verdict"],
-        asserted=run.counts["asserted"],
-    )
+        run.counts = {"texts": total, "present": total - len(missing)} | new_counts()
+        speaker = _Speaker(run, len(missing), f"judging ({ref.name})")
+        speaker(0)
+
+        def recorded(session: Session, count: int) -> None:
+            speaker(count)
+            run.save(session)
+
+        judge_each(engine, rater, Work(run.id, who), missing, taxonomy_version, run.counts, recorded, encoder=encoder)
+    return JudgeReport(rater=ref.name, **{name: run.counts[name] for name in ("present", *new_counts())})
 
 
 def not_judged(session: Session, who: int, chosen: Select[uuid.UUID]) -> list[uuid.UUID]:
@@ -96,33 +108,74 @@ def not_judged(session: Session, who: int, chosen: Select[uuid.UUID]) -> list[uu
     return list(session.scalars(select(ids_of.c.id).where(~done).order_by(ids_of.c.id)))
 
 
-def judge_chunk(
-    session: Session,
+def judge_each(
+    engine: Engine,
     rater: Rater,
-    who: int,
+    work: Work,
     ids: Sequence[uuid.UUID],
     taxonomy_version: str,
-    run_id: int,
     counts: dict[str, Any],
+    recorded: Callable[[Session, int], None],
     *,
     encoder: Encoder | None,
 ) -> None:
-    """Have at most `CHUNK` texts judged, record it, and add to `judged`, `no_verdict` and `asserted` of `counts`."""
-    answers = list(rater.judge(_load(session, ids, encoder.name if encoder else None)))
-    verdicts = [answer for answer in answers if isinstance(answer, NewJudgement)]
-    record(session, who, verdicts, taxonomy_version=taxonomy_version, run_id=run_id)
-    counts["judged"] += len(verdicts)
-    _tally(counts["no_verdict"], [a.reason for a in answers if isinstance(a, NoVerdict)])
-    _tally(counts["asserted"], [label for v in verdicts for label in v.asserted])
+    """Have texts judged; each batch of answers is a transaction, at the end of which `recorded` is called with their
+    number. Adds to `counts` (see `new_counts`)."""
+
+    def chunks() -> Iterator[Sequence[TextToJudge]]:
+        for start in range(0, len(ids), CHUNK):
+            with open_session(engine) as session:
+                yield _load(session, ids[start : start + CHUNK], rater, encoder)
+
+    for batch in rater.judge(chunks(), work):
+        verdicts = [answer for answer in batch.answers if isinstance(answer, NewJudgement)]
+        _count(counts, batch, verdicts)
+        with open_session(engine) as session, session.begin():
+            record(session, work.rater_id, verdicts, taxonomy_version=taxonomy_version, run_id=work.run_id)
+            recorded(session, len(batch.answers))
 
 
-def _load(session: Session, ids: Sequence[uuid.UUID], encoder: str | None) -> list[TextToJudge]:
+def _load(session: Session, ids: Sequence[uuid.UUID], rater: Rater, encoder: Encoder | None) -> list[TextToJudge]:
     t = store.Text
-    vectors = get_vectors(session, encoder, ids) if encoder is not None else {}
+    wants_vectors = rater.needs_vectors and encoder is not None
+    vectors = get_vectors(session, encoder.name, ids) if wants_vectors and encoder is not None else {}
+    language = rater.needs_translation
+    translations = stored_translations(session, language, ids) if language is not None else {}
     rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids))).order_by(t.id))
-    return [TextToJudge(text_id, masked, vectors.get(text_id)) for text_id, masked in rows]
+    return [TextToJudge(text_id, masked, vectors.get(text_id), translations.get(text_id)) for text_id, masked in rows]
+
+
+def _count(counts: dict[str, Any], batch: Batch, verdicts: Sequence[NewJudgement]) -> None:
+    counts["judged"] += len(verdicts)
+    _tally(counts["no_verdict"], [a.reason for a in batch.answers if isinstance(a, NoVerdict)])
+    _tally(counts["asserted"], [label for v in verdicts for label in v.asserted])
+    counts["tokens"] += batch.tokens
+    counts["cost"] = round(counts["cost"] + batch.cost, 9)
+    counts["stopped"] = batch.stopped or counts["stopped"]
 
 
 def _tally(counts: dict[str, int], names: Sequence[str]) -> None:
     for name in names:
         counts[name] = counts.get(name, 0) + 1
+
+
+@dataclass(slots=True)
+class _Speaker:
+    """Says how far it is: texts, and beside them their pace, what they cost, and the share of each failure."""
+
+    run: ActiveRun
+    total: int
+    what: str
+    done: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        counts = self.run.counts
+        said = []
+        if counts["tokens"]:
+            pace = self.done / max(1e-9, time.monotonic() - self.began)
+            said = [f"{pace:,.1f}/s", f"{counts['tokens']:,} tokens"]
+            said += [f"cost {counts['cost']:.4g}"] if counts["cost"] else []
+        said += [f"{why} {count / self.done:.1%}" for why, count in sorted(counts["no_verdict"].items())]
+        self.run.advance(self.done, self.total, self.what, " · ".join(said))

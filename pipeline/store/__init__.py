@@ -16,6 +16,7 @@ from pipeline.store.models import (
     Encoder,
     FilterDecision,
     Judgement,
+    LLMReply,
     MinhashBand,
     Model,
     Rater,
@@ -26,6 +27,7 @@ from pipeline.store.models import (
     Text,
     TextSentiment,
     TextSource,
+    Translation,
     Vector,
 )
 from pipeline.store.session import make_engine, open_session
@@ -40,6 +42,7 @@ __all__ = [
     "FilterDecision",
     "FilterScore",
     "Judgement",
+    "LLMReply",
     "MinhashBand",
     "Model",
     "Prediction",
@@ -61,6 +64,7 @@ __all__ = [
     "Text",
     "TextSentiment",
     "TextSource",
+    "Translation",
     "Vector",
     "make_engine",
     "open_session",

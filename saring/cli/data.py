@@ -17,10 +17,12 @@ from pipeline.ingest.mapping import load_mapping
 from pipeline.ingest.readers import Format, wait_for_more
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
-from pipeline.raters.bootstrap import BootstrapRater
-from pipeline.raters.judge import JudgeReport, judge_texts
+from pipeline.raters.judge import JudgeReport, judge_texts, stage_of
+from pipeline.raters.make import known_rater
 from pipeline.vectors.embed import EmbedReport, embed
 from pipeline.vectors.encoders import make_encoder
+from pipeline.work.stages.embed import encoder_of
+from pipeline.work.stages.judge import rater_of
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
 
@@ -145,37 +147,46 @@ def embed_command(
 
 
 def judge_command(
-    rater: Annotated[str, typer.Option("--rater", help="Who judges.")] = "bootstrap",
+    rater: Annotated[
+        str | None,
+        typer.Option("--rater", help="Who judges. Default: the language model of the settings, else bootstrap."),
+    ] = None,
     limit: Limit = None,
     on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Have a rater judge the texts that it has not judged yet.
 
-    The bootstrap rater knows nothing but the taxonomy's exemplars; it stands in until an LLM or people judge.
+    Language models are configured by SARING_LLM_URL or in `raters.yaml` (docs/raters.md). The bootstrap rater knows
+    nothing but the taxonomy's exemplars; it stands in until a language model or people judge.
 
     Example: saring judge --rater bootstrap --limit 10000
     """
-    if rater != "bootstrap":
-        raise UsageError(f"no rater is called {rater!r}: this version has bootstrap")
     ctx = common.context()
+    one = rater_of(ctx, known_rater(ctx.settings, rater))
     if on_workers:
-        report = JudgeReport(**on_the_workers(ctx, "judge", {"rater": rater, "limit": limit}))
+        report = JudgeReport(**on_the_workers(ctx, stage_of(one), {"rater": one.ref.name, "limit": limit}))
     else:
         with common.progress_bar() as progress:
-            encoder = make_encoder(ctx.settings)
             report = judge_texts(
                 ctx.engine,
-                BootstrapRater(ctx.taxonomy, encoder),
+                one,
                 taxonomy_version=ctx.taxonomy.version,
-                encoder=encoder,
+                encoder=encoder_of(ctx, None) if one.needs_vectors else None,
                 limit=limit,
                 progress=progress,
             )
 
     def say(_: dict[str, Any]) -> None:
-        common.out().print(f"{report.judged:,} texts judged by {report.rater}; {report.present:,} were before")
+        out = common.out()
+        out.print(f"{report.judged:,} texts judged by {report.rater}; {report.present:,} were before")
+        if report.tokens:
+            out.print(f"{report.tokens:,} tokens" + (f", cost {report.cost:.4g}" if report.cost else ""))
         _say_counts("label", report.asserted, "asserted")
+        if report.no_verdict:
+            _say_counts("no verdict", report.no_verdict, "texts")
+        if report.stopped:
+            out.print(f"stopped: {report.stopped}; run it again to go on", markup=False)
 
     common.emit(asdict(report), as_json=as_json, say=say)
 

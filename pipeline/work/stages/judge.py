@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from pipeline.errors import UsageError
 from pipeline.ledger.book import rater_id
-from pipeline.raters.bootstrap import BootstrapRater
-from pipeline.raters.judge import CHUNK, judge_chunk, not_judged
+from pipeline.raters.judge import judge_each, new_counts, not_judged, stage_of
+from pipeline.raters.make import known_rater, make_rater
+from pipeline.raters.protocol import Rater, Work
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.vectors.table import register_encoder
@@ -25,7 +26,7 @@ _SHARD_TEXTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class JudgeStage:
-    """Parameters: `rater`, `limit`."""
+    """Parameters: `rater`, `limit`. Raters that wait for a server have a stage of their own, on another queue."""
 
     name: str = "judge"
     queue: str = "cpu"
@@ -38,8 +39,11 @@ class JudgeStage:
         """Ranges of the texts in scope."""
         rater = rater_of(ctx, params["rater"])
         limit = params.get("limit")
+        if stage_of(rater) != self.name:
+            raise UsageError(f"rater {params['rater']!r} judges in the stage `{stage_of(rater)}`, not in `{self.name}`")
         with open_session(ctx.engine) as session, session.begin():
-            register_encoder(session, encoder_of(ctx, None))
+            if rater.needs_vectors:
+                register_encoder(session, encoder_of(ctx, None))
             who = rater_id(session, rater.ref, rater.details)
             spans, _ = spans_of_texts(session, size=self.shard_texts, limit=limit)
             missing = len(not_judged(session, who, sample(limit)))
@@ -52,48 +56,47 @@ class JudgeStage:
 
     def work(self, ctx: WorkContext, run: RunView, part: Part, step: Step) -> Values:
         """Judge the texts of a range that the rater has not judged; vectors that it needs are computed first."""
-        rater, encoder = rater_of(ctx, run.params["rater"]), encoder_of(ctx, None)
+        rater = rater_of(ctx, run.params["rater"])
         if rater.ref.version != run.params["version"]:
             raise UsageError(
                 f"the run is of version {run.params['version']} of {rater.ref.name} and this worker has "
-                f"{rater.ref.version}: give all workers the same taxonomy, and start the run anew"
+                f"{rater.ref.version}: give all workers the same taxonomy and settings, and start the run anew"
             )
+        encoder = encoder_of(ctx, None) if rater.needs_vectors else None
         chosen = texts_in(part.span)
         # before vectors are computed: what is ingested meanwhile has none, and is for the next run
         with open_session(ctx.engine) as session, session.begin():
             who = rater_id(session, rater.ref, rater.details)
             missing = not_judged(session, who, chosen)
             total = len(session.scalars(chosen).all())
-        if rater.needs_vectors:
+        if encoder is not None:
             embed_range(ctx, encoder, chosen, lambda session, _: step(session, 0))
-        counts: Values = {"judged": 0, "present": total - len(missing), "no_verdict": {}, "asserted": {}}
-        for start in range(0, len(missing), CHUNK):
-            ids = missing[start : start + CHUNK]
-            with open_session(ctx.engine) as session, session.begin():
-                judge_chunk(session, rater, who, ids, ctx.taxonomy.version, run.id, counts, encoder=encoder)
-                step(session, len(ids))
+        counts: Values = {"present": total - len(missing)} | new_counts()
+        work = Work(run.id, who)
+        judge_each(ctx.engine, rater, work, missing, ctx.taxonomy.version, counts, step, encoder=encoder)
+        # each shard may find the budget spent; numbers are added up, words are not
+        counts["stopped"] = [counts["stopped"]] if counts["stopped"] else []
         return counts
 
     def reduce(self, ctx: WorkContext, session: Session, run: RunView, counts: Values) -> Values:
         """Nothing is left to do."""
-        return {
-            "rater": run.slice.partition(":")[2],
-            "judged": 0,
-            "present": 0,
-            "no_verdict": {},
-            "asserted": {},
-        } | counts
+        stopped = counts.get("stopped", [])
+        return (
+            {"rater": run.slice.partition(":")[2], "present": 0}
+            | new_counts()
+            | counts
+            | {"stopped": stopped[0] if stopped else None}
+        )
 
 
-def rater_of(ctx: WorkContext, name: str) -> BootstrapRater:
-    """The rater of that name, made once a process.
+def rater_of(ctx: WorkContext, name: str | None) -> Rater:
+    """The rater of that name, or of the settings; made once a process.
 
     Raises:
         UsageError: there is none.
     """
-    if name != "bootstrap":
-        raise UsageError(f"no rater is called {name!r}: this version has bootstrap")
+    name = known_rater(ctx.settings, name)
     return ctx.keep(
         ("rater", name, ctx.taxonomy.version, ctx.settings.encoder),
-        lambda: BootstrapRater(ctx.taxonomy, encoder_of(ctx, None)),
+        lambda: make_rater(name, ctx.settings, ctx.taxonomy, ctx.engine, lambda: encoder_of(ctx, None)),
     )

@@ -1,0 +1,1 @@
+"""Raters that are large language models behind an OpenAI-compatible server."""

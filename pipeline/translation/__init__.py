@@ -1,0 +1,1 @@
+"""Texts in another language, with who translated them."""
