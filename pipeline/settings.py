@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     gate_latency_ms: Annotated[float, Field(gt=0)] = 50.0
     #: megabytes (10^6 bytes) that a model's folder may hold
     gate_size_mb: Annotated[float, Field(gt=0)] = 500.0
+    #: token of the Hugging Face Hub that may write where models and data sets are pushed
+    hf_token: SecretStr | None = Field(default=None, validation_alias=AliasChoices("HF_TOKEN", "SARING_HF_TOKEN"))
+    #: another Hub than https://huggingface.co
+    hf_endpoint: str | None = Field(default=None, validation_alias=AliasChoices("HF_ENDPOINT", "SARING_HF_ENDPOINT"))
     #: seed of every random choice that a run makes
     seed: int = 20260101
     #: seconds between two looks for changes in Label Studio; webhooks only make it sooner

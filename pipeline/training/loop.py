@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ class LoopConfig:
     """How long and how fast to train."""
 
     epochs: int = 4
+    #: optimiser steps at most, be it in the middle of an epoch; None: as many as the epochs have
+    max_steps: int | None = None
     #: examples that go through the model at once
     batch_size: int = 32
     #: batches whose gradients are added up for one step
@@ -138,7 +141,7 @@ class _Run:
         self.progress, self.what, self.at, self.began = progress, what, at, at.step
         batches = math.ceil(len(lengths) / config.batch_size)
         self.steps = math.ceil(batches / config.accumulate)
-        self.total = self.steps * config.epochs
+        self.total = min(self.steps * config.epochs, config.max_steps or sys.maxsize)
         self.best: dict[str, Tensor] | None = None
 
     def epoch(self) -> None:
@@ -151,6 +154,8 @@ class _Run:
             at.step, at.step_in_epoch = at.step + 1, step + 1
             at.loss_sum, at.loss_weight = at.loss_sum + loss, at.loss_weight + weight
             self.progress(at.step, self.total, self.what)
+            if at.step == self.total:
+                break
             if config.checkpoint_steps and at.step % config.checkpoint_steps == 0:
                 self._save()
 
@@ -196,7 +201,7 @@ class _Run:
         at.history.append({"loss": mean, "score": value})
         stale = at.best_epoch is not None and at.epoch - at.best_epoch >= config.patience > 0
         at.epoch, at.step_in_epoch, at.loss_sum, at.loss_weight = at.epoch + 1, 0, 0.0, 0.0
-        at.finished = stale or at.epoch >= config.epochs
+        at.finished = stale or at.epoch >= config.epochs or at.step >= self.total
         self._save()
 
     def take_best(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ import torch
 from transformers import MistralConfig
 
 from pipeline.classifiers.mistral import MODELING_FILE, MistralForSequenceClassification, is_mistral
-
-SHARED = Path(os.environ.get("SARING_SHARED", "../shared")) / "reference" / "bidirectional-mistral"
 
 
 def small(**changes: object) -> MistralForSequenceClassification:
@@ -39,10 +36,11 @@ MASK = (IDS != 0).long()
 @pytest.mark.shared
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("name", ["full", "sliding-window-in-config"])
-def test_logits_are_those_of_the_original(name: str, attention: str) -> None:
-    expected = json.loads((SHARED / name / "expected.json").read_text())
+def test_logits_are_those_of_the_original(shared_dir: Path, name: str, attention: str) -> None:
+    folder = shared_dir / "reference" / "bidirectional-mistral" / name
+    expected = json.loads((folder / "expected.json").read_text())
     model, loading = MistralForSequenceClassification.from_pretrained(
-        SHARED / name, attn_implementation=attention, output_loading_info=True
+        folder, attn_implementation=attention, output_loading_info=True
     )
     assert not any(loading.values())
     ids, mask = torch.tensor(expected["input_ids"]), torch.tensor(expected["attention_mask"])

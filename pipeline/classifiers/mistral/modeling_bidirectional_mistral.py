@@ -16,7 +16,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast, SequenceClassifierOutput
 
 
-class BidirectionalMistralModel(MistralModel):
+class BidirectionalMistralModel(MistralModel):  # type: ignore[no-untyped-call]
     """The network without a head. Weights are those of `MistralModel`.
 
     A sliding window in the config is ignored and removed from it, since with one a token would not see every other.
