@@ -18,7 +18,7 @@ from pipeline.runs import stage_run
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.vectors.embed import embed
-from pipeline.vectors.encoders import Encoder
+from pipeline.vectors.encoders.protocol import Encoder
 from pipeline.vectors.table import get_vectors
 
 #: texts judged and committed together

@@ -20,7 +20,8 @@ from pipeline.ledger.resolve import RaterRef
 from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.judge import JudgeReport, judge_texts
 from pipeline.vectors.embed import EmbedReport, embed
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import make_encoder
+from pipeline.vectors.fill import fill
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
 
@@ -126,21 +127,24 @@ def embed_command(
 ) -> None:
     """Give each text in scope its vector; only missing ones are computed.
 
+    Where SARING_ENCODER was changed, the new encoder's vectors are computed beside those in use, and used from the
+    moment when no text lacks one. With --encoder, the vectors of that one are computed, and what is in use stays.
+
     Example: saring embed --limit 10000
     """
     ctx = common.context()
     if on_workers:
         report = EmbedReport(**on_the_workers(ctx, "embed", {"encoder": encoder, "limit": limit}))
     else:
-        settings = ctx.settings.model_copy(update={"encoder": encoder}) if encoder else ctx.settings
         with common.progress_bar() as progress:
-            report = embed(ctx.engine, make_encoder(settings), limit=limit, progress=progress)
+            if encoder is None:
+                report = fill(ctx.engine, ctx.settings, limit=limit, progress=progress)
+            else:
+                report = embed(ctx.engine, make_encoder(ctx.settings, encoder), limit=limit, progress=progress)
     common.emit(
         asdict(report),
         as_json=as_json,
-        say=lambda _: common.out().print(
-            f"{report.embedded:,} texts embedded by {report.encoder}; {report.present:,} had a vector", markup=False
-        ),
+        say=lambda _: _say_embedded(report),
     )
 
 
@@ -163,7 +167,7 @@ def judge_command(
         report = JudgeReport(**on_the_workers(ctx, "judge", {"rater": rater, "limit": limit}))
     else:
         with common.progress_bar() as progress:
-            encoder = make_encoder(ctx.settings)
+            encoder = ctx.encoder()
             report = judge_texts(
                 ctx.engine,
                 BootstrapRater(ctx.taxonomy, encoder),
@@ -178,6 +182,15 @@ def judge_command(
         _say_counts("label", report.asserted, "asserted")
 
     common.emit(asdict(report), as_json=as_json, say=say)
+
+
+def _say_embedded(report: EmbedReport) -> None:
+    out = common.out()
+    out.print(f"{report.embedded:,} texts embedded by {report.encoder}; {report.present:,} had a vector", markup=False)
+    if report.switched:
+        out.print(f"the vectors of {report.encoder} are in use from now on", markup=False)
+    elif report.in_use not in (None, report.encoder):
+        out.print(f"in use are still those of {report.in_use}", markup=False)
 
 
 def _say_ingested(report: IngestReport) -> None:

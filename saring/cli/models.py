@@ -33,6 +33,7 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
+from pipeline.vectors.encoders.make import space_name
 from saring.champion import encode_of, load_folder
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
@@ -77,10 +78,12 @@ def train_command(
     files = [*(data or ()), *(more or ())]
     if more and not data:
         raise UsageError(f"name the files after --data: saring train --data {' '.join(more)}")
+    # files are read without the store, which says what is in use
+    encoder = (space_name(ctx.settings.encoder) if files or sentiment else ctx.space) if vectors else None
     config = TrainConfig(
         taxonomy_version=ctx.taxonomy.version,
         objective=parse_objective(objective),
-        linear=LinearConfig(encoder=ctx.settings.encoder if vectors else None),
+        linear=LinearConfig(encoder=encoder),
         seed=ctx.settings.seed,
     )
     if on_workers:

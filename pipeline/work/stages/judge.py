@@ -14,6 +14,7 @@ from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.judge import CHUNK, judge_chunk, not_judged
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
+from pipeline.vectors.encoders.protocol import Encoder
 from pipeline.vectors.table import register_encoder
 from pipeline.work.ranges import spans_of_texts, texts_in
 from pipeline.work.stage import Part, Plan, RunView, Step, Values, WorkContext
@@ -25,7 +26,7 @@ _SHARD_TEXTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class JudgeStage:
-    """Parameters: `rater`, `limit`."""
+    """Parameters: `rater`, `limit`; a run keeps to the space that was in use when it began."""
 
     name: str = "judge"
     queue: str = "cpu"
@@ -36,10 +37,11 @@ class JudgeStage:
 
     def plan(self, ctx: WorkContext, params: Mapping[str, Any]) -> Plan:
         """Ranges of the texts in scope."""
-        rater = rater_of(ctx, params["rater"])
+        encoder = encoder_of(ctx, params.get("encoder"))
+        rater = rater_of(ctx, params["rater"], encoder)
         limit = params.get("limit")
         with open_session(ctx.engine) as session, session.begin():
-            register_encoder(session, encoder_of(ctx, None))
+            register_encoder(session, encoder)
             who = rater_id(session, rater.ref, rater.details)
             spans, _ = spans_of_texts(session, size=self.shard_texts, limit=limit)
             missing = len(not_judged(session, who, sample(limit)))
@@ -47,12 +49,13 @@ class JudgeStage:
             f"{rater.ref.kind}:{rater.ref.name}",
             [Part(span) for span in spans],
             missing,
-            {"rater": params["rater"], "limit": limit, "version": rater.ref.version},
+            {"rater": params["rater"], "limit": limit, "version": rater.ref.version, "encoder": encoder.name},
         )
 
     def work(self, ctx: WorkContext, run: RunView, part: Part, step: Step) -> Values:
         """Judge the texts of a range that the rater has not judged; vectors that it needs are computed first."""
-        rater, encoder = rater_of(ctx, run.params["rater"]), encoder_of(ctx, None)
+        encoder = encoder_of(ctx, run.params["encoder"])
+        rater = rater_of(ctx, run.params["rater"], encoder)
         if rater.ref.version != run.params["version"]:
             raise UsageError(
                 f"the run is of version {run.params['version']} of {rater.ref.name} and this worker has "
@@ -85,8 +88,8 @@ class JudgeStage:
         } | counts
 
 
-def rater_of(ctx: WorkContext, name: str) -> BootstrapRater:
-    """The rater of that name, made once a process.
+def rater_of(ctx: WorkContext, name: str, encoder: Encoder) -> BootstrapRater:
+    """The rater of that name with an encoder, made once a process.
 
     Raises:
         UsageError: there is none.
@@ -94,6 +97,6 @@ def rater_of(ctx: WorkContext, name: str) -> BootstrapRater:
     if name != "bootstrap":
         raise UsageError(f"no rater is called {name!r}: this version has bootstrap")
     return ctx.keep(
-        ("rater", name, ctx.taxonomy.version, ctx.settings.encoder),
-        lambda: BootstrapRater(ctx.taxonomy, encoder_of(ctx, None)),
+        ("rater", name, ctx.taxonomy.version, encoder.name),
+        lambda: BootstrapRater(ctx.taxonomy, encoder),
     )
