@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import EncoderError, RunConflict
-from pipeline.runs import code_version
+from pipeline.runs import code_version, lock_key, refuse_beside_workers
 from pipeline.settings import Settings
 from pipeline.store.models import ModelState, RunState
 from pipeline.store.session import open_session
@@ -157,9 +157,11 @@ def drop_space(session: Session, name: str, *, wanted: str) -> int:
         raise EncoderError(f"the space of {name} is in use: set SARING_ENCODER to another and run `saring embed` first")
     if name == wanted:
         raise EncoderError(f"the space of {name} is wanted: SARING_ENCODER names it; set it to another first")
-    r = store.Run
-    if session.scalars(select(r.id).where(r.slice == name, r.state == RunState.RUNNING, r.on_workers)).first():
+    if not session.execute(
+        text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key("embed", name)}
+    ).scalar_one():
         raise RunConflict(f"the space of {name} is being filled: `saring runs list` says by which run")
+    refuse_beside_workers(session, "embed", name)
     count = session.execute(select(func.count()).where(store.Vector.encoder == name)).scalar_one()
     # its name is a hash in hexadecimal
     session.execute(text(f"DROP TABLE IF EXISTS {partition_of(name)}"))

@@ -18,8 +18,6 @@ from pipeline.tasks import SWEEP
 
 #: predictions that another champion wrote are written anew this often, for champions promoted by hand
 _PREDICT_SECONDS = 600.0
-#: whether SARING_ENCODER names another encoder than the one in use is looked at this often
-_REEMBED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def regular_jobs(settings: Settings) -> list[Regular]:
         Regular("retrain", "saring.retrain", settings.look_seconds, f"retrain on {', or '.join(conditions)}"),
         Regular("refill", "saring.refill", settings.look_seconds, low),
         Regular("predict-ahead", "saring.predict_ahead", _PREDICT_SECONDS, "tick open tasks anew for a new champion"),
-        Regular("reembed", "saring.reembed", _REEMBED_SECONDS, "embed anew, beside what is in use, for a new encoder"),
+        Regular("reembed", "saring.reembed", 4 * settings.look_seconds, "embed all texts anew for a new encoder"),
         Regular("sweep", SWEEP, settings.look_seconds, "send again what was lost on its way to a worker", 300),
     ]
 

@@ -97,7 +97,7 @@ def read_nano_file(path: Path) -> NanoFile:
     """
     data: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
     try:
-        return _parse(_Cursor(memoryview(data)), data)
+        return _parse(_Cursor(data.data), data)
     except (struct.error, ValueError, IndexError) as error:
         raise UnknownLayout(f"it breaks off or is damaged ({error})") from error
 
