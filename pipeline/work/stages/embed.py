@@ -74,23 +74,29 @@ class EmbedStage:
                 embed_range(ctx, encoder_of(ctx, beside), chosen, lambda session, _: step(session, 0))
             except EncoderError as error:
                 log.warning("texts that are new have no vector of %s, which is in use: %s", beside, error)
-        embedded, present = embed_range(ctx, encoder_of(ctx, run.slice), chosen, step)
+        encoder = encoder_of(ctx, run.slice)
+        embedded, present = embed_range(ctx, encoder, chosen, step)
+        if part.args.get("last"):
+            with open_session(ctx.engine) as session, session.begin():
+                return {"embedded": embedded, "switched": int(switch(session, run.slice, encoder))}
         return {"embedded": embedded, "present": present}
 
     def reduce(self, ctx: WorkContext, session: Session, run: RunView, counts: Values) -> Values | Next:
         """Change to the space, if it is the wanted one and full; if texts came meanwhile, they are next."""
         before, rounds = active_space(session), run.prepared.get("rounds", 0)
-        switched = False
+        switched = bool(counts.get("switched"))
         if run.params["encoder"] is None and before != run.slice and not run.parked:
             switched = switch(session, run.slice)
             if not switched and run.params["limit"] is None and rounds < _MOST_ROUNDS:
-                spans, _ = spans_of_texts(session, size=self.shard_texts)
                 missing = len(missing_vectors(session, run.slice, sample(None)))
-                return Next([Part(span) for span in spans], dict(run.prepared) | {"rounds": rounds + 1}, missing)
+                spans, _ = spans_of_texts(session, size=self.shard_texts)
+                # a shard that has few left to do sees to the change as well, since more will have come after it
+                parts = [Part(args={"last": True})] if missing <= self.shard_texts else [Part(span) for span in spans]
+                return Next(parts, dict(run.prepared) | {"rounds": rounds + 1}, missing)
         return {
             "encoder": run.slice,
             "embedded": counts.get("embedded", 0),
-            "present": counts.get("present", 0) if not rounds else 0,
+            "present": counts.get("present", 0),
             "in_use": run.slice if switched else before,
             "switched": switched,
         }
