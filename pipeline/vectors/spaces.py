@@ -90,7 +90,8 @@ def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> boo
 
     Where texts come all the time, some always lack one: the last few are embedded here, while their writers wait.
     Nobody adds texts until the transaction ends, so none is in scope without a vector when the stages begin to use the
-    space. The change is recorded as a run.
+    space. The change is recorded as a run; it is not logged here, since a run's log may be kept in the store, beside this
+    transaction, and would wait for it.
 
     Args:
         session: an open transaction, committed by the caller, soon.
@@ -134,7 +135,6 @@ def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> boo
             finished_at=now,
         )
     )
-    log.info("the vectors in use are those of %s from now on, no longer those of %s", wanted, before)
     return True
 
 
@@ -142,11 +142,15 @@ def try_switch(engine: Engine, wanted: str, encoder: Encoder | None = None) -> b
     """`switch` in a transaction of its own; None if somebody was adding texts all the while."""
     try:
         with open_session(engine) as session, session.begin():
-            return switch(session, wanted, encoder)
+            before = active_space(session)
+            done = switch(session, wanted, encoder)
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
         return None
+    if done and before != wanted:
+        log.info("the vectors in use are those of %s from now on, no longer those of %s", wanted, before)
+    return done
 
 
 def drop_space(session: Session, name: str, *, wanted: str) -> int:

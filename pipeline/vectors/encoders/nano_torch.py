@@ -25,8 +25,8 @@ from torch.nn import functional
 from pipeline.vectors.encoders.nano_file import NanoFile, UnknownLayout, unpack
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
-#: tokens in a batch, padding included: what lies between two matrices then fits a processor's cache
-_BATCH_TOKENS = 2_048
+#: tokens in a batch for each thread, padding included: what lies between two matrices then fits a processor's cache
+_BATCH_TOKENS = 256
 _LARGEST_WEIGHT = 63
 #: of those that torch has, the first is used
 _ENGINES = ("fbgemm", "x86", "qnnpack")
@@ -71,7 +71,7 @@ class NanoTorch:
         ]
         sums = np.zeros((len(texts), self._file.hidden), dtype=np.float32)
         with torch.inference_mode():
-            for batch in _batches(windows):
+            for batch in _batches(windows, _BATCH_TOKENS * torch.get_num_threads()):
                 means = self._means([tokens for _, tokens in batch])
                 # a text in several windows is their mean, weighed by their tokens, as in the wheel
                 weights = np.array([max(len(tokens), 1) for _, tokens in batch], dtype=np.float32)
@@ -168,11 +168,11 @@ class _Tokens:
         ]
 
 
-def _batches(windows: list[tuple[int, list[int]]]) -> Iterator[list[tuple[int, list[int]]]]:
-    """The windows in order of length, so many at once as fit a batch: what is alike in length needs little padding."""
+def _batches(windows: list[tuple[int, list[int]]], most: int) -> Iterator[list[tuple[int, list[int]]]]:
+    """The windows in order of length, as many at once as make `most` tokens: the like in length need little padding."""
     batch: list[tuple[int, list[int]]] = []
     for window in sorted(windows, key=lambda one: len(one[1])):
-        if batch and (len(batch) + 1) * (len(window[1]) + 2) > _BATCH_TOKENS:
+        if batch and (len(batch) + 1) * (len(window[1]) + 2) > most:
             yield batch
             batch = []
         batch.append(window)

@@ -54,7 +54,7 @@ class JudgeStage:
 
     def work(self, ctx: WorkContext, run: RunView, part: Part, step: Step) -> Values:
         """Judge the texts of a range that the rater has not judged; vectors that it needs are computed first."""
-        encoder = encoder_of(ctx, run.params["encoder"])
+        encoder = encoder_of(ctx, run.params.get("encoder"))
         rater = rater_of(ctx, run.params["rater"], encoder)
         if rater.ref.version != run.params["version"]:
             raise UsageError(
