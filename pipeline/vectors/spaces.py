@@ -90,7 +90,7 @@ def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> boo
 
     Where texts come all the time, some always lack one: the last few are embedded here, while their writers wait.
     Nobody adds texts until the transaction ends, so none is in scope without a vector when the stages begin to use the
-    space. The change is recorded as a run; it is not logged here, since a run's log may be kept in the store, beside this
+    space. The change is recorded as a run. It is not logged here: a run's log may be kept in the store, beside this
     transaction, and would wait for it.
 
     Args:

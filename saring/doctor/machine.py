@@ -196,10 +196,10 @@ def _database(settings: Settings) -> Iterable[Check]:
                 text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"),
             )
         current, head = current_and_head(engine)
-        found: list[dict[str, Any]] = []
+        known: list[dict[str, Any]] = []
         if current == head:
             with open_session(engine) as session:
-                found = [asdict(one) for one in known_spaces(session, settings)]
+                known = [asdict(one) for one in known_spaces(session, settings)]
     except (SaringError, SQLAlchemyError) as error:
         said = str(error).strip().splitlines()[0]
         yield Check("database", Verdict.FAIL, said, "see the server's log")
@@ -219,7 +219,7 @@ def _database(settings: Settings) -> Iterable[Check]:
             yield Check("pgvector", Verdict.OK, str(vector))
     if current == head:
         yield Check("schema", Verdict.OK, head)
-        lines = spaces_in_words(found)
+        lines = spaces_in_words(known)
         if lines:
             mend = "leave it to the workers, or run `saring embed`" if len(lines) > 1 else ""
             yield Check("vectors", Verdict.WARN if mend else Verdict.OK, "; ".join(lines), mend)
