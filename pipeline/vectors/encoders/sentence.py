@@ -30,9 +30,12 @@ class SentenceTransformersEncoder:
     def __init__(self, model: str) -> None:
         try:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
         except ImportError as error:
             raise EncoderError("sentence-transformers is not installed: pip install 'saring[transformers]'") from error
         self.name = f"sentence-transformers:{model}"
+        # commands have one of their own
+        disable_progress_bar()
         folder = Path(model).expanduser()
         place, revision = (str(folder), None) if folder.is_dir() else _name_and_revision(model)
         try:
