@@ -35,7 +35,7 @@ class SentenceTransformersEncoder:
             raise EncoderError("sentence-transformers is not installed: pip install 'saring[transformers]'") from error
         self.name = f"sentence-transformers:{model}"
         # commands have one of their own
-        disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         folder = Path(model).expanduser()
         place, revision = (str(folder), None) if folder.is_dir() else _name_and_revision(model)
         try:
