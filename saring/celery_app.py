@@ -30,6 +30,7 @@ _ROUTES = {
     "saring.refill": "io",
     "saring.predict_ahead": "cpu",
     "saring.retrain": "cpu",
+    "saring.reembed": "cpu",
     # or the queue of its stage
     SHARD: "cpu",
     SWEEP: CONTROL_QUEUE,

@@ -31,6 +31,7 @@ from pipeline.queue.config import QueueConfig
 from pipeline.runs import lock_key
 from pipeline.store.loop import QueueState, TaskState
 from pipeline.store.session import open_session
+from pipeline.tasks import send_shards
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
 from saring.training import training_config
@@ -176,6 +177,20 @@ def refill_job(self: Task, **_: object) -> None:
                 log.info("not refilled yet: %s", error)
             except LabelStudioMissing as error:
                 log.info("no queue to fill: %s", error)
+
+
+@shared_task(name="saring.reembed", bind=True, throws=_AWAY)
+def reembed_job(self: Task, **_: object) -> None:
+    """Where another encoder is wanted than the one in use, have the workers compute its vectors beside the others."""
+    from saring.work.reembed import plan_reembedding
+
+    ctx = _context(self)
+    with _only_one(ctx.engine, "reembed") as alone:
+        found = plan_reembedding(ctx, now=datetime.now(UTC)) if alone else None
+    if found is not None:
+        run_id, numbers = found
+        log.info("run %s embeds all texts with %s, beside what is in use", run_id, ctx.settings.encoder)
+        send_shards(self.app, self.app.conf.saring, run_id, numbers)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ def training_config(
     objective: str = "f1",
     vectors: bool = False,
     transformer: Mapping[str, Any] | None = None,
+    encoder: str | None = None,
 ) -> TrainConfig:
     """How to train.
 
@@ -32,6 +33,7 @@ def training_config(
         objective: what thresholds are chosen for.
         vectors: whether the linear classifier takes the encoder's vectors as well.
         transformer: fields of TransformerConfig that were asked for.
+        encoder: whose vectors; None: of the space in use.
 
     Raises:
         UsageError: what was asked for doesn't go together.
@@ -46,10 +48,12 @@ def training_config(
     if chosen == "transformers" and vectors:
         raise UsageError("--vectors is for --backend linear: a transformer makes its own")
     base = ctx.settings.base_model
+    if vectors and encoder is None:
+        encoder = ctx.space
     return TrainConfig(
         taxonomy_version=ctx.taxonomy.version,
         objective=parse_objective(objective),
-        linear=LinearConfig(encoder=ctx.settings.encoder if vectors else None),
+        linear=LinearConfig(encoder=encoder if vectors else None),
         transformer=TransformerConfig(**({"base": base} | asked)) if chosen == "transformers" else None,
         seed=ctx.settings.seed,
     )

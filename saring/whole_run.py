@@ -19,7 +19,7 @@ from pipeline.progress import Progress
 from pipeline.raters.judge import judge_texts
 from pipeline.raters.make import default_rater, make_rater
 from pipeline.vectors.embed import embed
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import space_name
 from saring.cli import common, stages
 from saring.training import training_config
 
@@ -79,7 +79,8 @@ def run_everything(
         report_dir: where the filter's page goes.
         progress: told of every stage.
     """
-    encoder = make_encoder(ctx.settings)
+    encoder = ctx.encoder()
+    wanted = space_name(ctx.settings.encoder)
     done: list[StageSummary] = []
 
     def stage(name: str, work: Callable[[], tuple[str, str, str, dict[str, Any]]]) -> None:
@@ -89,7 +90,10 @@ def run_everything(
 
     def embed_stage() -> tuple[str, str, str, dict[str, Any]]:
         got = embed(ctx.engine, encoder, limit=limit, progress=progress)
-        return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", "", asdict(got)
+        aside = (
+            "" if encoder.name == wanted else f"of {encoder.name}: {wanted} is used once `saring embed` has filled it"
+        )
+        return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", aside, asdict(got)
 
     def judge_stage() -> tuple[str, str, str, dict[str, Any]]:
         rater = make_rater(default_rater(ctx.settings), ctx.settings, ctx.taxonomy, ctx.engine, lambda: encoder)
@@ -111,7 +115,7 @@ def run_everything(
             got,
             ctx.taxonomy,
             report_dir,
-            encoder=ctx.settings.encoder,
+            encoder=got.encoder,
             rng=np.random.default_rng(ctx.settings.seed),
         )
         people = sum(one.in_review for one in got.labels)

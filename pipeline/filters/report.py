@@ -23,7 +23,7 @@ from pipeline.errors import UsageError
 from pipeline.filters.centroid import STAGE, FilterReport, LabelFilter, read_vectors
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Label, Taxonomy
-from pipeline.vectors.encoders import Vectors
+from pipeline.vectors.encoders.protocol import Vectors
 
 PAGE = "centroid.html"
 #: texts shown on each side of a cut

@@ -20,7 +20,7 @@ from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.translation.stored import stored_translations
 from pipeline.vectors.embed import embed
-from pipeline.vectors.encoders import Encoder
+from pipeline.vectors.encoders.protocol import Encoder
 from pipeline.vectors.table import get_vectors
 
 #: texts loaded together, and judged together by a rater that need not wait

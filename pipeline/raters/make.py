@@ -12,7 +12,7 @@ from pipeline.raters.llm.config import DEFAULT_NAME, load_raters, raters_file
 from pipeline.raters.protocol import Rater
 from pipeline.settings import Settings
 from pipeline.taxonomy import Taxonomy
-from pipeline.vectors.encoders import Encoder
+from pipeline.vectors.encoders.protocol import Encoder
 
 BOOTSTRAP = "bootstrap"
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pipeline.ledger.book import NewJudgement
 from pipeline.ledger.resolve import RaterRef
-from pipeline.vectors.encoders import Vectors
+from pipeline.vectors.encoders.protocol import Vectors
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from pipeline.ledger.resolve import RaterRef
 from pipeline.raters.judge import JudgeReport, judge_texts, stage_of
 from pipeline.raters.make import known_rater
 from pipeline.vectors.embed import EmbedReport, embed
-from pipeline.vectors.encoders import make_encoder
-from pipeline.work.stages.embed import encoder_of
+from pipeline.vectors.encoders.make import make_encoder
+from pipeline.vectors.fill import fill
 from pipeline.work.stages.judge import rater_of
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
@@ -128,21 +128,24 @@ def embed_command(
 ) -> None:
     """Give each text in scope its vector; only missing ones are computed.
 
+    Where SARING_ENCODER was changed, the new encoder's vectors are computed beside those in use, and used from the
+    moment when no text lacks one. With --encoder, the vectors of that one are computed, and what is in use stays.
+
     Example: saring embed --limit 10000
     """
     ctx = common.context()
     if on_workers:
         report = EmbedReport(**on_the_workers(ctx, "embed", {"encoder": encoder, "limit": limit}))
     else:
-        settings = ctx.settings.model_copy(update={"encoder": encoder}) if encoder else ctx.settings
         with common.progress_bar() as progress:
-            report = embed(ctx.engine, make_encoder(settings), limit=limit, progress=progress)
+            if encoder is None:
+                report = fill(ctx.engine, ctx.settings, limit=limit, progress=progress)
+            else:
+                report = embed(ctx.engine, make_encoder(ctx.settings, encoder), limit=limit, progress=progress)
     common.emit(
         asdict(report),
         as_json=as_json,
-        say=lambda _: common.out().print(
-            f"{report.embedded:,} texts embedded by {report.encoder}; {report.present:,} had a vector", markup=False
-        ),
+        say=lambda _: _say_embedded(report),
     )
 
 
@@ -172,7 +175,7 @@ def judge_command(
                 ctx.engine,
                 one,
                 taxonomy_version=ctx.taxonomy.version,
-                encoder=encoder_of(ctx, None) if one.needs_vectors else None,
+                encoder=ctx.encoder() if one.needs_vectors else None,
                 limit=limit,
                 progress=progress,
             )
@@ -189,6 +192,15 @@ def judge_command(
             out.print(f"stopped: {report.stopped}; run it again to go on", markup=False)
 
     common.emit(asdict(report), as_json=as_json, say=say)
+
+
+def _say_embedded(report: EmbedReport) -> None:
+    out = common.out()
+    out.print(f"{report.embedded:,} texts embedded by {report.encoder}; {report.present:,} had a vector", markup=False)
+    if report.switched:
+        out.print(f"the vectors of {report.encoder} are in use from now on", markup=False)
+    elif report.in_use not in (None, report.encoder):
+        out.print(f"in use are still those of {report.in_use}", markup=False)
 
 
 def _say_ingested(report: IngestReport) -> None:

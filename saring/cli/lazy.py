@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "import": "saring.cli.data:import_command",
     "judge": "saring.cli.data:judge_command",
     "embed": "saring.cli.data:embed_command",
+    "encoders": "saring.cli.encoders:encoders_app",
     "filter": "saring.cli.stages:filter_command",
     "pseudolabel": "saring.cli.stages:pseudolabel_command",
     "pretrain": "saring.cli.pretrain:pretrain_command",

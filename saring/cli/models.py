@@ -31,6 +31,7 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
+from pipeline.vectors.encoders.make import space_name
 from saring.champion import encode_of, load_folder
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
@@ -104,6 +105,8 @@ def train_command(
         objective=objective,
         vectors=vectors,
         transformer=transformer,
+        # files are read without the store, which says what is in use
+        encoder=space_name(ctx.settings.encoder) if files or sentiment else None,
     )
     if sentiment and config.transformer is not None:
         raise UsageError("--sentiment trains a linear classifier: leave out --backend")
