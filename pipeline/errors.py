@@ -16,6 +16,8 @@ The docstring of a class is its default message. A message is one line: what is 
     ├── TrainingError              a model cannot be trained from what was given
     │   └── NotEnoughLabels        a label has too few positives or negatives
     ├── ModelError                 a model cannot be found, read, or trusted
+    ├── HubError                   the Hugging Face Hub cannot be reached, or fails
+    │   └── HubRefused             it will not: the token, or what it may do
     ├── QueueError                 the queue cannot be built as it was asked for
     ├── LabelStudioError           Label Studio cannot be used as it was asked for
     │   ├── LabelStudioUnavailable   it does not answer, or answers that it cannot
@@ -93,6 +95,14 @@ class NotEnoughLabels(TrainingError):
 
 class ModelError(SaringError):
     """The model cannot be found, read, or trusted."""
+
+
+class HubError(SaringError):
+    """The Hugging Face Hub cannot be used."""
+
+
+class HubRefused(HubError):
+    """The Hugging Face Hub refuses the token: check HF_TOKEN."""
 
 
 class QueueError(SaringError):

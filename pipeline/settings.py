@@ -63,10 +63,20 @@ class Settings(BaseSettings):
     gate_recall_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     #: by how much a language's macro average precision may fall
     gate_slice_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    #: what is trained unless told otherwise, by hand or on schedule
+    train_backend: Literal["linear", "transformers"] = "linear"
+    #: hub name or folder of the pre-trained network that `transformers` starts from; unset: a small one from scratch
+    base_model: str | None = None
+    #: which workers train: those of `cpu`, or those of `gpu`
+    train_queue: Literal["cpu", "gpu"] = "cpu"
     #: milliseconds that 95 of 100 single texts may take at most
     gate_latency_ms: Annotated[float, Field(gt=0)] = 50.0
     #: megabytes (10^6 bytes) that a model's folder may hold
     gate_size_mb: Annotated[float, Field(gt=0)] = 500.0
+    #: token of the Hugging Face Hub that may write where models and data sets are pushed
+    hf_token: SecretStr | None = Field(default=None, validation_alias=AliasChoices("HF_TOKEN", "SARING_HF_TOKEN"))
+    #: another Hub than https://huggingface.co
+    hf_endpoint: str | None = Field(default=None, validation_alias=AliasChoices("HF_ENDPOINT", "SARING_HF_ENDPOINT"))
     #: seed of every random choice that a run makes
     seed: int = 20260101
     #: seconds between two looks for changes in Label Studio; webhooks only make it sooner

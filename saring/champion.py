@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from pipeline.classifiers.artefact import TrainedModel, load_model, read_manifest
-from pipeline.classifiers.linear import Encode
+from pipeline.classifiers.protocol import Encode
 from pipeline.learning import registry
 from pipeline.settings import Settings
 from pipeline.store.session import open_session

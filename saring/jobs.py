@@ -25,7 +25,6 @@ from pipeline.errors import (
 )
 from pipeline.learning import registry
 from pipeline.learning.due import news_since_training, why_due
-from pipeline.learning.train import TrainConfig
 from pipeline.progress import silent
 from pipeline.queue.build import STAGE as QUEUE_STAGE
 from pipeline.queue.config import QueueConfig
@@ -34,6 +33,7 @@ from pipeline.store.loop import QueueState, TaskState
 from pipeline.store.session import open_session
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
+from saring.training import training_config
 from saring.work.schedule import renew_schedule
 from sync.client import LabelStudio
 
@@ -130,7 +130,7 @@ def retrain_job(self: Task, **_: object) -> None:
         if why is None:
             return
         log.info("retraining: %s", why)
-        config = TrainConfig(taxonomy_version=ctx.taxonomy.version, seed=ctx.settings.seed)
+        config = training_config(ctx)
         promoted = False
         known = _newest_judgement(ctx.engine)
         try:

@@ -15,13 +15,13 @@ from pipeline.filters.cuts import Cut
 from pipeline.filters.report import write_report
 from pipeline.ingest.ingest import SourceInfo, ingest
 from pipeline.learning.pseudolabel import PseudoConfig
-from pipeline.learning.train import TrainConfig
 from pipeline.progress import Progress
 from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.judge import judge_texts
 from pipeline.vectors.embed import embed
 from pipeline.vectors.encoders import make_encoder
 from saring.cli import common, stages
+from saring.training import training_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def run_everything(
         return f"{len(got)} scarce labels", f"{written:,} labels", aside, {"labels": [asdict(one) for one in got]}
 
     def train_stage() -> tuple[str, str, str, dict[str, Any]]:
-        config = TrainConfig(taxonomy_version=ctx.taxonomy.version, seed=ctx.settings.seed)
+        config = training_config(ctx)
         try:
             got = stages.train_from_store(ctx, config, None, limit=limit, progress=progress)
         except NotEnoughLabels as error:

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "embed": "saring.cli.data:embed_command",
     "filter": "saring.cli.stages:filter_command",
     "pseudolabel": "saring.cli.stages:pseudolabel_command",
+    "pretrain": "saring.cli.pretrain:pretrain_command",
     "train": "saring.cli.models:train_command",
     "evaluate": "saring.cli.models:evaluate_command",
     "predict": "saring.cli.models:predict_command",

@@ -18,6 +18,7 @@ from pipeline.learning.gate_report import PAGE, note_by_hand, read_gate
 from pipeline.store.session import open_session
 from saring.cli import common
 from saring.cli.compare import compare_command, field_command
+from saring.cli.quantise import quantise_command
 
 models_app = typer.Typer(
     add_completion=False, help="List, show, compare, promote and roll back models.", no_args_is_help=True
@@ -110,6 +111,7 @@ def rollback_command(
 
 models_app.command("compare")(compare_command)
 models_app.command("field")(field_command)
+models_app.command("quantise")(quantise_command)
 
 
 def _say_model(folder: Path, gate: dict[str, Any] | None) -> None:

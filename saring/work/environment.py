@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.work.stage import Stage
 from saring.cli import common
-from saring.work.stages import STAGES
+from saring.work.stages import stages_for
 
 #: which process, and when its settings and taxonomy were last changed
 _Stamp = tuple[int, float, float]
@@ -29,7 +29,7 @@ class WorkEnvironment:
     @property
     def stages(self) -> Mapping[str, Stage]:
         """What can be spread, by name."""
-        return STAGES
+        return stages_for(self.context().settings)
 
     def context(self) -> common.Context:
         """What to work with."""
