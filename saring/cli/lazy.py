@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "saring.cli.models:evaluate_command",
     "predict": "saring.cli.models:predict_command",
     "models": "saring.cli.registry:models_app",
+    "dataset": "saring.cli.dataset:dataset_app",
+    "sources": "saring.cli.sources:sources_app",
     "run": "saring.cli.run:run_command",
     "queue": "saring.cli.queue:queue_app",
     "sync": "saring.cli.sync:sync_app",
