@@ -90,7 +90,8 @@ def write_card(
 def front_matter(name: str, counts: DatasetCounts, sources: Sequence[KnownSource]) -> dict[str, Any]:
     """What the Hub and `datasets` read of the card."""
     splits = [split for split in SPLITS if counts.rows[split]]
-    languages = sorted({language for _, language in counts.languages} - {"unknown"})
+    # a mixture such as `ms-en` is both
+    languages = sorted({part for _, one in counts.languages for part in one.split("-")} - {"unknown"})
     return {
         "pretty_name": name,
         **({"language": languages} if languages else {}),

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "models": "saring.cli.registry:models_app",
     "dataset": "saring.cli.dataset:dataset_app",
     "sources": "saring.cli.sources:sources_app",
+    "explore": "saring.cli.explore:explore_command",
     "run": "saring.cli.run:run_command",
     "queue": "saring.cli.queue:queue_app",
     "sync": "saring.cli.sync:sync_app",

@@ -12,9 +12,7 @@ from pipeline.sharing.sources import list_sources, set_source
 from pipeline.store.session import open_session
 from saring.cli import common
 
-sources_app = typer.Typer(
-    add_completion=False, help="List the sources, and correct their licences.", no_args_is_help=True
-)
+sources_app = typer.Typer(add_completion=False, help="List sources, and correct their licences.", no_args_is_help=True)
 
 
 @sources_app.command("list")
