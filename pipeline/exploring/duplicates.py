@@ -44,7 +44,8 @@ def find_duplicates(session: Session) -> Duplicates:
         .group_by(t.duplicate_of)
         .subquery()
     )
-    by_size = session.execute(select(clusters.c.size, func.count()).group_by(clusters.c.size)).tuples().all()
+    counted = session.execute(select(clusters.c.size, func.count()).group_by(clusters.c.size))
+    by_size = [(row[0], row[1]) for row in counted]
     sizes = {
         f"{low}" if high == low + 1 else f"{low} to {high - 1}" if high else f"{low} and more": sum(
             count for size, count in by_size if size >= low and (high is None or size < high)

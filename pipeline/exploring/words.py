@@ -1,4 +1,4 @@
-"""Which words and word pairs set a label's texts apart: class-based TF-IDF (Grootendorst 2022, "BERTopic", section 3.3).
+"""Which words and pairs of words set a label apart: class-based TF-IDF (Grootendorst 2022, "BERTopic", section 3.3).
 
 All texts of a label are taken as one document. A term t of label c weighs tf(t, c) log(1 + A / f(t)): its share of the
 label's terms, times how rare it is among all labels', with A the average number of terms a label has.

@@ -51,7 +51,7 @@ def list_sources(session: Session, *, count: bool = False) -> list[KnownSource]:
     rows: dict[int, int] = {}
     if count:
         counted = session.execute(select(seen.source_id, func.count()).group_by(seen.source_id))
-        rows = dict(counted.tuples().all())
+        rows = {row[0]: row[1] for row in counted}
     found = session.execute(select(s.id, s.name, s.licence, s.url, s.redistributable).order_by(s.name))
     return [
         KnownSource(
