@@ -325,9 +325,8 @@ def test_the_commands_export_correct_and_push(desk: Desk, environment: dict[str,
     assert done["counts"]["rows"] == 8
     with HubStub() as hub:
         env = environment | hub.environment()
-        pushed = json.loads(
-            saring("dataset", "push", str(desk.out), "--repo", f"{OWNER}/teks", "--json", env=env).stdout
-        )
+        push = ("dataset", "push", str(desk.out), "--repo", f"{OWNER}/teks")
+        pushed = json.loads(saring(*push, "--json", env=env).stdout)
         assert pushed["private"]
         there = hub.repositories["dataset", f"{OWNER}/teks"].files
         assert there == {
