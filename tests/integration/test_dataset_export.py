@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,45 @@ from tests.plain_environment import PlainEnvironment
 
 _KEY = b"k" * 32
 _VOLUNTEER = RaterRef(RaterKind.HUMAN, "label-studio", "17")
+_WORDS = [
+    "durian",
+    "kerusi",
+    "payung",
+    "basikal",
+    "lampu",
+    "tikar",
+    "pinggan",
+    "jendela",
+    "kasut",
+    "gitar",
+    "pagi",
+    "petang",
+    "kedai",
+    "jalan",
+    "sekolah",
+    "hujan",
+    "panas",
+    "kereta",
+    "rumah",
+    "kawan",
+    "jiran",
+    "pasar",
+    "ikan",
+    "ayam",
+    "nasi",
+    "roti",
+    "kopi",
+    "bola",
+    "gol",
+    "pasukan",
+    "lagu",
+    "filem",
+    "cerita",
+    "guru",
+    "murid",
+    "buku",
+    "harga",
+]
 #: what a stranger does with an export; all rows of all splits
 _LOAD = """
 import json, sys
@@ -96,12 +136,8 @@ def desk(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> Desk:
 
 
 def text(number: int) -> str:
-    """A Malay text that is like no other."""
-    places = ("Ipoh", "Kuantan", "Muar", "Sibu", "Tawau", "Kangar", "Alor Setar", "Melaka", "Klang", "Kulim")
-    things = ("durian", "kerusi", "payung", "basikal", "lampu", "tikar", "pinggan", "jendela", "kasut", "gitar")
-    a, b, c = number % 10, number // 10 % 10, number // 100 % 10
-    bought = f"semalam saya beli {things[a]} di {places[b]} lalu tukar dengan {things[c]}"
-    return f"{bought} dan {things[(a + b) % 10]} lama nombor {number * 7919}"
+    """A text that is like no other: the numeral alone would not make it so."""
+    return "semalam " + " ".join(random.Random(number).sample(_WORDS, 10)) + f" {number}"
 
 
 def rows(
