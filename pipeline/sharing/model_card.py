@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from pipeline.classifiers.artefact import Manifest
 from pipeline.learning.card import CARD
-from pipeline.sharing.sources import SourceFact
+from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
 
 #: languages as sources name them, that the Hub knows

@@ -21,7 +21,7 @@ from pipeline.classifiers.backends import BESIDE, backend_of
 from pipeline.errors import ModelError, UsageError
 from pipeline.ingest import masking
 from pipeline.sharing.model_card import write_model_card
-from pipeline.sharing.sources import SourceFact
+from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
 
 #: of a model folder, what goes along although it is no part of the model

@@ -1,55 +1,94 @@
-"""Which sources a model was made of, and under which licence each stands."""
+"""The sources of the store, what their licences allow, and correcting what is known of one."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-import pyarrow.parquet as pq
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import Manifest
+from pipeline.errors import UsageError
+from pipeline.sharing.licences import Sharing, Terms, terms_of
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFact:
-    """A source of a model's texts, as far as it is known."""
+class KnownSource:
+    """A source with what its licence comes to."""
 
+    id: int
     name: str
-    rows: int
-    licence: str | None = None
-    url: str | None = None
+    #: as it was written
+    licence: str | None
+    url: str | None
+    #: whoever holds the rights allowed sharing beyond the licence
+    permitted: bool
+    terms: Terms
+    #: sightings of texts in it; None where nobody asked
+    rows: int | None = None
+
+    def shared(self, *, non_commercial: bool) -> bool:
+        """Whether its texts may leave; `non_commercial`: those that forbid commercial use too."""
+        return self.terms.sharing is Sharing.OPEN or (non_commercial and self.terms.sharing is Sharing.NON_COMMERCIAL)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "licence": self.licence,
+            "url": self.url,
+            "permitted": self.permitted,
+            "sharing": str(self.terms.sharing),
+            "why": self.terms.why if self.terms.sharing is not Sharing.OPEN else "",
+            "rows": self.rows,
+        }
 
 
-def sources_of(manifest: Manifest, session: Session | None) -> list[SourceFact]:
-    """The sources of a model's texts, most rows first; empty if neither the model nor the store knows any.
-
-    Args:
-        manifest: the model.
-        session: the store, for licences, and for the snapshot of a model that was trained from it; None: not asked.
-    """
-    counts = Counter({str(name): int(rows) for name, rows in (manifest.data.get("sources") or {}).items()})
-    if session is None:
-        return [SourceFact(name, rows) for name, rows in counts.most_common()]
-    if not counts and (snapshot := manifest.data.get("snapshot")) is not None:
-        counts = _of_snapshot(session, str(snapshot))
-    s = store.Source
-    known = {one.name: one for one in session.scalars(select(s).where(s.name.in_(list(counts))))}
+def list_sources(session: Session, *, count: bool = False) -> list[KnownSource]:
+    """Every source, by name; `count`: with how many rows came from it."""
+    s, seen = store.Source, store.TextSource
+    rows: dict[int, int] = {}
+    if count:
+        counted = session.execute(select(seen.source_id, func.count()).group_by(seen.source_id))
+        rows = {row[0]: row[1] for row in counted}
+    found = session.execute(select(s.id, s.name, s.licence, s.url, s.redistributable).order_by(s.name))
     return [
-        SourceFact(name, rows, known[name].licence, known[name].url) if name in known else SourceFact(name, rows)
-        for name, rows in counts.most_common()
+        KnownSource(
+            source_id,
+            name,
+            licence,
+            url,
+            permitted,
+            terms_of(licence, permitted=permitted),
+            rows.get(source_id, 0) if count else None,
+        )
+        for source_id, name, licence, url, permitted in found
     ]
 
 
-def _of_snapshot(session: Session, digest: str) -> Counter[str]:
-    path = session.scalar(select(store.Snapshot.path).where(store.Snapshot.hash == digest))
-    if path is None:
-        return Counter()
-    try:
-        rows: Iterable[str] = pq.read_table(path, columns=["source"]).column("source").to_pylist()
-    except OSError:  # the file may have been tidied away; the card then says that the sources are not known
-        return Counter()
-    return Counter(name for row in rows for name in (row or "").split(",") if name)
+def set_source(
+    session: Session,
+    name: str,
+    *,
+    licence: str | None = None,
+    url: str | None = None,
+    permitted: bool | None = None,
+) -> KnownSource:
+    """Correct what is known of a source; what is None stays as it is, an empty text takes it away.
+
+    Raises:
+        UsageError: there is no such source, or nothing to change.
+    """
+    said = {"licence": licence, "url": url, "redistributable": permitted}
+    values = {
+        key: (value or None) if isinstance(value, str) else value for key, value in said.items() if value is not None
+    }
+    if not values:
+        raise UsageError("nothing to change: give --licence, --url, --permitted or --not-permitted")
+    s = store.Source
+    changed = session.execute(update(s).where(s.name == name).values(**values).returning(s.id)).scalar_one_or_none()
+    if changed is None:
+        names = ", ".join(session.scalars(select(s.name).order_by(s.name))) or "none yet"
+        raise UsageError(f"no source {name!r}: the sources are {names}")
+    return next(one for one in list_sources(session, count=True) if one.id == changed)

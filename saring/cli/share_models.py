@@ -13,7 +13,7 @@ from pipeline.classifiers.artefact import Manifest, read_manifest
 from pipeline.learning.find import folder_of
 from pipeline.sharing.hub import push_folder
 from pipeline.sharing.model_folder import About, export_model
-from pipeline.sharing.sources import SourceFact, sources_of
+from pipeline.sharing.model_sources import SourceFact, sources_of
 from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
 from saring.cli import common

@@ -27,7 +27,7 @@ from pipeline.learning.examples import gather
 from pipeline.learning.labelled_io import clean
 from pipeline.learning.train import TrainConfig, train
 from pipeline.sharing.model_folder import About, export_model
-from pipeline.sharing.sources import SourceFact, sources_of
+from pipeline.sharing.model_sources import SourceFact, sources_of
 from pipeline.store.session import open_session
 from pipeline.taxonomy import load_taxonomy
 from tests.hub_stub import OWNER, WRITER, HubStub
