@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     backend_password: SecretStr | None = None
     #: what a webhook must bring; unset means one that is made up and kept in ``home``
     webhook_secret: SecretStr | None = None
+    #: how the words of several machines are combined; `auto`: by what is measurably better on gold
+    consensus: Literal["auto", "majority", "dawid-skene"] = "auto"
     #: texts that people or data sets judged and that wait for it, from which on the frozen test set grows by them all
     test_set_increment: Annotated[int, Field(ge=1)] = 20
     #: how far below the champion's macro average precision the interval of a challenger's may reach

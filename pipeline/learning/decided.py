@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.consensus.book import current_consensus
 from pipeline.ledger.book import judgements_by_text
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import Decision, Judgement, resolve
@@ -67,6 +68,7 @@ def decided_texts(
         with_judgements: whether each text comes with its judgements.
     """
     excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+    consensus = current_consensus(session)
     j, r = store.Judgement, store.Rater
     chosen = (sample(limit) if span is None else span.of(sample(None))).subquery()
     texts = select(chosen.c.id)
@@ -81,7 +83,8 @@ def decided_texts(
     pending: list[_Pending] = []
     for text_id, judgements in judgements_by_text(session, texts=texts, only=only):
         kinds = {judgement.id: judgement.rater.kind for judgement in judgements}
-        decisions = {key: d for key, d in resolve(judgements, excludes=excludes).items() if key in taxonomy}
+        found = resolve(judgements, excludes=excludes, consensus=consensus)
+        decisions = {key: d for key, d in found.items() if key in taxonomy}
         trusted = frozenset(
             key for key, decision in decisions.items() if any(kinds[i] in TRUSTED for i in decision.judgements)
         )

@@ -242,6 +242,17 @@ def estimate_of(value: float, draws: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
+def wilson(hits: int, of: int, *, least: int = 1) -> Estimate | None:
+    """A share with its 95% interval (Wilson 1927); None of fewer than `least`."""
+    if of < max(1, least):
+        return None
+    # slow to import, and needed by reports alone
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, of).proportion_ci(method="wilson")
+    return Estimate(hits / of, float(interval.low), float(interval.high))
+
+
 def rounded(value: Any) -> Any:
     """Plain values with numbers rounded to four places; what is no number is None."""
     if isinstance(value, dict):

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.consensus.book import current_consensus
 from pipeline.errors import NotEnoughLabels
 from pipeline.labelled import LabelledText, Split
 from pipeline.learning import testset
@@ -121,6 +122,7 @@ def take_snapshot(
         building = folder / f".{digest}.{uuid.uuid4().hex}"
         pq.write_table(table, building, compression="zstd")
         building.replace(path)
+    in_force = current_consensus(session)
     counts = {
         "texts": len(rows),
         "splits": dict(Counter(row.split or "drawn at training" for row in rows)),
@@ -129,6 +131,7 @@ def take_snapshot(
         "contested": sum(text_tier(one.decisions) is Tier.CONTESTED for one in decided),
         "test_set": test_set.to_dict() if test_set is not None else None,
         "waiting_for_the_test_set": waiting,
+        "consensus": in_force.version if in_force is not None else None,
     }
     s = store.Snapshot
     session.execute(

@@ -1,7 +1,9 @@
 """From what raters said to what is believed: one pure function, used by everyone.
 
 Trust runs human > external > agreed LLMs (the bootstrap rater stands in where no LLM spoke) > pseudo-labels. The first
-rank at which anybody has an opinion on a label decides it, whatever the lower ranks say.
+rank at which anybody has an opinion on a label decides it, whatever the lower ranks say. How the words of several
+machines of one rank are put together is a value that resolve() is given (`pipeline.ledger.consensus`); without it they
+must agree.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pipeline.ledger.consensus import Consensus, Vote
 from pipeline.ledger.rater_kind import RaterKind
 
 
@@ -68,6 +71,8 @@ class _Rank:
     disputed: Tier
     #: where two thirds of three or more agree; None: a majority settles nothing
     settled: Tier | None = None
+    #: whether a consensus, if there is one, puts several opinions together
+    weighed: bool = False
 
 
 # First rank with an opinion decides. Machines that disagree leave the label unknown; people who do make it contested,
@@ -75,18 +80,23 @@ class _Rank:
 _RANKS = (
     _Rank((RaterKind.HUMAN,), Tier.GOLD, Tier.CONTESTED, settled=Tier.SILVER),
     _Rank((RaterKind.EXTERNAL,), Tier.SILVER, Tier.CONTESTED),
-    _Rank((RaterKind.LLM,), Tier.SILVER, Tier.UNKNOWN),
-    _Rank((RaterKind.BOOTSTRAP,), Tier.SILVER, Tier.UNKNOWN),
+    _Rank((RaterKind.LLM,), Tier.SILVER, Tier.UNKNOWN, weighed=True),
+    _Rank((RaterKind.BOOTSTRAP,), Tier.SILVER, Tier.UNKNOWN, weighed=True),
     _Rank((RaterKind.PSEUDO, RaterKind.RULE), Tier.PSEUDO, Tier.UNKNOWN),
 )
 #: voices from which on a majority counts
 _REVIEWED = 3
 #: raters whose asserted labels the filters may demote
 FILTERED_KINDS = frozenset({RaterKind.LLM, RaterKind.BOOTSTRAP})
+#: raters that a consensus puts together, most trusted first: a lower kind is heard where a higher says nothing
+WEIGHED_KINDS = tuple(kind for rank in _RANKS if rank.weighed for kind in rank.kinds)
 
 
 def resolve(
-    judgements: Iterable[Judgement], *, excludes: Mapping[str, frozenset[str]] | None = None
+    judgements: Iterable[Judgement],
+    *,
+    excludes: Mapping[str, frozenset[str]] | None = None,
+    consensus: Consensus | None = None,
 ) -> dict[str, Decision]:
     """What is believed of each label that the judgements of one text speak of.
 
@@ -99,22 +109,37 @@ def resolve(
     Args:
         judgements: everything said of one text.
         excludes: for a label, the labels that can't be true beside it.
+        consensus: how several language models (or several bootstrap raters) are put together; None: they must agree.
 
     Returns:
         A decision for each label that any current judgement asserts or denies.
     """
     current = current_judgements(judgements)
-    votes: dict[str, dict[RaterKind, list[tuple[bool, int]]]] = defaultdict(lambda: defaultdict(list))
+    votes: dict[str, dict[RaterKind, list[Vote]]] = defaultdict(lambda: defaultdict(list))
     for judgement in current:
-        asserted = judgement.asserted - judgement.demoted if _is_filtered(judgement) else judgement.asserted
-        implied = frozenset[str]().union(*((excludes or {}).get(label, frozenset()) for label in asserted))
+        asserted, denied = opinions(judgement, excludes or {})
         for label in asserted:
-            votes[label][judgement.rater.kind].append((True, judgement.id))
-        for label in (judgement.denied | implied) - asserted:
-            votes[label][judgement.rater.kind].append((False, judgement.id))
+            votes[label][judgement.rater.kind].append(Vote(judgement.rater, True, judgement.id))
+        for label in denied:
+            votes[label][judgement.rater.kind].append(Vote(judgement.rater, False, judgement.id))
         for label in judgement.asserted - asserted:
             votes[label]
-    return {label: _decide(by_kind) for label, by_kind in sorted(votes.items())}
+    return {label: _decide(label, by_kind, consensus) for label, by_kind in sorted(votes.items())}
+
+
+def opinions(
+    judgement: Judgement, excludes: Mapping[str, frozenset[str]], *, filtered: bool = True
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The labels that a judgement asserts and those that it denies, as they count.
+
+    Args:
+        judgement: by anybody.
+        excludes: for a label, the labels that can't be true beside it: asserting it denies them.
+        filtered: whether what the filters demoted counts as not said.
+    """
+    asserted = judgement.asserted - judgement.demoted if filtered and _is_filtered(judgement) else judgement.asserted
+    implied = frozenset[str]().union(*(excludes.get(label, frozenset()) for label in asserted))
+    return asserted, (judgement.denied | implied) - asserted
 
 
 def current_judgements(judgements: Iterable[Judgement]) -> list[Judgement]:
@@ -143,16 +168,22 @@ def text_tier(decisions: Mapping[str, Decision]) -> Tier:
     return Tier.UNKNOWN
 
 
-def _decide(by_kind: Mapping[RaterKind, list[tuple[bool, int]]]) -> Decision:
+def _decide(label: str, by_kind: Mapping[RaterKind, list[Vote]], consensus: Consensus | None) -> Decision:
     for rank in _RANKS:
         votes = [vote for kind in rank.kinds for vote in by_kind.get(kind, ())]
+        weighed = consensus if rank.weighed else None
+        if weighed is not None:
+            votes = weighed.heard(label, votes)
         if not votes:
             continue
-        ids = tuple(sorted({judgement_id for _, judgement_id in votes}))
-        values = {value for value, _ in votes}
+        ids = tuple(sorted({vote.judgement for vote in votes}))
+        if weighed is not None:
+            value = weighed.decide(label, votes)
+            return Decision(value, rank.disputed if value is None else rank.agreed, ids)
+        values = {vote.asserted for vote in votes}
         if len(values) == 1:
             return Decision(values.pop(), rank.agreed, ids)
-        yes = sum(value for value, _ in votes)
+        yes = sum(vote.asserted for vote in votes)
         majority = max(yes, len(votes) - yes)
         if rank.settled is not None and len(votes) >= _REVIEWED and 3 * majority >= 2 * len(votes):
             return Decision(yes == majority, rank.settled, ids)

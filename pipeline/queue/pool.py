@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.classifiers.artefact import TrainedModel
+from pipeline.consensus.book import current_consensus
 from pipeline.filters.centroid import read_vectors
 from pipeline.ledger.book import judgements_by_text
+from pipeline.ledger.consensus import Consensus
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import Judgement, current_judgements, resolve, text_tier
 from pipeline.progress import Progress
@@ -108,7 +110,7 @@ def load_candidates(
     """Everything that strategies may know of the texts of a pool."""
     keys = taxonomy.keys
     n, m = len(pool.ids), len(keys)
-    ledger = _Ledger(taxonomy, n)
+    ledger = _Ledger(taxonomy, n, current_consensus(session))
     filters: list[FilterMark] = []
     reviews: list[ReviewMark] = []
     scored = np.full((n, m), np.nan) if model is not None else None
@@ -214,9 +216,10 @@ def _reviews(
 class _Ledger:
     """What the judgements of the candidates come to, filled in chunk by chunk."""
 
-    def __init__(self, taxonomy: Taxonomy, n: int) -> None:
+    def __init__(self, taxonomy: Taxonomy, n: int, consensus: Consensus | None) -> None:
         m = len(taxonomy.keys)
         self._at = {key: j for j, key in enumerate(taxonomy.keys)}
+        self._consensus = consensus
         self._excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
         self.decisions = np.full((n, m), -1, np.int8)
         self.tiers: list[str] = ["unknown"] * n
@@ -232,7 +235,8 @@ class _Ledger:
             self._take(at[text_id], judgements)
 
     def _take(self, row: int, judgements: Sequence[Judgement]) -> None:
-        decisions = {k: d for k, d in resolve(judgements, excludes=self._excludes).items() if k in self._at}
+        found = resolve(judgements, excludes=self._excludes, consensus=self._consensus)
+        decisions = {k: d for k, d in found.items() if k in self._at}
         self.tiers[row] = text_tier(decisions)
         for key, decision in decisions.items():
             if decision.value is not None:

@@ -1,5 +1,6 @@
 """The only room that knows SQL tables: typed models, sessions, migrations."""
 
+from pipeline.store.consensus import ConsensusRow
 from pipeline.store.loop import (
     Annotation,
     Event,
@@ -37,6 +38,7 @@ from pipeline.store.work import FilterScore, RunLog, Shard
 __all__ = [
     "Annotation",
     "Base",
+    "ConsensusRow",
     "Encoder",
     "Event",
     "FilterDecision",

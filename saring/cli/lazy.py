@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "ingest": "saring.cli.data:ingest_command",
     "import": "saring.cli.data:import_command",
     "judge": "saring.cli.data:judge_command",
+    "raters": "saring.cli.raters:raters_app",
     "embed": "saring.cli.data:embed_command",
     "encoders": "saring.cli.encoders:encoders_app",
     "filter": "saring.cli.stages:filter_command",

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from pipeline.classifiers.linear import LinearConfig
+from pipeline.consensus.fit import fit_consensus, several_speak
 from pipeline.errors import UsageError
 from pipeline.filters.centroid import STAGE as CENTROID_STAGE
 from pipeline.filters.centroid import FilterReport, LabelFilter, centroid_filter
@@ -188,7 +189,16 @@ def train_from_store(
     limit: int | None = None,
     progress: Progress,
 ) -> Retrained:
-    """Train on what the ledger says now, and promote the model if it passes the gate."""
+    """Train on what the ledger says now, and promote the model if it passes the gate.
+
+    Where several machines of one kind have judged, how their words are combined is fitted first.
+    """
+    with open_session(ctx.engine) as session:
+        combine = several_speak(session)
+    if combine:
+        fit_consensus(
+            ctx.engine, ctx.taxonomy, choice=ctx.settings.consensus, seed=ctx.settings.seed, progress=progress
+        )
     return retrain(
         ctx.engine,
         ctx.taxonomy,

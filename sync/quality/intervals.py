@@ -1,5 +1,4 @@
-"""How sure a figure is: Wilson intervals for shares, bootstraps over texts for all else, and how far one rater stands
-from the others.
+"""How sure a figure is: bootstraps over texts, and how far one rater stands from the others.
 
 Texts are what is resampled, since the answers to one text are not independent (Efron & Tibshirani 1993, chapter 13). A
 statistic is a function of sums over texts, so that all resamples are one matrix product.
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import betabinom, binomtest
+from scipy.stats import betabinom
 
 from pipeline.learning.metrics import Estimate
 from sync.quality.answers import Floats, Ints
@@ -25,14 +24,6 @@ _MOST_SPREAD = 0.5
 _MAD = 1.4826
 #: fewer others than this are no yardstick
 LEAST_OTHERS = 2
-
-
-def wilson(hits: int, of: int, *, least: int = 1) -> Estimate | None:
-    """A share with its 95% interval (Wilson 1927); None of fewer than `least`."""
-    if of < max(1, least):
-        return None
-    interval = binomtest(hits, of).proportion_ci(method="wilson")
-    return Estimate(hits / of, float(interval.low), float(interval.high))
 
 
 def by_text(text: Ints, columns: Sequence[Floats]) -> Floats:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.learning.metrics import Estimate
+from pipeline.learning.metrics import Estimate, wilson
 from sync.quality.answers import Answers
-from sync.quality.intervals import wilson
 
 #: nobody opens, reads and submits a text in less
 IMPOSSIBLE_SECONDS = 1.5

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
-from pipeline.learning.metrics import Estimate
+from pipeline.learning.metrics import Estimate, wilson
 from sync.quality.answers import Answers, Floats, right
-from sync.quality.intervals import bootstrap, by_text, wilson
+from sync.quality.intervals import bootstrap, by_text
 
 #: tasks with a reference, below which nothing is said of a rater
 LEAST_TASKS = 5

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.ledger.consensus import LEAST_INFORMATION, Consensus, LabelModel, Method, Skill, voice_of
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import (
     Decision,
@@ -82,6 +83,28 @@ def ledgers(draw: st.DrawFn, kinds: tuple[RaterKind, ...] = tuple(RaterKind)) ->
         last[key] = row
         rows.append(row)
     return rows
+
+
+_shares = st.floats(0.01, 0.99).map(lambda share: round(share, 4))
+
+
+@st.composite
+def consensuses(draw: st.DrawFn, method: Method | None = None) -> Consensus:
+    """Any consensus: of some raters on some labels, a few of them of one family."""
+    machines = [
+        voice_of(RaterRef(kind, name, version))
+        for kind in (RaterKind.LLM, RaterKind.BOOTSTRAP)
+        for name in ("a", "b")
+        for version in ("", "1", "2")
+    ]
+    skills = st.builds(Skill, _shares, _shares)
+    labels = st.dictionaries(
+        st.sampled_from(_LABELS),
+        st.builds(LabelModel, _shares, st.dictionaries(st.sampled_from(machines), skills, max_size=6)),
+        max_size=3,
+    )
+    families = st.sampled_from(({}, {"llm:a": "llm:a+b", "llm:b": "llm:a+b"}))
+    return Consensus(method or draw(st.sampled_from(Method)), draw(labels), draw(families))
 
 
 def said(
@@ -348,3 +371,90 @@ def test_a_model_never_decides(pile: list[Judgement], predictions: list[Judgemen
 def test_nothing_said_is_nothing_known() -> None:
     assert resolve([]) == {}
     assert text_tier({}) is Tier.UNKNOWN
+
+
+@given(ledgers(), consensuses(), st.randoms(use_true_random=False))
+def test_under_a_consensus_order_does_not_matter_either(
+    pile: list[Judgement], consensus: Consensus, dice: random.Random
+) -> None:
+    shuffled = pile[:]
+    dice.shuffle(shuffled)
+    found = resolve(pile, excludes=_EXCLUDES, consensus=consensus)
+    assert resolve(shuffled, excludes=_EXCLUDES, consensus=consensus) == found
+    again = Consensus.from_dict(consensus.to_dict())
+    assert again.version == consensus.version
+    assert resolve(pile, excludes=_EXCLUDES, consensus=again) == found
+
+
+@given(ledgers(), consensuses())
+def test_people_and_data_sets_outrank_any_consensus(pile: list[Judgement], consensus: Consensus) -> None:
+    plain = resolve(pile, excludes=_EXCLUDES)
+    weighed = resolve(pile, excludes=_EXCLUDES, consensus=consensus)
+    kinds = {j.id: j.rater.kind for j in pile}
+    trusted = {RaterKind.HUMAN, RaterKind.EXTERNAL}
+    for label, decision in plain.items():
+        if any(kinds[id_] in trusted for id_ in decision.judgements):
+            assert weighed[label] == decision
+    assert plain.keys() == weighed.keys()
+
+
+@given(ledgers(), consensuses(Method.DAWID_SKENE), st.integers(5, 95), st.integers(-4, 4), label_sets)
+def test_a_rater_that_says_nothing_changes_nothing(
+    pile: list[Judgement], consensus: Consensus, sensitivity: int, off: int, asserted: frozenset[str]
+) -> None:
+    nobody = RaterRef(RaterKind.LLM, "nobody", "1")
+    # sensitivity = 1 - specificity, or as good as
+    skill = Skill(sensitivity / 100, 1 - sensitivity / 100 + off / 100 * LEAST_INFORMATION * 20)
+    models = {
+        label: LabelModel(model.prevalence, {**model.skills, voice_of(nobody): skill})
+        for label, model in consensus.labels.items()
+    }
+    known = replace(consensus, labels=models)
+    noise = Judgement(99, nobody, asserted, frozenset(_LABELS) - asserted)
+    before = resolve(pile, consensus=known)
+    after = resolve([*pile, noise], consensus=known)
+    for label in models:
+        assert after[label] == before.get(label, Decision(None, Tier.UNKNOWN, ()))
+
+
+@given(ledgers())
+def test_one_language_model_is_believed_as_without_a_consensus(pile: list[Judgement]) -> None:
+    pile = [j for j in pile if j.rater.name == "a"]
+    assert resolve(pile, excludes=_EXCLUDES, consensus=Consensus()) == resolve(pile, excludes=_EXCLUDES)
+
+
+_MODEL = Consensus(
+    Method.DAWID_SKENE,
+    {
+        "hate": LabelModel(
+            0.2, {"llm:good": Skill(0.95, 0.95), "llm:poor": Skill(0.6, 0.6), "llm:worse": Skill(0.6, 0.6)}
+        )
+    },
+)
+
+
+def test_one_that_knows_outweighs_two_that_guess() -> None:
+    pile = [said(RaterKind.LLM, 1, yes="hate,porn", name="good")]
+    pile += [said(RaterKind.LLM, 2 + n, no="hate,porn", name=name) for n, name in enumerate(("poor", "worse"))]
+    assert resolve(pile) == {
+        "hate": Decision(None, Tier.UNKNOWN, (1, 2, 3)),
+        "porn": Decision(None, Tier.UNKNOWN, (1, 2, 3)),
+    }
+    # where nothing is estimated, the majority decides
+    assert opinions(resolve(pile, consensus=_MODEL)) == {"hate": True, "porn": False}
+    assert resolve(pile, consensus=Consensus())["hate"] == Decision(False, Tier.SILVER, (1, 2, 3))
+
+
+def test_a_new_version_is_another_rater_and_heard_only_where_none_is_that_is_known() -> None:
+    new = said(RaterKind.LLM, 1, yes="hate", name="good", version="2")
+    assert resolve([new], consensus=_MODEL)["hate"] == Decision(True, Tier.SILVER, (1,))
+    known = said(RaterKind.LLM, 2, no="hate", name="poor")
+    assert resolve([new, known], consensus=_MODEL)["hate"] == Decision(False, Tier.SILVER, (2,))
+
+
+def test_the_bootstrap_rater_speaks_where_no_language_model_says_anything() -> None:
+    stand_in = said(RaterKind.BOOTSTRAP, 1, yes="hate", name="stand-in")
+    mute = Consensus(Method.DAWID_SKENE, {"hate": LabelModel(0.2, {"llm:a": Skill(0.5, 0.5)})})
+    word = said(RaterKind.LLM, 2, no="hate")
+    assert resolve([stand_in, word], consensus=mute)["hate"] == Decision(True, Tier.SILVER, (1,))
+    assert resolve([stand_in, word], consensus=Consensus())["hate"] == Decision(False, Tier.SILVER, (2,))
