@@ -16,12 +16,12 @@ from pipeline.filters.report import write_report
 from pipeline.ingest.ingest import SourceInfo, ingest
 from pipeline.learning.pseudolabel import PseudoConfig
 from pipeline.learning.train import TrainConfig
+from pipeline.llm.config import default_rater
 from pipeline.progress import Progress
-from pipeline.raters.bootstrap import BootstrapRater
-from pipeline.raters.judge import judge_texts
 from pipeline.vectors.embed import embed
-from pipeline.vectors.encoders import make_encoder
+from pipeline.work.stages.embed import encoder_of
 from saring.cli import common, stages
+from saring.cli.data import run_judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def run_everything(
         report_dir: where the filter's page goes.
         progress: told of every stage.
     """
-    encoder = make_encoder(ctx.settings)
+    encoder = encoder_of(ctx, None)
     done: list[StageSummary] = []
 
     def stage(name: str, work: Callable[[], tuple[str, str, str, dict[str, Any]]]) -> None:
@@ -92,17 +92,14 @@ def run_everything(
         return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", "", asdict(got)
 
     def judge_stage() -> tuple[str, str, str, dict[str, Any]]:
-        rater = BootstrapRater(ctx.taxonomy, encoder)
-        got = judge_texts(
-            ctx.engine,
-            rater,
-            taxonomy_version=ctx.taxonomy.version,
-            encoder=encoder,
-            limit=limit,
-            progress=progress,
-        )
+        got = run_judge(ctx, default_rater(ctx.settings), limit=limit, progress=progress)
         asserted = sum(got.asserted.values())
-        return f"{got.judged + got.present:,} texts", f"{asserted:,} labels", f"by {got.rater}", asdict(got)
+        return (
+            f"{got.judged + got.present:,} texts",
+            f"{asserted:,} labels",
+            ", ".join(f for f in (f"by {got.rater}", got.stopped) if f),
+            asdict(got),
+        )
 
     def centroid_stage() -> tuple[str, str, str, dict[str, Any]]:
         got = stages.run_centroid(ctx, Cut(), labels=None, anchored=False, progress=progress)

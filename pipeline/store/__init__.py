@@ -1,5 +1,6 @@
 """The only room that knows SQL tables: typed models, sessions, migrations."""
 
+from pipeline.store.llm import LlmReply, Translation
 from pipeline.store.loop import (
     Annotation,
     Event,
@@ -40,6 +41,7 @@ __all__ = [
     "FilterDecision",
     "FilterScore",
     "Judgement",
+    "LlmReply",
     "MinhashBand",
     "Model",
     "Prediction",
@@ -61,6 +63,7 @@ __all__ = [
     "Text",
     "TextSentiment",
     "TextSource",
+    "Translation",
     "Vector",
     "make_engine",
     "open_session",

@@ -115,6 +115,7 @@ def progress_bar() -> Iterator[ProgressCallback]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
         console=err,
         transient=True,
         # without a terminal there is nobody to watch it
@@ -122,10 +123,10 @@ def progress_bar() -> Iterator[ProgressCallback]:
     )
     tasks: dict[str, Any] = {}
 
-    def report(done: int, total: int | None, what: str) -> None:
+    def report(done: int, total: int | None, what: str, note: str = "") -> None:
         if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total)
-        bar.update(tasks[what], completed=done, total=total)
+            tasks[what] = bar.add_task(what, total=total, note=note)
+        bar.update(tasks[what], completed=done, total=total, note=note)
 
     with bar:
         yield report

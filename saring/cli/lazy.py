@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "import": "saring.cli.data:import_command",
     "judge": "saring.cli.data:judge_command",
     "embed": "saring.cli.data:embed_command",
+    "translate": "saring.cli.translate:translate_command",
     "filter": "saring.cli.stages:filter_command",
     "pseudolabel": "saring.cli.stages:pseudolabel_command",
     "train": "saring.cli.models:train_command",
