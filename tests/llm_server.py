@@ -164,7 +164,14 @@ class LlmServer:
         self._socket.listen(512)
         # a test's server ends with its test, whatever is still being answered
         config = uvicorn.Config(
-            self._app, log_config=None, lifespan="off", timeout_graceful_shutdown=1, access_log=False
+            self._app,
+            interface="asgi3",
+            log_config=None,
+            lifespan="off",
+            # between us and the connection, nothing
+            proxy_headers=False,
+            access_log=False,
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run)

@@ -187,7 +187,8 @@ class LlmClient:
             raise LlmError(f"the server of {name!r} wants to be paid (402): its own budget is spent")
         if status == 404:
             raise LlmError(
-                f"the server of {name!r} at {self._config.url} has no model {self._model!r}, or no chat completions (404)"
+                f"the server of {name!r} at {self._config.url} has no model {self._model!r}, or "
+                "no chat completions (404)"
             )
         if status >= 500:
             self.limiter.failed()
