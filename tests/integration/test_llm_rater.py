@@ -73,6 +73,7 @@ def count(engine: Engine, table: type[store.Base]) -> int:
 def test_each_text_is_judged_by_what_the_model_says(engine: Engine, server: LlmServer) -> None:
     add_texts(engine, ["pergi mati", *(f"hari baik {n}" for n in range(60))])
     server.answer = lambda text: verdict("hate", "harassment") if "mati" in text else verdict("safe for work")
+    server.latency = 0.05
     report = judge(engine, config_of(server, price=Price(input=1.0, output=2.0)))
     assert (report.rater, report.judged, report.replies, report.tokens) == ("stub", 61, 61, 61 * 120)
     assert report.cost == pytest.approx(61 * 140 / 1e6)

@@ -32,6 +32,7 @@ _WHOLE_LIST = re.compile(
     r"""["']?(?:labels?|categor(?:y|ies)|label_list)["']?\s*:\s*(?:\[[^\]]*\]|"[^"]*"|'[^']*')""", re.I
 )
 _OPENED = re.compile(r"""["']?(?:labels?|categor(?:y|ies)|label_list)["']?\s*:""", re.I)
+_LAST_COMMA = re.compile(r",\s*([}\]])")
 #: how refusals begin, in the languages that models answer in
 _REFUSAL = re.compile(
     r"(?:i['’]?\s?a?m (?:really |very )?sorry|sorry|i (?:can['’]?t|cannot|can not|won['’]?t|am unable|am not able)|"
@@ -188,13 +189,26 @@ def _repaired(piece: str) -> Mapping[str, Any] | None:
         if _WHOLE_LIST.search(piece) is None:
             # where it would have ended is not known
             return {"labels": None}
-        try:
-            found = json_repair.loads(piece, skip_json_loads=True)
-        except (ValueError, RecursionError, IndexError, TypeError, AttributeError, KeyError):
-            return None
+        found = _mended(piece)
         if isinstance(found, list):
             found = next((one for one in found if isinstance(one, dict)), None)
     return found if isinstance(found, dict) else None
+
+
+def _mended(piece: str) -> Any:
+    """What a damaged object says. The usual damage is mended by hand, as json_repair takes a thousand times as long."""
+    if '"' not in piece:
+        piece = piece.replace("'", '"')
+    piece = _LAST_COMMA.sub(r"\1", piece)
+    for end in ("", "}", '"}'):
+        try:
+            return orjson.loads(piece + end)
+        except orjson.JSONDecodeError:
+            continue
+    try:
+        return json_repair.loads(piece, skip_json_loads=True)
+    except (ValueError, RecursionError, IndexError, TypeError, AttributeError, KeyError):
+        return None
 
 
 def _verdict(found: Mapping[str, Any], names: LabelNames, *, mended: bool) -> Verdict | Unusable:
