@@ -85,9 +85,7 @@ def main() -> None:
     kinds = rng.choices(list(_MIX), list(_MIX.values()), k=args.replies)
     replies = [make(kind, rng) for kind in kinds]
     names = LabelNames.of(_TAXONOMY)
-    lost = Counter(
-        found.reason for reply in replies if isinstance(found := parse_reply(reply, names), Unusable)
-    )
+    lost = Counter(found.reason for reply in replies if isinstance(found := parse_reply(reply, names), Unusable))
     ours = rate(lambda reply: parse_reply(reply, names), replies)
     emit("reply_parser", {"reader": "saring", "per_second": ours, "replies": len(replies), "no_verdict": dict(lost)})
     for name, read in (

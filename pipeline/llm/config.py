@@ -160,7 +160,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
         raise UsageError(f"{path}:1: expected a mapping `raters`, of names to raters")
     found: dict[str, LlmConfig] = {}
     # where each stands, as the reader kept it
-    places: Any = raters.lc
+    places: Any = document["raters"].lc
     for name, node in raters.items():
         line = places.key(name)[0] + 1
         where = f"{path}:{line}: rater {name!r}"

@@ -17,7 +17,7 @@ from collections.abc import Callable
 #: answers that take longer than the usual by this factor say that more at once gains nothing
 _TOLERANCE = 2.0
 #: weight of the newest answer in the usual time, and of a slower one in the least
-_RECENT, _DRIFT = 0.1, 0.01
+_RECENT, _DRIFT = 0.1, 0.0005
 #: seconds: the breaker's first rest, doubled with each, and its longest
 _FIRST_REST, _LONGEST_REST = 1.0, 60.0
 
@@ -108,7 +108,7 @@ class Limiter:
             # what was once quick need not stay so: longer texts, another load
             self._least += _DRIFT * (took - self._least)
         # a window that is not used says nothing of a wider one
-        if self._usual <= _TOLERANCE * self._least and self._under_way >= self.window - 1:
+        if self._usual <= _TOLERANCE * self._least and 2 * self._under_way >= self.window:
             self._window = min(self._most, self._window + (1.0 if self._slow_start else 1.0 / self._window))
 
     def overloaded(self, began: float, retry_after: float | None = None) -> None:

@@ -213,7 +213,9 @@ def test_a_key_that_is_refused_is_said_at_once(engine: Engine, server: LlmServer
 def test_a_budget_stops_before_it_is_overspent_and_a_larger_one_goes_on(engine: Engine, server: LlmServer) -> None:
     add_texts(engine, [f"teks {n}" for n in range(50)])
     server.latency = 0.01
-    rater = config_of(server, sampling={"max_tokens": 50}, prompt={"exemplars": 0, "near_misses": 0, "labels": ["hate"]})
+    rater = config_of(
+        server, sampling={"max_tokens": 50}, prompt={"exemplars": 0, "near_misses": 0, "labels": ["hate"]}
+    )
     report = judge(engine, rater, most_tokens=2_000)
     assert report.stopped == "the budget of 2,000 tokens is spent"
     assert 0 < report.tokens <= 2_000
