@@ -115,10 +115,17 @@ def main() -> None:
     shares = []
     with server(args.port, args.latency) as url:
         for _ in range(args.rounds):
+            began = time.process_time()
             peer = asyncio.run(bare(url, body, args.requests, args.concurrency))
+            between = time.process_time()
             own = ours(url, prompt, args.requests, args.concurrency)
+            ended = time.process_time()
             shares.append(own / peer)
-            emit("llm_client", {"bare_per_second": peer, "saring_per_second": own, "share": own / peer})
+            figures = {"bare_per_second": peer, "saring_per_second": own, "share": own / peer}
+            # of a processor, a request: what bounds either where the server is quicker
+            figures["bare_cpu_ms"] = 1_000 * (between - began) / args.requests
+            figures["saring_cpu_ms"] = 1_000 * (ended - between) / args.requests
+            emit("llm_client", figures)
     asked = {"concurrency": args.concurrency, "latency": args.latency, "requests": args.requests}
     emit("llm_client", asked | {"median_share": statistics.median(shares)})
 

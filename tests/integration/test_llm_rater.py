@@ -214,16 +214,16 @@ def test_a_budget_stops_before_it_is_overspent_and_a_larger_one_goes_on(engine: 
     add_texts(engine, [f"teks {n}" for n in range(50)])
     server.latency = 0.01
     rater = config_of(
-        server, sampling={"max_tokens": 50}, prompt={"exemplars": 0, "near_misses": 0, "labels": ["hate"]}
+        server, sampling={"max_tokens": 50}, prompt={"exemplars": 0, "near_misses": 0, "labels": ["safe for work"]}
     )
     report = judge(engine, rater, most_tokens=2_000)
     assert report.stopped == "the budget of 2,000 tokens is spent"
     assert 0 < report.tokens <= 2_000
     assert report.judged == report.tokens // 120 == 16
-    assert judge(engine, rater, most_tokens=240).judged == 2
-    total = rater.model_copy(update={"limits": QUICK.model_copy(update={"budget_tokens": 18 * 120})})
+    assert judge(engine, rater, most_tokens=480).judged == 4
+    total = rater.model_copy(update={"limits": QUICK.model_copy(update={"budget_tokens": 20 * 120})})
     assert judge(engine, total).judged == 0
-    assert judge(engine, rater).judged == 32
+    assert judge(engine, rater).judged == 30
     assert set(server.asked.values()) == {1}
 
 
