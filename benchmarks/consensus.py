@@ -1,6 +1,7 @@
 """Whether a weighed consensus beats a plain majority, on real labelled sets, and how fast it is beside crowd-kit.
 
-Skill, on 2,000 texts of each of two shared sets (Indonesian) that none of the raters learnt from, with the sets' own labels as gold:
+Skill, on 2,000 texts of each of two shared sets (Indonesian) that none of the raters learnt from, with the sets' own
+labels as gold:
 
 - `trained`: three linear models that learnt from disjoint parts of very different size, a word list learnt from a
   fourth, the bootstrap rater, and one that always says "safe for work";
@@ -49,7 +50,7 @@ from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.protocol import TextToJudge
 from pipeline.settings import Settings
 from pipeline.taxonomy import load_taxonomy
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import make_encoder
 
 SETS = ("id_multi", "netifier_id")
 SAFE = "safe for work"

@@ -13,9 +13,8 @@ The docstring of a class is its default message. A message is one line: what is 
     ├── InputError                 a file cannot be read at all (a bad *row* is a rejected row, not an error)
     ├── EncoderError               texts cannot be turned into vectors
     │   └── NotEnoughVectors       too few texts of a label have a vector
-    ├── RaterError                 a rater cannot judge
-    │   ├── RaterRefused           its server will not have us, or not that model
-    │   └── RaterUnavailable       its server does not answer
+    ├── LlmError                   a language model's server cannot be used as it was asked for
+    │   └── LlmUnavailable         it does not answer, or answers that it cannot
     ├── TrainingError              a model cannot be trained from what was given
     │   └── NotEnoughLabels        a label has too few positives or negatives
     ├── ModelError                 a model cannot be found, read, or trusted
@@ -88,16 +87,12 @@ class NotEnoughVectors(EncoderError):
     """Too few texts of the label have a vector: run `saring embed` first."""
 
 
-class RaterError(SaringError):
-    """The rater cannot judge."""
+class LlmError(SaringError):
+    """The language model's server cannot be used as it was asked for."""
 
 
-class RaterRefused(RaterError):
-    """The rater's server refuses: check its address, model and key."""
-
-
-class RaterUnavailable(RaterError):
-    """The rater's server does not answer: start it, or check its address."""
+class LlmUnavailable(LlmError):
+    """The language model's server does not answer."""
 
 
 class TrainingError(SaringError):

@@ -9,7 +9,7 @@ class Progress(Protocol):
     """Called by a stage as it advances."""
 
     def __call__(self, done: int, total: int | None, what: str, note: str = "") -> None:
-        """`done` of `total` units (None: unknown) of `what` are finished; `note`: figures beside it, as they stand."""
+        """`done` of `total` units (None: unknown) of `what` are finished; `note` says how it goes."""
 
 
 def silent(done: int, total: int | None, what: str, note: str = "") -> None:

@@ -39,10 +39,10 @@ class Settings(BaseSettings):
     #: base address of an OpenAI-compatible server for `openai:` encoders, for example http://localhost:8080/v1
     embeddings_url: str | None = None
     embeddings_api_key: SecretStr | None = None
-    #: base address of an OpenAI-compatible server whose model judges as the rater `llm`; more in ``raters.yaml``
+    #: base address of an OpenAI-compatible server that judges as the rater `llm`, for example http://localhost:8000/v1
     llm_url: str | None = None
     llm_api_key: SecretStr | None = None
-    #: which of the server's models; unset means the only one that it has
+    #: its model; unset means the only one that it has
     llm_model: str | None = None
     #: languages that count as in scope; texts in others are kept but not judged
     languages: Annotated[tuple[str, ...], NoDecode] = ("ms", "id", "en")
@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     def env_file(self) -> Path:
         """Where settings may be written down; the environment outranks it."""
         return self.home / "saring.env"
+
+    @property
+    def raters_file(self) -> Path:
+        """Where language models that judge or translate are described, if there is such a file."""
+        return self.home / "raters.yaml"
 
     @property
     def models_dir(self) -> Path:

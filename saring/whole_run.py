@@ -15,12 +15,12 @@ from pipeline.filters.cuts import Cut
 from pipeline.filters.report import write_report
 from pipeline.ingest.ingest import SourceInfo, ingest
 from pipeline.learning.pseudolabel import PseudoConfig
+from pipeline.llm.config import default_rater
 from pipeline.progress import Progress
-from pipeline.raters.judge import judge_texts
-from pipeline.raters.make import default_rater, make_rater
 from pipeline.vectors.embed import embed
 from pipeline.vectors.encoders.make import space_name
 from saring.cli import common, stages
+from saring.cli.data import run_judge
 from saring.training import training_config
 
 
@@ -96,17 +96,14 @@ def run_everything(
         return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", aside, asdict(got)
 
     def judge_stage() -> tuple[str, str, str, dict[str, Any]]:
-        rater = make_rater(default_rater(ctx.settings), ctx.settings, ctx.taxonomy, ctx.engine, lambda: encoder)
-        got = judge_texts(
-            ctx.engine,
-            rater,
-            taxonomy_version=ctx.taxonomy.version,
-            encoder=encoder,
-            limit=limit,
-            progress=progress,
-        )
+        got = run_judge(ctx, default_rater(ctx.settings), limit=limit, progress=progress)
         asserted = sum(got.asserted.values())
-        return f"{got.judged + got.present:,} texts", f"{asserted:,} labels", f"by {got.rater}", asdict(got)
+        return (
+            f"{got.judged + got.present:,} texts",
+            f"{asserted:,} labels",
+            ", ".join(f for f in (f"by {got.rater}", got.stopped) if f),
+            asdict(got),
+        )
 
     def centroid_stage() -> tuple[str, str, str, dict[str, Any]]:
         got = stages.run_centroid(ctx, Cut(), labels=None, anchored=False, progress=progress)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from pipeline.errors import EncoderError
 from pipeline.ledger.book import NewJudgement
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
-from pipeline.raters.protocol import Batch, TextToJudge, Work
+from pipeline.raters.protocol import NoVerdict, TextToJudge
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Encoder, Vectors
 
@@ -52,8 +52,6 @@ class BootstrapRater:
     """
 
     needs_vectors = True
-    needs_translation = None
-    waits = False
 
     def __init__(self, taxonomy: Taxonomy, encoder: Encoder) -> None:
         self._taxonomy = taxonomy
@@ -81,35 +79,26 @@ class BootstrapRater:
         logits = (vectors - taught.mean) @ taught.coefficients.T + taught.intercepts
         return np.asarray(1 / (1 + np.exp(-logits)))
 
-    def judge(self, texts: Iterable[Sequence[TextToJudge]], work: Work) -> Iterator[Batch]:  # noqa: ARG002
-        """See Rater."""
-        for chunk in texts:
-            yield Batch(self.verdicts(chunk))
-
-    def verdicts(self, texts: Sequence[TextToJudge]) -> list[NewJudgement]:
+    def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
         """Assert the likely labels, deny the unlikely ones, and say nothing of those between."""
         if not texts:
-            return []
+            return
         if any(text.vector is None for text in texts):
             raise EncoderError("the bootstrap rater needs vectors: run `saring embed` first")
         vectors = np.stack([text.vector for text in texts if text.vector is not None])
         nearest = (vectors @ self._taught.exemplars.T).argmax(axis=1)
         keys = self._taxonomy.keys
-        found = []
         for text, row, near in zip(texts, self.probabilities(vectors), nearest, strict=True):
             scores = {key: round(float(p), 4) for key, p in zip(keys, row, strict=True)}
             asserted = self._consistent({key: p for key, p in scores.items() if p >= ASSERT_FROM})
             label, exemplar = self._texts[near]
-            found.append(
-                NewJudgement(
-                    text_id=text.id,
-                    asserted=frozenset(asserted),
-                    denied=frozenset(key for key, p in scores.items() if p <= DENY_TO),
-                    scores=scores,
-                    explanation=f"nearest exemplar, of {label}: {exemplar}",
-                )
+            yield NewJudgement(
+                text_id=text.id,
+                asserted=frozenset(asserted),
+                denied=frozenset(key for key, p in scores.items() if p <= DENY_TO),
+                scores=scores,
+                explanation=f"nearest exemplar, of {label}: {exemplar}",
             )
-        return found
 
     def _consistent(self, scores: Mapping[str, float]) -> list[str]:
         """Of labels that exclude each other, the likelier one."""

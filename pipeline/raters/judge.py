@@ -1,4 +1,8 @@
-"""The stage that asks a rater for its verdicts, once a text."""
+"""The stage that asks a rater for its verdicts, once a text.
+
+A rater that computes is given a portion of texts at a time, and each portion is committed. One that is asked over a
+network (`StreamingRater`) takes texts as it gets on, and what it answered is committed as it comes.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +17,18 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.llm.budget import Allowance
+from pipeline.llm.cache import keep_replies
 from pipeline.progress import Progress, silent
-from pipeline.raters.protocol import Batch, NoVerdict, Rater, TextToJudge, Work
-from pipeline.runs import ActiveRun, stage_run
+from pipeline.raters.protocol import Answers, NoVerdict, Rater, StreamingRater, TextToJudge
+from pipeline.runs import stage_run
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
-from pipeline.translation.stored import stored_translations
 from pipeline.vectors.embed import embed
 from pipeline.vectors.encoders.protocol import Encoder
 from pipeline.vectors.table import get_vectors
 
-#: texts loaded together, and judged together by a rater that need not wait
+#: texts judged and committed together
 CHUNK = 1_000
 
 
@@ -38,21 +43,16 @@ class JudgeReport:
     no_verdict: Mapping[str, int]
     #: texts that each label is now asserted on by this rater, of those judged in this call
     asserted: Mapping[str, int]
-    #: of language models, in and out
+    #: replies that were paid for, and verdicts that came from replies of an earlier time
+    replies: int = 0
+    cached: int = 0
+    #: tokens in prompts and replies, and what they cost
     tokens: int = 0
     cost: float = 0.0
-    #: why it ended before all texts were judged
+    #: names that a language model gave and that are no labels, by how often
+    invented: Mapping[str, int] = field(default_factory=dict)
+    #: why it stopped before all texts were judged, if it did
     stopped: str | None = None
-
-
-def stage_of(rater: Rater) -> str:
-    """What the stage is called with a rater: those that wait for a server do so on workers of their own."""
-    return "judge-llm" if rater.waits else "judge"
-
-
-def new_counts() -> dict[str, Any]:
-    """Counters of a run that judges, before it does."""
-    return {"judged": 0, "no_verdict": {}, "asserted": {}, "tokens": 0, "cost": 0.0, "stopped": None}
 
 
 def judge_texts(
@@ -62,9 +62,11 @@ def judge_texts(
     taxonomy_version: str,
     encoder: Encoder | None = None,
     limit: int | None = None,
+    most_tokens: int | None = None,
+    most_cost: float | None = None,
     progress: Progress = silent,
 ) -> JudgeReport:
-    """Have `rater` judge the texts that it has not judged yet; what comes is committed as it comes.
+    """Have `rater` judge the texts that it has not judged yet; what it said is committed all along.
 
     Args:
         engine: the store.
@@ -72,6 +74,7 @@ def judge_texts(
         taxonomy_version: the taxonomy that the rater was made from.
         encoder: where vectors come from, for a rater that needs them; missing ones are computed first.
         limit: keep to the first so many texts in scope (see `sample`).
+        most_tokens, most_cost: stop before a rater that is paid takes more.
         progress: told of every commit.
     """
     if rater.needs_vectors and encoder is not None:
@@ -79,7 +82,7 @@ def judge_texts(
     ref = rater.ref
     with stage_run(
         engine,
-        stage_of(rater),
+        "judge",
         slice=f"{ref.kind}:{ref.name}",
         params={"limit": limit, "version": ref.version},
         progress=progress,
@@ -89,16 +92,40 @@ def judge_texts(
             chosen = sample(limit)
             total = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
             missing = not_judged(session, who, chosen)
+            allowed = allowance(session, rater, most_tokens, most_cost)
         run.counts = {"texts": total, "present": total - len(missing)} | new_counts()
-        speaker = _Speaker(run, len(missing), f"judging ({ref.name})")
-        speaker(0)
+        what, began = f"judging ({ref.name})", time.monotonic()
+        run.advance(0, len(missing), what)
 
-        def recorded(session: Session, count: int) -> None:
-            speaker(count)
+        def step(session: Session, _: int) -> None:
+            done = run.counts["judged"] + sum(run.counts["no_verdict"].values())
+            run.advance(done, len(missing), what, _pace(run.counts, done, time.monotonic() - began))
             run.save(session)
 
-        judge_each(engine, rater, Work(run.id, who), missing, taxonomy_version, run.counts, recorded, encoder=encoder)
-    return JudgeReport(rater=ref.name, **{name: run.counts[name] for name in ("present", *new_counts())})
+        judge_missing(
+            engine,
+            rater,
+            who,
+            missing,
+            taxonomy_version,
+            run.id,
+            run.counts,
+            encoder=encoder if rater.needs_vectors else None,
+            allowed=allowed,
+            step=step,
+        )
+    counts = {name: value for name, value in run.counts.items() if name != "texts"}
+    return JudgeReport(rater=ref.name, **counts)
+
+
+def new_counts() -> dict[str, Any]:
+    """The counts of a run, before anything is judged."""
+    return {"judged": 0, "no_verdict": {}, "asserted": {}}
+
+
+def allowance(session: Session, rater: Rater, tokens: int | None, cost: float | None) -> Allowance:
+    """What a rater may spend, if it is one that is paid."""
+    return rater.allowance(session, tokens, cost) if isinstance(rater, StreamingRater) else Allowance()
 
 
 def not_judged(session: Session, who: int, chosen: Select[uuid.UUID]) -> list[uuid.UUID]:
@@ -108,52 +135,66 @@ def not_judged(session: Session, who: int, chosen: Select[uuid.UUID]) -> list[uu
     return list(session.scalars(select(ids_of.c.id).where(~done).order_by(ids_of.c.id)))
 
 
-def judge_each(
+def judge_missing(
     engine: Engine,
     rater: Rater,
-    work: Work,
+    who: int,
     ids: Sequence[uuid.UUID],
     taxonomy_version: str,
+    run_id: int,
     counts: dict[str, Any],
-    recorded: Callable[[Session, int], None],
     *,
     encoder: Encoder | None,
+    allowed: Allowance,
+    step: Callable[[Session, int], None],
 ) -> None:
-    """Have texts judged; each batch of answers is a transaction, at the end of which `recorded` is called with their
-    number. Adds to `counts` (see `new_counts`)."""
+    """Have texts judged and record it, in as many transactions as it takes; `step` is called last in each.
 
-    def chunks() -> Iterator[Sequence[TextToJudge]]:
+    Args:
+        engine: the store.
+        rater: who judges.
+        who: the rater's id.
+        ids: the texts.
+        taxonomy_version: the taxonomy that the rater was made from.
+        run_id: the run.
+        counts: what is added to, from `new_counts`.
+        encoder: where vectors come from, for a rater that needs them.
+        allowed: what the rater may have spent in all when it stops.
+        step: told how many more texts are done.
+    """
+    for answers in _answers(engine, rater, ids, encoder, allowed, run_id):
+        verdicts = [one for one in answers.given if isinstance(one, NewJudgement)]
+        with open_session(engine) as session, session.begin():
+            record(session, who, verdicts, taxonomy_version=taxonomy_version, run_id=run_id)
+            keep_replies(session, answers.paid, run_id)
+            counts["judged"] += len(verdicts)
+            _tally(counts["no_verdict"], [one.reason for one in answers.given if isinstance(one, NoVerdict)])
+            _tally(counts["asserted"], [label for one in verdicts for label in one.asserted])
+            _add(counts, answers.counts)
+            step(session, len(answers.given))
+
+
+def _answers(
+    engine: Engine, rater: Rater, ids: Sequence[uuid.UUID], encoder: Encoder | None, allowed: Allowance, run_id: int
+) -> Iterator[Answers]:
+    def portions() -> Iterator[list[TextToJudge]]:
         for start in range(0, len(ids), CHUNK):
             with open_session(engine) as session:
-                loaded = _load(session, ids[start : start + CHUNK], rater, encoder)
-            # no transaction is open while a server is waited for
-            yield loaded
+                texts = _load(session, ids[start : start + CHUNK], encoder.name if encoder else None)
+            yield texts
 
-    for batch in rater.judge(chunks(), work):
-        verdicts = [answer for answer in batch.answers if isinstance(answer, NewJudgement)]
-        _count(counts, batch, verdicts)
-        with open_session(engine) as session, session.begin():
-            record(session, work.rater_id, verdicts, taxonomy_version=taxonomy_version, run_id=work.run_id)
-            recorded(session, len(batch.answers))
+    if isinstance(rater, StreamingRater):
+        yield from rater.stream(portions(), allowed, run_id)
+    else:
+        for texts in portions():
+            yield Answers(list(rater.judge(texts)))
 
 
-def _load(session: Session, ids: Sequence[uuid.UUID], rater: Rater, encoder: Encoder | None) -> list[TextToJudge]:
+def _load(session: Session, ids: Sequence[uuid.UUID], encoder: str | None) -> list[TextToJudge]:
     t = store.Text
-    wants_vectors = rater.needs_vectors and encoder is not None
-    vectors = get_vectors(session, encoder.name, ids) if wants_vectors and encoder is not None else {}
-    language = rater.needs_translation
-    translations = stored_translations(session, language, ids) if language is not None else {}
+    vectors = get_vectors(session, encoder, ids) if encoder is not None else {}
     rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids))).order_by(t.id))
-    return [TextToJudge(text_id, masked, vectors.get(text_id), translations.get(text_id)) for text_id, masked in rows]
-
-
-def _count(counts: dict[str, Any], batch: Batch, verdicts: Sequence[NewJudgement]) -> None:
-    counts["judged"] += len(verdicts)
-    _tally(counts["no_verdict"], [a.reason for a in batch.answers if isinstance(a, NoVerdict)])
-    _tally(counts["asserted"], [label for v in verdicts for label in v.asserted])
-    counts["tokens"] += batch.tokens
-    counts["cost"] = round(counts["cost"] + batch.cost, 9)
-    counts["stopped"] = batch.stopped or counts["stopped"]
+    return [TextToJudge(text_id, masked, vectors.get(text_id)) for text_id, masked in rows]
 
 
 def _tally(counts: dict[str, int], names: Sequence[str]) -> None:
@@ -161,23 +202,22 @@ def _tally(counts: dict[str, int], names: Sequence[str]) -> None:
         counts[name] = counts.get(name, 0) + 1
 
 
-@dataclass(slots=True)
-class _Speaker:
-    """Says how far it is: texts, and beside them their pace, what they cost, and the share of each failure."""
+def _add(counts: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for name, value in more.items():
+        if isinstance(value, Mapping):
+            found = counts.setdefault(name, {})
+            for key, count in value.items():
+                found[key] = found.get(key, 0) + count
+        else:
+            counts[name] = value if isinstance(value, str) else counts.get(name, 0) + value
 
-    run: ActiveRun
-    total: int
-    what: str
-    done: int = 0
-    began: float = field(default_factory=time.monotonic)
 
-    def __call__(self, count: int) -> None:
-        self.done += count
-        counts = self.run.counts
-        said = []
-        if counts["tokens"]:
-            pace = self.done / max(1e-9, time.monotonic() - self.began)
-            said = [f"{pace:,.1f}/s", f"{counts['tokens']:,} tokens"]
-            said += [f"cost {counts['cost']:.4g}"] if counts["cost"] else []
-        said += [f"{why} {count / self.done:.1%}" for why, count in sorted(counts["no_verdict"].items())]
-        self.run.advance(self.done, self.total, self.what, " · ".join(said))
+def _pace(counts: Mapping[str, Any], done: int, seconds: float) -> str:
+    """How it goes, in a few words; nothing where a rater is not paid."""
+    if "replies" not in counts or not done:
+        return ""
+    said = [f"{done / max(seconds, 1e-9):.1f}/s", f"{counts['tokens']:,} tokens"]
+    if counts["cost"]:
+        said.append(f"{counts['cost']:,.4f} spent")
+    said += [f"{reason} {count / done:.1%}" for reason, count in sorted(counts["no_verdict"].items())]
+    return ", ".join(said)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from sqlalchemy.orm import Session
 
 from pipeline.ledger.book import NewJudgement
 from pipeline.ledger.resolve import RaterRef
+from pipeline.llm.budget import Allowance
+from pipeline.llm.cache import PaidReply
 from pipeline.vectors.encoders.protocol import Vectors
 
 
@@ -20,8 +24,6 @@ class TextToJudge:
     masked: str
     #: its vector of shape [dimension], for raters that ask for one
     vector: Vectors | None = None
-    #: it in another language, for raters that ask for that
-    translation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +36,14 @@ class NoVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Answers that are there to be recorded, one a text, and what was spent on them."""
+class Answers:
+    """What came of some texts: written in one transaction, as soon as it is there."""
 
-    answers: Sequence[NewJudgement | NoVerdict]
-    tokens: int = 0
-    cost: float = 0.0
-    #: why no more will be judged, though there are more texts
-    stopped: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """In whose name, and in which run, a rater judges."""
-
-    run_id: int
-    rater_id: int
+    given: Sequence[NewJudgement | NoVerdict]
+    #: what was paid for, and is not to be asked again
+    paid: Sequence[PaidReply] = ()
+    #: numbers by name, to be added up over a run
+    counts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Rater(Protocol):
@@ -66,19 +60,27 @@ class Rater(Protocol):
     @property
     def needs_vectors(self) -> bool: ...
 
-    @property
-    def needs_translation(self) -> str | None:
-        """The language that texts must be translated into before it judges."""
+    def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
+        """One answer a text, in any order, as they come."""
         ...
 
-    @property
-    def waits(self) -> bool:
-        """Whether it mostly waits for a server."""
-        ...
 
-    def judge(self, texts: Iterable[Sequence[TextToJudge]], work: Work) -> Iterator[Batch]:
-        """Judge texts, which come in chunks that are loaded when they are asked for.
+@runtime_checkable
+class StreamingRater(Protocol):
+    """A rater that is asked over a network: it takes texts as it gets on, and answers in any order."""
 
-        Answers come in any order; whoever calls this records each batch at once.
+    def stream(self, texts: Iterable[Sequence[TextToJudge]], budget: Allowance, run_id: int) -> Iterator[Answers]:
+        """What came of the texts, as it comes.
+
+        Each list of answers is committed before the next is asked for.
+
+        Args:
+            texts: in portions, fetched when they are needed.
+            budget: what it may have spent in all when it stops; texts that it then leaves out have no answer.
+            run_id: the run that asks.
         """
+        ...
+
+    def allowance(self, session: Session, tokens: int | None, cost: float | None) -> Allowance:
+        """What it may spend, if `tokens` and `cost` at most are allowed from now on."""
         ...

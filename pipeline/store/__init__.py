@@ -1,6 +1,7 @@
 """The only room that knows SQL tables: typed models, sessions, migrations."""
 
 from pipeline.store.consensus import ConsensusRow
+from pipeline.store.llm import LlmReply, Translation
 from pipeline.store.loop import (
     Annotation,
     Event,
@@ -17,7 +18,6 @@ from pipeline.store.models import (
     Encoder,
     FilterDecision,
     Judgement,
-    LLMReply,
     MinhashBand,
     Model,
     Rater,
@@ -28,7 +28,6 @@ from pipeline.store.models import (
     Text,
     TextSentiment,
     TextSource,
-    Translation,
     Vector,
 )
 from pipeline.store.session import make_engine, open_session
@@ -44,7 +43,7 @@ __all__ = [
     "FilterDecision",
     "FilterScore",
     "Judgement",
-    "LLMReply",
+    "LlmReply",
     "MinhashBand",
     "Model",
     "Prediction",

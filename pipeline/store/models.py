@@ -284,46 +284,6 @@ class TextSentiment(Base):
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
 
 
-class LLMReply(Base):
-    """What a language model answered, once for the same question: it is never paid for twice."""
-
-    __tablename__ = "llm_reply"
-
-    #: hash of model, messages and parameters
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    model: Mapped[str]
-    #: what it was asked for: `judge`, `translate`
-    purpose: Mapped[str]
-    rater_id: Mapped[int | None] = mapped_column(ForeignKey("rater.id"))
-    content: Mapped[str | None]
-    #: what the server says of a refusal
-    refusal: Mapped[str | None]
-    finish_reason: Mapped[str | None]
-    prompt_tokens: Mapped[int]
-    completion_tokens: Mapped[int]
-    #: in the currency of the rater's price, at the price of then
-    cost: Mapped[float]
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (Index(None, "rater_id"), Index(None, "run_id"))
-
-
-class Translation(Base):
-    """A text in another language, by whom."""
-
-    __tablename__ = "translation"
-
-    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
-    language: Mapped[str] = mapped_column(primary_key=True)
-    #: model and prompt, or model and revision
-    translator: Mapped[str] = mapped_column(primary_key=True)
-    #: of the masked text
-    translated: Mapped[str]
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
 class FilterDecision(Base):
     """What a filter last decided on one asserted label of one text. It demotes the label; it deletes nothing."""
 

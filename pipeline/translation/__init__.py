@@ -1,1 +1,1 @@
-"""Texts in another language, with who translated them."""
+"""Texts in another language, each translated once, with who did it."""

@@ -17,8 +17,10 @@ from pipeline.ingest.mapping import load_mapping
 from pipeline.ingest.readers import Format, wait_for_more
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
-from pipeline.raters.judge import JudgeReport, judge_texts, stage_of
-from pipeline.raters.make import known_rater
+from pipeline.llm.config import default_rater
+from pipeline.progress import Progress
+from pipeline.raters.judge import JudgeReport, judge_texts
+from pipeline.raters.make import rater_names
 from pipeline.vectors.embed import EmbedReport, embed
 from pipeline.vectors.encoders.make import make_encoder
 from pipeline.vectors.fill import fill
@@ -152,44 +154,50 @@ def embed_command(
 def judge_command(
     rater: Annotated[
         str | None,
-        typer.Option("--rater", help="Who judges. Default: the language model of the settings, else bootstrap."),
+        typer.Option("--rater", help="Who judges. Default: the language model, if one is set up, else bootstrap."),
     ] = None,
     limit: Limit = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before a language model takes more.")] = None,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Stop before it costs more.")] = None,
     on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Have a rater judge the texts that it has not judged yet.
 
-    Language models are configured by SARING_LLM_URL or in `raters.yaml` (docs/raters.md). The bootstrap rater knows
-    nothing but the taxonomy's exemplars; it stands in until a language model or people judge.
+    Language models are set up with SARING_LLM_URL, or by name in raters.yaml in the home folder. What one was asked
+    before is never asked or paid for again. The bootstrap rater knows nothing but the taxonomy's exemplars; it
+    stands in until an LLM or people judge.
 
     Example: saring judge --rater bootstrap --limit 10000
+
+    Example: saring judge --rater llm --max-cost 2.50
     """
     ctx = common.context()
-    one = rater_of(ctx, known_rater(ctx.settings, rater))
+    who = rater or default_rater(ctx.settings)
+    if who not in rater_names(ctx.settings):
+        known = ", ".join(rater_names(ctx.settings))
+        raise UsageError(f"no rater is called {who!r}: there is {known}; describe others in {ctx.settings.raters_file}")
     if on_workers:
-        report = JudgeReport(**on_the_workers(ctx, stage_of(one), {"rater": one.ref.name, "limit": limit}))
+        params = {"rater": who, "limit": limit, "most_tokens": max_tokens, "most_cost": max_cost}
+        report = JudgeReport(**on_the_workers(ctx, "judge", params))
     else:
         with common.progress_bar() as progress:
-            report = judge_texts(
-                ctx.engine,
-                one,
-                taxonomy_version=ctx.taxonomy.version,
-                encoder=ctx.encoder() if one.needs_vectors else None,
-                limit=limit,
-                progress=progress,
-            )
+            report = run_judge(ctx, who, limit=limit, most_tokens=max_tokens, most_cost=max_cost, progress=progress)
 
     def say(_: dict[str, Any]) -> None:
         out = common.out()
         out.print(f"{report.judged:,} texts judged by {report.rater}; {report.present:,} were before")
-        if report.tokens:
-            out.print(f"{report.tokens:,} tokens" + (f", cost {report.cost:.4g}" if report.cost else ""))
+        if report.replies or report.cached:
+            cost = f", {report.cost:,.4f} spent" if report.cost else ""
+            known = f"; {report.cached:,} verdicts from replies that were there" if report.cached else ""
+            out.print(f"{report.replies:,} replies, {report.tokens:,} tokens{cost}{known}")
         _say_counts("label", report.asserted, "asserted")
         if report.no_verdict:
             _say_counts("no verdict", report.no_verdict, "texts")
-        if report.stopped:
-            out.print(f"stopped: {report.stopped}; run it again to go on", markup=False)
+        if report.invented:
+            _say_counts("not a label", report.invented, "times given")
+        if report.stopped is not None:
+            out.print(f"stopped: {report.stopped}; with a larger one the same command goes on", markup=False)
 
     common.emit(asdict(report), as_json=as_json, say=say)
 
@@ -201,6 +209,29 @@ def _say_embedded(report: EmbedReport) -> None:
         out.print(f"the vectors of {report.encoder} are in use from now on", markup=False)
     elif report.in_use not in (None, report.encoder):
         out.print(f"in use are still those of {report.in_use}", markup=False)
+
+
+def run_judge(
+    ctx: common.Context,
+    name: str,
+    *,
+    limit: int | None,
+    most_tokens: int | None = None,
+    most_cost: float | None = None,
+    progress: Progress,
+) -> JudgeReport:
+    """A rater's verdicts, with the settings of this home."""
+    rater = rater_of(ctx, name)
+    return judge_texts(
+        ctx.engine,
+        rater,
+        taxonomy_version=ctx.taxonomy.version,
+        encoder=ctx.encoder() if rater.needs_vectors else None,
+        limit=limit,
+        most_tokens=most_tokens,
+        most_cost=most_cost,
+        progress=progress,
+    )
 
 
 def _say_ingested(report: IngestReport) -> None:

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "raters": "saring.cli.raters:raters_app",
     "embed": "saring.cli.data:embed_command",
     "encoders": "saring.cli.encoders:encoders_app",
+    "translate": "saring.cli.translate:translate_command",
     "filter": "saring.cli.stages:filter_command",
     "pseudolabel": "saring.cli.stages:pseudolabel_command",
     "pretrain": "saring.cli.pretrain:pretrain_command",

@@ -11,14 +11,14 @@ from saring.cli import common
 from saring.work.stages import stages_for
 
 #: which process, and when its settings and taxonomy were last changed
-_Stamp = tuple[int, float, float]
+_Stamp = tuple[int, float, float, float]
 
 
 class WorkEnvironment:
     """The stages that can be spread, and a context for them.
 
     The context is kept for all tasks of a process, since encoders, models and connections take longer to make than a
-    shard may take. It is made anew after a fork, and when the settings file or the taxonomy changed.
+    shard may take. It is made anew after a fork, and when the settings file, the raters file or the taxonomy changed.
     """
 
     def __init__(self, make: Callable[[], common.Context] = common.context) -> None:
@@ -49,7 +49,8 @@ class WorkEnvironment:
 
 def _stamp(ctx: common.Context) -> _Stamp:
     taxonomy = ctx.settings.taxonomy
-    return os.getpid(), _changed(ctx.settings.env_file), _changed(taxonomy) if taxonomy is not None else 0.0
+    changed = (_changed(ctx.settings.env_file), _changed(ctx.settings.raters_file))
+    return os.getpid(), *changed, _changed(taxonomy) if taxonomy is not None else 0.0
 
 
 def _changed(path: Path) -> float:

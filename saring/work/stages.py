@@ -164,7 +164,6 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
         for stage in (
             EmbedStage(),
             JudgeStage(),
-            JudgeStage(name="judge-llm", queue="io"),
             CentroidStage(),
             SentimentStage(),
             PseudolabelStage(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
 from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.judge import judge_texts
-from pipeline.raters.protocol import Batch, NoVerdict, TextToJudge, Work
+from pipeline.raters.protocol import NoVerdict, TextToJudge
 from pipeline.store import open_session
 from pipeline.store.models import RunState
 from pipeline.taxonomy import Taxonomy, parse_taxonomy
@@ -78,24 +78,21 @@ class StubbornRater:
     ref = RaterRef(RaterKind.LLM, "stubborn", "1")
     details: Mapping[str, Any] = {}
     needs_vectors = False
-    needs_translation = None
-    waits = False
 
     def __init__(self, *, breaks_on: str | None = None) -> None:
         self.asked: list[str] = []
         self._breaks_on = breaks_on
 
-    def judge(self, texts: Iterable[Sequence[TextToJudge]], work: Work) -> Iterator[Batch]:
-        for chunk in texts:
-            yield Batch([self._answer(text) for text in chunk])
-
-    def _answer(self, text: TextToJudge) -> NewJudgement | NoVerdict:
-        if text.masked == self._breaks_on:
-            raise KeyboardInterrupt
-        self.asked.append(text.masked)
-        if text.masked.startswith("odd"):
-            return NoVerdict(text.id, "refused")
-        return NewJudgement(text.id, frozenset({"hate"}) if text.masked.startswith("hate") else frozenset())
+    def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
+        for text in texts:
+            if text.masked == self._breaks_on:
+                raise KeyboardInterrupt
+            self.asked.append(text.masked)
+            if text.masked.startswith("odd"):
+                yield NoVerdict(text.id, "refused")
+            else:
+                hateful = text.masked.startswith("hate")
+                yield NewJudgement(text.id, frozenset({"hate"}) if hateful else frozenset())
 
 
 def add_texts(engine: Engine, texts: Sequence[str], **more: object) -> list[uuid.UUID]:
@@ -222,7 +219,7 @@ def test_when_the_encoder_fails_in_the_middle_what_was_done_is_kept_and_gone_on_
 
     told: list[tuple[int, int | None]] = []
     mended = TopicEncoder()
-    report = embed(engine, mended, progress=lambda done, total, what, note="": told.append((done, total)))
+    report = embed(engine, mended, progress=lambda done, total, what: told.append((done, total)))
     assert report == EmbedReport("topic", embedded=2_500 - kept, present=kept)
     assert len(mended.asked) == 2_500 - kept
     assert count(engine, store.Vector) == 2_500

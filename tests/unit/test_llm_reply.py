@@ -1,107 +1,131 @@
-"""Replies of language models: what is mended, and what is never guessed."""
+"""Reading replies: damage is mended, and what was meant is never guessed at."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.raters.llm.reply import Outcome, Reading, read_reply
+from pipeline.raters.llm.reply import LabelNames, Unusable, Verdict, parse_reply
 from pipeline.taxonomy import load_taxonomy
 
 TAXONOMY = load_taxonomy()
-_WHOLE = '{"labels": ["hate", "racist"], "confidence": 0.8, "explanation": "x"}'
+NAMES = LabelNames.of(TAXONOMY)
+HATE = frozenset({"hate"})
 
 
-def read(content: str | None, **how: object) -> Reading:
-    return read_reply(content, TAXONOMY, **how)  # type: ignore[arg-type]
+def read(text: str, **more: str) -> Verdict | Unusable:
+    return parse_reply(text, NAMES, **more)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        _WHOLE,
-        f"```json\n{_WHOLE}\n```",
-        f"Here you are: {_WHOLE} Hope this helps!",
-        "{'labels': ['hate', 'racist'], 'confidence': 0.8, 'explanation': 'x'}",
-        '{"labels": ["hate", "racist",], "confidence": 0.8, "explanation": "x",}',
-        '{"labels": ["hate", "racist"], "confidence": 0.8, "explanation": "x"',
-        '{"Labels": ["HATE", " Racist "], "Confidence": "80%", "explanation": "x"}',
-        '{"labels": "hate, racist", "confidence": 80, "explanation": "x"}',
-        '{"labels": ["hate speech", "rasis"], "confidence": 0.8, "explanation": "x"}',
-        '[{"label": "hate", "confidence": 0.9, "explanation": "x"}, {"label": "racist", "confidence": 0.8}]',
-        '{"labels": {"hate": true, "racist": true, "porn": false}, "confidence": 0.8, "explanation": "x"}',
-        '{"labels": ["safe for work"], "confidence": 0.3, "explanation": "a draft"}\n' + _WHOLE,
-    ],
-)
-def test_what_is_malformed_is_mended(content: str) -> None:
-    found = read(content)
-    assert (found.outcome, found.asserted, found.confidence, found.explanation, found.whole) == (
-        Outcome.VERDICT,
-        {"hate", "racist"},
-        pytest.approx(0.8),
-        "x",
-        True,
-    )
+GOOD = '{"labels": ["hate", "racist"], "confidence": 0.8, "explanation": "aimed at a people"}'
 
 
 @pytest.mark.parametrize(
-    ("content", "outcome"),
+    "text",
     [
-        (None, Outcome.EMPTY),
-        ("  \n", Outcome.EMPTY),
-        ("I'm sorry, I can't help with that.", Outcome.REFUSED),
-        ("Maaf, saya tidak boleh melabel teks ini.", Outcome.REFUSED),
-        ("The label is hate.", Outcome.NO_OBJECT),
-        ("[]", Outcome.NO_OBJECT),
-        ('{"answer": 42}', Outcome.NO_OBJECT),
-        ('{"labels": [], "confidence": 0.9}', Outcome.NO_LABEL),
-        ('{"labels": ["happiness"], "confidence": 0.9}', Outcome.INVENTED),
-        ('{"labels": ["hate", "safe for work"], "confidence": 0.9}', Outcome.CONTRADICTION),
+        GOOD,
+        f"```json\n{GOOD}\n```",
+        f"Here is my answer:\n{GOOD}\nI hope that helps!",
+        f"<think>is it {{hate}}? yes</think>\n{GOOD}",
+        GOOD.replace('"', "'"),
+        GOOD.replace("]", ",]").replace("}", ",}"),
+        GOOD.removesuffix("}"),
+        f"{GOOD}\n{GOOD}",
+        GOOD.replace("hate", "HATE SPEECH").replace("racist", "Racist"),
+        GOOD.replace('"labels"', '"Labels"').replace("0.8", '"80%"'),
+        GOOD.replace("0.8", "80"),
+        GOOD.replace('["hate", "racist"]', '"hate, racist"'),
+        GOOD.replace('["hate", "racist"]', '{"hate": true, "racist": true, "porn": false}'),
+        GOOD.replace('["hate", "racist"]', '[{"label": "hate"}, {"label": "racist"}]'),
     ],
 )
-def test_what_is_no_verdict_is_called_by_its_name(content: str | None, outcome: Outcome) -> None:
-    found = read(content)
-    assert found.outcome is outcome
-    assert not found.asserted
-
-
-def test_a_refusal_of_the_servers_counts_whatever_is_written() -> None:
-    assert read(_WHOLE, refusal="not this").outcome is Outcome.REFUSED
-
-
-def test_a_label_that_does_not_exist_is_named_and_nothing_is_denied() -> None:
-    found = read('{"labels": ["hate", "happiness"], "confidence": 0.9}')
-    assert (found.asserted, found.invented, found.whole) == ({"hate"}, ("happiness",), False)
+def test_one_answer_in_many_forms(text: str) -> None:
+    found = read(text)
+    assert isinstance(found, Verdict)
+    assert found.labels == {"hate", "racist"}
+    assert (found.confidence, found.explanation) == (0.8, "aimed at a people")
 
 
 @pytest.mark.parametrize(
-    ("content", "whole"),
+    ("text", "reason"),
     [
-        ('{"labels": ["hate", "rac', False),
-        ('{"labels": ["hate"', False),
-        ('{"labels": ["hate"], "confidence": 0.9, "explanation": "it goes on and', True),
+        ("", "empty reply"),
+        ("  \n", "empty reply"),
+        ("<think>hm</think>", "empty reply"),
+        ("I'm sorry, but I can't help with that.", "refused"),
+        ("I cannot assist with labelling this.", "refused"),
+        ("Maaf, saya tidak dapat membantu.", "refused"),
+        ("The text is hateful.", "no JSON"),
+        ("[1, 2]", "no JSON"),
+        ('{"verdict": "hate"}', "no list of labels"),
+        ('{"labels": null}', "no list of labels"),
+        ('{"labels": [1]}', "no list of labels"),
+        ('{"labels": {"hate": 0.6}}', "no list of labels"),
+        ('{"labels": ["toxic"]}', "invented label"),
+        ('{"labels": ["hate", "safe for work"]}', "labels that exclude each other"),
+        ('{"labels": ["hate"]} {"labels": ["porn"]}', "several answers"),
+        ('{"labels": ["hate", "rac', "cut off"),
+        ('{"labels": ["hate", ', "cut off"),
     ],
 )
-def test_of_a_reply_that_was_cut_the_list_counts_as_whole_once_it_was_closed(content: str, whole: bool) -> None:
-    found = read(content, cut=True)
-    assert (found.outcome, found.asserted, found.whole) == (Outcome.VERDICT, {"hate"}, whole)
+def test_what_says_nothing_is_called_what_it_is(text: str, reason: str) -> None:
+    found = read(text)
+    assert isinstance(found, Unusable)
+    assert found.reason == reason
 
 
-@pytest.mark.parametrize("given_", ["NaN", "-1", '"sure"', "1e400", "true", "null", "101", "[1]"])
-def test_a_confidence_that_is_none_is_left_out(given_: str) -> None:
-    found = read(f'{{"labels": ["hate"], "confidence": {given_}}}')
-    assert (found.asserted, found.confidence) == ({"hate"}, None)
+def test_what_the_server_says_of_a_reply_counts() -> None:
+    assert read(GOOD, finish="content_filter") == Unusable("refused")
+    assert read(GOOD, refusal="no") == Unusable("refused")
+    assert read('{"labels": ["hate"], "confidence": 0.9, "explan', finish="length") == Verdict(HATE, 0.9, mended=True)
+    assert read("Let me think about this at leng", finish="length") == Unusable("cut off")
 
 
-_PIECES = ["{", "}", "[", "]", '"', "'", ",", ":", "```json", "```", "\n", "labels", "hate", "happiness", "0.5", "null"]
+def test_invented_labels_are_named_beside_real_ones() -> None:
+    assert read('{"labels": ["hate", "toxicity"]}') == Verdict(HATE, invented=("toxicity",))
 
 
-@given(st.lists(st.sampled_from(_PIECES) | st.text(max_size=8), max_size=24).map("".join), st.booleans())
-def test_whatever_is_written_only_labels_that_exist_come_out(content: str, cut: bool) -> None:
-    found = read(content, cut=cut)
-    assert found.asserted <= set(TAXONOMY.keys)
-    assert bool(found.asserted) == (found.outcome is Outcome.VERDICT)
-    assert found.confidence is None or 0 <= found.confidence <= 1
-    if found.whole:
-        assert found.asserted and not found.invented
+@pytest.mark.parametrize("said", ["7", "-1", '"high"', "true", "null", "1e999", '"nan"', "[]"])
+def test_a_confidence_that_is_none_is_left_out(said: str) -> None:
+    found = read(f'{{"labels": ["hate"], "confidence": {said}}}')
+    assert isinstance(found, Verdict)
+    assert (found.labels, found.confidence) == (HATE, None)
+
+
+def test_no_label_is_a_verdict_too() -> None:
+    assert read('{"labels": []}') == Verdict(frozenset())
+    assert read('{"labels": ["none"]}') == Verdict(frozenset())
+
+
+def test_only_labels_that_were_asked_about_count() -> None:
+    names = LabelNames.of(TAXONOMY, ["porn"])
+    assert parse_reply('{"labels": ["hate"]}', names) == Unusable("invented label", ("hate",))
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(TAXONOMY.keys),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["labels", "confidence", "explanation"]), inner),
+    max_leaves=12,
+)
+
+
+@given(st.text() | st.text(alphabet="{}[]\",:'\\ labelshate`\n\ud800\0") | _JSON.map(json.dumps))
+def test_nothing_makes_it_fail_and_no_label_is_invented(text: str) -> None:
+    found = read(text)
+    if isinstance(found, Verdict):
+        assert found.labels <= set(TAXONOMY.keys)
+        assert found.confidence is None or 0 <= found.confidence <= 1
+        if found.explanation is not None:
+            found.explanation.encode()
+            assert "\n" not in found.explanation
+            assert "\0" not in found.explanation
+
+
+@given(st.sets(st.sampled_from(["hate", "racist", "porn", "violence"])), st.integers(0, 200))
+def test_a_reply_that_breaks_off_gives_all_its_labels_or_none(labels: set[str], end: int) -> None:
+    whole = json.dumps({"labels": sorted(labels), "confidence": 0.9, "explanation": "because [it] is"})
+    found = read(whole[:end])
+    assert isinstance(found, Unusable) or found.labels == labels

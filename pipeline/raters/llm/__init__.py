@@ -1,1 +1,1 @@
-"""Raters that are large language models behind an OpenAI-compatible server."""
+"""Language models as raters: the prompt, the reply, and what comes of it."""

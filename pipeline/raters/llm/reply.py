@@ -1,185 +1,299 @@
-"""From what a model wrote to a verdict. What is malformed is mended; what is not there is never guessed.
+"""What a model's reply says: labels, a confidence, a line of why; or why it says nothing that can be used.
 
-Fences, prose around the object, single quotes, trailing commas and missing braces are mended by `json_repair`; most
-replies are well formed and never get there. Of several objects one after the other the last counts, since models draft
-before they settle; an array of objects counts as one answer, since some give an object a label.
+Damage is mended where only the form is damaged. What was meant is never guessed at: a label that does not exist, a
+refusal, a list that breaks off, two answers that differ are recorded as what they are.
 """
 
 from __future__ import annotations
 
-import enum
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import json_repair
 import orjson
-from json_repair import repair_json
 
 from pipeline.taxonomy import Taxonomy
 
-#: what a reply is kept of as an explanation, in characters
-_LONGEST_EXPLANATION = 500
-#: characters of a reply that are looked through
-_LONGEST_REPLY = 20_000
-_LABELS = ("labels", "label", "label_kategori", "categories", "category", "kategori")
-_REFUSALS = re.compile(
-    r"\b(i(?:'|’)?m sorry|i am sorry|i can(?:no|'|’)?t|i(?:'|’)m (?:not able|unable)|"
-    r"i (?:won(?:'|’)t|am unable)|as an ai|maaf|saya (?:tidak|tak) (?:boleh|dapat)|tidak dapat membantu)\b",
-    re.IGNORECASE,
+#: characters of the explanation that are kept
+_LONGEST_WHY = 300
+#: characters of a reply that are looked at: what is asked for is one line
+_LONGEST = 20_000
+#: names that models give to the fields, beside the ones that they are asked for
+_LABELS = ("labels", "label", "categories", "category", "label_list")
+_CONFIDENCE = ("confidence", "keyakinan", "score", "probability")
+_WHY = ("explanation", "penjelasan", "reason", "rationale", "alasan")
+_FENCE = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)```", re.DOTALL)
+_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+#: the list of labels, opened and closed
+_WHOLE_LIST = re.compile(
+    r"""["']?(?:labels?|categor(?:y|ies)|label_list)["']?\s*:\s*(?:\[[^\]]*\]|"[^"]*"|'[^']*')""", re.I
 )
-#: after this the list of labels was written to its end
-_LIST_CLOSED = re.compile(
-    r"[\"']?(?:labels?|categor\w+|kategori)[\"']?\s*:\s*(?:\[[^\[\]]*\]|\"[^\"]*\"|'[^']*')", re.I
+_OPENED = re.compile(r"""["']?(?:labels?|categor(?:y|ies)|label_list)["']?\s*:""", re.I)
+_LAST_COMMA = re.compile(r",\s*([}\]])")
+#: how refusals begin, in the languages that models answer in
+_REFUSAL = re.compile(
+    r"(?:i['’]?\s?a?m (?:really |very )?sorry|sorry|i (?:can['’]?t|cannot|can not|won['’]?t|am unable|am not able)|"
+    r"i['’]m (?:unable|not able)|as an ai|unfortunately|maaf|mohon maaf|saya (?:tidak|tak) (?:boleh|dapat)|"
+    r"sebagai (?:sebuah )?(?:ai|model))\b",
+    re.I,
 )
-
-
-class Outcome(enum.StrEnum):
-    """What came of one reply."""
-
-    VERDICT = "verdict"
-    EMPTY = "empty reply"
-    REFUSED = "refused"
-    NO_OBJECT = "no object in the reply"
-    NO_LABEL = "no label given"
-    INVENTED = "only invented labels"
-    CONTRADICTION = "labels that exclude each other"
+_NONE = frozenset({"none", "tiada", "no label", "none of the above", "n/a"})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A reply as it was understood."""
+class Verdict:
+    """What the model said of a text."""
 
-    outcome: Outcome
-    asserted: frozenset[str] = frozenset()
-    #: 0 to 1; None: none that can be used
+    labels: frozenset[str]
+    #: from 0 to 1; None: it gave none that is a number
     confidence: float | None = None
     explanation: str | None = None
-    #: labels that are in no taxonomy
+    #: names in its list that are no labels, as it wrote them
     invented: tuple[str, ...] = ()
-    #: the list of labels is whole and all of it is known: labels that are not in it are denied
-    whole: bool = False
+    #: whether the form had to be mended
+    mended: bool = False
 
 
-def read_reply(content: str | None, taxonomy: Taxonomy, *, refusal: str | None = None, cut: bool = False) -> Reading:
-    """Understand one reply.
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """The reply gives no verdict, and why, in a short fixed phrase."""
+
+    reason: str
+    invented: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelNames:
+    """Every spelling of the labels that a model is asked about."""
+
+    asked: frozenset[str]
+    #: folded spelling to key
+    spelled: Mapping[str, str]
+    excludes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, taxonomy: Taxonomy, asked: Iterable[str] | None = None) -> LabelNames:
+        """The labels of a taxonomy with their keys, aliases, and names in both languages."""
+        keys = frozenset(asked) if asked is not None else frozenset(taxonomy.keys)
+        spelled: dict[str, str] = {}
+        for label in taxonomy:
+            if label.key in keys:
+                for name in (label.name.en, label.name.ms, *label.aliases):
+                    spelled.setdefault(_fold(name), label.key)
+        spelled |= {_fold(key): key for key in keys}
+        return cls(keys, spelled, {key: frozenset(taxonomy[key].excludes) for key in keys})
+
+    def key(self, name: str) -> str | None:
+        """The label that a model means by a name; None: none."""
+        return self.spelled.get(name) or self.spelled.get(_fold(name))
+
+
+def parse_reply(
+    text: str, names: LabelNames, *, finish: str | None = None, refusal: str | None = None
+) -> Verdict | Unusable:
+    """Read a reply. Never raises, and never gives a label that is not one of `names`.
 
     Args:
-        content: what the model wrote.
-        taxonomy: the labels that it was asked about.
-        refusal: what the server says of a refusal.
-        cut: it came to its greatest length, so its end is missing.
+        text: what the model wrote.
+        names: the labels there are, in all spellings.
+        finish: why it stopped, as the server says.
+        refusal: what it said instead, where the server tells refusals apart.
     """
-    if refusal:
-        return Reading(Outcome.REFUSED, explanation=_line(refusal))
-    if content is None or not content.strip():
-        return Reading(Outcome.EMPTY)
-    written = content[:_LONGEST_REPLY]
-    found = _answer(written)
-    if found is None:
-        refused = _REFUSALS.search(written) is not None
-        return Reading(Outcome.REFUSED if refused else Outcome.NO_OBJECT, explanation=_line(written))
-    given, confidence, explanation = found
-    if given is None:
-        return Reading(Outcome.NO_LABEL, confidence=confidence, explanation=explanation)
-    keys = {name: taxonomy.canonical(name) for name in given}
-    asserted = frozenset(key for key in keys.values() if key is not None)
-    invented = tuple(name for name, key in keys.items() if key is None)
-    if not asserted:
-        outcome = Outcome.INVENTED if invented else Outcome.NO_LABEL
-        return Reading(outcome, confidence=confidence, explanation=explanation, invented=invented)
-    if any(set(taxonomy[key].excludes) & asserted for key in asserted):
-        return Reading(Outcome.CONTRADICTION, confidence=confidence, explanation=explanation, invented=invented)
-    whole = not invented and not (cut and _LIST_CLOSED.search(written) is None)
-    return Reading(Outcome.VERDICT, asserted, confidence, explanation, invented, whole)
+    if refusal or finish == "content_filter":
+        return Unusable("refused")
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _mend(text, names, cut=finish == "length")
+    if type(found) is dict:
+        return _verdict(found, names, mended=False)
+    return _mend(text, names, cut=finish == "length")
 
 
-def _answer(written: str) -> tuple[list[str] | None, float | None, str | None] | None:
-    """Labels as they are named, confidence and explanation; None: there is no object."""
-    last = None
-    for value in _values(written):
-        objects = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Mapping)]
-        read = [one for one in map(_fields, objects) if one is not None]
-        if not read:
+def _mend(text: str, names: LabelNames, *, cut: bool) -> Verdict | Unusable:
+    text = _THOUGHT.sub("", text[:_LONGEST]).strip()
+    if not text:
+        return Unusable("cut off" if cut else "empty reply")
+    objects = _objects(text)
+    if not objects:
+        if _REFUSAL.match(text.lstrip("*\"' \n")):
+            return Unusable("refused")
+        return Unusable("cut off" if cut else "no JSON")
+    read = [_verdict(one, names, mended=True) for one in objects]
+    first = next((one for one in read if isinstance(one, Verdict)), read[0])
+    if any(isinstance(one, Verdict) and _said(one) != _said(first) for one in read):
+        return Unusable("several answers")
+    return first
+
+
+def _said(one: Verdict | Unusable) -> object:
+    return (one.labels, one.invented) if isinstance(one, Verdict) else one.reason
+
+
+def _objects(text: str) -> list[Mapping[str, Any]]:
+    """Every object in a reply that has a list of labels, whatever stands around it."""
+    fenced = _FENCE.findall(text)
+    for part in (*fenced, text):
+        start, end = part.find("{"), part.rfind("}")
+        if start < 0:
             continue
-        names = [name for labels, _, _ in read if labels is not None for name in labels]
-        sure = [one for _, one, _ in read if one is not None]
-        said = next((words for _, _, words in read if words), None)
-        last = (
-            list(dict.fromkeys(names)) if any(labels is not None for labels, _, _ in read) else None,
-            min(sure) if sure else None,
-            said,
-        )
-    return last
-
-
-def _values(written: str) -> Iterator[Any]:
-    """The JSON values in a reply, in order."""
-    stripped = written.strip()
-    # well formed, as it stands or between fences and prose: mending takes a hundred times as long
-    for whole in (stripped, stripped[stripped.find("{") : stripped.rfind("}") + 1]):
-        if whole.startswith("{"):
+        if end > start:
             try:
-                yield orjson.loads(whole)
+                found = orjson.loads(part[start : end + 1])
             except orjson.JSONDecodeError:
-                continue
-            return
-    first = min((at for at in (stripped.find("{"), stripped.find("[")) if at >= 0), default=-1)
-    if first < 0:
-        return
-    mended = repair_json(stripped[first:] if "```" not in stripped else stripped, return_objects=True)
-    # of several values one after the other it makes a list, which is not an array of objects that the model wrote
-    if isinstance(mended, list) and not stripped[first:].startswith("["):
-        yield from mended
-    else:
-        yield mended
-
-
-def _fields(value: Mapping[Any, Any]) -> tuple[list[str] | None, float | None, str | None] | None:
-    """What one object says; None if it is no answer at all."""
-    fields = {str(key).strip().casefold(): one for key, one in value.items()}
-    given = next((fields[name] for name in _LABELS if name in fields), None)
-    if given is None and not {"confidence", "explanation"} & set(fields):
-        return None
-    explanation = next((fields[name] for name in ("explanation", "reason", "penjelasan") if name in fields), None)
-    return _names(given), _share(fields.get("confidence")), _line(explanation) if isinstance(explanation, str) else None
-
-
-def _names(given: Any) -> list[str] | None:
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return [part for part in (one.strip() for one in re.split(r"[,;|/]", given)) if part]
-    if isinstance(given, Mapping):
-        # some say true or false of each
-        return [str(name) for name, one in given.items() if one is True]
-    if isinstance(given, list):
-        return [name for name in (_name(one) for one in given) if name]
+                pass
+            else:
+                if isinstance(found, dict):
+                    return [found]
+        several = [one for piece in _pieces(part[start:]) if (one := _repaired(piece)) is not None]
+        if several:
+            return several
     return []
 
 
-def _name(given: Any) -> str:
-    if isinstance(given, Mapping):
-        given = next((given[key] for key in ("label", "key", "name") if key in given), "")
-    return str(given).strip().strip("\"'`.") if isinstance(given, str) else ""
+def _pieces(text: str) -> list[str]:
+    """A text cut where an outermost object ends; braces in strings are told apart by double quotes only."""
+    pieces, depth, begin, quoted, escaped = [], 0, 0, False, False
+    for i, c in enumerate(text):
+        if escaped:
+            escaped = False
+        elif c == "\\":
+            escaped = quoted
+        elif c == '"':
+            quoted = not quoted
+        elif quoted:
+            continue
+        elif c == "{":
+            if depth == 0:
+                begin = i
+            depth += 1
+        elif c == "}" and depth:
+            depth -= 1
+            if depth == 0:
+                pieces.append(text[begin : i + 1])
+    if depth:
+        pieces.append(text[begin:])
+    return pieces
 
 
-def _share(given: Any) -> float | None:
-    """A number from 0 to 1; percentages are taken for what they are."""
-    if isinstance(given, bool):
-        return None
-    if isinstance(given, str):
-        percent = given.strip().endswith("%")
+def _repaired(piece: str) -> Mapping[str, Any] | None:
+    """An object whose form is mended; None if there is none, or if its list of labels does not end."""
+    try:
+        found = orjson.loads(piece)
+    except orjson.JSONDecodeError:
+        if _OPENED.search(piece) is None:
+            return None
+        if _WHOLE_LIST.search(piece) is None:
+            # where it would have ended is not known
+            return {"labels": None}
+        found = _mended(piece)
+        if isinstance(found, list):
+            found = next((one for one in found if isinstance(one, dict)), None)
+    return found if isinstance(found, dict) else None
+
+
+def _mended(piece: str) -> Any:
+    """What a damaged object says. The usual damage is mended by hand, as json_repair takes a thousand times as long."""
+    if '"' not in piece:
+        piece = piece.replace("'", '"')
+    piece = _LAST_COMMA.sub(r"\1", piece)
+    for end in ("", "}", '"}'):
         try:
-            given = float(given.strip().rstrip("%")) / (100 if percent else 1)
+            return orjson.loads(piece + end)
+        except orjson.JSONDecodeError:
+            continue
+    try:
+        return json_repair.loads(piece, skip_json_loads=True)
+    except (ValueError, RecursionError, IndexError, TypeError, AttributeError, KeyError):
+        return None
+
+
+def _verdict(found: Mapping[str, Any], names: LabelNames, *, mended: bool) -> Verdict | Unusable:
+    said = found.get("labels")
+    if said is None:
+        fields = {str(name).casefold(): value for name, value in found.items()}
+        if "labels" in fields and fields["labels"] is None:
+            return Unusable("cut off" if mended else "no list of labels")
+        said = _first(fields, _LABELS)
+        if said is None:
+            return Unusable("no list of labels")
+        confidence, why = _first(fields, _CONFIDENCE), _first(fields, _WHY)
+    else:
+        confidence = found.get("confidence")
+        why = found.get("explanation")
+    if isinstance(said, str):
+        said = [said] if names.key(said) is not None else [part for part in re.split(r"[,;|]", said) if part.strip()]
+    elif isinstance(said, dict):
+        said = _of_mapping(said)
+    if not isinstance(said, list):
+        return Unusable("no list of labels")
+    labels, invented = _labels(said, names)
+    if labels is None:
+        return Unusable("no list of labels")
+    if invented and not labels:
+        return Unusable("invented label", invented)
+    for label in labels:
+        if not labels.isdisjoint(names.excludes.get(label, ())):
+            return Unusable("labels that exclude each other", invented)
+    return Verdict(frozenset(labels), _confidence(confidence), _line(why), invented, mended)
+
+
+def _labels(said: Sequence[Any], names: LabelNames) -> tuple[set[str] | None, tuple[str, ...]]:
+    labels: set[str] = set()
+    invented: list[str] = []
+    for one in said:
+        if isinstance(one, dict):
+            one = _first({str(k).casefold(): v for k, v in one.items()}, ("label", "name", "key"))
+        if not isinstance(one, str):
+            return None, ()
+        key = names.key(one)
+        if key is not None:
+            labels.add(key)
+        elif _fold(one) not in _NONE and one.strip():
+            invented.append(one.strip()[:60])
+    return labels, tuple(invented)
+
+
+def _of_mapping(said: Mapping[str, Any]) -> list[str] | None:
+    """The labels of `{"hate": true, "porn": false}`; numbers would have to be cut somewhere, which is a guess."""
+    if all(isinstance(value, bool) for value in said.values()):
+        return [str(name) for name, value in said.items() if value]
+    return None
+
+
+def _first(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((fields[name] for name in names if fields.get(name) is not None), None)
+
+
+def _confidence(said: Any) -> float | None:
+    """A number from 0 to 1, or a percentage."""
+    if isinstance(said, str):
+        percent = said.strip().endswith("%")
+        try:
+            said = float(said.strip().rstrip("%").replace(",", "."))
         except ValueError:
             return None
-    if not isinstance(given, int | float) or not math.isfinite(given):
+        if percent:
+            said /= 100
+    if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
         return None
-    share = given / 100 if 1 < given <= 100 else float(given)
-    return share if 0 <= share <= 1 else None
+    if 10 < said <= 100:
+        # below that it may be out of five or of ten
+        said /= 100
+    return float(said) if 0 <= said <= 1 else None
 
 
-def _line(words: str) -> str | None:
-    return " ".join(words.replace("\0", "").split())[:_LONGEST_EXPLANATION] or None
+def _line(said: Any) -> str | None:
+    if not isinstance(said, str):
+        return None
+    line = said if len(said) <= _LONGEST_WHY and said.isprintable() else " ".join(said.replace("\0", "").split())
+    line = line.encode("utf-8", "ignore").decode()
+    return line[:_LONGEST_WHY].strip() or None
+
+
+def _fold(name: str) -> str:
+    """A label's spelling without case, and with blanks for what models write instead."""
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").strip(" .\"'`*#").split())

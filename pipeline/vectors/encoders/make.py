@@ -41,7 +41,10 @@ def make_encoder(settings: Settings, name: str | None = None) -> Encoder:
         return SentenceTransformersEncoder(model)
     from pipeline.vectors.encoders.openai import OpenAIEncoder
 
-    if settings.embeddings_url is None:
+    # a server of language models often embeds as well
+    url, key = settings.embeddings_url, settings.embeddings_api_key
+    if url is None:
+        url, key = settings.llm_url, key or settings.llm_api_key
+    if url is None:
         raise UsageError("an `openai:` encoder needs its server's address in SARING_EMBEDDINGS_URL")
-    key = settings.embeddings_api_key
-    return OpenAIEncoder(model, settings.embeddings_url, api_key=key.get_secret_value() if key else None)
+    return OpenAIEncoder(model, url, api_key=key.get_secret_value() if key else None)
