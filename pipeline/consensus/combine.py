@@ -38,9 +38,8 @@ def combine(votes: Votes, consensus: Consensus) -> Combined:
                 rows = left & (voices.votes[:, columns].sum(axis=1) > 0)
                 said = voices.said[np.ix_(rows, columns)]
                 names = [voices.names[i] for i in np.flatnonzero(columns)]
-                likely = _weighed(said, names, weighed) if weighed is not None else _majority(said)
-                probability[rows, column] = likely
-                decided[rows, column] = _decided(likely, said, weighed=weighed is not None)
+                likely, word = _weighed(said, names, weighed) if weighed is not None else _majority(said)
+                probability[rows, column], decided[rows, column] = likely, word
                 left &= ~rows
     return Combined(probability, decided)
 
@@ -54,22 +53,19 @@ def _parts(voices: Voices, own: Booleans, model: LabelModel | None) -> list[tupl
     return [(own & telling, model), (own & ~known, None)]
 
 
-def _majority(said: LabelMatrix) -> Floats:
+def _majority(said: LabelMatrix) -> tuple[Floats, LabelMatrix]:
     yes, no = (said == 1).sum(axis=1), (said == 0).sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(yes + no > 0, yes / np.maximum(yes + no, 1), 0.5))
+    likely = np.where(yes + no > 0, yes / np.maximum(yes + no, 1), 0.5)
+    return likely, np.where(yes > no, 1, np.where(yes < no, 0, UNKNOWN)).astype(np.int8)
 
 
-def _weighed(said: LabelMatrix, names: list[str], model: LabelModel) -> Floats:
+def _weighed(said: LabelMatrix, names: list[str], model: LabelModel) -> tuple[Floats, LabelMatrix]:
     asserted = np.array([model.skills[name].weight(asserted=True) for name in names])
     denied = np.array([model.skills[name].weight(asserted=False) for name in names])
-    odds = np.log(model.prevalence / (1 - model.prevalence)) + (said == 1) @ asserted + (said == 0) @ denied
-    return np.asarray(np.where((said != UNKNOWN).any(axis=1), 1 / (1 + np.exp(-odds)), 0.5))
-
-
-def _decided(likely: Floats, said: LabelMatrix, *, weighed: bool) -> LabelMatrix:
-    if weighed:
-        word = np.where(likely >= SURE, 1, np.where(likely <= 1 - SURE, 0, UNKNOWN))
-    else:
-        word = np.where(likely > 0.5, 1, np.where(likely < 0.5, 0, UNKNOWN))
-    return np.where((said != UNKNOWN).any(axis=1), word, UNKNOWN).astype(np.int8)
+    evidence = (said == 1) * asserted + (said == 0) * denied
+    odds = np.log(model.prevalence / (1 - model.prevalence)) + evidence.sum(axis=1)
+    likely = np.where((said != UNKNOWN).any(axis=1), 1 / (1 + np.exp(-odds)), 0.5)
+    # nothing is believed that no voice speaks for
+    yes = (likely >= SURE) & (evidence > 0).any(axis=1)
+    no = (likely <= 1 - SURE) & (evidence < 0).any(axis=1)
+    return likely, np.where(yes, 1, np.where(no, 0, UNKNOWN)).astype(np.int8)

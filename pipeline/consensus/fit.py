@@ -16,7 +16,7 @@ from pipeline.consensus.combine import combine
 from pipeline.consensus.compare import Contest, contest
 from pipeline.consensus.estimate import LabelFit, estimate
 from pipeline.consensus.voices import families
-from pipeline.consensus.votes import Votes, read_votes
+from pipeline.consensus.votes import LEAST_GOLD, Gold, Votes, read_votes
 from pipeline.ledger.consensus import Consensus, Method
 from pipeline.ledger.resolve import WEIGHED_KINDS, RaterRef
 from pipeline.progress import Progress, silent
@@ -27,8 +27,6 @@ from pipeline.taxonomy import Taxonomy
 STAGE = "consensus"
 #: what may be asked for: a method, or the better one
 Choice = Literal["auto", "majority", "dawid-skene"]
-#: gold texts from which on methods are compared
-LEAST_GOLD = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +38,9 @@ class Fit:
     why: str
     #: texts of at least one machine's vote
     texts: int
-    #: of them, those that people or data sets decided
+    #: of them, those with gold
     gold: int
+    gold_by: Gold
     #: majority first, Dawid and Skene second; None if there is too little gold, or nothing to compare
     contest: Contest | None
     labels: Mapping[str, LabelFit]
@@ -54,6 +53,7 @@ class Fit:
             "why": self.why,
             "texts": self.texts,
             "gold": self.gold,
+            "gold_by": str(self.gold_by),
             "contest": self.contest.to_dict() if self.contest is not None else None,
             "families": dict(self.consensus.families),
             "labels": {key: asdict(fit) for key, fit in self.labels.items()},
@@ -80,7 +80,7 @@ def choose(
     """
     weighed, fits = estimate(votes, families(votes, details))
     majority = Consensus(Method.MAJORITY, families=weighed.families)
-    gold = int((votes.truth != -1).any(axis=1).sum())
+    gold = votes.gold_texts()
     found = None
     if weighed.labels and gold >= LEAST_GOLD:
         found = contest(combine(votes, majority), combine(votes, weighed), votes.truth, votes.labels, rng=rng)
@@ -94,8 +94,8 @@ def choose(
     else:
         better = found.macro_f1.difference.low > 0 and not found.macro_average_precision.difference.high < 0
         chosen = weighed if better else majority
-        why = _measured(found, better=better)
-    return Fit(chosen, why, votes.texts, gold, found, fits)
+        why = _measured(found, votes.gold, better=better)
+    return Fit(chosen, why, votes.texts, gold, votes.gold, found, fits)
 
 
 def fit_consensus(
@@ -162,11 +162,11 @@ def _no_model(fits: Mapping[str, LabelFit]) -> str:
     return f"no label allows more: {common}"
 
 
-def _measured(found: Contest, *, better: bool) -> str:
+def _measured(found: Contest, gold: Gold, *, better: bool) -> str:
     f1 = found.macro_f1
     gap = f1.difference
     figures = (
         f"macro F1 {f1.second.value:.3f} by Dawid and Skene's model, {f1.first.value:.3f} by the majority, "
-        f"difference {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] on {found.texts:,} gold texts"
+        f"difference {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] on {found.texts:,} texts with gold ({gold})"
     )
     return figures if better else f"the model is not better: {figures}"

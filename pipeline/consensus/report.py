@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import distinct, func, select
 from sqlalchemy.orm import Session
 
-from pipeline.classifiers.protocol import UNKNOWN
+from pipeline import store
 from pipeline.consensus.book import newest
 from pipeline.consensus.fit import rater_details
 from pipeline.consensus.voices import families
-from pipeline.consensus.votes import Votes, read_votes
+from pipeline.consensus.votes import Gold, read_votes
 from pipeline.consensus.worth import RaterWorth, Spent, worth
 from pipeline.learning.metrics import rounded
 from pipeline.ledger.consensus import Consensus, Method
 from pipeline.ledger.resolve import RaterRef
 from pipeline.progress import Progress, silent
 from pipeline.taxonomy import Taxonomy
+
+#: id of a rater to what its answers took so far: tokens, and money
+Spending = Mapping[int, tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class RaterReport:
     #: texts that were read, and those of them with gold
     texts: int
     gold: int
+    #: whose word gold is
+    gold_by: Gold
     #: hash of the consensus in force; None: none was fitted, machines must agree, and these figures are by majority
     consensus: str | None
     method: Method
@@ -51,6 +57,7 @@ def rater_report(
     *,
     people: bool = False,
     prices: Mapping[str, float] | None = None,
+    spending: Spending | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> RaterReport:
@@ -60,7 +67,8 @@ def rater_report(
         session: an open session.
         taxonomy: the labels.
         people: measure people too.
-        prices: US dollars for 1,000 texts, by the name of the rater; they replace what the store knows.
+        prices: of 1,000 texts, by the name of the rater; they replace what is known otherwise.
+        spending: what raters took, as whoever asked them kept account of it; it replaces what their details say.
         seed: of the resamples.
         progress: told now and then.
     """
@@ -73,9 +81,10 @@ def rater_report(
         consensus, why, at = Consensus(families=families(votes, details)), "none was fitted yet", None
     progress(0, None, "measuring what each is worth")
     return RaterReport(
-        raters=worth(votes, consensus, spent_on(votes, details, prices or {}), seed=seed),
+        raters=worth(votes, consensus, spent_on(session, details, prices or {}, spending or {}), seed=seed),
         texts=votes.texts,
-        gold=int((votes.truth != UNKNOWN).any(axis=1).sum()),
+        gold=votes.gold_texts(),
+        gold_by=votes.gold,
         consensus=consensus.version if row is not None else None,
         method=consensus.method,
         why=why,
@@ -84,13 +93,31 @@ def rater_report(
 
 
 def spent_on(
-    votes: Votes, details: Mapping[RaterRef, Mapping[str, Any]], prices: Mapping[str, float]
+    session: Session,
+    details: Mapping[RaterRef, Mapping[str, Any]],
+    prices: Mapping[str, float],
+    spending: Spending,
 ) -> dict[RaterRef, Spent]:
-    """What is known of the raters' costs: a price that is given, else `usd_per_1000_texts` among a rater's details."""
+    """What is known of the raters' tokens and costs, by the first of these that says something.
+
+    Of money: `prices`, `spending`, then `cost` (in all) and `cost_per_1000_texts` among a rater's details. Of tokens:
+    `spending`, then `tokens` among the details.
+    """
     found = {}
-    for ref in votes.raters:
-        price = prices.get(ref.name, details.get(ref, {}).get("usd_per_1000_texts"))
+    for id_, ref, texts in _judged_texts(session):
+        known = details.get(ref, {})
+        tokens, cost = spending.get(id_, (known.get("tokens"), known.get("cost")))
+        price = prices.get(ref.name, known.get("cost_per_1000_texts") if cost is None else None)
         if price is not None:
-            texts = int(votes.of(ref).sum())
-            found[ref] = Spent(texts, cost=float(price) * texts / 1_000)
+            cost = float(price) * texts / 1_000
+        if tokens is not None or cost is not None:
+            found[ref] = Spent(texts, None if tokens is None else int(tokens), None if cost is None else float(cost))
     return found
+
+
+def _judged_texts(session: Session) -> Iterator[tuple[int, RaterRef, int]]:
+    """Each rater's id and how many texts it judged, those that are not read for the report among them."""
+    j, r = store.Judgement, store.Rater
+    query = select(r.id, r.kind, r.name, r.version, func.count(distinct(j.text_id))).join(j, j.rater_id == r.id)
+    for id_, kind, name, version, texts in session.execute(query.group_by(r.id)):
+        yield id_, RaterRef(kind, name, version), texts

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,17 @@ Ints = NDArray[np.int64]
 
 #: texts that are read at most, beside all that people or data sets judged: more change no estimate visibly
 MOST_TEXTS = 100_000
+#: gold texts from which on something can be said
+LEAST_GOLD = 50
 _REPORTED = 1_000
+
+
+class Gold(enum.StrEnum):
+    """Whose decisions machines are held against."""
+
+    PEOPLE = "people"
+    #: people and, where none spoke, data sets: labelled by people too, but after guidelines of their own
+    TRUSTED = "people and data sets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +68,12 @@ class Votes:
     heard: LabelMatrix
     #: [rows]: whether `resolve` listens to it: the newest version of a rater that may be weighed
     votes: Booleans
-    #: [rows, labels]: what people (else data sets) decided without this rater's word
+    #: [rows, labels]: gold, as it would be without this rater's word
     known: LabelMatrix
-    #: [texts, labels]: what people, and where none spoke data sets, decided
+    #: [texts, labels]: gold
     truth: LabelMatrix
+    #: whose word gold is
+    gold: Gold = Gold.PEOPLE
 
     def of(self, rater: RaterRef) -> Booleans:
         """The rows of one rater."""
@@ -72,18 +85,11 @@ class Votes:
 
     def replaced(self, *, votes: Booleans) -> Votes:
         """With other rows that count."""
-        return Votes(
-            self.labels,
-            self.raters,
-            self.texts,
-            self.text,
-            self.rater,
-            self.said,
-            self.heard,
-            votes,
-            self.known,
-            self.truth,
-        )
+        return replace(self, votes=votes)
+
+    def gold_texts(self) -> int:
+        """How many texts have gold."""
+        return int((self.truth != UNKNOWN).any(axis=1).sum())
 
     def voters(self) -> list[RaterRef]:
         """Raters that `resolve` listens to."""
@@ -100,7 +106,8 @@ def read_votes(
 ) -> Votes:
     """Read what was said of a random sample of the texts, and of all that people or data sets judged.
 
-    Texts of the frozen test set, and those that may come to it, are left out.
+    Gold is what people decided. Only where they decided fewer than `LEAST_GOLD` of the texts that machines judged are
+    data sets asked too. Texts of the frozen test set, and those that may come to it, are left out.
 
     Args:
         session: an open session.
@@ -154,8 +161,9 @@ class _Building:
         self._votes: list[bool] = []
         self._said: list[NDArray[np.int8]] = []
         self._heard: list[NDArray[np.int8]] = []
-        self._known: list[NDArray[np.int8]] = []
-        self._truth: list[NDArray[np.int8]] = []
+        self._known: dict[Gold, list[NDArray[np.int8]]] = {gold: [] for gold in Gold}
+        self._truth: dict[Gold, list[NDArray[np.int8]]] = {gold: [] for gold in Gold}
+        self._by_people = 0
 
     def add(self, judgements: Sequence[Judgement]) -> None:
         """One text."""
@@ -165,6 +173,8 @@ class _Building:
             return
         truth = self._decided(trusted)
         current = {one.id for one in current_judgements(judgements)}
+        machines = any(one.rater.kind in WEIGHED_KINDS for one in rows)
+        self._by_people += machines and bool((truth[Gold.PEOPLE] != UNKNOWN).any())
         for one in rows:
             self._text.append(self._texts)
             self._rater.append(self._numbers.setdefault(one.rater, len(self._numbers)))
@@ -172,12 +182,16 @@ class _Building:
             self._said.append(self._row(*opinions(one, self._excludes, filtered=False)))
             self._heard.append(self._row(*opinions(one, self._excludes)))
             own = one.rater.kind in TRUSTED
-            self._known.append(self._decided([t for t in trusted if t.rater != one.rater]) if own else truth)
-        self._truth.append(truth)
+            known = self._decided([t for t in trusted if t.rater != one.rater]) if own else truth
+            for gold in Gold:
+                self._known[gold].append(known[gold])
+        for gold in Gold:
+            self._truth[gold].append(truth[gold])
         self._texts += 1
 
     def built(self) -> Votes:
         """The table."""
+        gold = Gold.PEOPLE if self._by_people >= LEAST_GOLD else Gold.TRUSTED
         return Votes(
             labels=self._keys,
             raters=tuple(self._numbers),
@@ -187,14 +201,21 @@ class _Building:
             said=self._matrix(self._said),
             heard=self._matrix(self._heard),
             votes=np.array(self._votes, dtype=np.bool_),
-            known=self._matrix(self._known),
-            truth=self._matrix(self._truth),
+            known=self._matrix(self._known[gold]),
+            truth=self._matrix(self._truth[gold]),
+            gold=gold,
         )
 
     def _matrix(self, rows: list[NDArray[np.int8]]) -> LabelMatrix:
         return np.stack(rows) if rows else np.empty((0, len(self._keys)), dtype=np.int8)
 
-    def _decided(self, trusted: Sequence[Judgement]) -> NDArray[np.int8]:
+    def _decided(self, trusted: Sequence[Judgement]) -> dict[Gold, NDArray[np.int8]]:
+        people = [one for one in trusted if one.rater.kind is RaterKind.HUMAN]
+        by_people = self._decisions(people)
+        everyone = by_people if len(people) == len(trusted) else self._decisions(trusted)
+        return {Gold.PEOPLE: by_people, Gold.TRUSTED: everyone}
+
+    def _decisions(self, trusted: Sequence[Judgement]) -> NDArray[np.int8]:
         if not trusted:
             return self._row((), ())
         decisions = resolve(trusted, excludes=self._excludes)

@@ -13,14 +13,13 @@ from pipeline.consensus.combine import Combined, combine
 from pipeline.consensus.compare import Contest, contest
 from pipeline.consensus.fit import without
 from pipeline.consensus.voices import assertions, paired_rows
-from pipeline.consensus.votes import Votes
+from pipeline.consensus.votes import LEAST_GOLD, Votes
+from pipeline.learning.decided import TRUSTED
 from pipeline.learning.metrics import Estimate, wilson
 from pipeline.ledger.consensus import Consensus
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import WEIGHED_KINDS, RaterRef
 
-#: texts with gold that a rater must have judged before it is said what it is worth
-LEAST_GOLD = 50
 #: a difference of macro F1 that nobody would pay for
 NOTHING = 0.01
 #: share of common assertions from which on one rater can be named in place of another
@@ -46,10 +45,10 @@ class Verdict(enum.StrEnum):
 class Spent:
     """What a rater's answers cost."""
 
-    #: texts that were asked for
+    #: texts that it judged
     texts: int
     tokens: int | None = None
-    #: in US dollars
+    #: in the currency of whoever pays
     cost: float | None = None
 
     @property
@@ -77,7 +76,7 @@ class RaterWorth:
     version: str
     #: texts that it judged, of those that were read
     judged: int
-    #: of them, those that somebody trusted decided without its word
+    #: of these, those that somebody trusted decided without its word
     gold: int
     labels: Mapping[str, LabelSkill]
     #: means over the labels with gold of either sort; intervals are those of the labels
@@ -179,6 +178,8 @@ def _mean(found: list[Estimate | None]) -> float | None:
 def _verdict(
     votes: Votes, ref: RaterRef, voters: list[RaterRef], gold: int, compared: Contest | None, spent: Spent | None
 ) -> tuple[Verdict, str]:
+    if ref.kind in TRUSTED:
+        return Verdict.NO_VOTE, "outranks the consensus"
     if ref.kind not in WEIGHED_KINDS:
         return Verdict.NO_VOTE, "has no part in the consensus"
     if ref not in voters:
@@ -191,7 +192,7 @@ def _verdict(
     figures = f"macro F1 {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
     if gap.low > 0:
         price = spent.per_thousand if spent is not None else None
-        paid = f" for {price:.2f} USD per 1,000 texts" if price else ""
+        paid = f", for {price:.2f} per 1,000 texts" if price else ""
         return Verdict.WORTH, f"worth {'paying for' if price else 'keeping'}: {figures}{paid}"
     if gap.high < 0:
         return Verdict.HARMFUL, f"makes it worse: {figures}"

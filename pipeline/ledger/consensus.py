@@ -77,6 +77,21 @@ class LabelModel:
     #: by voice
     skills: Mapping[str, Skill]
 
+    def evidence(self, said: Mapping[str, bool]) -> list[float]:
+        """What each voice adds to the log-odds of the label."""
+        return [self.skills[voice].weight(asserted=yes) for voice, yes in said.items()]
+
+    def likely(self, evidence: Iterable[float]) -> float:
+        """The probability of the label."""
+        # an exact sum does not depend on the order of the votes
+        odds = math.fsum([math.log(self.prevalence / (1 - self.prevalence)), *evidence])
+        return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds))
+
+
+def _share(said: Mapping[str, bool]) -> float:
+    """Share of the voices that assert; even where nobody speaks."""
+    return sum(said.values()) / len(said) if said else _EVEN
+
 
 def voice_of(rater: RaterRef) -> str:
     """The voice of a rater that belongs to no family. Each version is another."""
@@ -117,16 +132,29 @@ class Consensus:
         return telling or [vote for vote in votes if vote not in known]
 
     def decide(self, label: str, votes: Iterable[Vote]) -> bool | None:
-        """What votes that are heard come to; None where they leave it open."""
+        """What votes that are heard come to; None where they leave it open.
+
+        However rare a label is, nothing is believed that no voice speaks for: against the word of all, prevalence
+        makes a label unknown at most. (A voice that is worse than chance speaks for the contrary of what it says.)
+        """
         said = self._said(votes)
-        likely, weighed = self._likely(label, said)
-        if weighed:
-            return True if likely >= SURE else False if likely <= 1 - SURE else None
-        return None if likely == _EVEN else likely > _EVEN
+        model = self._weighing(label, said)
+        if model is None:
+            share = _share(said)
+            return None if share == _EVEN else share > _EVEN
+        evidence = model.evidence(said)
+        likely = model.likely(evidence)
+        if likely >= SURE:
+            return True if max(evidence) > 0 else None
+        if likely <= 1 - SURE:
+            return False if min(evidence) < 0 else None
+        return None
 
     def probability(self, label: str, votes: Iterable[Vote]) -> float:
         """How likely the label is by votes that are heard; under `majority`, the share of voices that assert it."""
-        return self._likely(label, self._said(votes))[0]
+        said = self._said(votes)
+        model = self._weighing(label, said)
+        return _share(said) if model is None else model.likely(model.evidence(said))
 
     def _said(self, votes: Iterable[Vote]) -> dict[str, bool]:
         """What each voice says. A family says what most of its members say; one that is even says nothing."""
@@ -135,17 +163,10 @@ class Consensus:
             balance[self.voice(vote.rater)] += 1 if vote.asserted else -1
         return {voice: net > 0 for voice, net in balance.items() if net}
 
-    def _likely(self, label: str, said: Mapping[str, bool]) -> tuple[float, bool]:
-        """A probability, and whether it was weighed."""
-        if not said:
-            return _EVEN, False
+    def _weighing(self, label: str, said: Mapping[str, bool]) -> LabelModel | None:
+        """The model that weighs these voices; None: they are counted."""
         model = self._model(label)
-        if model is None or not said.keys() <= model.skills.keys():
-            return sum(said.values()) / len(said), False
-        # an exact sum does not depend on the order of the votes
-        evidence = (model.skills[voice].weight(asserted=yes) for voice, yes in said.items())
-        odds = math.fsum([math.log(model.prevalence / (1 - model.prevalence)), *evidence])
-        return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds)), True
+        return model if model is not None and said and said.keys() <= model.skills.keys() else None
 
     def _model(self, label: str) -> LabelModel | None:
         return self.labels.get(label) if self.method is Method.DAWID_SKENE else None

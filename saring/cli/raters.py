@@ -31,7 +31,7 @@ PeopleFlag = Annotated[
 ]
 PriceOption = Annotated[
     list[str] | None,
-    typer.Option("--price", metavar="NAME=USD", help="What 1,000 texts of a rater cost. May be repeated."),
+    typer.Option("--price", metavar="NAME=COST", help="What 1,000 texts of a rater cost. May be repeated."),
 ]
 
 
@@ -41,8 +41,8 @@ def list_command(
 ) -> None:
     """Show each rater: how much it judged, how well, and whether it is worth paying for.
 
-    Gold is what people decided and, where none did, what data sets say, but for the texts of the frozen test set.
-    Worth is what the consensus loses without the rater.
+    Gold is what people decided, and while that is too little, what data sets say too, but never a text of the frozen
+    test set. Worth is what the consensus loses without the rater.
 
     Example: saring raters --price gpt-oss=0.40
     """
@@ -108,7 +108,7 @@ def measure(ctx: common.Context, *, people: bool, prices: Sequence[str]) -> Rate
 def _price(given: str) -> tuple[str, float]:
     found = re.fullmatch(r"(.+)=(\d+(?:\.\d+)?)", given)
     if found is None:
-        raise UsageError(f"--price {given!r} cannot be used: write NAME=USD, for example gpt-oss=0.40")
+        raise UsageError(f"--price {given!r} cannot be used: write NAME=COST, for example gpt-oss=0.40")
     return found[1], float(found[2])
 
 
@@ -120,7 +120,7 @@ def say_raters(report: RaterReport) -> None:
         return
     table = Table(box=None)
     table.add_column("rater", overflow="fold")
-    for column in ("texts", "gold", "sens.", "spec.", "agrees", "USD/1000"):
+    for column in ("texts", "gold", "sens.", "spec.", "agrees", "cost/1000"):
         table.add_column(column, justify="right", no_wrap=True)
     for one in report.raters:
         table.add_row(escape(_name(one)), *_cells(one))
@@ -147,7 +147,8 @@ def say_labels(report: RaterReport) -> None:
                 _share(skill.specificity),
             )
         out.print(table)
-        out.print(_words(one), markup=False, soft_wrap=True)
+        for words in filter(None, (_words(one), _spent(one))):
+            out.print(words, markup=False, soft_wrap=True)
     _say_method(report)
 
 
@@ -161,12 +162,17 @@ def say_fit(done: Fit) -> None:
     table.add_column("label")
     for column in ("prevalence", "majority F1", "D-S F1", "difference"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("without a model, because", overflow="fold")
+    reasons: dict[str, list[str]] = {}
     for label, fit in done.labels.items():
+        if fit.model is None:
+            reasons.setdefault(fit.fallback or "", []).append(label)
+            continue
         pair = done.contest.f1.get(label) if done.contest is not None else None
-        prevalence = f"{fit.model.prevalence:.3f}" if fit.model is not None else "-"
-        table.add_row(label, prevalence, *_f1(pair), escape(fit.fallback or ""))
-    out.print(table)
+        table.add_row(label, f"{fit.model.prevalence:.3f}", *_f1(pair))
+    if table.rows:
+        out.print(table)
+    for reason, labels in reasons.items():
+        out.print(f"by majority, for {reason}: {', '.join(labels)}", markup=False, soft_wrap=True)
 
 
 def _f1(pair: Pair | None) -> list[str]:
@@ -195,6 +201,13 @@ def _words(one: RaterWorth) -> str:
     return one.words + (f"; errs together with {', '.join(one.together)}" if one.together else "")
 
 
+def _spent(one: RaterWorth) -> str:
+    tokens, cost = (one.spent.tokens, one.spent.cost) if one.spent is not None else (None, None)
+    parts = [f"{tokens:,} tokens"] if tokens is not None else []
+    parts += [f"{cost:,.2f} in all"] if cost is not None else []
+    return f"it took {' and '.join(parts)}" if parts else ""
+
+
 def _name(one: RaterWorth) -> str:
     return f"{one.kind} {one.name}" + (f" ({one.version})" if one.version else "")
 
@@ -204,9 +217,11 @@ def _share(estimate: Estimate | None) -> str:
 
 
 def _say_method(report: RaterReport) -> None:
-    method = f"{report.method} ({report.consensus})" if report.consensus else "none is in force, so machines must agree"
+    said = f"{report.method} ({report.consensus}): {report.why}"
+    if report.consensus is None:
+        said = "none was fitted yet, so machines must agree; these figures are what a majority would give"
     common.out(least_width=100).print(
-        f"{report.gold:,} of {report.texts:,} texts have gold; consensus: {method}: {report.why}",
+        f"{report.gold:,} of {report.texts:,} texts have gold ({report.gold_by}); consensus: {said}",
         markup=False,
         soft_wrap=True,
     )

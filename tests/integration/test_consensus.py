@@ -16,14 +16,16 @@ from sqlalchemy.exc import DBAPIError
 from pipeline import store
 from pipeline.consensus.book import current_consensus
 from pipeline.consensus.fit import fit_consensus
-from pipeline.consensus.votes import read_votes
+from pipeline.consensus.report import rater_report
+from pipeline.consensus.votes import LEAST_GOLD, Gold, read_votes
 from pipeline.learning.decided import decided_texts
+from pipeline.ledger.book import rater_id
 from pipeline.ledger.consensus import Method
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from tests.integration.ledger_book import HUMAN, Book
+from tests.integration.ledger_book import CORPUS, HUMAN, LLM, Book
 from tests.typed import typed
 
 EXPERT, HASTY, IDLE, CONTRARY = (RaterRef(RaterKind.LLM, name, "1") for name in ("expert", "hasty", "idle", "contrary"))
@@ -94,6 +96,9 @@ def test_it_is_fitted_once_and_decides_for_all_who_resolve(world: World, environ
     # what is frozen says under which consensus it was decided
     assert world.book.take().counts["consensus"] == done.consensus.version
     # a person who asks for the majority gets it, and the text is contested by nobody
+    told = typed({**environment, "COLUMNS": "100"}, "raters", "fit").stdout
+    assert f"in force: dawid-skene, {done.consensus.version}: macro F1 " in told
+    assert "by majority, for fewer than 30 assertions or denials: porn" in told
     fitted = answer(environment, "fit", "--method", "majority")
     assert (fitted["method"], fitted["why"]) == ("majority", "it was asked for")
     assert world.errors() > 0.2 * before
@@ -105,6 +110,53 @@ def test_texts_of_the_test_set_have_no_say(world: World) -> None:
     assert votes.texts == TEXTS
     assert int((votes.truth != -1).any(axis=1).sum()) == GOLD
     assert {one.name for one in votes.voters()} == {one.name for one in SKILLS}
+
+
+def test_data_sets_stand_in_for_people_only_until_these_have_said_enough(
+    engine: Engine, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    book = Book(engine, taxonomy, tmp_path)
+    ids = book.plant(LEAST_GOLD + 10, split="train")
+    book.say(LLM, ids, {"hate"})
+    book.say(CORPUS, ids, {"hate"})
+    people = ids[: LEAST_GOLD - 1]
+    book.say(HUMAN, people, set(), {"hate"})
+    with open_session(engine) as session:
+        votes = read_votes(session, taxonomy)
+        skill = {one.kind: one.labels["hate"] for one in rater_report(session, taxonomy).raters}
+    assert (votes.gold, votes.gold_texts()) == (Gold.TRUSTED, len(ids))
+    assert (skill[RaterKind.LLM].positives, skill[RaterKind.LLM].negatives) == (11, LEAST_GOLD - 1)
+    book.say(HUMAN, ids[LEAST_GOLD - 1 : LEAST_GOLD], set(), {"hate"})
+    with open_session(engine) as session:
+        votes = read_votes(session, taxonomy)
+        skill = {one.kind: one.labels["hate"] for one in rater_report(session, taxonomy).raters}
+    assert (votes.gold, votes.gold_texts()) == (Gold.PEOPLE, LEAST_GOLD)
+    # the data set is now measured itself, beside the machine
+    for kind in (RaterKind.LLM, RaterKind.EXTERNAL):
+        assert (skill[kind].positives, skill[kind].negatives) == (0, LEAST_GOLD)
+        assert skill[kind].specificity is not None and skill[kind].specificity.value == 0
+
+
+def test_what_raters_took_is_theirs_by_id_or_from_their_details(
+    engine: Engine, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    book = Book(engine, taxonomy, tmp_path)
+    with open_session(engine) as session, session.begin():
+        rater_id(session, HASTY, {"tokens": 500, "cost": 0.1})
+        rater_id(session, IDLE, {"cost_per_1000_texts": 3})
+    for who in (EXPERT, HASTY, IDLE, CONTRARY):
+        book.say(who, book.plant(20), {"hate"})
+    with open_session(engine) as session:
+        ids = {one.name: one.id for one in session.scalars(select(store.Rater))}
+        found = rater_report(session, taxonomy, spending={ids["expert"]: (1_000, 0.5)}, prices={"contrary": 2.0})
+    spent = {one.name: one.spent for one in found.raters}
+    figures = {name: (one.tokens, one.cost, one.per_thousand) for name, one in spent.items() if one is not None}
+    assert figures == {
+        "expert": (1_000, pytest.approx(0.5), pytest.approx(25)),
+        "hasty": (500, pytest.approx(0.1), pytest.approx(5)),
+        "idle": (None, pytest.approx(0.06), pytest.approx(3)),
+        "contrary": (None, pytest.approx(0.04), pytest.approx(2)),
+    }
 
 
 @pytest.mark.parametrize(
@@ -140,7 +192,7 @@ def test_raters_says_who_is_worth_paying_for(world: World, environment: dict[str
     refused = typed(environment, "raters", "show", "nobody")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "the raters are contrary, expert, hasty, idle" in refused.stderr
-    assert "NAME=USD" in typed(environment, "raters", "--price", "expert").stderr
+    assert "NAME=COST" in typed(environment, "raters", "--price", "expert").stderr
 
 
 def test_people_are_shown_when_asked_for_and_measured_without_their_own_word(
@@ -152,7 +204,7 @@ def test_people_are_shown_when_asked_for_and_measured_without_their_own_word(
     raters = {one["name"]: one for one in answer(environment, "--people")["raters"]}
     assert (raters["label-studio"]["version"], raters["label-studio"]["gold"]) == ("7", 40)
     assert raters["aisyah"]["gold"] == 40
-    assert raters["aisyah"]["words"] == "has no part in the consensus"
+    assert raters["aisyah"]["words"] == "outranks the consensus"
 
 
 def test_with_nobody_to_combine_training_fits_nothing(

@@ -197,7 +197,7 @@ def test_who_is_worth_paying_for(fitted: Fit, crew: Votes) -> None:
     found = worth_of(crew, fitted.consensus, expert=Spent(3_000, cost=1.2))
     assert found["expert"].verdict is Verdict.WORTH
     assert found["expert"].words.startswith("worth paying for: macro F1 +")
-    assert found["expert"].words.endswith("for 0.40 USD per 1,000 texts")
+    assert found["expert"].words.endswith(", for 0.40 per 1,000 texts")
     assert found["lazy"].verdict is Verdict.NOTHING_NEW
     assert found["lazy"].words.startswith("adds nothing that the others do not: macro F1 ")
     for machine in CREW[:4]:

@@ -417,6 +417,29 @@ def test_a_rater_that_says_nothing_changes_nothing(
         assert after[label] == before.get(label, Decision(None, Tier.UNKNOWN, ()))
 
 
+@given(ledgers((RaterKind.LLM,)), consensuses(Method.DAWID_SKENE))
+def test_nothing_is_believed_that_no_machine_speaks_for(pile: list[Judgement], consensus: Consensus) -> None:
+    for label, decision in resolve(pile, consensus=consensus).items():
+        spoken = set()
+        for judgement in pile:
+            if judgement.id in decision.judgements:
+                model = consensus.labels.get(label)
+                skill = model.skills.get(consensus.voice(judgement.rater)) if model is not None else None
+                contrary = skill is not None and skill.sensitivity + skill.specificity < 1
+                spoken.add((label in judgement.asserted) is not contrary)
+        assert decision.value is None or decision.value in spoken
+
+
+def test_a_rare_label_that_the_only_voice_asserts_is_left_open_rather_than_denied() -> None:
+    rare = Consensus(
+        Method.DAWID_SKENE, {"hate": LabelModel(0.01, {"llm:a": Skill(0.8, 0.9), "llm:b": Skill(0.8, 0.9)})}
+    )
+    one = said(RaterKind.LLM, 1, yes="hate", name="a")
+    assert resolve([one], consensus=rare)["hate"] == Decision(None, Tier.UNKNOWN, (1,))
+    other = said(RaterKind.LLM, 2, no="hate", name="b")
+    assert resolve([one, other], consensus=rare)["hate"] == Decision(False, Tier.SILVER, (1, 2))
+
+
 @given(ledgers())
 def test_one_language_model_is_believed_as_without_a_consensus(pile: list[Judgement]) -> None:
     pile = [j for j in pile if j.rater.name == "a"]
