@@ -36,45 +36,11 @@ from tests.plain_environment import PlainEnvironment
 
 _KEY = b"k" * 32
 _VOLUNTEER = RaterRef(RaterKind.HUMAN, "label-studio", "17")
-_WORDS = [
-    "durian",
-    "kerusi",
-    "payung",
-    "basikal",
-    "lampu",
-    "tikar",
-    "pinggan",
-    "jendela",
-    "kasut",
-    "gitar",
-    "pagi",
-    "petang",
-    "kedai",
-    "jalan",
-    "sekolah",
-    "hujan",
-    "panas",
-    "kereta",
-    "rumah",
-    "kawan",
-    "jiran",
-    "pasar",
-    "ikan",
-    "ayam",
-    "nasi",
-    "roti",
-    "kopi",
-    "bola",
-    "gol",
-    "pasukan",
-    "lagu",
-    "filem",
-    "cerita",
-    "guru",
-    "murid",
-    "buku",
-    "harga",
-]
+_WORDS = tuple(
+    """durian kerusi payung basikal lampu tikar pinggan jendela kasut gitar pagi petang kedai jalan sekolah hujan panas
+    kereta rumah kawan jiran pasar ikan ayam nasi roti kopi bola gol pasukan lagu filem cerita guru murid buku
+    harga""".split()  # noqa: SIM905
+)
 #: what a stranger does with an export; all rows of all splits
 _LOAD = """
 import json, sys
