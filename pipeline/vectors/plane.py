@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,10 @@ def project(vectors: Vectors, seed: int) -> tuple[Points, str]:
         seed: of UMAP's start.
     """
     if importlib.util.find_spec("umap") is not None and len(vectors) > _LEAST:
-        import umap
+        with warnings.catch_warnings():
+            # it says that a part of it which is not used here needs TensorFlow
+            warnings.simplefilter("ignore", ImportWarning)
+            import umap
 
         placed = umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors)
         return np.asarray(placed, dtype=np.float64), "UMAP"
