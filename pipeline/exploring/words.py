@@ -63,7 +63,8 @@ def telling(counts: Mapping[str, Counter[str]], top: int, *, least: int = LEAST)
     everywhere: Counter[str] = Counter()
     for counted in counts.values():
         everywhere.update(counted)
-    average = everywhere.total() / max(1, len(counts))
+    # a label without a text is no document
+    average = everywhere.total() / max(1, sum(bool(counted) for counted in counts.values()))
     return {
         label: _heaviest(
             (

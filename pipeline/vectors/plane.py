@@ -24,7 +24,7 @@ def project(vectors: Vectors, seed: int) -> tuple[Points, str]:
     """
     if importlib.util.find_spec("umap") is not None and len(vectors) > _LEAST:
         with warnings.catch_warnings():
-            # that a part of it which nobody asks for would need TensorFlow
+            # it says that a part of it which is not used here needs TensorFlow
             warnings.simplefilter("ignore", ImportWarning)
             import umap
 
