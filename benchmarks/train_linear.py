@@ -124,7 +124,7 @@ def run_way(way: str, limit: int | None) -> Outcome:
 def _ours(examples: Examples, texts: Sequence[str]) -> Outcome:
     steps: dict[str, float] = {}
 
-    def note(done: int, total: int | None, what: str) -> None:  # noqa: ARG001
+    def note(done: int, total: int | None, what: str, figures: str = "") -> None:  # noqa: ARG001
         steps.setdefault(what, time.perf_counter())
 
     with tempfile.TemporaryDirectory(prefix="saring-bench-") as folder:

@@ -25,7 +25,7 @@ from pipeline.errors import UsageError
 from pipeline.settings import load_settings
 from pipeline.store import make_engine
 from pipeline.taxonomy import load_taxonomy
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import make_encoder
 
 if TYPE_CHECKING:
 
@@ -83,7 +83,7 @@ def service() -> Service:
         encoder = read_manifest(folder).encoder
         if encoder is None:
             return load_model(folder)
-        return load_model(folder, make_encoder(settings.model_copy(update={"encoder": encoder})).encode)
+        return load_model(folder, make_encoder(settings, encoder).encode)
 
     made = Service(
         BackendConfig(

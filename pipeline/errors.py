@@ -13,9 +13,13 @@ The docstring of a class is its default message. A message is one line: what is 
     ├── InputError                 a file cannot be read at all (a bad *row* is a rejected row, not an error)
     ├── EncoderError               texts cannot be turned into vectors
     │   └── NotEnoughVectors       too few texts of a label have a vector
+    ├── LlmError                   a language model's server cannot be used as it was asked for
+    │   └── LlmUnavailable         it does not answer, or answers that it cannot
     ├── TrainingError              a model cannot be trained from what was given
     │   └── NotEnoughLabels        a label has too few positives or negatives
     ├── ModelError                 a model cannot be found, read, or trusted
+    ├── HubError                   the Hugging Face Hub cannot be reached, or fails
+    │   └── HubRefused             it will not: the token, or what it may do
     ├── QueueError                 the queue cannot be built as it was asked for
     ├── LabelStudioError           Label Studio cannot be used as it was asked for
     │   ├── LabelStudioUnavailable   it does not answer, or answers that it cannot
@@ -83,6 +87,14 @@ class NotEnoughVectors(EncoderError):
     """Too few texts of the label have a vector: run `saring embed` first."""
 
 
+class LlmError(SaringError):
+    """The language model's server cannot be used as it was asked for."""
+
+
+class LlmUnavailable(LlmError):
+    """The language model's server does not answer."""
+
+
 class TrainingError(SaringError):
     """No model can be trained from what was given."""
 
@@ -93,6 +105,14 @@ class NotEnoughLabels(TrainingError):
 
 class ModelError(SaringError):
     """The model cannot be found, read, or trusted."""
+
+
+class HubError(SaringError):
+    """The Hugging Face Hub cannot be used."""
+
+
+class HubRefused(HubError):
+    """The Hugging Face Hub refuses the token: check HF_TOKEN."""
 
 
 class QueueError(SaringError):

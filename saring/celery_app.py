@@ -30,6 +30,7 @@ _ROUTES = {
     "saring.refill": "io",
     "saring.predict_ahead": "cpu",
     "saring.retrain": "cpu",
+    "saring.reembed": "cpu",
     # or the queue of its stage
     SHARD: "cpu",
     SWEEP: CONTROL_QUEUE,
@@ -80,7 +81,7 @@ def make_app(
         task_reject_on_worker_lost=True,
         task_ignore_result=True,
         result_expires=_RESULT_SECONDS,
-        task_routes={name: {"queue": queue} for name, queue in _ROUTES.items()},
+        task_routes={name: {"queue": queue} for name, queue in _routes(settings).items()},
         task_default_queue="cpu",
         task_serializer="json",
         accept_content=["json"],
@@ -119,11 +120,17 @@ def job_sender(settings: Settings) -> Sender:
         ServiceError: the embedded broker cannot be started.
     """
     app = make_app(ensure_broker(settings))
+    routes = _routes(settings)
 
     def send(name: str, arguments: Mapping[str, Any]) -> None:
         try:
-            app.send_task(name, kwargs=dict(arguments), retry=False, queue=_ROUTES.get(name, "cpu"))
+            app.send_task(name, kwargs=dict(arguments), retry=False, queue=routes.get(name, "cpu"))
         except OperationalError as error:
             log.warning("%s could not be handed on (%s): the schedule will do it", name, error)
 
     return send
+
+
+def _routes(settings: Settings | None) -> Mapping[str, str]:
+    """The queue of each job; trainings go where the settings say."""
+    return _ROUTES if settings is None else {**_ROUTES, "saring.retrain": settings.train_queue}

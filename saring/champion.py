@@ -7,11 +7,11 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from pipeline.classifiers.artefact import TrainedModel, load_model, read_manifest
-from pipeline.classifiers.linear import Encode
+from pipeline.classifiers.protocol import Encode
 from pipeline.learning import registry
 from pipeline.settings import Settings
 from pipeline.store.session import open_session
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import make_encoder
 
 
 def load_champion(engine: Engine, settings: Settings, purpose: str = "sfw") -> TrainedModel | None:
@@ -38,4 +38,4 @@ def encode_of(settings: Settings, encoder: str | None) -> Encode | None:
     """What gives an encoder's vectors; None for none."""
     if encoder is None:
         return None
-    return make_encoder(settings.model_copy(update={"encoder": encoder})).encode
+    return make_encoder(settings, encoder).encode

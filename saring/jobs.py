@@ -25,15 +25,16 @@ from pipeline.errors import (
 )
 from pipeline.learning import registry
 from pipeline.learning.due import news_since_training, why_due
-from pipeline.learning.train import TrainConfig
 from pipeline.progress import silent
 from pipeline.queue.build import STAGE as QUEUE_STAGE
 from pipeline.queue.config import QueueConfig
 from pipeline.runs import lock_key
 from pipeline.store.loop import QueueState, TaskState
 from pipeline.store.session import open_session
+from pipeline.tasks import send_shards
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
+from saring.training import training_config
 from saring.work.schedule import renew_schedule
 from sync.client import LabelStudio
 
@@ -130,7 +131,7 @@ def retrain_job(self: Task, **_: object) -> None:
         if why is None:
             return
         log.info("retraining: %s", why)
-        config = TrainConfig(taxonomy_version=ctx.taxonomy.version, seed=ctx.settings.seed)
+        config = training_config(ctx)
         promoted = False
         known = _newest_judgement(ctx.engine)
         try:
@@ -176,6 +177,20 @@ def refill_job(self: Task, **_: object) -> None:
                 log.info("not refilled yet: %s", error)
             except LabelStudioMissing as error:
                 log.info("no queue to fill: %s", error)
+
+
+@shared_task(name="saring.reembed", bind=True, throws=_AWAY)
+def reembed_job(self: Task, **_: object) -> None:
+    """Where another encoder is wanted than the one in use, have the workers compute its vectors beside the others."""
+    from saring.work.reembed import plan_reembedding
+
+    ctx = _context(self)
+    with _only_one(ctx.engine, "reembed") as alone:
+        found = plan_reembedding(ctx, now=datetime.now(UTC)) if alone else None
+    if found is not None:
+        run_id, numbers = found
+        log.info("run %s embeds all texts with %s, beside what is in use", run_id, ctx.settings.encoder)
+        send_shards(self.app, self.app.conf.saring, run_id, numbers)
 
 
 @contextmanager

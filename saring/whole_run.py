@@ -15,13 +15,13 @@ from pipeline.filters.cuts import Cut
 from pipeline.filters.report import write_report
 from pipeline.ingest.ingest import SourceInfo, ingest
 from pipeline.learning.pseudolabel import PseudoConfig
-from pipeline.learning.train import TrainConfig
+from pipeline.llm.config import default_rater
 from pipeline.progress import Progress
-from pipeline.raters.bootstrap import BootstrapRater
-from pipeline.raters.judge import judge_texts
 from pipeline.vectors.embed import embed
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import space_name
 from saring.cli import common, stages
+from saring.cli.data import run_judge
+from saring.training import training_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ def run_everything(
         report_dir: where the filter's page goes.
         progress: told of every stage.
     """
-    encoder = make_encoder(ctx.settings)
+    encoder = ctx.encoder()
+    wanted = space_name(ctx.settings.encoder)
     done: list[StageSummary] = []
 
     def stage(name: str, work: Callable[[], tuple[str, str, str, dict[str, Any]]]) -> None:
@@ -89,20 +90,20 @@ def run_everything(
 
     def embed_stage() -> tuple[str, str, str, dict[str, Any]]:
         got = embed(ctx.engine, encoder, limit=limit, progress=progress)
-        return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", "", asdict(got)
+        aside = (
+            "" if encoder.name == wanted else f"of {encoder.name}: {wanted} is used once `saring embed` has filled it"
+        )
+        return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", aside, asdict(got)
 
     def judge_stage() -> tuple[str, str, str, dict[str, Any]]:
-        rater = BootstrapRater(ctx.taxonomy, encoder)
-        got = judge_texts(
-            ctx.engine,
-            rater,
-            taxonomy_version=ctx.taxonomy.version,
-            encoder=encoder,
-            limit=limit,
-            progress=progress,
-        )
+        got = run_judge(ctx, default_rater(ctx.settings), limit=limit, progress=progress)
         asserted = sum(got.asserted.values())
-        return f"{got.judged + got.present:,} texts", f"{asserted:,} labels", f"by {got.rater}", asdict(got)
+        return (
+            f"{got.judged + got.present:,} texts",
+            f"{asserted:,} labels",
+            ", ".join(f for f in (f"by {got.rater}", got.stopped) if f),
+            asdict(got),
+        )
 
     def centroid_stage() -> tuple[str, str, str, dict[str, Any]]:
         got = stages.run_centroid(ctx, Cut(), labels=None, anchored=False, progress=progress)
@@ -111,7 +112,7 @@ def run_everything(
             got,
             ctx.taxonomy,
             report_dir,
-            encoder=ctx.settings.encoder,
+            encoder=got.encoder,
             rng=np.random.default_rng(ctx.settings.seed),
         )
         people = sum(one.in_review for one in got.labels)
@@ -134,7 +135,7 @@ def run_everything(
         return f"{len(got)} scarce labels", f"{written:,} labels", aside, {"labels": [asdict(one) for one in got]}
 
     def train_stage() -> tuple[str, str, str, dict[str, Any]]:
-        config = TrainConfig(taxonomy_version=ctx.taxonomy.version, seed=ctx.settings.seed)
+        config = training_config(ctx)
         try:
             got = stages.train_from_store(ctx, config, None, limit=limit, progress=progress)
         except NotEnoughLabels as error:

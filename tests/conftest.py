@@ -34,8 +34,11 @@ from saring.services import (
     install_label_studio,
     stop_services,
 )
+from tests.hub_stub import HubStub
 
 _TEMPLATE = "saring_template"
+#: beginnings of what is not to be set outside
+_CLEARED = ("SARING_", "PG", "CELERY_", "LABEL_STUDIO_", "HF_TOKEN", "HF_ENDPOINT")
 #: set outside, and still meant for the tests
 _KEPT = ("SARING_SHARED", "SARING_CI", "SARING_LABEL_STUDIO_ENV")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -53,7 +56,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 def pytest_configure(config: pytest.Config) -> None:
     """Nothing set outside may change what is tested, and `~/.local/share/saring` is never met."""
     for name in list(os.environ):
-        if name.startswith(("SARING_", "PG", "CELERY_", "LABEL_STUDIO_")) and name not in _KEPT:
+        if name.startswith(_CLEARED) and name not in _KEPT:
             del os.environ[name]
     os.environ["SARING_HOME"] = os.devnull
     # the threads of several processes share few processors: none may burn one while it waits
@@ -214,6 +217,19 @@ def session(engine: Engine) -> Iterator[Session]:
 def environment(new_home: Path, database_url: str) -> dict[str, str]:
     """What a `saring` process is run with to work in this test's database and an empty home."""
     return os.environ | {"SARING_HOME": str(new_home), "SARING_DATABASE_URL": database_url, "PYTHONPATH": str(_ROOT)}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStub]:
+    """A server that speaks the Hugging Face Hub's protocol, and a client library of this process that may use it."""
+    from huggingface_hub import constants
+
+    # read from the environment when the library was first loaded
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    # the other way of sending large files, which the Hub offers beside LFS, needs its store
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    with HubStub() as stub:
+        yield stub
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""A trained model as a folder: `model.skops` (arrays; never a pickle), `model.json` (what it is), and its card.
+"""A trained model as a folder: what its backend wrote (never a pickle), `model.json` (what it is), and its card.
 
-The hash of the arrays' file stands in the manifest, so a model that was tampered with or cut short is refused. The last
-part of the version is a hash of what the arrays say, so training again from the same texts gives the same version.
+The hash of the backend's files stands in the manifest, so a model that was tampered with or cut short is refused. The
+last part of the version is a hash of what was learnt, so training again from the same texts gives the same version.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import uuid
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,12 +18,12 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipeline.classifiers.backends import backend_of
 from pipeline.classifiers.calibration import Sigmoid
-from pipeline.classifiers.linear import Encode, restore_linear
-from pipeline.classifiers.protocol import Classifier, Scores
+from pipeline.classifiers.protocol import Classifier, Encode, Scores
 from pipeline.errors import ModelError
 
-ARRAYS, MANIFEST = "model.skops", "model.json"
+MANIFEST = "model.json"
 
 
 class LabelSettings(BaseModel):
@@ -63,7 +62,7 @@ class Manifest(BaseModel):
     data: dict[str, Any]
     metrics: dict[str, Any]
     encoder: str | None = None
-    #: SHA-256 of `model.skops`
+    #: SHA-256 of what the backend wrote; see `backends.Backend.hash_of`
     artefact_hash: str = ""
 
 
@@ -107,14 +106,11 @@ def calibrate(decisions: Scores, manifest: Manifest) -> Scores:
 
 
 def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Path]:
-    """Write a model into `models_dir`, whole or not at all; its manifest then holds the hash of its arrays.
+    """Write a model into `models_dir`, whole or not at all; its manifest then holds the hash of its files.
 
-    Training again from the same texts in the same way gives the same version: its arrays stay as they lie, because
+    Training again from the same texts in the same way gives the same version: its files stay as they lie, because
     they may be serving, and only the manifest is written anew.
     """
-    # looks through all of scikit-learn and SciPy when it is imported, which most commands need not wait for
-    import skops.io
-
     models_dir.mkdir(parents=True, exist_ok=True)
     manifest = model.manifest.model_copy(update={"version": f"{model.manifest.version}-{_content_hash(model)}"})
     folder = models_dir / manifest.version
@@ -125,8 +121,9 @@ def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Pat
             manifest = manifest.model_copy(update={"artefact_hash": digest})
             _write_manifest(building, manifest).replace(folder / MANIFEST)
         else:
-            skops.io.dump(dict(model.classifier.state()), building / ARRAYS, compression=zipfile.ZIP_DEFLATED)
-            manifest = manifest.model_copy(update={"artefact_hash": file_hash(building / ARRAYS)})
+            model.classifier.write(building)
+            backend = backend_of(model.classifier.backend)
+            manifest = manifest.model_copy(update={"artefact_hash": backend.hash_of(building)})
             _write_manifest(building, manifest)
             if folder.exists():  # damaged: nothing can be serving it
                 shutil.rmtree(folder)
@@ -137,10 +134,11 @@ def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Pat
 
 
 def _whole(folder: Path) -> str | None:
-    """The hash of the arrays in a model's folder; None if there is no such model or it is damaged."""
+    """The hash of the model in a folder; None if there is none or it is damaged."""
     try:
-        expected = read_manifest(folder).artefact_hash
-        return expected if file_hash(folder / ARRAYS) == expected else None
+        manifest = read_manifest(folder)
+        expected = manifest.artefact_hash
+        return expected if backend_of(manifest.backend).hash_of(folder) == expected else None
     except (ModelError, OSError):
         return None
 
@@ -176,26 +174,17 @@ def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:
     Raises:
         ModelError: there is none, it isn't whole, or it holds something else than plain arrays.
     """
-    import skops.io
-
     manifest = read_manifest(folder)
-    arrays = folder / ARRAYS
-    if not arrays.is_file():
-        raise ModelError(f"{folder}: {ARRAYS} is missing: fetch or train the model again")
-    if file_hash(arrays) != manifest.artefact_hash:
-        raise ModelError(f"{arrays}: not what was trained (its hash differs): fetch or train the model again")
     try:
-        unknown = skops.io.get_untrusted_types(file=arrays)
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ModelError(f"{arrays}: not the arrays of a model ({error}): fetch or train the model again") from error
-    if unknown:
-        raise ModelError(f"{arrays}: holds types that a model never does ({', '.join(sorted(unknown)[:3])}): refused")
-    state: Mapping[str, Any] = skops.io.load(arrays)
-    if manifest.backend != "linear":
-        raise ModelError(f"{folder}: backend {manifest.backend!r} is not known to this version")
-    classifier = restore_linear(state, encode)
+        backend = backend_of(manifest.backend)
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from error
+    if backend.hash_of(folder) != manifest.artefact_hash:
+        place = folder if backend.file is None else folder / backend.file
+        raise ModelError(f"{place}: not what was trained (its hash differs): fetch or train the model again")
+    classifier = backend.read(folder, encode)
     if classifier.labels != tuple(label.key for label in manifest.labels):
-        raise ModelError(f"{folder}: manifest and arrays name different labels: fetch or train the model again")
+        raise ModelError(f"{folder}: manifest and model name different labels: fetch or train the model again")
     return TrainedModel(classifier, manifest)
 
 
@@ -207,9 +196,3 @@ def _content_hash(model: TrainedModel) -> str:
     for label in model.manifest.labels:
         digest.update(label.model_dump_json().encode())
     return digest.hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

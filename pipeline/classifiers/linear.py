@@ -6,8 +6,10 @@ strong baseline of Joachims (1998); its decisions become probabilities by calibr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,12 @@ from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
 from pipeline.classifiers.features import NgramConfig, Ngrams
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix, Scores
+from pipeline.classifiers.protocol import UNKNOWN, Encode, LabelMatrix, Scores
 from pipeline.errors import ModelError, NotEnoughLabels
 from pipeline.progress import Progress, silent
 
-#: vectors of texts: [texts, dimension], each of Euclidean length 1
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+#: the file that holds all of it
+ARRAYS = "model.skops"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,13 @@ class LinearClassifier:
             "intercepts": self._intercepts,
             "encoder": self._encoder,
         }
+
+    def write(self, folder: Path) -> None:
+        """See Classifier: one file of arrays, never a pickle."""
+        # looks through all of scikit-learn and SciPy when it is imported, which most commands need not wait for
+        import skops.io
+
+        skops.io.dump(dict(self.state()), folder / ARRAYS, compression=zipfile.ZIP_DEFLATED)
 
 
 def fit_linear(
@@ -171,3 +180,21 @@ def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> Li
     if not fits or tuple(map(len, idf)) != sizes or not columns == len(labels) == len(intercepts):
         raise ModelError("the parts of the model's state do not fit together: train it again")
     return LinearClassifier(labels, Ngrams(config, idf), weights, intercepts, encoder=encoder, encode=encode)
+
+
+def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:
+    """The classifier that `LinearClassifier.write` put there. Whether it is the same is the caller's to check.
+
+    Raises:
+        ModelError: the file holds something else than plain arrays, or they don't fit together.
+    """
+    import skops.io
+
+    arrays = folder / ARRAYS
+    try:
+        unknown = skops.io.get_untrusted_types(file=arrays)
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ModelError(f"{arrays}: not the arrays of a model ({error}): fetch or train the model again") from error
+    if unknown:
+        raise ModelError(f"{arrays}: holds types that a model never does ({', '.join(sorted(unknown)[:3])}): refused")
+    return restore_linear(skops.io.load(arrays), encode)

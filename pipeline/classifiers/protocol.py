@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
+#: vectors of texts: [texts, dimension], each of Euclidean length 1
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 #: [texts, labels]: 1 asserted, 0 denied, -1 unknown
 LabelMatrix = NDArray[np.int8]
 
@@ -29,5 +32,9 @@ class Classifier(Protocol):
         ...
 
     def state(self) -> Mapping[str, Any]:
-        """Arrays and plain values from which `restore` makes the same classifier again."""
+        """Arrays and plain values by name: all that was learnt. Two with the same state are the same classifier."""
+        ...
+
+    def write(self, folder: Path) -> None:
+        """Write it into a folder, from where `backends.backend_of(backend).read` makes the same classifier again."""
         ...

@@ -25,7 +25,7 @@ from pipeline.runs import ActiveRun, lock_key, stage_run
 from pipeline.store.session import open_session
 from pipeline.store.spans import Span
 from pipeline.taxonomy import Taxonomy
-from pipeline.vectors.encoders import Vectors
+from pipeline.vectors.encoders.protocol import Vectors
 
 #: what the filter's runs and decisions are called
 STAGE = "filter-centroid"

@@ -15,7 +15,7 @@ from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pipeline.errors import NotEnoughVectors
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 
 #: vectors of a label that its prototypes are estimated from, at most
 SAMPLE = 2_000

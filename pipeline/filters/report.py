@@ -5,7 +5,6 @@ The page shows masked texts only, blurred until they are hovered or focused.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,11 +18,12 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.errors import UsageError
 from pipeline.filters.centroid import STAGE, FilterReport, LabelFilter, read_vectors
+from pipeline.pages import put_page
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Label, Taxonomy
-from pipeline.vectors.encoders import Vectors
+from pipeline.vectors.encoders.protocol import Vectors
+from pipeline.vectors.plane import Points, project, to_pixels
 
 PAGE = "centroid.html"
 #: texts shown on each side of a cut
@@ -36,8 +36,6 @@ _MAP_WIDTH, _MAP_HEIGHT = 960, 560
 _MARGIN = 12
 #: a bin that holds anything is so many pixels high at least
 _VISIBLE = 1.5
-
-Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +120,7 @@ def write_report(
         started=started,
         size={"width": _WIDTH, "height": _HEIGHT, "map_width": _MAP_WIDTH, "map_height": _MAP_HEIGHT},
     )
-    path = out_dir / PAGE
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{PAGE}.new")
-        fresh.write_text(html, encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        raise UsageError(f"{out_dir}: the report cannot be written ({error.strerror}); name another folder") from error
-    return path
+    return put_page(out_dir, PAGE, html)
 
 
 def _section(session: Session, number: int, label: Label, done: LabelFilter) -> Mapping[str, Any]:
@@ -216,33 +206,9 @@ def _map(
     placed, method = project(np.concatenate(vectors), seed)
     dots = [
         Dot(number, float(x), float(y), kept, f"{shown[number][0].name.en}: {score:.3f}")
-        for (number, kept, score), (x, y) in zip(drawn, _to_pixels(placed), strict=True)
+        for (number, kept, score), (x, y) in zip(
+            drawn, to_pixels(placed, _MAP_WIDTH, _MAP_HEIGHT, 2 * _MARGIN), strict=True
+        )
     ]
     # what was dropped is rarer, so it is drawn on top
     return sorted(dots, key=lambda dot: not dot.kept), method
-
-
-def project(vectors: Vectors, seed: int) -> tuple[Points, str]:
-    """Vectors in two dimensions, [n, 2], and the method: UMAP where `umap` is installed, else PCA.
-
-    Args:
-        vectors: unit vectors, [n, d].
-        seed: of UMAP's start.
-    """
-    if importlib.util.find_spec("umap") is not None and len(vectors) > 15:
-        import umap
-
-        placed = umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors)
-        return np.asarray(placed, dtype=np.float64), "UMAP"
-    centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    placed = centred @ axes[:2].T
-    return np.pad(placed, ((0, 0), (0, 2 - placed.shape[1]))), "PCA"
-
-
-def _to_pixels(placed: Points) -> Points:
-    """Stretched to the map between the 1st and the 99th percentile, so that one outlier doesn't shrink the rest."""
-    low, high = np.percentile(placed, [1, 99], axis=0)
-    share = np.clip((placed - low) / np.where(high > low, high - low, 1), -0.02, 1.02)
-    room = np.array([_MAP_WIDTH, _MAP_HEIGHT]) - 4 * _MARGIN
-    return np.asarray(2 * _MARGIN + share * room)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.consensus.book import current_consensus
 from pipeline.ledger.book import judgements_by_text
 from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Decision, resolve
+from pipeline.ledger.resolve import Decision, Judgement, resolve
 from pipeline.store.loop import RANDOM
 from pipeline.store.spans import Span
 from pipeline.store.texts import sample
@@ -44,10 +44,18 @@ class DecidedText:
     stand_in: frozenset[str]
     #: labels that a rater asserted and a filter demoted
     demoted: frozenset[str]
+    #: by id, the judgements that there are of the text; empty unless they were asked for
+    judgements: Mapping[int, Judgement] = field(default_factory=dict)
 
 
 def decided_texts(
-    session: Session, taxonomy: Taxonomy, *, limit: int | None = None, span: Span | None = None
+    session: Session,
+    taxonomy: Taxonomy,
+    *,
+    limit: int | None = None,
+    span: Span | None = None,
+    only: ColumnElement[bool] | None = None,
+    with_judgements: bool = False,
 ) -> Iterator[DecidedText]:
     """Stream the judged texts in scope that are no duplicates, in order of id.
 
@@ -56,6 +64,8 @@ def decided_texts(
         taxonomy: says which labels exclude each other.
         limit: keep to the first so many texts in scope (see `sample`), and to all that people or data sets judged.
         span: keep to the texts whose id lies in it; not together with `limit`.
+        only: what judgements have to meet to count (see `judgements_by_text`).
+        with_judgements: whether each text comes with its judgements.
     """
     excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
     consensus = current_consensus(session)
@@ -71,7 +81,7 @@ def decided_texts(
         )
         texts = texts.union(by_people)  # type: ignore[assignment]
     pending: list[_Pending] = []
-    for text_id, judgements in judgements_by_text(session, texts=texts):
+    for text_id, judgements in judgements_by_text(session, texts=texts, only=only):
         kinds = {judgement.id: judgement.rater.kind for judgement in judgements}
         found = resolve(judgements, excludes=excludes, consensus=consensus)
         decisions = {key: d for key, d in found.items() if key in taxonomy}
@@ -84,7 +94,16 @@ def decided_texts(
             if decision.judgements and all(kinds[i] is RaterKind.BOOTSTRAP for i in decision.judgements)
         )
         demoted = frozenset[str]().union(*(judgement.demoted for judgement in judgements))
-        pending.append(_Pending(text_id, decisions, trusted, stand_in, demoted))
+        pending.append(
+            _Pending(
+                text_id,
+                decisions,
+                trusted,
+                stand_in,
+                demoted,
+                {judgement.id: judgement for judgement in judgements} if with_judgements else {},
+            )
+        )
         if len(pending) == _CHUNK:
             yield from _with_texts(session, pending)
             pending = []
@@ -97,6 +116,7 @@ class _Pending(NamedTuple):
     trusted: frozenset[str]
     stand_in: frozenset[str]
     demoted: frozenset[str]
+    judgements: Mapping[int, Judgement]
 
 
 def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[DecidedText]:
@@ -132,6 +152,7 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
             one.trusted,
             one.stand_in,
             one.demoted,
+            one.judgements,
         )
 
 

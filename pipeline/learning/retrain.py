@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pipeline.classifiers.artefact import TrainedModel
-from pipeline.classifiers.linear import Encode
+from pipeline.classifiers.protocol import Encode
 from pipeline.ingest.normalise import text_id
 from pipeline.learning import registry
 from pipeline.learning.examples import Examples, gather

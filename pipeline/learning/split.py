@@ -83,7 +83,7 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
                 if a == b:
                     met = True
                 elif other not in refuted:
-                    if levelled[i] == levelled[other] or _jaccard(grams_of(i), grams_of(other)) >= SIMILAR:
+                    if levelled[i] == levelled[other] or jaccard(grams_of(i), grams_of(other)) >= SIMILAR:
                         parent[max(a, b)] = min(a, b)
                         met = True
                     else:
@@ -166,5 +166,6 @@ def _key(identity: uuid.UUID, salt: str) -> bytes:
     return hashlib.blake2b(identity.bytes, key=salt.encode(), digest_size=8).digest()
 
 
-def _jaccard(one: frozenset[bytes], other: frozenset[bytes]) -> float:
+def jaccard(one: frozenset[bytes], other: frozenset[bytes]) -> float:
+    """The share of the n-grams of either text that both have."""
     return len(one & other) / max(1, len(one | other))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import numpy as np
 
 from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel, save_model
 from pipeline.classifiers.calibration import fit_sigmoid
-from pipeline.classifiers.linear import Encode, LinearConfig, fit_linear
-from pipeline.classifiers.protocol import UNKNOWN
+from pipeline.classifiers.linear import LinearConfig
+from pipeline.classifiers.protocol import UNKNOWN, Encode
 from pipeline.classifiers.thresholds import Objective, Threshold, choose_threshold
+from pipeline.classifiers.transformer.config import TransformerConfig
 from pipeline.errors import NotEnoughLabels
 from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import Evaluation, evaluate_examples
 from pipeline.learning.examples import Examples
+from pipeline.learning.fitting import Fitted, checkpoints_of, fit_linear_on, fit_transformer_on
 from pipeline.learning.split import SplitPlan, plan_splits
 from pipeline.progress import Progress, silent
 from pipeline.runs import code_version
@@ -40,6 +43,8 @@ class TrainConfig:
     #: exactly one label is true of a text
     exclusive: bool = False
     linear: LinearConfig = field(default_factory=LinearConfig)
+    #: None: the linear classifier is trained
+    transformer: TransformerConfig | None = None
     seed: int = 20260101
 
 
@@ -69,7 +74,8 @@ def train(
 ) -> TrainReport:
     """Train, and write the model with its card into `models_dir`.
 
-    Thresholds and calibration are chosen on dev only; the test split is looked at once, at the end.
+    Thresholds, calibration and the epoch to stop at are chosen on dev only; the test split is looked at once, at the
+    end. A transformer's training that was killed is gone on with.
 
     Args:
         examples: texts and labels, with the splits that the data bring.
@@ -81,6 +87,8 @@ def train(
 
     Raises:
         NotEnoughLabels: not one label has texts enough to be learnt.
+        TrainingError: the training cannot go on.
+        ModelError: the base of a transformer cannot be loaded.
     """
     progress(0, None, "splitting")
     plan = plan_splits(examples, seed=config.seed)
@@ -91,36 +99,55 @@ def train(
         raise NotEnoughLabels(f"no label can be learnt ({why}): give more labelled texts")
     examples = _with_labels(examples, learnable)
     fitting, dev = examples.take(plan.train), examples.take(plan.dev)
-    classifier = fit_linear(
-        fitting.texts, fitting.truth, fitting.labels, config.linear, encode=encode, progress=progress
-    )
-    progress(0, None, "calibrating")
-    settings = _calibrated(classifier.decisions(dev.texts), dev, config)
-    manifest = Manifest(
-        version=f"{config.purpose.replace(':', '-').replace(' ', '-')}-{classifier.backend}-{datetime.now(UTC):%Y%m%d}",
-        purpose=config.purpose,
-        backend=classifier.backend,
-        created_at=datetime.now(UTC),
-        code_version=code_version(),
-        taxonomy_version=config.taxonomy_version,
-        exclusive=config.exclusive,
-        objective=str(config.objective),
-        labels=settings,
-        config={**asdict(config.linear), "seed": config.seed},
-        data={**(about or {}), **_described(examples, plan), "left_out": left_out},
-        metrics={},
-        encoder=config.linear.encoder,
-    )
-    progress(0, None, "evaluating")
-    evaluation = evaluate_examples(
-        TrainedModel(classifier, manifest), examples.take(plan.test), rng=np.random.default_rng(config.seed)
-    )
-    test_set = manifest.data.get("test_set")
-    metrics = evaluation.to_dict() | ({"test_set": test_set} if test_set is not None else {})
-    manifest = manifest.model_copy(update={"metrics": metrics})
-    model, path = save_model(TrainedModel(classifier, manifest), models_dir)
-    write_card(path, model.manifest, evaluation)
+    with ExitStack() as stack:
+        fitted = _fit(stack, fitting, dev, config, models_dir, encode, progress)
+        classifier = fitted.classifier
+        progress(0, None, "calibrating")
+        settings = _calibrated(classifier.decisions(dev.texts), dev, config)
+        purpose = config.purpose.replace(":", "-").replace(" ", "-")
+        manifest = Manifest(
+            version=f"{purpose}-{classifier.backend}-{datetime.now(UTC):%Y%m%d}",
+            purpose=config.purpose,
+            backend=classifier.backend,
+            created_at=datetime.now(UTC),
+            code_version=code_version(),
+            taxonomy_version=config.taxonomy_version,
+            exclusive=config.exclusive,
+            objective=str(config.objective),
+            labels=settings,
+            config={**fitted.config, "seed": config.seed},
+            data={**(about or {}), **_described(examples, plan), "left_out": left_out},
+            metrics={},
+            encoder=config.linear.encoder if config.transformer is None else None,
+        )
+        progress(0, None, "evaluating")
+        evaluation = evaluate_examples(
+            TrainedModel(classifier, manifest), examples.take(plan.test), rng=np.random.default_rng(config.seed)
+        )
+        test_set = manifest.data.get("test_set")
+        metrics = evaluation.to_dict() | ({"test_set": test_set} if test_set is not None else {})
+        manifest = manifest.model_copy(update={"metrics": metrics})
+        model, path = save_model(TrainedModel(classifier, manifest), models_dir)
+        write_card(path, model.manifest, evaluation)
     return TrainReport(model, path, plan.sizes(), left_out, evaluation, plan.test)
+
+
+def _fit(
+    stack: ExitStack,
+    fitting: Examples,
+    dev: Examples,
+    config: TrainConfig,
+    models_dir: Path,
+    encode: Encode | None,
+    progress: Progress,
+) -> Fitted:
+    if config.transformer is None:
+        return fit_linear_on(fitting, config.linear, encode=encode, progress=progress)
+    # kept until the model is written: what is killed before that is not trained again
+    checkpoints = stack.enter_context(checkpoints_of(models_dir, config.transformer, config.seed, fitting, dev))
+    return fit_transformer_on(
+        fitting, dev, config.transformer, seed=config.seed, checkpoints=checkpoints, progress=progress
+    )
 
 
 def _learnable(examples: Examples, plan: SplitPlan) -> tuple[list[str], dict[str, str]]:

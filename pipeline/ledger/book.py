@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, text
+from sqlalchemy import ColumnElement, Select, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
@@ -172,7 +172,11 @@ def _last_revisions(session: Session, rater: int, text_ids: set[uuid.UUID]) -> d
 
 
 def judgements_by_text(
-    session: Session, *, texts: Select[uuid.UUID] | None = None, excluded: bool = False
+    session: Session,
+    *,
+    texts: Select[uuid.UUID] | None = None,
+    excluded: bool = False,
+    only: ColumnElement[bool] | None = None,
 ) -> Iterator[tuple[uuid.UUID, list[Judgement]]]:
     """Stream each judged text's judgements, with what the filters demoted marked on them, in order of text id.
 
@@ -180,6 +184,7 @@ def judgements_by_text(
         session: an open session.
         texts: a query of text ids to keep to; all texts without it.
         excluded: whether raters who were excluded (sync.exclusion) have a word in it.
+        only: what judgements have to meet, as a condition on the tables of judgements and raters.
     """
     j, r, f = store.Judgement, store.Rater, store.FilterDecision
     demoted = select(func.array_agg(f.label)).where(f.text_id == j.text_id, ~f.kept).correlate(j).scalar_subquery()
@@ -204,6 +209,8 @@ def judgements_by_text(
     )
     if texts is not None:
         query = query.where(j.text_id.in_(texts))
+    if only is not None:
+        query = query.where(only)
     if not excluded:
         query = query.where(r.excluded_at.is_(None))
     current: uuid.UUID | None = None

@@ -30,7 +30,7 @@ from pipeline.runs import stage_run
 from pipeline.store.loop import RANDOM, QueueState
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
-from pipeline.vectors.encoders import Vectors
+from pipeline.vectors.encoders.protocol import Vectors
 
 STAGE = "queue"
 #: what planted texts are called, so that nobody can tell them from others

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.queue.people import Known
 from pipeline.queue.pool import vectors_of
-from pipeline.vectors.encoders import Vectors
+from pipeline.vectors.encoders.protocol import Vectors
 
 #: known texts that are looked at together
 _CHUNK = 1_000

@@ -16,7 +16,7 @@ from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import Judgement, Tier, current_judgements, resolve
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 
 #: the name of raters whose judgements came from Label Studio; others were imported
 _LABEL_STUDIO = "label-studio"

@@ -22,7 +22,7 @@ from pipeline.progress import Progress
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
 from pipeline.queue.design import Floats
 from pipeline.taxonomy import Taxonomy
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 
 #: texts read and scored at once
 _CHUNK = 4_000

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from pipeline.queue.candidates import Candidates
 from pipeline.queue.design import Flags, Floats, proportional
 from pipeline.queue.strategy import Chances
-from pipeline.vectors.encoders import Vectors
+from pipeline.vectors.encoders.protocol import Vectors
 
 #: clusters, at most; and texts for each, at least
 _CLUSTERS, _PER_CLUSTER = 100, 50

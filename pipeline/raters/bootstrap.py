@@ -24,7 +24,7 @@ from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
 from pipeline.raters.protocol import NoVerdict, TextToJudge
 from pipeline.taxonomy import Taxonomy
-from pipeline.vectors.encoders import Encoder, Vectors
+from pipeline.vectors.encoders.protocol import Encoder, Vectors
 
 #: a label is asserted from this probability on, and denied up to that one; between them the rater says nothing
 ASSERT_FROM = 0.5

@@ -1,6 +1,7 @@
 """The only room that knows SQL tables: typed models, sessions, migrations."""
 
 from pipeline.store.consensus import ConsensusRow
+from pipeline.store.llm import LlmReply, Translation
 from pipeline.store.loop import (
     Annotation,
     Event,
@@ -42,6 +43,7 @@ __all__ = [
     "FilterDecision",
     "FilterScore",
     "Judgement",
+    "LlmReply",
     "MinhashBand",
     "Model",
     "Prediction",
@@ -63,6 +65,7 @@ __all__ = [
     "Text",
     "TextSentiment",
     "TextSource",
+    "Translation",
     "Vector",
     "make_engine",
     "open_session",

@@ -247,6 +247,14 @@ class Encoder(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     dimension: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: whether the stages work in it
+    active: Mapped[bool] = mapped_column(server_default=text("false"))
+    activated_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        # one at a time, held by the database
+        Index("uq_encoder_active", "active", unique=True, postgresql_where=text("active")),
+    )
 
 
 class Vector(Base):

@@ -14,13 +14,11 @@ from pipeline.progress import Progress, silent
 from pipeline.runs import stage_run
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
-from pipeline.vectors.encoders import Encoder
+from pipeline.vectors.encoders.protocol import Encoder
 from pipeline.vectors.table import put_vectors, register_encoder
 
-#: texts that are sorted by length together and committed together
+#: texts that are given to the encoder together and committed together
 CHUNK = 1_024
-#: texts given to the encoder at once
-_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,9 @@ class EmbedReport:
     encoder: str
     embedded: int
     present: int
+    #: the space that the stages work in afterwards, and whether that changed
+    in_use: str | None = None
+    switched: bool = False
 
 
 def embed(
@@ -78,9 +79,6 @@ def embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) ->
     """Compute and store the vectors of at most `CHUNK` texts."""
     t = store.Text
     rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids)))).all()
-    # Texts of like length waste the least padding together.
-    by_length = sorted(rows, key=lambda row: len(row[1]))
-    for start in range(0, len(by_length), _BATCH):
-        batch = by_length[start : start + _BATCH]
-        vectors = encoder.encode([masked for _, masked in batch])
-        put_vectors(session, encoder.name, [text_id for text_id, _ in batch], vectors)
+    # which makes batches of them as suits it
+    vectors = encoder.encode([masked for _, masked in rows])
+    put_vectors(session, encoder.name, [text_id for text_id, _ in rows], vectors)

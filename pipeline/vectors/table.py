@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 from pgvector import HalfVector
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import EncoderError
 from pipeline.store.migrate import PARTITION_PREFIX
-from pipeline.vectors.encoders import Encoder, Vectors
+from pipeline.vectors.encoders.protocol import Encoder, Vectors
+
+#: changes of the space in use take turns
+_LOCK = 0xE2C0DE
 
 
 def partition_of(encoder: str) -> str:
@@ -25,7 +28,7 @@ def partition_of(encoder: str) -> str:
 
 
 def register_encoder(session: Session, encoder: Encoder) -> None:
-    """Make room for an encoder's vectors.
+    """Make room for an encoder's vectors. The first that a store meets is in use at once.
 
     Raises:
         EncoderError: vectors of another dimension are stored under its name.
@@ -47,6 +50,18 @@ def register_encoder(session: Session, encoder: Encoder) -> None:
             f"PARTITION OF text_vector FOR VALUES IN ({quoted.replace(':', chr(92) + ':')})"
         )
     )
+    if session.scalars(select(store.Encoder.name).where(store.Encoder.active)).first() is None:
+        take_turn(session)
+        session.execute(
+            update(store.Encoder)
+            .where(store.Encoder.name == encoder.name, ~select(store.Encoder).where(store.Encoder.active).exists())
+            .values(active=True, activated_at=func.now())
+        )
+
+
+def take_turn(session: Session) -> None:
+    """Wait for whoever else changes which space is in use, and have others wait until this transaction ends."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def put_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID], vectors: Vectors) -> None:

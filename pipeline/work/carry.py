@@ -12,7 +12,14 @@ import httpx
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from pipeline.errors import LabelStudioUnavailable, RunCancelled, RunConflict, ServiceError, StoreUnavailable
+from pipeline.errors import (
+    LabelStudioUnavailable,
+    LlmUnavailable,
+    RunCancelled,
+    RunConflict,
+    ServiceError,
+    StoreUnavailable,
+)
 from pipeline.runs import CARRIED, CarriedShard, held, lock_key, one_line
 from pipeline.store.models import RunState
 from pipeline.store.session import open_session
@@ -27,6 +34,7 @@ WORTH_RETRYING = (
     StoreUnavailable,
     ServiceError,
     LabelStudioUnavailable,
+    LlmUnavailable,
     RunConflict,
     httpx.TransportError,
     ConnectionError,

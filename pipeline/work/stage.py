@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -124,6 +124,19 @@ class Stage(Protocol):
             run: the run.
             counts: what all shards so far returned, added up.
         """
+
+
+@runtime_checkable
+class ChoosesQueue(Protocol):
+    """A stage whose shards wait for different things, as the slice says."""
+
+    def queue_of(self, slice: str) -> str:
+        """What the shards of a run on that slice wait for."""
+
+
+def queue_of(stage: Stage, slice: str) -> str:
+    """What the shards of a stage's run on a slice wait for: `cpu`, `io`, `gpu`."""
+    return stage.queue_of(slice) if isinstance(stage, ChoosesQueue) else stage.queue
 
 
 @dataclass(frozen=True, slots=True)

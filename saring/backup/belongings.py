@@ -4,6 +4,7 @@ models/VERSION/...      model folders: those that the registry names, wherever t
 snapshots/...           frozen training sets
 label-studio/...        data of the embedded Label Studio: secret key, owner, port, media, exports
 backend.json, backend/port    what Label Studio and its webhooks are to tell the ML backend, and where it listens
+pseudonyms.key          what people are called by in exported data sets
 taxonomy.yaml           the taxonomy that was in force
 """
 
@@ -19,12 +20,13 @@ from pathlib import Path, PurePosixPath
 from pipeline.classifiers.artefact import MANIFEST
 from pipeline.errors import BackupError
 from pipeline.settings import Settings
+from pipeline.sharing.pseudonyms import KEY_FILE
 from saring.services import owner_file
 from saring.services.label_studio_install import DATABASE
 
 LABEL_STUDIO_DATABASE = f"label-studio/{DATABASE}"
 TAXONOMY = "taxonomy.yaml"
-_SINGLE = ("backend.json", TAXONOMY)
+_SINGLE = ("backend.json", KEY_FILE, TAXONOMY)
 #: made anew at each start, or by anyone
 _PASSING = ("label-studio.pid", "settings", ".cache", "test_data")
 
@@ -105,7 +107,7 @@ def belongings(settings: Settings, registered: Registered) -> Iterator[Belonging
         for entry in sorted(label_studio_folder(settings).iterdir()):
             if entry.name not in _PASSING and not entry.name.startswith(DATABASE):
                 yield from _below(entry, f"label-studio/{entry.name}")
-    for name in ("backend.json", "backend/port"):
+    for name in ("backend.json", "backend/port", KEY_FILE):
         if (path := place(settings.home, name)).is_file():
             yield Belonging(name, path)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
@@ -32,6 +32,9 @@ from pipeline.settings import Settings, load_settings
 from pipeline.store.migrate import current_and_head, require_head, upgrade
 from pipeline.store.session import make_engine
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+
+if TYPE_CHECKING:
+    from pipeline.vectors.encoders.protocol import Encoder
 
 T = TypeVar("T")
 
@@ -67,6 +70,28 @@ class Context:
     def taxonomy(self) -> Taxonomy:
         """The taxonomy in force."""
         return load_taxonomy(self.settings.taxonomy)
+
+    @property
+    def space(self) -> str:
+        """The space of vectors in use: the store's active one, or the settings' before there is any.
+
+        Raises:
+            UsageError: the settings name no encoder.
+        """
+        from pipeline.vectors.spaces import space_in_use
+
+        return space_in_use(self.engine, self.settings)
+
+    def encoder(self) -> Encoder:
+        """The encoder of the space in use, loaded once.
+
+        Raises:
+            EncoderError: it can't be loaded or reached.
+        """
+        from pipeline.vectors.encoders.make import make_encoder
+
+        name = self.space
+        return self.keep(("encoder", name), lambda: make_encoder(self.settings, name))
 
     @cached_property
     def engine(self) -> Engine:
@@ -115,6 +140,7 @@ def progress_bar() -> Iterator[ProgressCallback]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
         console=err,
         transient=True,
         # without a terminal there is nobody to watch it
@@ -122,10 +148,10 @@ def progress_bar() -> Iterator[ProgressCallback]:
     )
     tasks: dict[str, Any] = {}
 
-    def report(done: int, total: int | None, what: str) -> None:
+    def report(done: int, total: int | None, what: str, note: str = "") -> None:
         if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total)
-        bar.update(tasks[what], completed=done, total=total)
+            tasks[what] = bar.add_task(what, total=total, note=note)
+        bar.update(tasks[what], completed=done, total=total, note=note)
 
     with bar:
         yield report

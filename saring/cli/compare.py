@@ -53,10 +53,8 @@ def compare_command(
     folders = [folder_of(name, ctx.settings.models_dir) for name in (first, second)]
     champion, challenger = (Contender(load_folder(folder, ctx.settings), folder) for folder in folders)
     labels = list(dict.fromkeys([*champion.model.labels, *challenger.model.labels]))
-    if on:
-        examples, rows = _from_files([*on, *(more or ())], labels)
-    else:
-        examples, rows = _from_test_set(ctx.engine, labels, [champion.version, challenger.version])
+    files = [*on, *(more or ())] if on else None
+    examples, rows = examples_to_compare(ctx, files, labels, [champion.version, challenger.version])
     gate = hold_against(champion, challenger, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
     if gate.duel is None and champion.version != challenger.version:
         raise InputError(f"nothing to compare: {rows.origin} says nothing of a label that both models know")
@@ -101,6 +99,17 @@ def field_command(
         as_json=as_json,
         say=_say_field,
     )
+
+
+def examples_to_compare(
+    ctx: common.Context, files: Sequence[str] | None, labels: Sequence[str], versions: Sequence[str]
+) -> tuple[Examples, Rows]:
+    """The texts to compare models on: those of files, or the newest test set without what the models learnt from.
+
+    Raises:
+        InputError: a file cannot be read, or there is no test set.
+    """
+    return _from_files(files, labels) if files is not None else _from_test_set(ctx.engine, labels, versions)
 
 
 def _from_test_set(engine: Engine, labels: Sequence[str], versions: Sequence[str]) -> tuple[Examples, Rows]:

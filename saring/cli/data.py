@@ -17,10 +17,14 @@ from pipeline.ingest.mapping import load_mapping
 from pipeline.ingest.readers import Format, wait_for_more
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
-from pipeline.raters.bootstrap import BootstrapRater
+from pipeline.llm.config import default_rater
+from pipeline.progress import Progress
 from pipeline.raters.judge import JudgeReport, judge_texts
+from pipeline.raters.make import rater_names
 from pipeline.vectors.embed import EmbedReport, embed
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import make_encoder
+from pipeline.vectors.fill import fill
+from pipeline.work.stages.judge import rater_of
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
 
@@ -126,58 +130,108 @@ def embed_command(
 ) -> None:
     """Give each text in scope its vector; only missing ones are computed.
 
+    Where SARING_ENCODER was changed, the new encoder's vectors are computed beside those in use, and used from the
+    moment when no text lacks one. With --encoder, the vectors of that one are computed, and what is in use stays.
+
     Example: saring embed --limit 10000
     """
     ctx = common.context()
     if on_workers:
         report = EmbedReport(**on_the_workers(ctx, "embed", {"encoder": encoder, "limit": limit}))
     else:
-        settings = ctx.settings.model_copy(update={"encoder": encoder}) if encoder else ctx.settings
         with common.progress_bar() as progress:
-            report = embed(ctx.engine, make_encoder(settings), limit=limit, progress=progress)
+            if encoder is None:
+                report = fill(ctx.engine, ctx.settings, limit=limit, progress=progress)
+            else:
+                report = embed(ctx.engine, make_encoder(ctx.settings, encoder), limit=limit, progress=progress)
     common.emit(
         asdict(report),
         as_json=as_json,
-        say=lambda _: common.out().print(
-            f"{report.embedded:,} texts embedded by {report.encoder}; {report.present:,} had a vector", markup=False
-        ),
+        say=lambda _: _say_embedded(report),
     )
 
 
 def judge_command(
-    rater: Annotated[str, typer.Option("--rater", help="Who judges.")] = "bootstrap",
+    rater: Annotated[
+        str | None,
+        typer.Option("--rater", help="Who judges. Default: the language model, if one is set up, else bootstrap."),
+    ] = None,
     limit: Limit = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before a language model takes more.")] = None,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Stop before it costs more.")] = None,
     on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Have a rater judge the texts that it has not judged yet.
 
-    The bootstrap rater knows nothing but the taxonomy's exemplars; it stands in until an LLM or people judge.
+    Language models are set up with SARING_LLM_URL, or by name in raters.yaml in the home folder. What one was asked
+    before is never asked or paid for again. The bootstrap rater knows nothing but the taxonomy's exemplars; it
+    stands in until an LLM or people judge.
 
     Example: saring judge --rater bootstrap --limit 10000
+
+    Example: saring judge --rater llm --max-cost 2.50
     """
-    if rater != "bootstrap":
-        raise UsageError(f"no rater is called {rater!r}: this version has bootstrap")
     ctx = common.context()
+    who = rater or default_rater(ctx.settings)
+    if who not in rater_names(ctx.settings):
+        known = ", ".join(rater_names(ctx.settings))
+        raise UsageError(f"no rater is called {who!r}: there is {known}; describe others in {ctx.settings.raters_file}")
     if on_workers:
-        report = JudgeReport(**on_the_workers(ctx, "judge", {"rater": rater, "limit": limit}))
+        params = {"rater": who, "limit": limit, "most_tokens": max_tokens, "most_cost": max_cost}
+        report = JudgeReport(**on_the_workers(ctx, "judge", params))
     else:
         with common.progress_bar() as progress:
-            encoder = make_encoder(ctx.settings)
-            report = judge_texts(
-                ctx.engine,
-                BootstrapRater(ctx.taxonomy, encoder),
-                taxonomy_version=ctx.taxonomy.version,
-                encoder=encoder,
-                limit=limit,
-                progress=progress,
-            )
+            report = run_judge(ctx, who, limit=limit, most_tokens=max_tokens, most_cost=max_cost, progress=progress)
 
     def say(_: dict[str, Any]) -> None:
-        common.out().print(f"{report.judged:,} texts judged by {report.rater}; {report.present:,} were before")
+        out = common.out()
+        out.print(f"{report.judged:,} texts judged by {report.rater}; {report.present:,} were before")
+        if report.replies or report.cached:
+            cost = f", {report.cost:,.4f} spent" if report.cost else ""
+            known = f"; {report.cached:,} verdicts from replies that were there" if report.cached else ""
+            out.print(f"{report.replies:,} replies, {report.tokens:,} tokens{cost}{known}")
         _say_counts("label", report.asserted, "asserted")
+        if report.no_verdict:
+            _say_counts("no verdict", report.no_verdict, "texts")
+        if report.invented:
+            _say_counts("not a label", report.invented, "times given")
+        if report.stopped is not None:
+            out.print(f"stopped: {report.stopped}; with a larger one the same command goes on", markup=False)
 
     common.emit(asdict(report), as_json=as_json, say=say)
+
+
+def _say_embedded(report: EmbedReport) -> None:
+    out = common.out()
+    out.print(f"{report.embedded:,} texts embedded by {report.encoder}; {report.present:,} had a vector", markup=False)
+    if report.switched:
+        out.print(f"the vectors of {report.encoder} are in use from now on", markup=False)
+    elif report.in_use not in (None, report.encoder):
+        out.print(f"in use are still those of {report.in_use}", markup=False)
+
+
+def run_judge(
+    ctx: common.Context,
+    name: str,
+    *,
+    limit: int | None,
+    most_tokens: int | None = None,
+    most_cost: float | None = None,
+    progress: Progress,
+) -> JudgeReport:
+    """A rater's verdicts, with the settings of this home."""
+    rater = rater_of(ctx, name)
+    return judge_texts(
+        ctx.engine,
+        rater,
+        taxonomy_version=ctx.taxonomy.version,
+        encoder=ctx.encoder() if rater.needs_vectors else None,
+        limit=limit,
+        most_tokens=most_tokens,
+        most_cost=most_cost,
+        progress=progress,
+    )
 
 
 def _say_ingested(report: IngestReport) -> None:

@@ -15,8 +15,6 @@ import typer
 from rich.table import Table
 
 from pipeline.classifiers.artefact import TrainedModel
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.classifiers.thresholds import parse_objective
 from pipeline.errors import InputError, UsageError
 from pipeline.filters.sentiment_model import train_sentiment
 from pipeline.ingest.rejects import RejectSink
@@ -28,16 +26,18 @@ from pipeline.learning.examples import Examples, gather
 from pipeline.learning.find import folder_of, newest
 from pipeline.learning.labelled_io import parse_line, read_labelled, unknown_labels
 from pipeline.learning.predict import predict
-from pipeline.learning.train import TrainConfig, TrainReport, train
+from pipeline.learning.train import TrainReport, train
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
+from pipeline.vectors.encoders.make import space_name
 from saring.champion import encode_of, load_folder
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
 from saring.cli.stages import train_from_store
 from saring.services import ensure_database, service_status
+from saring.training import absolute_base, said_of_base, training_config
 from saring.work.reports import retrained, trained
 
 ModelOption = Annotated[
@@ -52,7 +52,21 @@ def train_command(
         list[str] | None,
         typer.Option("--data", metavar="FILE...", help="Labelled JSON lines or Parquet; without it, the store."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="What to train.")] = "linear",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="What to train: linear or transformers. Default: SARING_TRAIN_BACKEND, else linear."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="For transformers: what to start from. Default: SARING_BASE_MODEL."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="For transformers: at most so many.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="For transformers: texts a batch.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="For transformers: batches a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-9, help="For transformers: the highest.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=4, help="For transformers: tokens, longer texts are cut.")
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option("--without", metavar="SOURCE", help="Leave out a source. May be repeated.")
     ] = None,
@@ -67,26 +81,47 @@ def train_command(
 ) -> None:
     """Train a classifier on labelled texts, measure it on held-out ones, and write it with its card.
 
-    Rows may say which split they are in; what they don't say is drawn, near-duplicates kept together.
+    Rows may say which split they are in; what they don't say is drawn, near-duplicates kept together. A training of a
+    transformer that was interrupted goes on when the same command is given again.
 
     Example: saring train --data labelled.jsonl more.jsonl.gz --objective precision=0.9
     """
     ctx = common.context()
-    if backend != "linear":
-        raise UsageError(f"--backend {backend!r} is not known: this version has linear")
     files = [*(data or ()), *(more or ())]
     if more and not data:
         raise UsageError(f"name the files after --data: saring train --data {' '.join(more)}")
-    config = TrainConfig(
-        taxonomy_version=ctx.taxonomy.version,
-        objective=parse_objective(objective),
-        linear=LinearConfig(encoder=ctx.settings.encoder if vectors else None),
-        seed=ctx.settings.seed,
+    transformer = {
+        "base": absolute_base(base),
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "learning_rate": learning_rate,
+        "max_length": max_length,
+    }
+    config = training_config(
+        ctx,
+        # moods have a linear classifier always
+        backend="linear" if sentiment and backend is None else backend,
+        objective=objective,
+        vectors=vectors,
+        transformer=transformer,
+        # files are read without the store, which says what is in use
+        encoder=space_name(ctx.settings.encoder) if files or sentiment else None,
     )
+    if sentiment and config.transformer is not None:
+        raise UsageError("--sentiment trains a linear classifier: leave out --backend")
+    if (note := said_of_base(config)) is not None:
+        common.err.print(note, style="yellow", markup=False, soft_wrap=True)
     if on_workers:
         if files or sentiment or out:
             raise UsageError("--async trains from the store: leave out --data, --sentiment and --out")
-        params = {"objective": objective, "vectors": vectors, "without": sorted(without or ())}
+        params = {
+            "objective": objective,
+            "vectors": vectors,
+            "without": sorted(without or ()),
+            "backend": backend,
+            "transformer": transformer,
+        }
         common.emit(on_the_workers(ctx, "train", params), as_json=as_json, say=_say_trained)
         return
     with common.progress_bar() as progress:

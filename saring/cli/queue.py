@@ -89,7 +89,7 @@ def run_build(ctx: common.Context, config: QueueConfig, *, seed: int | None = No
         ctx.taxonomy,
         config,
         model=load_champion(ctx.engine, ctx.settings),
-        encoder=ctx.settings.encoder,
+        encoder=ctx.space,
         seed=ctx.settings.seed if seed is None else seed,
         progress=progress,
     )

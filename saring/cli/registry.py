@@ -18,9 +18,11 @@ from pipeline.learning.gate_report import PAGE, note_by_hand, read_gate
 from pipeline.store.session import open_session
 from saring.cli import common
 from saring.cli.compare import compare_command, field_command
+from saring.cli.quantise import quantise_command
+from saring.cli.share_models import export_command, push_command
 
 models_app = typer.Typer(
-    add_completion=False, help="List, show, compare, promote and roll back models.", no_args_is_help=True
+    add_completion=False, help="List, show, compare, promote, roll back and share models.", no_args_is_help=True
 )
 
 
@@ -109,7 +111,10 @@ def rollback_command(
 
 
 models_app.command("compare")(compare_command)
+models_app.command("export")(export_command)
+models_app.command("push")(push_command)
 models_app.command("field")(field_command)
+models_app.command("quantise")(quantise_command)
 
 
 def _say_model(folder: Path, gate: dict[str, Any] | None) -> None:

@@ -28,6 +28,7 @@ from saring.services import (
     start_services,
     stop_services,
 )
+from saring.spaces import known_spaces, spaces_in_words
 
 _COLOURS = {"ok": "green", "ready": "green", "warn": "yellow", "busy": "yellow", "fail": "red", "unreachable": "red"}
 
@@ -109,6 +110,7 @@ def status_command(as_json: common.JsonFlag = False) -> None:
                 "schema": current,
                 "schema_is_current": current == head,
                 "rows": count_rows(session) if current == head else None,
+                "encoders": [asdict(one) for one in known_spaces(session, settings)] if current == head else None,
             }
         engine.dispose()
     common.emit(result, as_json=as_json, say=_say_status)
@@ -199,6 +201,8 @@ def _say_status(result: dict[str, Any]) -> None:
     for name, rows in database["rows"].items():
         table.add_row(name, f"{rows:,}")
     common.out().print(table)
+    for line in spaces_in_words(database["encoders"]):
+        common.out().print(line, markup=False, soft_wrap=True)
 
 
 def _say_checks(result: dict[str, Any]) -> None:

@@ -28,7 +28,6 @@ from pipeline.learning.snapshot import SnapshotPolicy
 from pipeline.learning.train import TrainConfig
 from pipeline.progress import Progress
 from pipeline.store.session import open_session
-from pipeline.vectors.encoders import make_encoder
 from saring.champion import encode_of, load_folder
 from saring.cli import common
 from saring.cli.data import Limit
@@ -74,7 +73,7 @@ def filter_command(
     page = None
     if report is not None:
         with common.progress_bar():
-            page = write_report(ctx.engine, done, ctx.taxonomy, report, encoder=ctx.settings.encoder, rng=_rng(ctx))
+            page = write_report(ctx.engine, done, ctx.taxonomy, report, encoder=done.encoder, rng=_rng(ctx))
     result = {
         "centroid": asdict(done),
         "sentiment": asdict(mood) if mood is not None else None,
@@ -117,12 +116,12 @@ def run_centroid(
     known = [_canonical(ctx, label) for label in labels] if labels else None
     anchors = None
     if anchored:
-        encoder = make_encoder(ctx.settings)
+        encoder = ctx.encoder()
         anchors = {label.key: encoder.encode(label.all_exemplars()) for label in ctx.taxonomy}
     return centroid_filter(
         ctx.engine,
         ctx.taxonomy,
-        encoder=ctx.settings.encoder,
+        encoder=ctx.space,
         labels=known,
         cut=cut,
         anchors=anchors,

@@ -22,7 +22,6 @@ from pipeline.learning.decided import decided_texts
 from pipeline.learning.evaluate import evaluate_examples
 from pipeline.learning.examples import gather
 from pipeline.learning.labelled_io import read_labelled
-from pipeline.learning.train import TrainConfig
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import text_tier
 from pipeline.preannotation import fit_policy
@@ -36,6 +35,7 @@ from saring.demo.plant import Planted, read_corpus
 from saring.demo.show import SOURCE
 from saring.demo.volunteers import PERSONAS, Persona, Worked, work_together
 from saring.services import ensure_backend, ensure_label_studio, ensure_worker, owner_file
+from saring.training import training_config
 from sync.client import LabelStudio
 from sync.exclusion import exclude
 from sync.predictions import predict_ahead
@@ -225,7 +225,7 @@ def _learn(
     progress: Progress,
 ) -> None:
     """Retrain, measure before and after on the frozen test, and tick the open tasks anew."""
-    config = TrainConfig(taxonomy_version=ctx.taxonomy.version, seed=ctx.settings.seed)
+    config = training_config(ctx)
     trained = stages.train_from_store(ctx, config, None, progress=progress)
     done.verdict = trained.verdict
     with RejectSink() as rejects:

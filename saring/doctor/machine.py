@@ -11,7 +11,9 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 from packaging.requirements import Requirement
@@ -20,13 +22,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import SaringError
 from pipeline.settings import Settings
-from pipeline.store import make_engine
+from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import current_and_head
 from pipeline.taxonomy import load_taxonomy
-from pipeline.vectors.encoders import make_encoder
+from pipeline.vectors.encoders.make import make_encoder
 from saring.doctor.check import Check, Verdict
 from saring.services import ServiceStatus, ensure_database, loop_status, postgres, service_status, valkey
 from saring.services.places import ROOT_RUNS_AS
+from saring.spaces import known_spaces, spaces_in_words
 
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_POSTGRES = 15
@@ -193,6 +196,10 @@ def _database(settings: Settings) -> Iterable[Check]:
                 text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"),
             )
         current, head = current_and_head(engine)
+        known: list[dict[str, Any]] = []
+        if current == head:
+            with open_session(engine) as session:
+                known = [asdict(one) for one in known_spaces(session, settings)]
     except (SaringError, SQLAlchemyError) as error:
         said = str(error).strip().splitlines()[0]
         yield Check("database", Verdict.FAIL, said, "see the server's log")
@@ -212,6 +219,10 @@ def _database(settings: Settings) -> Iterable[Check]:
             yield Check("pgvector", Verdict.OK, str(vector))
     if current == head:
         yield Check("schema", Verdict.OK, head)
+        lines = spaces_in_words(known)
+        if lines:
+            mend = "leave it to the workers, or run `saring embed`" if len(lines) > 1 else ""
+            yield Check("vectors", Verdict.WARN if mend else Verdict.OK, "; ".join(lines), mend)
     elif current is None:
         yield Check("schema", Verdict.WARN, "none yet", "run `saring init`")
     else:

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from pipeline.work.stage import Stage
 from saring.cli import common
-from saring.work.stages import STAGES
+from saring.work.stages import stages_for
 
 #: which process, and when its settings and taxonomy were last changed
-_Stamp = tuple[int, float, float]
+_Stamp = tuple[int, float, float, float]
 
 
 class WorkEnvironment:
     """The stages that can be spread, and a context for them.
 
     The context is kept for all tasks of a process, since encoders, models and connections take longer to make than a
-    shard may take. It is made anew after a fork, and when the settings file or the taxonomy changed.
+    shard may take. It is made anew after a fork, and when the settings file, the raters file or the taxonomy changed.
     """
 
     def __init__(self, make: Callable[[], common.Context] = common.context) -> None:
@@ -29,7 +29,7 @@ class WorkEnvironment:
     @property
     def stages(self) -> Mapping[str, Stage]:
         """What can be spread, by name."""
-        return STAGES
+        return stages_for(self.context().settings)
 
     def context(self) -> common.Context:
         """What to work with."""
@@ -49,7 +49,8 @@ class WorkEnvironment:
 
 def _stamp(ctx: common.Context) -> _Stamp:
     taxonomy = ctx.settings.taxonomy
-    return os.getpid(), _changed(ctx.settings.env_file), _changed(taxonomy) if taxonomy is not None else 0.0
+    changed = (_changed(ctx.settings.env_file), _changed(ctx.settings.raters_file))
+    return os.getpid(), *changed, _changed(taxonomy) if taxonomy is not None else 0.0
 
 
 def _changed(path: Path) -> float:

@@ -14,7 +14,7 @@ from pipeline.progress import Progress
 from pipeline.store.models import RunState
 from pipeline.tasks import send_shards
 from pipeline.work.book import open_run, reopen_run
-from pipeline.work.stage import Values
+from pipeline.work.stage import Values, queue_of
 from pipeline.work.watch import RunStatus, follow
 from saring.celery_app import make_app
 from saring.cli import common
@@ -46,9 +46,10 @@ def start(ctx: common.Context, stage: str, params: Mapping[str, Any]) -> int:
     env = WorkEnvironment(lambda: ctx)
     app = make_app(ensure_broker(ctx.settings), env)
     one = env.stages[stage]
-    run_id, numbers = open_run(ctx.engine, stage, one.plan(ctx, params))
+    plan = one.plan(ctx, params)
+    run_id, numbers = open_run(ctx.engine, stage, plan)
     send_shards(app, env, run_id, numbers)
-    _warn_without_worker(app, one.queue)
+    _warn_without_worker(app, queue_of(one, plan.slice))
     return run_id
 
 

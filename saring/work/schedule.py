@@ -68,6 +68,7 @@ def regular_jobs(settings: Settings) -> list[Regular]:
         Regular("retrain", "saring.retrain", settings.look_seconds, f"retrain on {', or '.join(conditions)}"),
         Regular("refill", "saring.refill", settings.look_seconds, low),
         Regular("predict-ahead", "saring.predict_ahead", _PREDICT_SECONDS, "tick open tasks anew for a new champion"),
+        Regular("reembed", "saring.reembed", 4 * settings.look_seconds, "embed all texts anew for a new encoder"),
         Regular("sweep", SWEEP, settings.look_seconds, "send again what was lost on its way to a worker", 300),
     ]
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.classifiers.thresholds import parse_objective
-from pipeline.learning.train import TrainConfig
 from pipeline.progress import silent
 from pipeline.queue.build import STAGE as QUEUE_STAGE
 from pipeline.queue.config import QueueConfig
+from pipeline.settings import Settings
 from pipeline.work.stage import Part, Plan, RunView, Stage, Step, Values, WorkContext
 from pipeline.work.stages import CentroidStage, EmbedStage, JudgeStage, PseudolabelStage, SentimentStage
 from saring.cli import common
@@ -88,13 +86,15 @@ def _ours(ctx: WorkContext) -> common.Context:
 
 def _train(ctx: common.Context, params: Mapping[str, Any]) -> Values:
     from saring.cli.stages import train_from_store
+    from saring.training import training_config
     from saring.work.reports import retrained
 
-    config = TrainConfig(
-        taxonomy_version=ctx.taxonomy.version,
-        objective=parse_objective(params.get("objective", "f1")),
-        linear=LinearConfig(encoder=ctx.settings.encoder if params.get("vectors") else None),
-        seed=ctx.settings.seed,
+    config = training_config(
+        ctx,
+        backend=params.get("backend"),
+        objective=params.get("objective", "f1"),
+        vectors=params.get("vectors", False),
+        transformer=params.get("transformer"),
     )
     done = train_from_store(ctx, config, None, without=frozenset(params.get("without", ())), progress=silent)
     return retrained(done)
@@ -157,6 +157,7 @@ def _predict(ctx: common.Context, client: LabelStudio, project: int, _params: Ma
     return {"projects": [asdict(one) for one in done]}
 
 
+_TRAIN = WholeStage("train", "training", "sfw", _train)
 STAGES: Mapping[str, Stage] = MappingProxyType(
     {
         stage.name: stage
@@ -166,7 +167,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
             CentroidStage(),
             SentimentStage(),
             PseudolabelStage(),
-            WholeStage("train", "training", "sfw", _train),
+            _TRAIN,
             WholeStage(QUEUE_STAGE, "drawing the queue", "", _build_queue),
             ProjectStage("pull", "pulling", _pull),
             ProjectStage("reconcile", "comparing", _reconcile),
@@ -175,3 +176,8 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
         )
     }
 )
+
+
+def stages_for(settings: Settings) -> Mapping[str, Stage]:
+    """The stages, by name, with the training on the queue that the settings name."""
+    return {**STAGES, _TRAIN.name: replace(_TRAIN, queue=settings.train_queue)}

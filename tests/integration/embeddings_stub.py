@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import struct
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,9 +26,13 @@ class Exchange(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     stub: EmbeddingsStub
+    #: vectors are asked for in base64
+    packed = False
+    retry_after: int | None = None
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.packed = body.get("encoding_format") == "base64"
         self.stub.requests.append({"path": self.path, "key": self.headers["Authorization"]} | body)
         behave = self.stub.script.pop(0) if self.stub.script else self.stub.otherwise
         behave(self, body["input"])
@@ -36,6 +42,8 @@ class Exchange(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body) if claimed is None else claimed))
+        if self.retry_after is not None:
+            self.send_header("Retry-After", str(self.retry_after))
         # each request its own connection, so that none is left open when a test ends
         self.send_header("Connection", "close")
         self.end_headers()
@@ -51,8 +59,45 @@ Behaviour = Callable[[Exchange, list[str]], None]
 
 def vectors(exchange: Exchange, texts: list[str]) -> None:
     """The right answer, last text first: clients must go by `index`."""
-    data = [{"object": "embedding", "index": i, "embedding": vector_of(text)} for i, text in enumerate(texts)]
+    found: list[Any] = [vector_of(text) for text in texts]
+    if exchange.packed:
+        found = [base64.b64encode(struct.pack(f"<{DIMENSION}f", *one)).decode() for one in found]
+    data = [{"object": "embedding", "index": i, "embedding": one} for i, one in enumerate(found)]
     exchange.answer(200, json.dumps({"object": "list", "data": data[::-1]}).encode())
+
+
+def plain(exchange: Exchange, texts: list[str]) -> None:
+    """The right answer of a server that has no base64 and says nothing of it."""
+    exchange.packed = False
+    vectors(exchange, texts)
+
+
+def strict(exchange: Exchange, texts: list[str]) -> None:
+    """The right answer of a server that refuses fields that it does not know."""
+    if exchange.packed:
+        status(422)(exchange, texts)
+    else:
+        vectors(exchange, texts)
+
+
+def at_most(count: int, characters: int = 1_000_000, code: int = 413) -> Behaviour:
+    """Refuse more texts in a request, or longer ones, than a server has room for."""
+
+    def answer(exchange: Exchange, texts: list[str]) -> None:
+        fits = len(texts) <= count and all(len(text) <= characters for text in texts)
+        (vectors if fits else status(code))(exchange, texts)
+
+    return answer
+
+
+def busy(seconds: int) -> Behaviour:
+    """Answer 429, and say how long to wait."""
+
+    def refuse(exchange: Exchange, texts: list[str]) -> None:
+        exchange.retry_after = seconds
+        exchange.answer(429, b'{"error": {"message": "slow down"}}')
+
+    return refuse
 
 
 def status(code: int) -> Behaviour:

@@ -25,7 +25,7 @@ from pipeline.queue.strategy import Strategy
 from pipeline.store import open_session
 from pipeline.store.loop import QueueState, TaskState
 from pipeline.taxonomy import Taxonomy
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import put_vectors, register_encoder
 
 LLM = RaterRef(RaterKind.LLM, "a-model", "1")

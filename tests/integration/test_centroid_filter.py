@@ -23,7 +23,7 @@ from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, rec
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import FILTERED_KINDS, RaterRef, current_judgements, resolve
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import put_vectors, register_encoder
 
 D = 48

@@ -23,7 +23,8 @@ from pipeline.store import open_session
 from pipeline.store.models import RunState
 from pipeline.taxonomy import Taxonomy, parse_taxonomy
 from pipeline.vectors.embed import EmbedReport, embed
-from pipeline.vectors.encoders import OpenAIEncoder, Vectors, unit
+from pipeline.vectors.encoders.openai import OpenAIEncoder
+from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import get_vectors
 from tests.integration import embeddings_stub
 from tests.integration.embeddings_stub import EmbeddingsStub

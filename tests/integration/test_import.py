@@ -265,7 +265,7 @@ def test_a_file_that_is_not_there_changes_nothing(importer: Importer, tmp_path: 
 def test_an_import_with_another_mapping_does_not_go_on_from_a_stopped_one(importer: Importer) -> None:
     rows = [{"id": str(i), "text": f"baris nombor {i * 7919} tentang hal {i * i}", "class": "x"} for i in range(4_500)]
 
-    def stop(done: int, total: int | None, what: str) -> None:
+    def stop(done: int, total: int | None, what: str, figures: str = "") -> None:
         if done > 4_000:
             raise KeyboardInterrupt
 
@@ -280,7 +280,7 @@ def test_an_import_that_was_stopped_goes_on_and_ends_in_the_same_ledger(importer
         {"id": str(i), "text": f"baris nombor {i * 7919} tentang hal {i * i}", "labels": ["hate"]} for i in range(4_500)
     ]
 
-    def stop(done: int, total: int | None, what: str) -> None:
+    def stop(done: int, total: int | None, what: str, figures: str = "") -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -82,7 +82,7 @@ def test_a_worker_that_is_killed_is_named_and_the_same_call_goes_on(
 ) -> None:
     path = jsonl(tmp_path / "a.jsonl", corpus(24_000, seed=9))
 
-    def kill_workers(done: int, total: int | None, what: str) -> None:
+    def kill_workers(done: int, total: int | None, what: str, figures: str = "") -> None:
         for child in psutil.Process().children():
             if any("spawn_main" in part for part in child.cmdline()):
                 child.kill()

@@ -19,7 +19,7 @@ from pipeline.runs import stage_run
 from pipeline.store import open_session
 from pipeline.store.loop import ProjectState, QueueState
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from pipeline.vectors.encoders import unit
+from pipeline.vectors.encoders.protocol import unit
 from tests.integration.queue_shelf import AISYAH, BALA, IMPORTED, LLM, Shelf, champion
 
 RANDOM = {"random": 1.0}

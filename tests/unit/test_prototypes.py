@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import NotEnoughVectors
 from pipeline.filters.prototypes import MAX_PROTOTYPES, make_prototypes
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 
 D = 64
 

@@ -23,7 +23,7 @@ from pipeline.queue.design import (
     thin,
     trim,
 )
-from pipeline.vectors.encoders import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors, unit
 
 NEAR = 0.95
 

@@ -17,7 +17,7 @@ from pipeline.queue.strategies import STRATEGIES
 from pipeline.queue.strategy import Chances
 from pipeline.queue.uncertain import clusters
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from pipeline.vectors.encoders import unit
+from pipeline.vectors.encoders.protocol import unit
 
 LABELS = ("hate", "porn", "safe for work")
 HATE, PORN, SAFE = range(3)

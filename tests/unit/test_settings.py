@@ -14,6 +14,7 @@ _SECRETS = {
     "SARING_DATABASE_URL": "postgresql://me:hunter2@db.example/saring",
     "SARING_REDIS_URL": "redis://:hunter2@cache.example/0",
     "SARING_EMBEDDINGS_API_KEY": "hunter2",
+    "HF_TOKEN": "hunter2",
 }
 
 

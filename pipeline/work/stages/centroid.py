@@ -25,6 +25,7 @@ from pipeline.filters.centroid import (
 )
 from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
 from pipeline.store.session import open_session
+from pipeline.vectors.spaces import space_in_use
 from pipeline.work.ranges import spans_of_texts
 from pipeline.work.stage import SHARD_TEXTS, Next, Part, Plan, RunView, Step, Values, WorkContext
 from pipeline.work.stages.embed import encoder_of
@@ -46,7 +47,7 @@ class CentroidStage:
         how = Cut(**params.get("cut", {}))
         labels = params.get("labels")
         seed = params.get("seed", ctx.settings.seed)
-        encoder = params.get("encoder") or ctx.settings.encoder
+        encoder = params.get("encoder") or space_in_use(ctx.engine, ctx.settings)
         keys = ctx.taxonomy.keys if labels is None else tuple(key for key in ctx.taxonomy.keys if key in set(labels))
         anchors = None
         if params.get("anchored"):

@@ -1,0 +1,154 @@
+"""What 8 bits cost a transformer classifier and what they bring, on a CPU: average precision, latency, room.
+
+A bidirectional Mistral of `--hidden` x `--layers` is trained from scratch on labelled files (by default two sets of the
+shared data), and served three ways, on the same held-out texts:
+
+`float32`   as it was trained
+`int8`      as `saring models quantise` makes it
+`torch`     by `torch.ao.quantization.quantize_dynamic`, which torch means to drop; embeddings stay float32
+
+Latency is of single texts, one after the other, the best of three each (as the gate measures); the difference in macro
+average precision is paired, with a 95% bootstrap interval. `--wide` adds the latency alone of an untrained network of
+the size of BERT-base (768 x 12), where matrix products are most of the time.
+
+    python benchmarks/transformer_serving.py [--rows 4000] [--hidden 256] [--layers 4] [--threads 1] [--wide]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _measure import emit, require, shared_data
+from transformers import MistralConfig
+
+from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel
+from pipeline.classifiers.mistral import MistralForSequenceClassification
+from pipeline.classifiers.transformer.base import train_tokenizer
+from pipeline.classifiers.transformer.classifier import TransformerClassifier
+from pipeline.classifiers.transformer.config import ScratchConfig, TransformerConfig
+from pipeline.classifiers.transformer.int8 import quantise
+from pipeline.ingest.rejects import RejectSink
+from pipeline.learning.cost import measure_cost
+from pipeline.learning.duel import compare_models
+from pipeline.learning.examples import gather
+from pipeline.learning.labelled_io import read_labelled
+from pipeline.learning.quantise import quantise_model
+from pipeline.learning.train import TrainConfig, train
+from pipeline.taxonomy import load_taxonomy
+
+_SETS = ("netifier_id.jsonl.gz", "id_multi.jsonl.gz")
+
+
+def main() -> None:
+    """Measure, and print a line a way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="*", type=Path, help="Labelled files. Default: two of the shared data.")
+    parser.add_argument("--rows", type=int, default=4_000, help="Of each file.")
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--wide", action="store_true")
+    given = parser.parse_args()
+    files = given.data or [shared_data() / name for name in _SETS]
+    require(files)
+    torch.set_num_threads(given.threads)
+    taxonomy = load_taxonomy()
+    rejects = RejectSink()
+    rows = [row for path in files for row in islice(read_labelled([str(path)], rejects), given.rows)]
+    examples = gather(rows, taxonomy.keys)
+    scratch = ScratchConfig(hidden=given.hidden, layers=given.layers, heads=4, inner=2 * given.hidden)
+    config = TrainConfig(transformer=TransformerConfig(epochs=given.epochs, scratch=scratch))
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        report = train(examples, config, Path(folder))
+        training = time.perf_counter() - start
+        held_out = examples.take(list(report.test))
+        small = quantise_model(report.model, held_out, Path(folder), seed=1)
+        assert isinstance(report.model.classifier, TransformerClassifier)
+        peer = TrainedModel(by_torch(report.model.classifier), report.model.manifest)
+        for name, model, place in (
+            ("float32", report.model, report.path),
+            ("int8", small.model, small.folder),
+            ("torch", peer, None),
+        ):
+            cost = measure_cost(model, held_out.texts, place or report.path)
+            duel = compare_models(report.model, model, held_out, rng=np.random.default_rng(1)).comparison.macro
+            emit(
+                "transformer_serving",
+                {
+                    "way": name,
+                    "macro_average_precision": duel.challenger.value,
+                    "difference": duel.difference.value,
+                    "difference_low": duel.difference.low,
+                    "difference_high": duel.difference.high,
+                    "p50_ms": cost.p50_ms,
+                    "p95_ms": cost.p95_ms,
+                    "model_mb": cost.bytes / 1e6 if place is not None else None,
+                    "held_out": len(held_out),
+                    "labels": len(report.model.labels),
+                    "hidden": given.hidden,
+                    "layers": given.layers,
+                    "threads": given.threads,
+                    "training_s": training,
+                },
+            )
+    if given.wide:
+        wide(held_out.texts, given.threads)
+
+
+def by_torch(classifier: TransformerClassifier) -> TransformerClassifier:
+    """The same in torch's own 8 bits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: Any = torch.ao.quantization.quantize_dynamic(classifier.model, {torch.nn.Linear}, dtype=torch.qint8)
+    return TransformerClassifier(model, classifier.tokenizer, classifier.longest)
+
+
+def wide(texts: list[str], threads: int) -> None:
+    """Latency of a network of the size of BERT-base, whose weights are drawn at random."""
+    tokenizer = train_tokenizer(texts, 4096)
+    torch.manual_seed(0)
+    model = MistralForSequenceClassification(
+        MistralConfig(
+            vocab_size=32_000,
+            hidden_size=768,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            num_key_value_heads=12,
+            head_dim=64,
+            intermediate_size=2048,
+            max_position_embeddings=512,
+            sliding_window=None,
+            pad_token_id=2,
+            num_labels=1,
+            id2label={0: "label"},
+        )
+    )
+    plain = TransformerClassifier(model, tokenizer, 128)
+    ways = {"float32": plain, "int8": quantise(plain), "torch": by_torch(plain)}
+    for name, classifier in ways.items():
+        cost = measure_cost(TrainedModel(classifier, _bare()), texts[:40], Path(os.devnull))
+        figures = {"way": name, "p50_ms": cost.p50_ms, "p95_ms": cost.p95_ms, "texts": cost.texts, "threads": threads}
+        emit("transformer_serving_wide", figures)
+
+
+def _bare() -> Manifest:
+    fields: dict[str, Any] = dict.fromkeys(("version", "purpose", "backend", "code_version", "objective"), "")
+    fields |= {"created_at": "2026-01-01T00:00:00Z", "taxonomy_version": "", "exclusive": False}
+    label = LabelSettings(key="label", slope=1, offset=0, threshold=0.5)
+    return Manifest.model_validate(fields | {"labels": (label,), "config": {}, "data": {}, "metrics": {}})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    main()

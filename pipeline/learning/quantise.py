@@ -1,0 +1,56 @@
+"""Make the 8-bit form of a transformer model: a model of its own, measured beside the one that it was made from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.classifiers.artefact import TrainedModel, save_model
+from pipeline.errors import ModelError
+from pipeline.learning.card import write_card
+from pipeline.learning.evaluate import evaluate_examples
+from pipeline.learning.examples import Examples
+from pipeline.learning.gating import Contender
+
+
+def quantise_model(model: TrainedModel, examples: Examples, models_dir: Path, *, seed: int) -> Contender:
+    """Write the 8-bit form of a model with its card into `models_dir`.
+
+    Its calibration and thresholds are those of the model that it is made from.
+
+    Args:
+        model: of the backend `transformers`.
+        examples: texts that it did not learn from, for the figures on the card.
+        models_dir: where model folders lie.
+        seed: of the resamples.
+
+    Raises:
+        ModelError: the model is of another backend.
+        InputError: the texts say nothing of its labels.
+    """
+    manifest = model.manifest
+    if manifest.backend != "transformers":
+        raise ModelError(
+            f"{manifest.version} is of backend {manifest.backend!r}: only a transformers model can be quantised"
+        )
+    from pipeline.classifiers.transformer.classifier import TransformerClassifier
+    from pipeline.classifiers.transformer.int8 import quantise
+
+    assert isinstance(model.classifier, TransformerClassifier)
+    small = quantise(model.classifier)
+    purpose = manifest.purpose.replace(":", "-").replace(" ", "-")
+    described = manifest.model_copy(
+        update={
+            "version": f"{purpose}-{small.backend}-{datetime.now(UTC):%Y%m%d}",
+            "backend": small.backend,
+            "created_at": datetime.now(UTC),
+            "config": {**manifest.config, "quantised_from": manifest.version},
+        }
+    )
+    evaluation = evaluate_examples(TrainedModel(small, described), examples, rng=np.random.default_rng(seed))
+    described = described.model_copy(update={"metrics": evaluation.to_dict()})
+    saved, folder = save_model(TrainedModel(small, described), models_dir)
+    write_card(folder, saved.manifest, evaluation)
+    return Contender(saved, folder)

@@ -1,0 +1,1 @@
+"""Language models as raters: the prompt, the reply, and what comes of it."""

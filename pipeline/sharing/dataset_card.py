@@ -1,0 +1,153 @@
+"""The card of a data set, as the Hugging Face Hub reads it: what is in it, how it was made, where it fails.
+
+After "Datasheets for Datasets" (Gebru et al. 2021) and the Hub's own template. It holds no text of the data, and no
+date: the same data have the same card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from ruamel.yaml import YAML
+
+from pipeline.labelled import SPLITS
+from pipeline.learning.testset import FrozenTest
+from pipeline.ledger.resolve import Tier
+from pipeline.sharing.dataset_counts import DatasetCounts
+from pipeline.sharing.dataset_files import DATA
+from pipeline.sharing.licences import Sharing
+from pipeline.sharing.sources import KnownSource
+from pipeline.taxonomy import Taxonomy
+
+CARD = "README.md"
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+_LARGEST = "10M<n<100M"
+_TIERS = (Tier.GOLD, Tier.SILVER, Tier.PSEUDO, Tier.CONTESTED)
+
+
+def write_card(
+    path: Path,
+    *,
+    name: str,
+    taxonomy: Taxonomy,
+    counts: DatasetCounts,
+    sources: Sequence[KnownSource],
+    test_set: FrozenTest | None,
+    hash_: str,
+    withheld: int,
+) -> None:
+    """Write the card.
+
+    Args:
+        path: of the card.
+        name: what the data set is called.
+        taxonomy: the labels and what they mean.
+        counts: of the rows.
+        sources: those that rows came from.
+        test_set: the version that the split test holds; None: it is not frozen.
+        hash_: of the files with data.
+        withheld: texts that licences keep back.
+    """
+    # the card is Markdown, and nothing in it comes from a text
+    environment = Environment(
+        loader=PackageLoader("pipeline.sharing"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701
+    )
+    environment.filters["cell"] = _cell
+    environment.filters["n"] = lambda number: f"{number:,}"
+    splits = [split for split in SPLITS if counts.rows[split]]
+    content = environment.get_template("dataset_card.md.j2").render(
+        front=_yaml(front_matter(name, counts, sources)),
+        name=_cell(name),
+        taxonomy=taxonomy,
+        labels=[label for label in taxonomy if any(counts.label_tiers[label.key, tier] for tier in _TIERS)],
+        counts=counts,
+        splits=splits,
+        tiers=[str(tier) for tier in _TIERS],
+        languages=sorted({language for _, language in counts.languages}),
+        sources=sources,
+        non_commercial=any(one.terms.sharing is Sharing.NON_COMMERCIAL for one in sources),
+        test_set=test_set,
+        hash=hash_,
+        withheld=withheld,
+    )
+    path.write_text(content, encoding="utf-8")
+
+
+def front_matter(name: str, counts: DatasetCounts, sources: Sequence[KnownSource]) -> dict[str, Any]:
+    """What the Hub and `datasets` read of the card."""
+    splits = [split for split in SPLITS if counts.rows[split]]
+    # a mixture such as `ms-en` is both
+    languages = sorted({part for _, one in counts.languages for part in one.split("-")} - {"unknown"})
+    return {
+        "pretty_name": name,
+        **({"language": languages} if languages else {}),
+        **_licence(sources),
+        "task_categories": ["text-classification"],
+        "task_ids": ["multi-label-classification", "hate-speech-detection"],
+        "size_categories": [size_category(counts.total)],
+        "annotations_creators": _creators(counts),
+        "language_creators": ["found"],
+        "source_datasets": ["original"],
+        "tags": ["content-moderation", "safe-for-work", "malaysia", "saring", "not-for-all-audiences"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": split, "path": f"{DATA}/{split}-*.parquet"} for split in splits],
+            }
+        ],
+    }
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for how many rows there are."""
+    return next((name for below, name in _SIZES if rows < below), _LARGEST)
+
+
+def _licence(sources: Sequence[KnownSource]) -> dict[str, Any]:
+    """The licences by the Hub's names; `other` where it has none for one, and the card says which row has which."""
+    hub = sorted({one.terms.hub or "other" for one in sources})
+    if "other" not in hub:
+        return {"license": hub[0] if len(hub) == 1 else hub}
+    names = sorted({one.terms.licence or "by permission" for one in sources})
+    # the Hub asks for a name of lower-case words
+    return {"license": "other", "license_name": "per-row", "license_details": ", ".join(names)}
+
+
+def _creators(counts: DatasetCounts) -> list[str]:
+    found = []
+    if counts.raters["human"] or counts.raters["external"]:
+        found.append("crowdsourced" if counts.raters["human"] else "found")
+    if counts.raters.keys() - {"human", "external"}:
+        found.append("machine-generated")
+    return found
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 4_096
+    stream = StringIO()
+    yaml.dump(dict(document), stream)
+    return stream.getvalue()
+
+
+def _cell(value: object) -> str:
+    """Words from outside that can't break out of a cell of a table, or out of a line."""
+    words = " ".join(str(value).split())
+    for sign in "\\`*_[]<>|":
+        words = words.replace(sign, "\\" + sign)
+    return words

@@ -1,0 +1,235 @@
+"""Write what may be shared as a folder that `datasets.load_dataset` reads: Parquet shards, a card, and a manifest.
+
+Rows are streamed through files, never held together; only what is set aside for dev and test is, to see that nothing
+nearly repeats it. The folder appears whole, or stays as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Engine
+
+from pipeline.errors import InputError, UsageError
+from pipeline.labelled import SPLITS, Split
+from pipeline.learning.repeats import SetAside
+from pipeline.learning.testset import FrozenTest
+from pipeline.progress import Progress, silent
+from pipeline.sharing.dataset_card import CARD, write_card
+from pipeline.sharing.dataset_counts import DatasetCounts
+from pipeline.sharing.dataset_files import DATA, Shards, Spool, without
+from pipeline.sharing.dataset_rows import Shareable, Withheld, shareable
+from pipeline.store.session import open_session
+from pipeline.taxonomy import Taxonomy
+
+MANIFEST = "dataset.json"
+#: of the manifest
+FORMAT = 1
+ROWS_PER_SHARD = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written, and what was not."""
+
+    path: Path
+    #: of the files with data: the same rows give the same one
+    hash: str
+    files: Sequence[str]
+    counts: Mapping[str, Any]
+    test_set: FrozenTest | None
+    #: what licences keep here, source by source
+    withheld: Sequence[Withheld]
+    #: texts left out for other reasons
+    dropped: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def export_dataset(
+    engine: Engine,
+    taxonomy: Taxonomy,
+    out: Path,
+    *,
+    key: bytes,
+    name: str | None = None,
+    non_commercial: bool = False,
+    rows_per_shard: int = ROWS_PER_SHARD,
+    progress: Progress = silent,
+) -> ExportReport:
+    """Write the data set into a folder, in place of an earlier one. The same store gives the same bytes.
+
+    Args:
+        engine: the store.
+        taxonomy: the labels.
+        out: the folder: new, empty, or one that this function wrote.
+        key: of people's pseudonyms.
+        name: what the card calls it; None: what the folder is called.
+        non_commercial: take in what may not be used commercially.
+        rows_per_shard: rows a file has at most.
+        progress: told of the rows.
+
+    Raises:
+        UsageError: the folder holds something else, or can't be written to.
+        InputError: nothing may be shared; the message says why.
+    """
+    _check_place(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror}); name another folder") from error
+    try:
+        report = _write(engine, taxonomy, out, fresh, key, name, non_commercial, rows_per_shard, progress)
+        fresh.chmod(0o755)
+        _put(fresh, out)
+        return report
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _write(
+    engine: Engine,
+    taxonomy: Taxonomy,
+    out: Path,
+    fresh: Path,
+    key: bytes,
+    name: str | None,
+    non_commercial: bool,
+    rows_per_shard: int,
+    progress: Progress,
+) -> ExportReport:
+    spools_at = fresh / ".spool"
+    spools_at.mkdir()
+    with open_session(engine) as session:
+        # all of it as the store was at one moment
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        what = shareable(session, taxonomy, key=key, non_commercial=non_commercial)
+        spools = _spool(what, spools_at, progress)
+    counts = DatasetCounts()
+    files, leaking = _shards(spools, fresh / DATA, counts, rows_per_shard)
+    if leaking:
+        what.dropped["nearly repeats a text of dev or test"] += leaking
+    shutil.rmtree(spools_at)
+    if not counts.total:
+        raise InputError(_nothing(what))
+    digest = _manifest(fresh, files, counts, what)
+    # sources that something came from
+    sources = [source for source in what.sources.values() if counts.sources[source.name]]
+    write_card(
+        fresh / CARD,
+        name=name or out.name,
+        taxonomy=taxonomy,
+        counts=counts,
+        sources=sources,
+        test_set=what.test_set,
+        hash_=digest,
+        withheld=what.closed,
+    )
+    names = [str(path.relative_to(fresh)) for path in files]
+    return ExportReport(
+        out, digest, [CARD, MANIFEST, *names], counts.to_dict(), what.test_set, what.withheld, dict(what.dropped)
+    )
+
+
+def _spool(what: Shareable, folder: Path, progress: Progress) -> dict[Split, Spool]:
+    spools = {split: Spool(folder / split) for split in SPLITS}
+    for done, row in enumerate(what.rows(), 1):
+        spools[row["split"]].add(row)
+        if done % 1_000 == 0:
+            progress(done, what.judged, "texts")
+    for spool in spools.values():
+        spool.close()
+    progress(what.judged, what.judged, "texts")
+    return spools
+
+
+def _shards(
+    spools: Mapping[Split, Spool], folder: Path, counts: DatasetCounts, rows_per_shard: int
+) -> tuple[list[Path], int]:
+    """Write the splits, the most protected first, without what nearly repeats one before it."""
+    aside = SetAside()
+    written: dict[str, Sequence[Path]] = {}
+    leaking = 0
+    order: tuple[Split, ...] = ("test", "dev", "train")
+    for split in order:
+        added: list[str] = []
+        with Shards(folder, split, rows_per_shard) as shards:
+            for batch in spools[split].batches():
+                texts = batch.column("text").to_pylist()
+                repeated = [False] * len(texts) if split == "test" else aside.repeated(texts)
+                kept = without(batch, repeated)
+                leaking += batch.num_rows - kept.num_rows
+                shards.write(kept)
+                counts.add(split, kept)
+                if split != "train":
+                    added += kept.column("text").to_pylist()
+        written[split] = shards.paths
+        aside.add(added)
+    return [path for split in SPLITS for path in written[split]], leaking
+
+
+def _manifest(folder: Path, files: Sequence[Path], counts: DatasetCounts, what: Shareable) -> str:
+    hashes = {str(path.relative_to(folder)): sha256(path) for path in files}
+    digest = hashlib.sha256("".join(f"{name} {one}\n" for name, one in hashes.items()).encode()).hexdigest()
+    document = {
+        "saring_dataset": FORMAT,
+        "hash": digest,
+        "files": hashes,
+        "taxonomy_version": what.taxonomy.version,
+        "test_set": what.test_set.to_dict() if what.test_set is not None else None,
+        "counts": counts.to_dict(),
+    }
+    (folder / MANIFEST).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    return digest
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_place(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise UsageError(f"{out}: holds something else than a data set of Saring; name another folder")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; name a folder")
+
+
+def _put(fresh: Path, out: Path) -> None:
+    """Put the new folder where the old one is, which is removed once nobody needs it."""
+    if not out.exists():
+        fresh.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+    out.rename(old / out.name)
+    try:
+        fresh.rename(out)
+    except OSError:
+        (old / out.name).rename(out)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _nothing(what: Shareable) -> str:
+    if not what.judged:
+        return "nothing is decided of any text: run `saring import` or `saring judge`"
+    if what.withheld:
+        first = max(what.withheld, key=lambda one: (one.texts, one.verdicts))
+        return (
+            f"none of the {what.judged:,} judged texts may be shared; of {first.source!r}, {first.why}: {first.todo}; "
+            "`saring sources list` shows all"
+        )
+    why = "; ".join(f"{count:,}: {reason}" for reason, count in what.dropped.most_common())
+    return f"none of the {what.judged:,} judged texts can be shared yet ({why})"

@@ -1,0 +1,115 @@
+"""Rows as sharded Parquet files: held one batch at a time, and the same rows always give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+#: where the shards lie in the folder
+DATA = "data"
+#: rows that are held at once, and that a row group has
+BATCH = 2_000
+
+_TEXTS = pa.list_(pa.string())
+_RATER = pa.struct([("kind", pa.string()), ("name", pa.string())])
+_DECISION = pa.struct(
+    [("label", pa.string()), ("value", pa.bool_()), ("tier", pa.string()), ("raters", pa.list_(_RATER))]
+)
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("lang", pa.string()),
+        ("labels", _TEXTS),
+        ("not_labels", _TEXTS),
+        ("tier", pa.string()),
+        ("decisions", pa.list_(_DECISION)),
+        ("sources", _TEXTS),
+        ("licences", _TEXTS),
+        ("split", pa.string()),
+        ("taxonomy_version", pa.string()),
+    ]
+)
+
+
+class Spool:
+    """Rows on the way: one file, written once and read once, in order."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held: list[dict[str, Any]] = []
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Put a row at the end."""
+        self._held.append(row)
+        if len(self._held) == BATCH:
+            self._flush()
+
+    def close(self) -> None:
+        """No more rows come."""
+        self._flush()
+        self._writer.close()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """What was added, after `close`."""
+        with pq.ParquetFile(self._path) as file:
+            yield from file.iter_batches(batch_size=BATCH)
+
+    def _flush(self) -> None:
+        if self._held:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._held, schema=SCHEMA))
+            self._held = []
+
+
+class Shards:
+    """The files of one split, `SPLIT-00000-of-00002.parquet`: named when it is known how many there are."""
+
+    def __init__(self, folder: Path, split: str, rows: int) -> None:
+        self._folder, self._split, self._most = folder, split, rows
+        self._parts: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._room = 0
+        #: in the order of the rows, once it is closed
+        self.paths: Sequence[Path] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end_part()
+        if kind is None:
+            self.paths = [
+                part.rename(self._folder / f"{self._split}-{i:05d}-of-{len(self._parts):05d}.parquet")
+                for i, part in enumerate(self._parts)
+            ]
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Put rows at the end."""
+        while batch.num_rows:
+            if self._writer is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._parts.append(self._folder / f".{self._split}-{len(self._parts):05d}")
+                self._writer = pq.ParquetWriter(self._parts[-1], SCHEMA, compression="zstd")
+                self._room = self._most
+            taken = batch.slice(0, self._room)
+            self._writer.write_batch(taken)
+            self._room -= taken.num_rows
+            if not self._room:
+                self._end_part()
+            batch = batch.slice(taken.num_rows)
+
+    def _end_part(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def without(batch: pa.RecordBatch, left_out: Iterable[bool]) -> pa.RecordBatch:
+    """The rows of a batch that are not left out."""
+    return batch.filter(pa.array([not one for one in left_out], pa.bool_()))

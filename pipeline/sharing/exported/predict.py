@@ -1,0 +1,103 @@
+"""Labels for texts, from the files in this folder: `python predict.py "a text" "another"`, or `Classifier().predict`.
+
+Needs numpy, scipy, scikit-learn and skops, and nothing else. What a text is made of: hashed n-grams of characters and
+of words, each weighted by tf-idf. Each label has a linear decision, a calibration and a threshold of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import skops.io
+from masking import mask  # type: ignore[import-not-found]
+from scipy.special import expit
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.preprocessing import normalize
+
+#: marks and smileys are words too
+_WORDS = r"<\w+>|\w+|[^\w\s]+"
+
+
+class Classifier:
+    """The model in a folder: the one that this file lies in, unless another is named."""
+
+    def __init__(self, folder: str | Path = Path(__file__).parent) -> None:
+        manifest = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
+        # skops reads arrays and plain values only; anything else is refused
+        state = skops.io.load(Path(folder) / "model.skops")
+        self.labels = [label["key"] for label in manifest["labels"]]
+        self.thresholds = np.array([label["threshold"] for label in manifest["labels"]])
+        self._slopes, self._offsets = (
+            np.array([label[part] for label in manifest["labels"]]) for part in ("slope", "offset")
+        )
+        self._exclusive: bool = manifest["exclusive"]
+        self._weights, self._intercepts = state["weights"], state["intercepts"]
+        ngrams = state["ngrams"]
+        self._blocks = [
+            (
+                HashingVectorizer(alternate_sign=False, norm=None, dtype=np.float32, n_features=2**bits, **how),
+                np.asarray(idf, dtype=np.float64),
+            )
+            for bits, idf, how in (
+                (
+                    ngrams["char_bits"],
+                    state["char_idf"],
+                    {"analyzer": "char_wb", "ngram_range": tuple(ngrams["char_range"])},
+                ),
+                (
+                    ngrams["word_bits"],
+                    state["word_idf"],
+                    {"analyzer": "word", "ngram_range": tuple(ngrams["word_range"]), "token_pattern": _WORDS},
+                ),
+            )
+        ]
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Calibrated probabilities: [texts, labels]. Personal data is hidden first, as it was in training."""
+        seen = [mask(unicodedata.normalize("NFC", text).strip()).casefold() for text in texts]
+        if not seen:
+            return np.zeros((0, len(self.labels)))
+        decisions = self._features(seen) @ self._weights + self._intercepts
+        found = expit(self._slopes * np.asarray(decisions, dtype=np.float64) + self._offsets)
+        if self._exclusive:
+            found = found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12)
+        return np.asarray(found)
+
+    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """For each text the labels that it is given, and the probability of each label."""
+        found = []
+        for row in self.probabilities(texts):
+            if self._exclusive:
+                given = [self.labels[int(row.argmax())]]
+            else:
+                given = [label for label, p, cut in zip(self.labels, row, self.thresholds, strict=True) if p >= cut]
+            scores = {label: round(float(p), 6) for label, p in zip(self.labels, row, strict=True)}
+            found.append({"labels": given, "scores": scores})
+        return found
+
+    def _features(self, texts: list[str]) -> sp.csr_matrix:
+        blocks = []
+        for hasher, idf in self._blocks:
+            counts = hasher.transform(texts)
+            np.log(counts.data, counts.data)
+            counts.data += 1.0
+            blocks.append(normalize(counts @ sp.diags(idf.astype(counts.dtype))))
+        joined: sp.csr_matrix = sp.hstack(blocks, format="csr", dtype=np.float32)
+        return joined
+
+
+def main() -> None:
+    """Print a line of JSON for each argument."""
+    for text, found in zip(sys.argv[1:], Classifier().predict(sys.argv[1:]), strict=True):
+        sys.stdout.write(json.dumps({"text": text, **found}, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

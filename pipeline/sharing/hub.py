@@ -1,0 +1,130 @@
+"""Send a folder to the Hugging Face Hub, as one repository of a model or a data set.
+
+Needs the extra `hub`. The token goes to the Hub and nowhere else: no message and no log holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import SecretStr
+
+from pipeline.errors import HubError, HubRefused, UsageError
+
+RepoType = Literal["model", "dataset"]
+PUBLIC_HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What the Hub holds now."""
+
+    #: `NAME` or `OWNER/NAME`, as the Hub completes it
+    repo: str
+    #: where people find it
+    url: str
+    #: the commit that holds the folder
+    commit: str
+    private: bool
+
+
+def push_folder(
+    folder: Path,
+    repo: str,
+    repo_type: RepoType,
+    private: bool,
+    token: SecretStr | None,
+    *,
+    endpoint: str | None = None,
+    message: str | None = None,
+    stale: Sequence[str] = (),
+) -> Pushed:
+    """Send all files of a folder as one upload; the repository is made if there is none.
+
+    Doing it again sends what changed. Whoever asks for a private repository never gets a public one: if it is public
+    already, nothing is sent.
+
+    Args:
+        folder: what is sent.
+        repo: `OWNER/NAME`; `NAME` alone lies under the token's account.
+        repo_type: of which kind the repository is.
+        private: whether only its owner may see it; of a repository that exists, see above.
+        token: one that may write there, from https://huggingface.co/settings/tokens.
+        endpoint: another Hub than the public one.
+        message: what the commit says.
+        stale: glob patterns of files in the repository that go if the folder has none of that name.
+
+    Raises:
+        UsageError: there is no token, or the name is none.
+        HubRefused: the Hub doesn't take the token, or the token may not write there.
+        HubError: the Hub can't be reached, fails, or refuses what is sent.
+    """
+    if token is None or not token.get_secret_value().strip():
+        raise UsageError("no token for the Hugging Face Hub: set HF_TOKEN to one that may write")
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no folder there to push")
+    with _in_one_line(repo, endpoint or PUBLIC_HUB, token):
+        api = _api(token, endpoint)
+        made = api.create_repo(repo, repo_type=repo_type, private=private or None, exist_ok=True)
+        repo_id = made.repo_id
+        is_private = bool(api.repo_info(repo_id, repo_type=repo_type).private)
+        if private and not is_private:
+            raise HubError(f"{made} is public already: nothing was sent; make it private there, or choose another name")
+        commit = api.upload_folder(
+            folder_path=folder,
+            repo_id=repo_id,
+            repo_type=repo_type,
+            commit_message=message or f"Upload {folder.name}",
+            delete_patterns=list(stale) or None,
+        )
+        return Pushed(repo_id, str(made), commit.oid, is_private)
+
+
+def _api(token: SecretStr, endpoint: str | None) -> Any:
+    try:
+        # loads much, and only those who share need the extra
+        from huggingface_hub import HfApi
+    except ImportError as error:
+        raise UsageError("pushing needs huggingface_hub: pip install 'saring[hub]'") from error
+    return HfApi(endpoint=endpoint, token=token.get_secret_value().strip(), library_name="saring")
+
+
+@contextmanager
+def _in_one_line(repo: str, endpoint: str, token: SecretStr) -> Iterator[None]:
+    """Turn what the client raises into one line without the token."""
+    from huggingface_hub import errors
+
+    # the HTTP library's base class: which library it is differs between releases
+    http_error: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+    try:
+        yield
+    except errors.HFValidationError as error:
+        raise UsageError(f"--repo {repo!r} is no name on the Hub: {_first_line(error, token)}") from error
+    except errors.OfflineModeIsEnabled as error:
+        raise HubError("HF_HUB_OFFLINE is set, so nothing is sent: unset it") from error
+    except (http_error, OSError, ValueError, RuntimeError) as error:
+        # a failed upload of a file comes wrapped
+        cause = error.__cause__ if type(error) is RuntimeError and error.__cause__ is not None else error
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        said = _first_line(cause, token)
+        if status == 401:
+            raise HubRefused(f"{endpoint} does not take the token (401): check HF_TOKEN") from error
+        if status == 403:
+            raise HubRefused(
+                f"{endpoint}: the token may not write to {repo!r} (403): give it the right to, or check the name"
+            ) from error
+        if status is not None:
+            raise HubError(f"{endpoint} answered {status} for {repo!r}: {said}; try again later") from error
+        if isinstance(cause, http_error):
+            raise HubError(f"{endpoint} cannot be reached ({said}): check the network and HF_ENDPOINT") from error
+        raise HubError(f"{repo!r} could not be pushed to {endpoint}: {said}") from error
+
+
+def _first_line(error: BaseException, token: SecretStr) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[0] if lines else type(error).__name__
+    return said.replace(token.get_secret_value().strip(), "***")

@@ -1,0 +1,134 @@
+"""The card of a shared model (Mitchell et al. 2019), with the front matter that the Hugging Face Hub reads."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from ruamel.yaml import YAML
+
+from pipeline.classifiers.artefact import Manifest
+from pipeline.learning.card import CARD
+from pipeline.sharing.model_sources import SourceFact
+from pipeline.taxonomy import Taxonomy
+
+#: languages as sources name them, that the Hub knows
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+#: the metrics that the Hub shows beside the model: its name for each, ours, and what people read
+_SHOWN = (
+    ("average_precision", "macro_average_precision", "macro average precision"),
+    ("f1", "macro_f1", "macro F1 at the thresholds"),
+    ("average_precision", "micro_average_precision", "micro average precision"),
+)
+
+
+def write_model_card(
+    folder: Path,
+    manifest: Manifest,
+    taxonomy: Taxonomy,
+    sources: Sequence[SourceFact] = (),
+    *,
+    licence: str | None = None,
+    name: str = ".",
+) -> Path:
+    """Write `README.md` into the folder of a model that is to be shared; its path.
+
+    Args:
+        folder: where, with the model's other files in it already.
+        manifest: the model.
+        taxonomy: what its labels mean, if they are of this taxonomy.
+        sources: what it was made of.
+        licence: of the model, as the Hub names licences; None: `other`, and the card says that none was named.
+        name: what the examples load: the folder, or a name on the Hub.
+    """
+    # the card is Markdown, and nothing in it comes from a text
+    environment = Environment(
+        loader=PackageLoader("pipeline.sharing"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701
+    )
+    environment.globals["est"] = _bracketed
+    mistral = (folder / "modeling_bidirectional_mistral.py").is_file()
+    content = environment.get_template("model_card.md.j2").render(
+        front=_front_matter(manifest, licence),
+        manifest=manifest,
+        metrics=manifest.metrics,
+        definitions={key: " ".join(taxonomy[key].definition.en.split()) for key in taxonomy.keys},
+        same_taxonomy=manifest.taxonomy_version == taxonomy.version,
+        sources=sources,
+        licence=licence,
+        name=name,
+        linear=manifest.backend == "linear",
+        mistral=mistral,
+        plots=[path.name for path in sorted(folder.glob("*.png"))],
+    )
+    path = folder / CARD
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def _front_matter(manifest: Manifest, licence: str | None) -> str:
+    linear = manifest.backend == "linear"
+    languages = [one for one in manifest.data.get("languages", {}) if isinstance(one, str) and _LANGUAGE.fullmatch(one)]
+    front: dict[str, Any] = {
+        "license": licence or "other",
+        "library_name": "sklearn" if linear else "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["text-classification", "content-moderation", "saring"],
+    }
+    if languages:
+        front["language"] = languages
+    base = manifest.config.get("base")
+    # a hub name; a folder's name would lead nowhere
+    if not linear and isinstance(base, str) and base.count("/") == 1:
+        front["base_model"] = base
+    if shown := _shown(manifest.metrics):
+        front["model-index"] = [
+            {
+                "name": manifest.version,
+                "results": [
+                    {
+                        "task": {"type": "text-classification", "name": "Multi-label text classification"},
+                        "dataset": {"type": "held-out", "name": _data_set(manifest)},
+                        "metrics": shown,
+                    }
+                ],
+            }
+        ]
+    stream = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.dump(front, stream)
+    return stream.getvalue().strip()
+
+
+def _data_set(manifest: Manifest) -> str:
+    test_set = manifest.metrics.get("test_set")
+    texts = manifest.metrics.get("texts")
+    return f"frozen test set, version {test_set['version']}" if test_set else f"{texts} held-out texts"
+
+
+def _shown(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for kind, ours, said in _SHOWN:
+        value = (metrics.get(ours) or {}).get("value")
+        if value is not None and math.isfinite(value):
+            found.append({"type": kind, "name": said, "value": value})
+    return found
+
+
+def _bracketed(estimate: Mapping[str, float | None] | None) -> str:
+    value, low, high = ((estimate or {}).get(name) for name in ("value", "low", "high"))
+    if value is None or not math.isfinite(value):
+        return "not measured"
+    if low is None or high is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

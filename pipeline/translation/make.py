@@ -1,0 +1,37 @@
+"""The translator of a name: a language model that is configured, or a translation model on this machine."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from pipeline.errors import UsageError
+from pipeline.llm.client import find_model
+from pipeline.llm.config import default_rater, llm_config
+from pipeline.settings import Settings
+from pipeline.translation.llm import LlmTranslator
+from pipeline.translation.protocol import Translator
+
+SEQ2SEQ = "seq2seq"
+
+
+def make_translator(name: str | None, settings: Settings, engine: Engine) -> Translator:
+    """The translator of that name: a rater's, or `seq2seq:PATH`; without one, the language model that judges.
+
+    Raises:
+        UsageError: there is none of that name, or no language model to take.
+        LlmError: its server cannot be asked which models it has.
+        ModelError: the translation model cannot be loaded.
+    """
+    name = name or default_rater(settings)
+    kind, _, path = name.partition(":")
+    if kind == SEQ2SEQ and path:
+        # torch takes seconds to load
+        from pipeline.translation.seq2seq import Seq2SeqTranslator
+
+        return Seq2SeqTranslator(path)
+    if name == "bootstrap":
+        raise UsageError(
+            "nothing is there to translate: set SARING_LLM_URL, describe a language model in "
+            f"{settings.raters_file}, or name a translation model with --with seq2seq:PATH"
+        )
+    return LlmTranslator(find_model(llm_config(settings, name)), engine)

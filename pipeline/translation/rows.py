@@ -1,0 +1,86 @@
+"""Labelled sets in another language: the same labels, translated texts, and where each came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Engine
+
+from pipeline.labelled import LabelledText
+from pipeline.learning.labelled_io import clean
+from pipeline.progress import Progress, silent
+from pipeline.translation.protocol import Language, Translator
+from pipeline.translation.translate import translated
+
+#: rows translated together
+_PORTION = 500
+
+
+@dataclass
+class RowCounts:
+    """What became of the rows; filled in as they are taken."""
+
+    rows: int = 0
+    translated: int = 0
+    #: rows without a translation
+    left_out: int = 0
+    #: labels by how many of the rows that were written assert them
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+def translated_rows(
+    engine: Engine,
+    translator: Translator,
+    rows: Iterable[LabelledText],
+    language: Language,
+    counts: RowCounts,
+    *,
+    progress: Progress = silent,
+) -> Iterator[LabelledText]:
+    """Labelled rows in `language`, masked. Translations are stored, so that the same rows cost nothing a second time.
+
+    Labels, source and split stay. The id says that it is a translation, and the field `translation` says of which row,
+    from which language, and by whom.
+
+    Args:
+        engine: the store, which keeps the translations.
+        translator: who translates.
+        rows: labelled texts in another language.
+        language: into which.
+        counts: filled in.
+        progress: told of every portion.
+    """
+    portion: list[LabelledText] = []
+    for row in rows:
+        portion.append(row)
+        if len(portion) == _PORTION:
+            yield from _translate(engine, translator, portion, language, counts)
+            progress(counts.rows, None, f"translating into {language}")
+            portion = []
+    yield from _translate(engine, translator, portion, language, counts)
+    progress(counts.rows, counts.rows, f"translating into {language}")
+
+
+def _translate(
+    engine: Engine, translator: Translator, rows: list[LabelledText], language: Language, counts: RowCounts
+) -> Iterator[LabelledText]:
+    counts.rows += len(rows)
+    masked = [clean(row.text) for row in rows]
+    bodies = translated(engine, translator, masked, language)
+    for row, text in zip(rows, masked, strict=True):
+        if text not in bodies:
+            counts.left_out += 1
+            continue
+        counts.translated += 1
+        for label in sorted(row.labels):
+            counts.labels[label] = counts.labels.get(label, 0) + 1
+        where = {"of": row.id, "from": row.language, "by": translator.name}
+        yield replace(
+            row,
+            # what a translator writes may hold what looks like personal data
+            text=clean(bodies[text]),
+            id=f"{row.id}:{language}",
+            language=language,
+            extra=dict(row.extra) | {"translation": where},
+        )

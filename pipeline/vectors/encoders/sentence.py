@@ -1,0 +1,69 @@
+"""Any sentence-transformers model (Reimers and Gurevych 2019, arXiv:1908.10084), by hub name or folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import EncoderError
+from pipeline.vectors.encoders.protocol import Vectors, unit
+
+#: bge-m3: a hundred languages, Malay and Indonesian among them (Chen et al. 2024, arXiv:2402.03216)
+DEFAULT_MODEL = "BAAI/bge-m3"
+#: characters beyond which no text is read: a post has a few hundred, and long ones cost with the square of their length
+_LONGEST = 8_000
+#: texts in a batch, by where it is computed
+_BATCH = {"cpu": 32, "cuda": 256}
+
+
+class SentenceTransformersEncoder:
+    """A model by hub name, `NAME@REVISION`, or the path of a folder. Runs on a graphics card where torch sees one.
+
+    The space is called as the model was: another revision is another space, and so is a folder that moved.
+
+    Raises:
+        EncoderError: the libraries are not installed, or the model is neither there nor to be had.
+    """
+
+    def __init__(self, model: str) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
+        except ImportError as error:
+            raise EncoderError("sentence-transformers is not installed: pip install 'saring[transformers]'") from error
+        self.name = f"sentence-transformers:{model}"
+        # commands have one of their own
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+        folder = Path(model).expanduser()
+        place, revision = (str(folder), None) if folder.is_dir() else _name_and_revision(model)
+        try:
+            self._model = SentenceTransformer(place, revision=revision)
+        except (OSError, ValueError, RuntimeError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise EncoderError(
+                f"cannot load the encoder {model!r}: {first.rstrip('.')}; it is no folder, and not in the Hugging Face "
+                "cache: check the name and the network, or give the path of its folder"
+            ) from error
+        self.dimension = int(self._model.get_embedding_dimension() or 0)
+        self._batch = _BATCH.get(self._model.device.type, 32)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """See Encoder. Batches are made of texts of like length; a prompt that the model names as its default is put
+        before each."""
+        if not texts:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        vectors = self._model.encode(
+            [text[:_LONGEST] for text in texts],
+            batch_size=self._batch,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return unit(np.asarray(vectors, dtype=np.float32))
+
+
+def _name_and_revision(model: str) -> tuple[str, str | None]:
+    name, _, revision = model.partition("@")
+    return name, revision or None

@@ -1,0 +1,51 @@
+"""Vectors in two dimensions, to look at."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.vectors.encoders.protocol import Vectors
+
+Points = NDArray[np.float64]
+#: fewer have too few neighbours for UMAP
+_LEAST = 15
+
+
+def project(vectors: Vectors, seed: int) -> tuple[Points, str]:
+    """Vectors in two dimensions, [n, 2], and the method: UMAP where `umap` is installed, else PCA.
+
+    Args:
+        vectors: unit vectors, [n, d].
+        seed: of UMAP's start.
+    """
+    if importlib.util.find_spec("umap") is not None and len(vectors) > _LEAST:
+        with warnings.catch_warnings():
+            # it says that a part of it which is not used here needs TensorFlow
+            warnings.simplefilter("ignore", ImportWarning)
+            import umap
+
+        placed = umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors)
+        return np.asarray(placed, dtype=np.float64), "UMAP"
+    centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    placed = centred @ axes[:2].T
+    return np.pad(placed, ((0, 0), (0, 2 - placed.shape[1]))), "PCA"
+
+
+def to_pixels(placed: Points, width: float, height: float, margin: float) -> Points:
+    """Stretched to a map between the 1st and the 99th percentile, so that one outlier doesn't shrink the rest.
+
+    Args:
+        placed: points, [n, 2].
+        width: of the map.
+        height: of the map.
+        margin: that is left free on each side.
+    """
+    low, high = np.percentile(placed, [1, 99], axis=0)
+    share = np.clip((placed - low) / np.where(high > low, high - low, 1), -0.02, 1.02)
+    room = np.array([width, height]) - 2 * margin
+    return np.asarray(margin + share * room)

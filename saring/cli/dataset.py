@@ -1,0 +1,93 @@
+"""The commands that share the labelled data: export them as a folder, push it to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pipeline.sharing.dataset_export import ROWS_PER_SHARD, export_dataset
+from pipeline.sharing.dataset_push import push_dataset
+from pipeline.sharing.pseudonyms import pseudonym_key
+from saring.cli import common
+
+dataset_app = typer.Typer(add_completion=False, help="Share the labelled data with others.", no_args_is_help=True)
+
+
+@dataset_app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to: a new folder, or an earlier export.")],
+    name: Annotated[str | None, typer.Option(help="What the card calls it. Default: the folder's name.")] = None,
+    non_commercial: Annotated[
+        bool, typer.Option("--non-commercial", help="Take in sources that forbid commercial use.")
+    ] = False,
+    rows_per_file: Annotated[int, typer.Option(min=1, help="Rows a Parquet file has at most.")] = ROWS_PER_SHARD,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Write the labelled texts as Parquet with a card, for `datasets.load_dataset`.
+
+    Masked texts only, with their labels, tiers, raters and splits; people appear under pseudonyms. What the licence of
+    its source does not let go stays here, and is counted: see `saring sources list`.
+
+    Example: saring dataset export out/saringan --name "Saringan"
+    """
+    ctx = common.context()
+    with common.progress_bar() as progress:
+        report = export_dataset(
+            ctx.engine,
+            ctx.taxonomy,
+            folder,
+            key=pseudonym_key(ctx.settings.home),
+            name=name,
+            non_commercial=non_commercial,
+            rows_per_shard=rows_per_file,
+            progress=progress,
+        )
+    common.emit(report.to_dict(), as_json=as_json, say=_say_export)
+
+
+@dataset_app.command("push")
+def push_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `saring dataset export` wrote.")],
+    repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository; made if there is none.")],
+    public: Annotated[bool, typer.Option("--public/--private", help="Who may see it.")] = False,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Send an exported data set to the Hugging Face Hub, with the token in HF_TOKEN.
+
+    Private unless told otherwise. Pushing again sends what changed.
+
+    Example: saring dataset push out/saringan --repo tinjau/saringan --public
+    """
+    settings = common.context().settings
+    pushed = push_dataset(folder, repo, private=not public, token=settings.hf_token, endpoint=settings.hf_endpoint)
+    common.emit(asdict(pushed), as_json=as_json, say=_say_pushed)
+
+
+def _say_export(result: dict[str, Any]) -> None:
+    out = common.out(least_width=100)
+    counts = result["counts"]
+    splits = ", ".join(f"{split} {rows:,}" for split, rows in counts["splits"].items())
+    out.print(f"{counts['rows']:,} rows in {result['path']} ({splits})", markup=False, soft_wrap=True)
+    if result["withheld"]:
+        table = Table(box=None, title="left out because of the licence", title_justify="left")
+        for column in ("source", "texts", "verdicts", "why", "to change that"):
+            table.add_column(column, justify="right" if column in ("texts", "verdicts") else "left", overflow="fold")
+        for one in result["withheld"]:
+            table.add_row(one["source"], f"{one['texts']:,}", f"{one['verdicts']:,}", one["why"], one["todo"])
+        out.print(table, markup=False)
+    for reason, count in result["dropped"].items():
+        out.print(f"left out: {count:,} ({reason})", markup=False, soft_wrap=True)
+    out.print(
+        f'load_dataset("{result["path"]}") reads it; `saring dataset push {result["path"]} --repo OWNER/NAME` sends it',
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _say_pushed(result: dict[str, Any]) -> None:
+    seen = "private" if result["private"] else "public"
+    common.out().print(f"{result['url']} ({seen}), commit {result['commit'][:12]}", markup=False, soft_wrap=True)

@@ -1,0 +1,60 @@
+"""The command that shows what the labelled texts look like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.exploring.explore import explore
+from pipeline.exploring.page import write_page
+from saring.cli import common
+
+
+def explore_command(
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write explore.html there.")] = None,
+    points: Annotated[int, typer.Option(min=0, help="Texts on the map, at most.")] = 1_500,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Show labels by tier and language, their words, lengths, duplicates, and a map of the texts.
+
+    The page needs no network and no server. Its texts are masked, and blurred until asked for.
+
+    Example: saring explore --report out/
+    """
+    ctx = common.context()
+    with common.progress_bar() as progress:
+        found = explore(
+            ctx.engine,
+            ctx.taxonomy,
+            encoder=ctx.space,
+            # the numbers alone need no map
+            points=points if report is not None else 0,
+            seed=ctx.settings.seed,
+            progress=progress,
+        )
+    page = write_page(found, ctx.taxonomy, report) if report is not None else None
+    common.emit(found.to_dict() | {"report": page}, as_json=as_json, say=_say)
+
+
+def _say(result: dict[str, Any]) -> None:
+    out = common.out(least_width=100)
+    out.print(f"{result['texts']:,} texts, {result['judged']:,} judged", markup=False)
+    tiers, languages = ("gold", "silver", "pseudo"), list(result["languages"])[:4]
+    table = Table(box=None)
+    table.add_column("label")
+    for column in ("yes", "no", "contested", *tiers, *languages):
+        table.add_column(escape(column), justify="right")
+    for key, one in result["labels"].items():
+        numbers = [one["yes"], one["no"], one["contested"]]
+        numbers += [one["tiers"].get(tier, 0) for tier in tiers]
+        numbers += [one["languages"].get(language, 0) for language in languages]
+        table.add_row(escape(key), *(f"{number:,}" for number in numbers))
+    out.print(table)
+    same = result["duplicates"]
+    out.print(f"{same['repeats']:,} near-duplicates in {same['clusters']:,} clusters", markup=False)
+    if result["report"] is not None:
+        out.print(f"the page: {result['report']}", markup=False, soft_wrap=True)

@@ -1,0 +1,104 @@
+"""The command that teaches a network the language of texts before it is taught labels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.errors import UsageError
+from pipeline.ingest.rejects import RejectSink
+from pipeline.pretraining.texts import read_texts, store_texts
+from saring.cli import common
+from saring.cli.models import warn_rejects
+
+
+def pretrain_command(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the network's folder goes.")],
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the optimiser.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH]...", help="Files with texts; without any, the store's.")
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A Mistral checkpoint to start from. Default: from scratch.")
+    ] = None,
+    with_store: Annotated[bool, typer.Option("--store", help="Also the store's texts, beside files.")] = False,
+    text_field: Annotated[str, typer.Option("--text-field", help="The field with the text.")] = "text",
+    length: Annotated[int, typer.Option(help="Tokens of a text; what is longer is cut.")] = 256,
+    mask_share: Annotated[float, typer.Option(help="Share of the tokens that are masked.")] = 0.2,
+    mask_token: Annotated[
+        str | None, typer.Option(help="What masks them. Default: the tokenizer's own mask token, or _.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Texts that go through the network at once.")] = 32,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches for one step.")] = 1,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
+    warmup: Annotated[float, typer.Option(min=0, max=1, help="Share of the steps in which it rises.")] = 0.06,
+    clip: Annotated[float, typer.Option(min=0, help="Greatest norm of a gradient; 0: not clipped.")] = 1.0,
+    layers: Annotated[int, typer.Option(min=1, help="From scratch: layers.")] = 4,
+    hidden: Annotated[int, typer.Option(min=64, help="From scratch: width, a multiple of 64.")] = 256,
+    vocabulary: Annotated[int, typer.Option(min=300, help="From scratch: tokens of the tokenizer.")] = 8_000,
+    checkpoint_steps: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 200,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice. Default: SARING_SEED.")] = None,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Teach a network the language of texts, without labels: some tokens are masked, and it learns to fill them in.
+
+    The folder is one that `saring train --backend transformers --base FOLDER` starts from. Ctrl-C or a crash loses
+    little: the same command goes on. Texts of a test split or of the frozen test set are left out.
+
+    Example: saring pretrain posts.jsonl.gz --steps 2000 --out networks/small
+    """
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise UsageError("pre-training needs torch: pip install 'saring[transformers]'")
+    # torch takes seconds to load, and the help page needs none
+    from pipeline.pretraining.network import Shape
+    from pipeline.pretraining.pretrain import PretrainConfig, pretrain
+
+    ctx = common.context()
+    if with_store and not paths:
+        raise UsageError("--store adds the store's texts to those of files: without files they are taken anyway")
+    config = PretrainConfig(
+        steps=steps,
+        base=base,
+        shape=Shape(layers=layers, hidden=hidden, vocabulary=vocabulary),
+        length=length,
+        mask_share=mask_share,
+        mask_token=mask_token,
+        batch_size=batch,
+        accumulate=accumulate,
+        learning_rate=rate,
+        warmup=warmup,
+        clip=clip,
+        checkpoint_steps=checkpoint_steps,
+        seed=ctx.settings.seed if seed is None else seed,
+    )
+    rejects = RejectSink()
+    with common.progress_bar() as progress:
+        texts = chain(
+            read_texts(paths or (), rejects, text_field=text_field, progress=progress),
+            store_texts(ctx.engine, progress=progress) if with_store or not paths else (),
+        )
+        report = pretrain(texts, config, out, progress=progress)
+    warn_rejects(rejects)
+    common.emit(asdict(report) | {"rejected": dict(rejects.counts)}, as_json=as_json, say=_say)
+
+
+def _say(result: dict[str, Any]) -> None:
+    out = common.out()
+    out.print(
+        f"{result['parameters']:,} parameters, {result['texts']:,} texts ({result['tokens']:,} tokens), "
+        f"{result['steps']:,} steps",
+        soft_wrap=True,
+    )
+    out.print(
+        f"held-out loss for a masked token: {result['loss']:.3f} nats; {result['loss_before']:.3f} before, "
+        f"{result['unigram_loss']:.3f} from how often each token comes",
+        soft_wrap=True,
+    )
+    if result["loss"] >= result["unigram_loss"]:
+        out.print("it has not learnt yet how texts hang together: give it more steps, or more texts", style="yellow")
+    out.print(f"written to {result['path']}", markup=False, soft_wrap=True)

@@ -1,0 +1,127 @@
+"""The command that makes a transformer model small and fast on a CPU, and says what that costs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from sqlalchemy import select
+
+from pipeline import store
+from pipeline.errors import UsageError
+from pipeline.learning import registry
+from pipeline.learning.find import folder_of
+from pipeline.learning.gate import MEGABYTE, Margins
+from pipeline.learning.gate_report import GateReport, write_gate
+from pipeline.learning.gating import Contender, hold_against
+from pipeline.learning.quantise import quantise_model
+from pipeline.store.session import open_session
+from saring.champion import load_folder
+from saring.cli import common
+from saring.cli.compare import examples_to_compare
+
+
+def quantise_command(
+    version: Annotated[str, typer.Argument(metavar="VERSION|PATH", help="A model of the backend transformers.")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Further files after --on.")] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option("--on", metavar="FILE...", help="Labelled JSON lines or Parquet; without it, the test set."),
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Make it the champion if it passes the gate against the one that serves.")
+    ] = False,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Make the 8-bit form of a transformer model, and measure what it loses and gains, on the same texts.
+
+    It is a model of its own, with the same calibration and thresholds; the one it is made from stays. Measured on the
+    newest test set it is registered as a candidate.
+
+    Example: saring models quantise sfw-transformers-20260101-0a1b2c3d --promote
+    """
+    ctx = common.context()
+    if more and not on:
+        raise UsageError(f"name the files after --on: saring models quantise {version} --on {' '.join(more)}")
+    if on and promote:
+        raise UsageError("--promote compares on the test set: leave out --on")
+    folder = folder_of(version, ctx.settings.models_dir)
+    before = Contender(load_folder(folder, ctx.settings), folder)
+    files = [*on, *(more or ())] if on else None
+    examples, rows = examples_to_compare(ctx, files, list(before.model.labels), [before.version])
+    after = quantise_model(before.model, examples, folder.parent, seed=ctx.settings.seed)
+    margins = Margins.of(ctx.settings)
+    gate = hold_against(before, after, examples, rows, margins, seed=ctx.settings.seed)
+    write_gate(gate, after.folder, now=datetime.now(UTC))
+    promoted = _register(ctx, before, after, gate, promote=promote) if on is None else None
+    result = _result(before, after, gate) | {"promoted": promoted}
+    common.emit(result, as_json=as_json, say=_say)
+
+
+def _register(
+    ctx: common.Context, before: Contender, after: Contender, gate: GateReport, *, promote: bool
+) -> str | None:
+    """Register the small model; the reason if it was promoted."""
+    m = store.Model
+    with open_session(ctx.engine) as session:
+        champion = registry.champion(session, after.model.manifest.purpose)
+        # what the model learnt from, the small one has learnt from
+        snapshot = session.scalar(select(m.snapshot_id).where(m.version == before.version))
+        serving = Path(champion.path) if champion is not None else None
+        name = champion.version if champion is not None else None
+    if promote and serving is not None and name not in (before.version, after.version):
+        opponent = Contender(load_folder(serving, ctx.settings), serving)
+        examples, rows = examples_to_compare(ctx, None, list(after.model.labels), [opponent.version, before.version])
+        gate = hold_against(opponent, after, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
+        write_gate(gate, after.folder, now=datetime.now(UTC))
+    with open_session(ctx.engine) as session, session.begin():
+        registry.register(session, after.model.manifest, after.folder, snapshot_id=snapshot)
+        if not (promote and gate.verdict.passed):
+            return None
+        done = registry.promote(session, after.version, reason=f"8-bit form of {before.version}: {gate.verdict.reason}")
+        return done.reason
+
+
+def _result(before: Contender, after: Contender, gate: GateReport) -> dict[str, Any]:
+    document = gate.to_dict(datetime.now(UTC))
+    macro = document["comparison"]["macro"] if document["comparison"] is not None else None
+    costs = document["costs"]
+    return {
+        "model": after.version,
+        "path": str(after.folder),
+        "quantised_from": before.version,
+        "rows": document["rows"],
+        "macro_average_precision": macro,
+        "before": costs.get("champion"),
+        "after": costs["challenger"],
+        "verdict": document["verdict"],
+    }
+
+
+def _say(result: dict[str, Any]) -> None:
+    out = common.out(least_width=110)
+    macro = result["macro_average_precision"]
+    table = Table(box=None)
+    table.add_column("")
+    for column in ("macro average precision", "p50 ms", "p95 ms", "MB"):
+        table.add_column(column, justify="right")
+    for name, cost, key in (("before", result["before"], "champion"), ("after", result["after"], "challenger")):
+        if cost is not None:
+            shown = common.bracketed(macro[key]) if macro is not None else "-"
+            size = f"{cost['bytes'] / MEGABYTE:.1f}"
+            table.add_row(name, shown, f"{cost['p50_ms']:.2f}", f"{cost['p95_ms']:.2f}", size)
+    out.print(f"{result['model']}, made from {result['quantised_from']}", markup=False, soft_wrap=True)
+    out.print(table)
+    if macro is not None:
+        out.print(
+            f"difference {common.bracketed(macro['difference'])}; {result['rows']['texts']:,} texts", markup=False
+        )
+    verdict = result["verdict"]
+    said = "passes" if verdict["passed"] else "does not pass"
+    out.print(f"beside the model it was made from, it {said}: {verdict['reason']}", markup=False, soft_wrap=True)
+    if result["promoted"] is not None:
+        out.print(f"promoted: {result['promoted']}", markup=False, soft_wrap=True)
+    out.print(f"the folder: {result['path']}", markup=False, soft_wrap=True)

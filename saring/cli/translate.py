@@ -1,0 +1,102 @@
+"""`saring translate`: texts of the store, or a labelled set, in another language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pipeline.errors import UsageError
+from pipeline.ingest.rejects import RejectSink
+from pipeline.labelled import LabelledText
+from pipeline.learning.labelled_io import read_labelled
+from pipeline.translation.make import make_translator
+from pipeline.translation.rows import RowCounts, translated_rows
+from pipeline.translation.translate import TranslationReport, translate_texts
+from saring.cli import common
+from saring.cli.data import Limit
+
+
+def translate_command(
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Labelled sets to translate.")] = None,
+    to: Annotated[
+        Literal["ms", "en"], typer.Option("--to", help="The language that texts are translated into.")
+    ] = "ms",
+    by: Annotated[
+        str | None,
+        typer.Option("--with", metavar="RATER|seq2seq:PATH", help="Who translates. Default: the model that judges."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the translated set is written.")] = None,
+    limit: Limit = None,
+    as_json: common.JsonFlag = False,
+) -> None:
+    """Translate the texts of the store, or bring a labelled set into another language.
+
+    Translations are stored with who made them, and none is made twice. Given files, each labelled row is written to
+    --out in the other language: labels, source and split stay, and the field `translation` says where it comes from.
+
+    Example: saring translate --to en --limit 5000
+
+    Example: saring translate english.jsonl --to ms --out malay.jsonl --with seq2seq:models/en-ms
+    """
+    if bool(paths) != (out is not None):
+        raise UsageError(
+            "a labelled set needs both its files and --out; without either, the store's texts are translated"
+        )
+    ctx = common.context()
+    with common.progress_bar() as progress:
+        translator = make_translator(by, ctx.settings, ctx.engine)
+        if not paths or out is None:
+            report = translate_texts(ctx.engine, translator, to, limit=limit, progress=progress)
+            common.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
+            return
+        counts = RowCounts()
+        with RejectSink(ctx.settings.rejects_dir / "translate.jsonl") as sink:
+            rows = _first(read_labelled(paths, sink, keep_extra=True), limit)
+            made = translated_rows(ctx.engine, translator, rows, to, counts, progress=progress)
+            _write(made, out)
+            rejected = dict(sink.counts)
+    result: dict[str, Any] = {"translator": translator.name, "language": to, "path": out, "rejected": rejected}
+    common.emit(result | asdict(counts), as_json=as_json, say=lambda _: _say_rows(counts, out, sum(rejected.values())))
+
+
+def _first(rows: Iterator[LabelledText], limit: int | None) -> Iterator[LabelledText]:
+    for number, row in enumerate(rows):
+        if limit is not None and number == limit:
+            return
+        yield row
+
+
+def _write(rows: Iterator[LabelledText], out: Path) -> None:
+    """All of them or nothing: a file that is half there would be taken for the whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"{out.name}.partial")
+    with partial.open("wb") as file:
+        for row in rows:
+            file.write(row.to_json() + b"\n")
+    partial.replace(out)
+
+
+def _say(report: TranslationReport) -> None:
+    out = common.out()
+    out.print(
+        f"{report.translated:,} texts translated into {report.language} by {report.translator}; "
+        f"{report.present:,} were before",
+        markup=False,
+        soft_wrap=True,
+    )
+    if report.tokens:
+        cost = f", {report.cost:,.4f} spent" if report.cost else ""
+        out.print(f"{report.tokens:,} tokens{cost}")
+    for reason, count in sorted(report.failed.items()):
+        out.print(f"  not translated: {reason}: {count:,}", markup=False)
+
+
+def _say_rows(counts: RowCounts, out: Path, rejected: int) -> None:
+    console = common.out()
+    console.print(f"{counts.translated:,} rows written to {out}", markup=False, soft_wrap=True)
+    if counts.left_out or rejected:
+        console.print(f"{counts.left_out:,} have no translation, {rejected:,} cannot be read", markup=False)

@@ -1,0 +1,258 @@
+"""A real server that speaks OpenAI's chat completions over HTTP, and misbehaves when told to.
+
+In a test it runs in a thread of its own (`with LlmServer() as server`). As a process it answers well, after a while:
+
+    python -m tests.llm_server --port 8001 --latency 0.03
+
+It counts for each text how often it was asked and how often an answer was sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+MODEL = "stub-model"
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Exchange:
+    """One request, and the ways to answer it."""
+
+    def __init__(self, server: LlmServer, path: str, body: dict[str, Any], send: Send) -> None:
+        self.server, self.path, self.body, self._send = server, path, body, send
+
+    @property
+    def text(self) -> str:
+        """The text that is to be labelled or translated."""
+        return str(json.loads(self.body["messages"][-1]["content"])["text"])
+
+    async def raw(
+        self, status: int, content: bytes, *, headers: dict[str, str] | None = None, claimed: int = 0
+    ) -> None:
+        """Answer with these bytes; `claimed` is a length that the header states and the body does not have."""
+        said = {"content-type": "application/json", "content-length": str(claimed or len(content))} | (headers or {})
+        pairs = [(name.encode(), value.encode()) for name, value in said.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        await self._send({"type": "http.response.body", "body": content, "more_body": bool(claimed)})
+
+    async def says(self, content: str | None, *, finish: str = "stop", refusal: str | None = None) -> None:
+        """A completion with that content."""
+        message = {"role": "assistant", "content": content, "refusal": refusal}
+        await self.choices([{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}])
+
+    async def choices(self, choices: list[dict[str, Any]]) -> None:
+        """A completion with these choices."""
+        usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+        done = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": MODEL,
+            "choices": choices,
+            "usage": usage,
+        }
+        self.server.answered[self.text] += 1
+        await self.raw(200, json.dumps(done).encode())
+
+
+Behaviour = Callable[[Exchange], Awaitable[None]]
+
+
+def verdict(*labels: str, confidence: float = 0.9, explanation: str = "so it seems") -> str:
+    """A well-formed reply."""
+    return json.dumps({"labels": list(labels), "confidence": confidence, "explanation": explanation})
+
+
+async def well(exchange: Exchange) -> None:
+    """What `server.answer` says of the text, after `server.latency` seconds."""
+    if exchange.server.latency:
+        await asyncio.sleep(exchange.server.latency)
+    await exchange.says(exchange.server.answer(exchange.text))
+
+
+def saying(content: str | None, *, finish: str = "stop", refusal: str | None = None) -> Behaviour:
+    """That content, whatever was asked."""
+
+    async def say(exchange: Exchange) -> None:
+        await exchange.says(content, finish=finish, refusal=refusal)
+
+    return say
+
+
+def status(code: int, message: str = "not now", **headers: str) -> Behaviour:
+    """Refuse with an HTTP status."""
+
+    async def refuse(exchange: Exchange) -> None:
+        error = {"error": {"message": message, "type": "error", "code": code}}
+        await exchange.raw(code, json.dumps(error).encode(), headers=headers)
+
+    return refuse
+
+
+async def not_json(exchange: Exchange) -> None:
+    """Answer 200 with a page."""
+    await exchange.raw(200, b"<html>welcome to the proxy</html>", headers={"content-type": "text/html"})
+
+
+async def no_choices(exchange: Exchange) -> None:
+    """A completion without any choice."""
+    await exchange.choices([])
+
+
+async def truncated(exchange: Exchange) -> None:
+    """Break off in the middle of the body."""
+    await exchange.raw(200, b'{"id": "chatcmpl-1", "choi', claimed=5_000)
+    raise ConnectionAbortedError
+
+
+async def reset(exchange: Exchange) -> None:
+    """Close the connection instead of answering."""
+    raise ConnectionAbortedError
+
+
+async def never(exchange: Exchange) -> None:
+    """Say nothing for as long as the server runs, or until it is told to go on."""
+    await exchange.server.go_on()
+    await well(exchange)
+
+
+def without_forms(*known: str) -> Behaviour:
+    """Refuse a `response_format` that is not among those known; answer well otherwise."""
+
+    async def behave(exchange: Exchange) -> None:
+        form = exchange.body.get("response_format", {}).get("type")
+        if form is not None and form not in known:
+            await status(400, f"response_format of type {form!r} is not supported")(exchange)
+        else:
+            await well(exchange)
+
+    return behave
+
+
+class LlmServer:
+    """The server, on a free port of this machine, from `with` to its end."""
+
+    def __init__(self, *, latency: float = 0.0, models: tuple[str, ...] = (MODEL,), port: int = 0) -> None:
+        self.latency, self.models = latency, models
+        #: what to do with the next requests, in turn
+        self.script: list[Behaviour] = []
+        #: what to do when the script has run out
+        self.otherwise: Behaviour = well
+        #: the reply's content for a text
+        self.answer: Callable[[str], str] = lambda _: verdict("safe for work")
+        #: every request for a completion, with the key that it brought
+        self.requests: list[dict[str, Any]] = []
+        #: for each text, how often it was asked about and how often an answer was sent
+        self.asked: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.under_way = self.most_under_way = 0
+        self._released = threading.Event()
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
+        self._socket.listen(512)
+        # a test's server ends with its test, whatever is still being answered
+        config = uvicorn.Config(
+            self._app,
+            interface="asgi3",
+            log_config=None,
+            lifespan="off",
+            # between us and the connection, nothing
+            proxy_headers=False,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run)
+
+    @property
+    def url(self) -> str:
+        """What SARING_LLM_URL is set to."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+
+    def release(self) -> None:
+        """Let whatever `never` holds go on."""
+        self._released.set()
+
+    async def go_on(self) -> None:
+        """Wait for `release`."""
+        while not self._released.is_set() and not self._server.should_exit:
+            await asyncio.sleep(0.01)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release()
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def serve(self) -> None:
+        """Serve until the process is told to end."""
+        self._run()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+    async def _app(self, scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]], send: Send) -> None:
+        content = b""
+        while True:
+            message = await receive()
+            content += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        exchange = Exchange(self, scope["path"], json.loads(content) if content else {}, send)
+        if scope["path"] == "/v1/models":
+            data = [{"id": name, "object": "model", "created": 1, "owned_by": "tests"} for name in self.models]
+            await exchange.raw(200, json.dumps({"object": "list", "data": data}).encode())
+            return
+        key = dict(scope["headers"]).get(b"authorization", b"").decode()
+        self.requests.append({"key": key} | exchange.body)
+        self.asked[exchange.text] += 1
+        behave = self.script.pop(0) if self.script else self.otherwise
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await behave(exchange)
+        except ConnectionAbortedError:
+            # as when the process behind the socket dies
+            transport = getattr(getattr(send, "__self__", None), "transport", None)
+            assert transport is not None, "uvicorn's cycle knows its transport"
+            transport.abort()
+        finally:
+            self.under_way -= 1
+
+
+def main() -> None:
+    """Serve on a port until the process is told to end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--latency", type=float, default=0.03)
+    args = parser.parse_args()
+    server = LlmServer(latency=args.latency, port=args.port)
+    # nothing is kept of what a load generator sends
+    server.requests = _Nothing()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve()
+
+
+class _Nothing(list[Any]):
+    def append(self, _: Any) -> None:
+        """Keep nothing."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Describing language models: by settings, or by name in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from pipeline.errors import UsageError
+from pipeline.llm.config import default_rater, key_of, llm_config, llm_configs
+from pipeline.settings import Settings
+
+
+def settings_of(home: Path, written: str | None = None, **more: object) -> Settings:
+    if written is not None:
+        (home / "raters.yaml").write_text(written)
+    return Settings.model_validate({"home": home} | more)
+
+
+ONE = "raters:\n  satu:\n    url: http://localhost:1/v1\n    api_key_env: SATU_KEY\n"
+
+
+def test_the_settings_alone_make_a_rater(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, llm_url="http://localhost:1/v1", llm_api_key=SecretStr("sk-1"), llm_model="m")
+    config = llm_config(settings, "llm")
+    assert (config.url, config.model, key_of(config)) == ("http://localhost:1/v1", "m", "sk-1")
+    assert "sk-1" not in repr(config)
+    assert "sk-1" not in config.model_dump_json()
+    assert default_rater(settings) == "llm"
+
+
+def test_who_judges_unless_somebody_is_named(tmp_path: Path) -> None:
+    assert default_rater(settings_of(tmp_path)) == "bootstrap"
+    assert default_rater(settings_of(tmp_path, ONE)) == "satu"
+    assert default_rater(settings_of(tmp_path, ONE + "  dua: {url: 'http://localhost:2/v1'}\n")) == "bootstrap"
+
+
+def test_keys_come_from_the_environment(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, ONE)
+    assert key_of(llm_configs(settings, {"SATU_KEY": "sk-2"})["satu"]) == "sk-2"
+    with pytest.raises(UsageError, match="'satu': the environment variable SATU_KEY is not set"):
+        key_of(llm_configs(settings, {})["satu"])
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("raters: [", r"raters.yaml:\d+: not valid YAML"),
+        ("- a", "expected a mapping `raters`"),
+        ("raters:\n  satu: http://x", "yaml:2: rater 'satu': expected a mapping"),
+        ("raters:\n\n  satu: {model: m}", r"yaml:3: rater 'satu', url: Field required"),
+        ("raters:\n  satu: {url: ftp://x}", "rater 'satu', url: "),
+        (
+            "raters:\n  satu: {url: 'http://x', prompt: {language: fr}}",
+            r"prompt\.language: Input should be 'en' or 'ms'",
+        ),
+        ("raters:\n  satu: {url: 'http://x', temprature: 1}", "temprature: Extra inputs are not permitted"),
+        ("raters:\n  satu: {url: 'http://x', api_key: sk-secret}", "keys are not written there"),
+        ("raters:\n  bootstrap: {url: 'http://x'}", "that name is taken"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_where(tmp_path: Path, written: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as error:
+        llm_configs(settings_of(tmp_path, written))
+    assert "\n" not in str(error.value)
+    assert "sk-secret" not in str(error.value)
+
+
+def test_an_unknown_name_is_told_which_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no language model is called 'dua' \(satu\)"):
+        llm_config(settings_of(tmp_path, ONE), "dua")

@@ -1,0 +1,131 @@
+"""Reading replies: damage is mended, and what was meant is never guessed at."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.raters.llm.reply import LabelNames, Unusable, Verdict, parse_reply
+from pipeline.taxonomy import load_taxonomy
+
+TAXONOMY = load_taxonomy()
+NAMES = LabelNames.of(TAXONOMY)
+HATE = frozenset({"hate"})
+
+
+def read(text: str, **more: str) -> Verdict | Unusable:
+    return parse_reply(text, NAMES, **more)
+
+
+GOOD = '{"labels": ["hate", "racist"], "confidence": 0.8, "explanation": "aimed at a people"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        f"```json\n{GOOD}\n```",
+        f"Here is my answer:\n{GOOD}\nI hope that helps!",
+        f"<think>is it {{hate}}? yes</think>\n{GOOD}",
+        GOOD.replace('"', "'"),
+        GOOD.replace("]", ",]").replace("}", ",}"),
+        GOOD.removesuffix("}"),
+        f"{GOOD}\n{GOOD}",
+        GOOD.replace("hate", "HATE SPEECH").replace("racist", "Racist"),
+        GOOD.replace('"labels"', '"Labels"').replace("0.8", '"80%"'),
+        GOOD.replace("0.8", "80"),
+        GOOD.replace('["hate", "racist"]', '"hate, racist"'),
+        GOOD.replace('["hate", "racist"]', '{"hate": true, "racist": true, "porn": false}'),
+        GOOD.replace('["hate", "racist"]', '[{"label": "hate"}, {"label": "racist"}]'),
+    ],
+)
+def test_one_answer_in_many_forms(text: str) -> None:
+    found = read(text)
+    assert isinstance(found, Verdict)
+    assert found.labels == {"hate", "racist"}
+    assert (found.confidence, found.explanation) == (0.8, "aimed at a people")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty reply"),
+        ("  \n", "empty reply"),
+        ("<think>hm</think>", "empty reply"),
+        ("I'm sorry, but I can't help with that.", "refused"),
+        ("I cannot assist with labelling this.", "refused"),
+        ("Maaf, saya tidak dapat membantu.", "refused"),
+        ("The text is hateful.", "no JSON"),
+        ("[1, 2]", "no JSON"),
+        ('{"verdict": "hate"}', "no list of labels"),
+        ('{"labels": null}', "no list of labels"),
+        ('{"labels": [1]}', "no list of labels"),
+        ('{"labels": {"hate": 0.6}}', "no list of labels"),
+        ('{"labels": ["toxic"]}', "invented label"),
+        ('{"labels": ["hate", "safe for work"]}', "labels that exclude each other"),
+        ('{"labels": ["hate"]} {"labels": ["porn"]}', "several answers"),
+        ('{"labels": ["hate", "rac', "cut off"),
+        ('{"labels": ["hate", ', "cut off"),
+    ],
+)
+def test_what_says_nothing_is_called_what_it_is(text: str, reason: str) -> None:
+    found = read(text)
+    assert isinstance(found, Unusable)
+    assert found.reason == reason
+
+
+def test_what_the_server_says_of_a_reply_counts() -> None:
+    assert read(GOOD, finish="content_filter") == Unusable("refused")
+    assert read(GOOD, refusal="no") == Unusable("refused")
+    assert read('{"labels": ["hate"], "confidence": 0.9, "explan', finish="length") == Verdict(HATE, 0.9, mended=True)
+    assert read("Let me think about this at leng", finish="length") == Unusable("cut off")
+
+
+def test_invented_labels_are_named_beside_real_ones() -> None:
+    assert read('{"labels": ["hate", "toxicity"]}') == Verdict(HATE, invented=("toxicity",))
+
+
+@pytest.mark.parametrize("said", ["7", "-1", '"high"', "true", "null", "1e999", '"nan"', "[]"])
+def test_a_confidence_that_is_none_is_left_out(said: str) -> None:
+    found = read(f'{{"labels": ["hate"], "confidence": {said}}}')
+    assert isinstance(found, Verdict)
+    assert (found.labels, found.confidence) == (HATE, None)
+
+
+def test_no_label_is_a_verdict_too() -> None:
+    assert read('{"labels": []}') == Verdict(frozenset())
+    assert read('{"labels": ["none"]}') == Verdict(frozenset())
+
+
+def test_only_labels_that_were_asked_about_count() -> None:
+    names = LabelNames.of(TAXONOMY, ["porn"])
+    assert parse_reply('{"labels": ["hate"]}', names) == Unusable("invented label", ("hate",))
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(TAXONOMY.keys),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["labels", "confidence", "explanation"]), inner),
+    max_leaves=12,
+)
+
+
+@given(st.text() | st.text(alphabet="{}[]\",:'\\ labelshate`\n\ud800\0") | _JSON.map(json.dumps))
+def test_nothing_makes_it_fail_and_no_label_is_invented(text: str) -> None:
+    found = read(text)
+    if isinstance(found, Verdict):
+        assert found.labels <= set(TAXONOMY.keys)
+        assert found.confidence is None or 0 <= found.confidence <= 1
+        if found.explanation is not None:
+            found.explanation.encode()
+            assert "\n" not in found.explanation
+            assert "\0" not in found.explanation
+
+
+@given(st.sets(st.sampled_from(["hate", "racist", "porn", "violence"])), st.integers(0, 200))
+def test_a_reply_that_breaks_off_gives_all_its_labels_or_none(labels: set[str], end: int) -> None:
+    whole = json.dumps({"labels": sorted(labels), "confidence": 0.9, "explanation": "because [it] is"})
+    found = read(whole[:end])
+    assert isinstance(found, Unusable) or found.labels == labels
