@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.ingest.normalise import text_id
+from pipeline.ledger.rater_kind import RaterKind
 from pipeline.llm.config import LlmConfig
 from pipeline.llm.replies import Form, Reply
 
@@ -119,6 +120,26 @@ def spent_by(session: Session, rater: str) -> Spent:
         ).where(r.rater == rater)
     ).one()
     return Spent(int(tokens), float(cost))
+
+
+def spent_by_raters(session: Session) -> dict[int, tuple[int, float]]:
+    """Tokens and money that the verdicts of each language model took so far, by the id of the rater: of one version.
+
+    Replies know the model, the prompt and the parameters that they were asked with, as do the details of raters.
+    Versions that differ in their translator alone are not told apart: each is given what they took together.
+    """
+    r, who = store.LlmReply, store.Rater
+    asked_with = (
+        who.details["model"].astext == r.model,
+        who.details["prompt"]["hash"].astext == r.prompt,
+        who.details["sampling"] == r.params,
+    )
+    rows = session.execute(
+        select(who.id, func.sum(r.prompt_tokens + r.completion_tokens), func.sum(r.cost))
+        .join(r, and_(who.kind == RaterKind.LLM, who.name == r.rater, *asked_with))
+        .group_by(who.id)
+    )
+    return {id_: (int(tokens), float(cost)) for id_, tokens, cost in rows}
 
 
 def _storable(text: str) -> str:
