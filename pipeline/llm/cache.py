@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.ingest.normalise import text_id
+from pipeline.ledger.rater_kind import RaterKind
 from pipeline.llm.config import LlmConfig
 from pipeline.llm.replies import Form, Reply
 
@@ -119,6 +120,21 @@ def spent_by(session: Session, rater: str) -> Spent:
         ).where(r.rater == rater)
     ).one()
     return Spent(int(tokens), float(cost))
+
+
+def spending(session: Session) -> dict[int, tuple[int, float]]:
+    """Tokens and cost of every rater that is a language model, by its id: each version apart."""
+    reply, rater = store.LlmReply, store.Rater
+    sums = func.sum(reply.prompt_tokens + reply.completion_tokens), func.sum(reply.cost)
+    same = (
+        rater.kind == RaterKind.LLM,
+        rater.name == reply.rater,
+        rater.details["model"].astext == reply.model,
+        rater.details["prompt"]["hash"].astext == reply.prompt,
+        rater.details["sampling"] == reply.params,
+    )
+    rows = session.execute(select(rater.id, *sums).join(reply, and_(*same)).group_by(rater.id))
+    return {id_: (int(tokens), float(cost)) for id_, tokens, cost in rows}
 
 
 def _storable(text: str) -> str:

@@ -17,6 +17,7 @@ from pipeline.consensus.report import RaterReport, rater_report
 from pipeline.consensus.worth import RaterWorth
 from pipeline.errors import UsageError
 from pipeline.learning.metrics import Estimate
+from pipeline.llm.cache import spending
 from pipeline.store.session import open_session
 from saring.cli import common
 
@@ -101,7 +102,13 @@ def measure(ctx: common.Context, *, people: bool, prices: Sequence[str]) -> Rate
     given = dict(map(_price, prices))
     with common.progress_bar() as progress, open_session(ctx.engine) as session:
         return rater_report(
-            session, ctx.taxonomy, people=people, prices=given, seed=ctx.settings.seed, progress=progress
+            session,
+            ctx.taxonomy,
+            people=people,
+            prices=given,
+            spending=spending(session),
+            seed=ctx.settings.seed,
+            progress=progress,
         )
 
 

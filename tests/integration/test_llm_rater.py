@@ -19,6 +19,7 @@ from sqlalchemy import Engine, func, insert, select
 from pipeline import store
 from pipeline.errors import LlmError, LlmUnavailable, UsageError
 from pipeline.ledger.rater_kind import RaterKind
+from pipeline.llm.cache import spending
 from pipeline.llm.client import find_model
 from pipeline.llm.config import Limits, LlmConfig, Price, PromptConfig
 from pipeline.raters.judge import JudgeReport, judge_texts
@@ -308,3 +309,14 @@ def test_workers_judge_with_a_language_model(
     assert (report["rater"], report["judged"], report["replies"]) == ("besar", 300, 300)
     assert set(server.asked.values()) == {1}
     assert {request["key"] for request in server.requests} == {"Bearer sk-besar"}
+
+
+def test_what_a_rater_took_is_known_by_its_version(engine: Engine, server: LlmServer) -> None:
+    add_texts(engine, ["satu", "dua"])
+    price = Price(input=1.0, output=10.0)
+    judge(engine, config_of(server, price=price))
+    judge(engine, config_of(server, price=price, prompt=PromptConfig(language="ms")), limit=1)
+    with open_session(engine) as session:
+        found = spending(session)
+    # a reply is of 100 tokens in and 20 out
+    assert sorted(found.values()) == [(120, pytest.approx(0.0003)), (240, pytest.approx(0.0006))]
