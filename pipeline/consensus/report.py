@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -80,8 +80,12 @@ def rater_report(
     else:
         consensus, why, at = Consensus(families=families(votes, details)), "none was fitted yet", None
     progress(0, None, "measuring what each is worth")
+    judged = list(_judged_texts(session))
+    totals = {ref: texts for _, ref, texts in judged}
+    found = worth(votes, consensus, spent_on(judged, details, prices or {}, spending or {}), seed=seed)
     return RaterReport(
-        raters=worth(votes, consensus, spent_on(session, details, prices or {}, spending or {}), seed=seed),
+        # what was not read for the figures was judged all the same
+        raters=[replace(one, judged=totals[RaterRef(one.kind, one.name, one.version)]) for one in found],
         texts=votes.texts,
         gold=votes.gold_texts(),
         gold_by=votes.gold,
@@ -93,7 +97,7 @@ def rater_report(
 
 
 def spent_on(
-    session: Session,
+    judged: Iterable[tuple[int, RaterRef, int]],
     details: Mapping[RaterRef, Mapping[str, Any]],
     prices: Mapping[str, float],
     spending: Spending,
@@ -102,9 +106,15 @@ def spent_on(
 
     Of money: `prices`, `spending`, then `cost` (in all) and `cost_per_1000_texts` among a rater's details. Of tokens:
     `spending`, then `tokens` among the details.
+
+    Args:
+        judged: of each rater its id, who it is, and how many texts it judged.
+        details: what the store remembers of each.
+        prices: as in `rater_report`.
+        spending: the same.
     """
     found = {}
-    for id_, ref, texts in _judged_texts(session):
+    for id_, ref, texts in judged:
         known = details.get(ref, {})
         tokens, cost = spending.get(id_, (known.get("tokens"), known.get("cost")))
         price = prices.get(ref.name, known.get("cost_per_1000_texts") if cost is None else None)

@@ -74,9 +74,9 @@ class RaterWorth:
     kind: RaterKind
     name: str
     version: str
-    #: texts that it judged, of those that were read
+    #: texts that it judged
     judged: int
-    #: of these, those that somebody trusted decided without its word
+    #: of those that were read, the ones that somebody trusted decided without its word
     gold: int
     labels: Mapping[str, LabelSkill]
     #: means over the labels with gold of either sort; intervals are those of the labels

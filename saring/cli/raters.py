@@ -23,6 +23,13 @@ from saring.cli import common
 
 raters_app = typer.Typer(
     add_completion=False,
+    help="""Show each rater: how much it judged, how well, and whether it is worth paying for.
+
+    Gold is what people decided, and while that is too little, what data sets say too, but never a text of the frozen
+    test set. Worth is what the consensus loses without the rater.
+
+    Example: saring raters --price gpt-oss=0.40
+    """,
     invoke_without_command=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -40,13 +47,7 @@ PriceOption = Annotated[
 def list_command(
     context: typer.Context, people: PeopleFlag = False, price: PriceOption = None, as_json: common.JsonFlag = False
 ) -> None:
-    """Show each rater: how much it judged, how well, and whether it is worth paying for.
-
-    Gold is what people decided, and while that is too little, what data sets say too, but never a text of the frozen
-    test set. Worth is what the consensus loses without the rater.
-
-    Example: saring raters --price gpt-oss=0.40
-    """
+    """Every rater, unless a command of its own follows."""
     if context.invoked_subcommand is None:
         found = measure(common.context(), people=people, prices=price or [])
         common.emit(found.to_dict(), as_json=as_json, say=lambda _: say_raters(found))
