@@ -41,7 +41,7 @@ from pipeline.consensus.combine import Combined, combine
 from pipeline.consensus.compare import Pair, contest
 from pipeline.consensus.estimate import estimate
 from pipeline.consensus.fit import choose
-from pipeline.consensus.votes import Votes
+from pipeline.consensus.votes import Gold, Votes
 from pipeline.ledger.book import NewJudgement
 from pipeline.ledger.consensus import Consensus
 from pipeline.ledger.rater_kind import RaterKind
@@ -138,6 +138,7 @@ def table(words: dict[str, Matrix], truth: Matrix, labels: tuple[str, ...]) -> V
         votes=np.ones(len(said), dtype=np.bool_),
         known=np.tile(truth, (size, 1)),
         truth=truth,
+        gold=Gold.TRUSTED,
     )
 
 

@@ -122,23 +122,18 @@ def spent_by(session: Session, rater: str) -> Spent:
     return Spent(int(tokens), float(cost))
 
 
-def spent_by_raters(session: Session) -> dict[int, tuple[int, float]]:
-    """Tokens and money that the verdicts of each language model took so far, by the id of the rater: of one version.
-
-    Replies know the model, the prompt and the parameters that they were asked with, as do the details of raters.
-    Versions that differ in their translator alone are not told apart: each is given what they took together.
-    """
-    r, who = store.LlmReply, store.Rater
-    asked_with = (
-        who.details["model"].astext == r.model,
-        who.details["prompt"]["hash"].astext == r.prompt,
-        who.details["sampling"] == r.params,
+def spending(session: Session) -> dict[int, tuple[int, float]]:
+    """Tokens and cost of every rater that is a language model, by its id: each version apart."""
+    reply, rater = store.LlmReply, store.Rater
+    sums = func.sum(reply.prompt_tokens + reply.completion_tokens), func.sum(reply.cost)
+    same = (
+        rater.kind == RaterKind.LLM,
+        rater.name == reply.rater,
+        rater.details["model"].astext == reply.model,
+        rater.details["prompt"]["hash"].astext == reply.prompt,
+        rater.details["sampling"] == reply.params,
     )
-    rows = session.execute(
-        select(who.id, func.sum(r.prompt_tokens + r.completion_tokens), func.sum(r.cost))
-        .join(r, and_(who.kind == RaterKind.LLM, who.name == r.rater, *asked_with))
-        .group_by(who.id)
-    )
+    rows = session.execute(select(rater.id, *sums).join(reply, and_(*same)).group_by(rater.id))
     return {id_: (int(tokens), float(cost)) for id_, tokens, cost in rows}
 
 

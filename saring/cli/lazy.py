@@ -56,18 +56,23 @@ _LISTING = "saring.listing"
 
 
 def said_of(target: str) -> str:
-    """The help of a `module:name`, read from the module's source: its docstring, or of a Typer its `help`."""
+    """The help of a `module:name`, read from the module's source: its docstring, or of a Typer its `help` or the
+    docstring of its callback."""
     module, _, name = target.partition(":")
     spec = find_spec(module)
     assert spec is not None and spec.origin is not None, f"no module {module}"
     for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
+        if isinstance(node, ast.FunctionDef) and (node.name == name or _is_callback_of(node, name)):
             return ast.get_docstring(node) or ""
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.targets[0]) == name:
             for keyword in node.value.keywords:
                 if keyword.arg == "help" and isinstance(keyword.value, ast.Constant):
                     return str(keyword.value.value)
     return ""
+
+
+def _is_callback_of(node: ast.FunctionDef, app: str) -> bool:
+    return any(ast.unparse(one).startswith(f"{app}.callback(") for one in node.decorator_list)
 
 
 class LazyGroup(TyperGroup):

@@ -17,7 +17,7 @@ from pipeline.consensus.report import RaterReport, rater_report
 from pipeline.consensus.worth import RaterWorth
 from pipeline.errors import UsageError
 from pipeline.learning.metrics import Estimate
-from pipeline.llm.cache import spent_by_raters
+from pipeline.llm.cache import spending
 from pipeline.store.session import open_session
 from saring.cli import common
 
@@ -107,7 +107,7 @@ def measure(ctx: common.Context, *, people: bool, prices: Sequence[str]) -> Rate
             ctx.taxonomy,
             people=people,
             prices=given,
-            spending=spent_by_raters(session),
+            spending=spending(session),
             seed=ctx.settings.seed,
             progress=progress,
         )

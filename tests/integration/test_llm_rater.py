@@ -17,12 +17,11 @@ import pytest
 from sqlalchemy import Engine, func, insert, select
 
 from pipeline import store
-from pipeline.consensus.report import rater_report
 from pipeline.errors import LlmError, LlmUnavailable, UsageError
 from pipeline.ledger.rater_kind import RaterKind
-from pipeline.llm.cache import spent_by_raters
+from pipeline.llm.cache import spending
 from pipeline.llm.client import find_model
-from pipeline.llm.config import Limits, LlmConfig, Price, PromptConfig, Sampling
+from pipeline.llm.config import Limits, LlmConfig, Price, PromptConfig
 from pipeline.raters.judge import JudgeReport, judge_texts
 from pipeline.raters.llm.rater import LlmRater
 from pipeline.settings import Settings
@@ -90,18 +89,6 @@ def test_each_text_is_judged_by_what_the_model_says(engine: Engine, server: LlmS
         [rater] = session.scalars(select(store.Rater))
     assert (rater.kind, rater.name) == (RaterKind.LLM, "stub")
     assert server.most_under_way > 4
-
-
-def test_what_each_version_of_it_took_is_known_from_its_replies(engine: Engine, server: LlmServer) -> None:
-    add_texts(engine, [f"hari baik {n}" for n in range(10)])
-    server.answer = lambda text: verdict("safe for work")
-    judge(engine, config_of(server, price=Price(input=1.0, output=2.0)))
-    dearer = config_of(server, price=Price(input=10.0, output=20.0), sampling=Sampling(temperature=0.5))
-    judge(engine, dearer, limit=4)
-    with open_session(engine) as session:
-        found = rater_report(session, TAXONOMY, spending=spent_by_raters(session)).raters
-    took = sorted((one.judged, one.spent.tokens, one.spent.per_thousand) for one in found if one.spent is not None)
-    assert took == [(4, 4 * 120, pytest.approx(1.4)), (10, 10 * 120, pytest.approx(0.14))]
 
 
 def test_what_was_paid_for_is_not_asked_again_even_by_another_rater(engine: Engine, server: LlmServer) -> None:
@@ -322,3 +309,14 @@ def test_workers_judge_with_a_language_model(
     assert (report["rater"], report["judged"], report["replies"]) == ("besar", 300, 300)
     assert set(server.asked.values()) == {1}
     assert {request["key"] for request in server.requests} == {"Bearer sk-besar"}
+
+
+def test_what_a_rater_took_is_known_by_its_version(engine: Engine, server: LlmServer) -> None:
+    add_texts(engine, ["satu", "dua"])
+    price = Price(input=1.0, output=10.0)
+    judge(engine, config_of(server, price=price))
+    judge(engine, config_of(server, price=price, prompt=PromptConfig(language="ms")), limit=1)
+    with open_session(engine) as session:
+        found = spending(session)
+    # a reply is of 100 tokens in and 20 out
+    assert sorted(found.values()) == [(120, pytest.approx(0.0003)), (240, pytest.approx(0.0006))]
