@@ -263,6 +263,8 @@ def cluster(texts: int, *, look_seconds: float = 1.0, resend_seconds: float = 3.
             # nothing to pull from here
             "SARING_PULL_SECONDS": "3600",
             "SARING_QUEUE_LOW": "0",
+            # an engine that takes long to load lets one host do all the work meanwhile
+            "SARING_ENCODER_ENGINE": "wheel",
         }
         for host in hosts:
             stack.enter_context(_worker(host, environment, ["--beat"] if host is hosts[0] else []))

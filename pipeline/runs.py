@@ -62,7 +62,7 @@ class ActiveRun:
     def advance(self, done: int, total: int | None, what: str, note: str = "") -> None:
         """Tell the caller, and remember for `save()`, how far the run is."""
         self._done, self._total = done, total
-        self.progress(done, total, what, note)
+        self.progress(done, total, what, *([note] if note else []))
 
     def save(self, session: Session) -> None:
         """Write counts, checkpoint and progress with whatever else the caller's transaction holds.

@@ -47,7 +47,7 @@ from sync.reconcile import reconcile
 from sync.review import request_reviews
 
 #: tasks that each volunteer does at most: in the first round, and of the reviews
-EACH, EACH_REVIEW = 45, 20
+EACH, EACH_REVIEW = 60, 30
 #: share of tasks with known answers: many, since so few tasks are little to know a volunteer by
 _PLANTED = 0.2
 #: the demo's day is short: nobody real is spared by a cap

@@ -31,7 +31,7 @@ from pipeline.sharing.dataset_push import check_folder
 from pipeline.sharing.sources import set_source
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from tests.hub_stub import OWNER, HubStub
+from tests.hub_stub import OWNER, WRITER, HubStub
 from tests.plain_environment import PlainEnvironment
 
 _KEY = b"k" * 32
@@ -322,7 +322,7 @@ def test_the_commands_export_correct_and_push(desk: Desk, environment: dict[str,
     done = json.loads(saring("dataset", "export", str(desk.out), "--json").stdout)
     assert done["counts"]["rows"] == 8
     with HubStub() as hub:
-        env = environment | hub.environment()
+        env = environment | {"HF_ENDPOINT": hub.url, "HF_TOKEN": WRITER}
         push = ("dataset", "push", str(desk.out), "--repo", f"{OWNER}/teks")
         pushed = json.loads(saring(*push, "--json", env=env).stdout)
         assert pushed["private"]

@@ -85,7 +85,9 @@ def unpack(blocks: NDArray[Any]) -> NDArray[np.float32]:
     nibbles = blocks["nibbles"]
     weights = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1).astype(np.float32)
     weights -= 8
-    weights *= blocks["scale"].astype(np.float32)[..., None]
+    # what is no such file may hold infinite scales: that is noticed by what comes of it
+    with np.errstate(invalid="ignore", over="ignore"):
+        weights *= blocks["scale"].astype(np.float32)[..., None]
     return weights.reshape(*blocks.shape[:-1], -1)
 
 
