@@ -322,9 +322,11 @@ def test_the_commands_export_correct_and_push(desk: Desk, environment: dict[str,
     done = json.loads(saring("dataset", "export", str(desk.out), "--json").stdout)
     assert done["counts"]["rows"] == 8
     with HubStub() as hub:
-        env = environment | {"HF_ENDPOINT": hub.url, "HF_TOKEN": WRITER}
+        env = environment | {"HF_ENDPOINT": hub.url, "HF_TOKEN": WRITER, "HF_HUB_DISABLE_XET": "1"}
         push = ("dataset", "push", str(desk.out), "--repo", f"{OWNER}/teks")
-        pushed = json.loads(saring(*push, "--json", env=env).stdout)
+        went = saring(*push, "--json", env=env)
+        assert went.returncode == 0, went.stderr
+        pushed = json.loads(went.stdout)
         assert pushed["private"]
         there = hub.repositories["dataset", f"{OWNER}/teks"].files
         assert there == {
