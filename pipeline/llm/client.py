@@ -9,11 +9,12 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
+import httpx2
 import openai
+import orjson
 from openai import AsyncOpenAI
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from pipeline.errors import LlmError, LlmUnavailable, UsageError
 from pipeline.llm.config import LlmConfig, key_of
@@ -60,6 +61,7 @@ class LlmClient:
         self._schema = schema
         known = _FORMS.index(form) if form is not None else 0
         self._forms: list[Form] = list(_FORMS[known:]) if schema is not None else ["text"]
+        self._bodies = {form: self._body(form) for form in self._forms}
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - waits are no secret
         limits = config.limits
@@ -152,23 +154,25 @@ class LlmClient:
             return _read(done, form, self._clock() - began)
         raise AssertionError("the last form ends the loop")
 
-    async def _create(self, messages: Sequence[Message], form: Form) -> Any:
+    async def _create(self, messages: Sequence[Message], form: Form) -> bytes:
+        body = self._bodies[form] | {"messages": messages}
+        # what the client makes of an answer, and checks of a question, costs more than sending it
+        done = await self._client.post("/chat/completions", cast_to=httpx2.Response, content=orjson.dumps(body))
+        return done.content
+
+    def _body(self, form: Form) -> dict[str, Any]:
+        """What every request in that form has, but for the messages."""
         sampling = self._config.sampling
-        more: dict[str, Any] = {
-            name: value for name, value in (("top_p", sampling.top_p), ("seed", sampling.seed)) if value is not None
-        }
+        body: dict[str, Any] = {"model": self._model, "max_tokens": sampling.max_tokens}
+        for name in ("temperature", "top_p", "seed"):
+            if (value := getattr(sampling, name)) is not None:
+                body[name] = value
         if form == "schema":
             wanted = {"name": "verdict", "strict": True, "schema": self._schema}
-            more["response_format"] = {"type": "json_schema", "json_schema": wanted}
+            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         elif form == "json":
-            more["response_format"] = {"type": "json_object"}
-        return await self._client.chat.completions.create(
-            model=self._model,
-            messages=cast(list[ChatCompletionMessageParam], list(messages)),
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
-            **more,
-        )
+            body["response_format"] = {"type": "json_object"}
+        return body
 
     def _refused(self, error: openai.APIStatusError, began: float) -> NoReply:
         status, name = error.status_code, self._config.name
@@ -229,25 +233,42 @@ def find_model(config: LlmConfig) -> LlmConfig:
     return config.model_copy(update={"model": names[0]})
 
 
-def _read(done: Any, form: Form, seconds: float) -> Reply | None:
-    """The first choice; an empty reply if there is none, and None if this is no completion at all."""
-    if not isinstance(done, ChatCompletion) or not isinstance(getattr(done, "choices", None), list):
+def _read(content: bytes, form: Form, seconds: float) -> Reply | None:
+    """The first choice; an empty reply if there is none, and None if this is no completion at all.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    done = orjson.loads(content)
+    choices = done.get("choices") if isinstance(done, dict) else None
+    if not isinstance(choices, list):
         return None
-    usage = done.usage
-    tokens = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage is not None else (0, 0)
-    if not done.choices:
+    usage = _table(done.get("usage"))
+    tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if not choices:
         return Reply("", None, None, *tokens, form, seconds)
-    choice = done.choices[0]
-    message = getattr(choice, "message", None)
-    content = getattr(message, "content", None)
+    choice = _table(choices[0])
+    message = _table(choice.get("message"))
     return Reply(
-        content if isinstance(content, str) else "",
-        choice.finish_reason,
-        getattr(message, "refusal", None) or None,
+        _text(message.get("content")) or "",
+        _text(choice.get("finish_reason")),
+        _text(message.get("refusal")) or None,
         *tokens,
         form,
         seconds,
     )
+
+
+def _table(found: Any) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _text(found: Any) -> str | None:
+    return found if isinstance(found, str) else None
+
+
+def _count(found: Any) -> int:
+    return found if isinstance(found, int) and found > 0 else 0
 
 
 def _is_about_form(error: openai.APIStatusError) -> bool:
