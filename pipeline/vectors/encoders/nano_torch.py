@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -25,8 +26,12 @@ from torch.nn import functional
 from pipeline.vectors.encoders.nano_file import NanoFile, UnknownLayout, unpack
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
-#: tokens in a batch for each thread, padding included: what lies between two matrices then fits a processor's cache
-_BATCH_TOKENS = 256
+#: the number of a text, and some of its tokens
+_Window = tuple[int, list[int]]
+#: windows in order of length
+_Batch = list[_Window]
+#: tokens in a batch, padding included: what lies between two matrices then fits a processor's cache
+_BATCH_TOKENS = 512
 _LARGEST_WEIGHT = 63
 #: of those that torch has, the first is used
 _ENGINES = ("fbgemm", "x86", "qnnpack")
@@ -64,23 +69,23 @@ class NanoTorch:
             # the threads that torch had stayed behind in the process that this one was forked from
             torch.set_num_threads(1)
         room = self._file.positions - 2
-        windows: list[tuple[int, list[int]]] = [
+        windows = [
             (number, tokens[at : at + room])
             for number, tokens in enumerate(self._tokens.of(texts))
             for at in range(0, max(len(tokens), 1), room)
         ]
         sums = np.zeros((len(texts), self._file.hidden), dtype=np.float32)
-        with torch.inference_mode():
-            for batch in _batches(windows, _BATCH_TOKENS * torch.get_num_threads()):
-                means = self._means([tokens for _, tokens in batch])
-                # a text in several windows is their mean, weighed by their tokens, as in the wheel
-                weights = np.array([max(len(tokens), 1) for _, tokens in batch], dtype=np.float32)
-                np.add.at(sums, [number for number, _ in batch], means * weights[:, None])
+        batches = list(_batches(windows, _BATCH_TOKENS))
+        for batch, means in zip(batches, _each(self._means, batches), strict=True):
+            # a text in several windows is their mean, weighed by their tokens, as in the wheel
+            weights = np.array([max(len(tokens), 1) for _, tokens in batch], dtype=np.float32)
+            np.add.at(sums, [number for number, _ in batch], means * weights[:, None])
         return unit(sums)
 
-    def _means(self, windows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """The mean of each window's tokens in the last layer; windows are in order of length."""
-        file = self._file
+    @torch.inference_mode()
+    def _means(self, batch: _Batch) -> NDArray[np.float32]:
+        """The mean of each window's tokens in the last layer."""
+        file, windows = self._file, [tokens for _, tokens in batch]
         longest = len(windows[-1]) + 2
         ids = np.full((len(windows), longest), file.pad)
         for row, window in zip(ids, windows, strict=True):
@@ -175,9 +180,24 @@ class _Tokens:
         ]
 
 
-def _batches(windows: list[tuple[int, list[int]]], most: int) -> Iterator[list[tuple[int, list[int]]]]:
+def _each(do: Callable[[_Batch], NDArray[np.float32]], batches: Sequence[_Batch]) -> Iterator[NDArray[np.float32]]:
+    """What is made of each batch, in order. Every one of torch's threads has batches of its own: were it a part of
+    each matrix, it would wait for the others a hundred times a batch."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(batches) == 1:
+        yield from map(do, batches)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(do, batches)
+    finally:
+        # for threads that begin later
+        torch.set_num_threads(threads)
+
+
+def _batches(windows: list[_Window], most: int) -> Iterator[_Batch]:
     """The windows in order of length, as many at once as make `most` tokens: the like in length need little padding."""
-    batch: list[tuple[int, list[int]]] = []
+    batch: _Batch = []
     for window in sorted(windows, key=lambda one: len(one[1])):
         if batch and (len(batch) + 1) * (len(window[1]) + 2) > most:
             yield batch
