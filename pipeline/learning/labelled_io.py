@@ -15,7 +15,8 @@ from pipeline.ingest.readers import Format, RawRow, format_of, read_rows
 from pipeline.ingest.rejects import Reject, RejectSink
 from pipeline.labelled import LabelledText, Split
 
-_KNOWN = {"id", "text", "labels", "not_labels", "source", "split", "lang", "sentiment"}
+#: `language` is what others call `lang`
+_KNOWN = {"id", "text", "labels", "not_labels", "source", "split", "lang", "language", "sentiment"}
 _SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 
 
@@ -90,7 +91,7 @@ def _parse(row: RawRow, path: str, keep_extra: bool) -> LabelledText | Reject:
         return Reject(path, row.line, "labels are not a list of strings")
     if both := labels & not_labels:
         return Reject(path, row.line, "label both asserted and denied", sorted(both)[0])
-    split, sentiment, language = (_text(fields.get(name)) for name in ("split", "sentiment", "lang"))
+    split, sentiment = (_text(fields.get(name)) for name in ("split", "sentiment"))
     return LabelledText(
         text=text,
         id=f"{path}:{row.line}" if fields.get("id") in (None, "") else str(fields["id"]),
@@ -98,7 +99,7 @@ def _parse(row: RawRow, path: str, keep_extra: bool) -> LabelledText | Reject:
         not_labels=not_labels,
         source=_text(fields.get("source")) or "",
         split=_SPLITS.get(split or ""),
-        language=language,
+        language=_text(fields.get("lang")) or _text(fields.get("language")),
         sentiment=sentiment,
         extra={k: v for k, v in fields.items() if k not in _KNOWN} if keep_extra else {},
     )

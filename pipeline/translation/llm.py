@@ -39,11 +39,22 @@ _SCHEMA = {
 
 
 class LlmTranslator:
-    """A configured language model that translates. Its replies are kept, and cost nothing the second time."""
+    """A configured language model that translates. Its replies are kept, and cost nothing the second time.
 
-    def __init__(self, config: LlmConfig, engine: Engine) -> None:
+    Args:
+        config: which model; its budget counts what it took for judging too.
+        engine: the store, which keeps the replies.
+        most_tokens: what all its translations may take from now on; None: as much as the configuration allows.
+        most_cost: the same in money.
+    """
+
+    def __init__(
+        self, config: LlmConfig, engine: Engine, *, most_tokens: int | None = None, most_cost: float | None = None
+    ) -> None:
         assert config.model is not None, "which model is found out first: see find_model"
         self._config, self._engine = config, engine
+        limited = most_tokens is not None or most_cost is not None
+        self._allowance = Allowance.of(config, self._spent() if limited else Spent(), most_tokens, most_cost)
         version = hashlib.blake2b(
             orjson.dumps([config.model, _SYSTEM, config.sampling.model_dump(exclude_none=True)]), digest_size=6
         ).hexdigest()
@@ -60,7 +71,7 @@ class LlmTranslator:
         """See Translator.
 
         Raises:
-            LlmError: the server will not have us, does not answer, or the budget is spent.
+            LlmError: the server will not have us, or does not answer.
         """
         system = _SYSTEM.format(language=_INTO[language])
         asked = Asked.of(self._config, hashlib.blake2b(system.encode(), digest_size=6).hexdigest())
@@ -69,7 +80,7 @@ class LlmTranslator:
             kept = kept_replies(session, list(contents))
         if kept:
             yield _read([(contents[key], reply) for key, reply in kept.items()])
-        budget = Budget(self._config, Allowance.of(self._config, Spent()), self._spent)
+        budget = Budget(self._config, self._allowance, self._spent)
         under_way: set[uuid.UUID] = set()
         over: list[str] = []
 

@@ -14,8 +14,17 @@ from pipeline.translation.protocol import Translator
 SEQ2SEQ = "seq2seq"
 
 
-def make_translator(name: str | None, settings: Settings, engine: Engine) -> Translator:
+def make_translator(
+    name: str | None,
+    settings: Settings,
+    engine: Engine,
+    *,
+    most_tokens: int | None = None,
+    most_cost: float | None = None,
+) -> Translator:
     """The translator of that name: a rater's, or `seq2seq:PATH`; without one, the language model that judges.
+
+    `most_tokens` and `most_cost` are what a language model may take from now on; a model on this machine takes none.
 
     Raises:
         UsageError: there is none of that name, or no language model to take.
@@ -34,4 +43,5 @@ def make_translator(name: str | None, settings: Settings, engine: Engine) -> Tra
             "nothing is there to translate: set SARING_LLM_URL, describe a language model in "
             f"{settings.raters_file}, or name a translation model with --with seq2seq:PATH"
         )
-    return LlmTranslator(find_model(llm_config(settings, name)), engine)
+    config = find_model(llm_config(settings, name))
+    return LlmTranslator(config, engine, most_tokens=most_tokens, most_cost=most_cost)

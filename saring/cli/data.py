@@ -38,6 +38,8 @@ IdField = Annotated[str, typer.Option("--id-field", help="The field with the row
 Licence = Annotated[str | None, typer.Option("--licence", help="The licence of the texts.")]
 Url = Annotated[str | None, typer.Option("--url", help="Where the source can be found.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Keep to a random sample of so many texts.")]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Stop before a language model takes more.")]
+MaxCost = Annotated[float | None, typer.Option(min=0, help="Stop before it costs more.")]
 
 
 def ingest_command(
@@ -157,8 +159,8 @@ def judge_command(
         typer.Option("--rater", help="Who judges. Default: the language model, if one is set up, else bootstrap."),
     ] = None,
     limit: Limit = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before a language model takes more.")] = None,
-    max_cost: Annotated[float | None, typer.Option(min=0, help="Stop before it costs more.")] = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
     on_workers: common.AsyncFlag = False,
     as_json: common.JsonFlag = False,
 ) -> None:

@@ -17,7 +17,7 @@ from pipeline.translation.make import make_translator
 from pipeline.translation.rows import RowCounts, translated_rows
 from pipeline.translation.translate import TranslationReport, translate_texts
 from saring.cli import common
-from saring.cli.data import Limit
+from saring.cli.data import Limit, MaxCost, MaxTokens
 
 
 def translate_command(
@@ -31,6 +31,8 @@ def translate_command(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the translated set is written.")] = None,
     limit: Limit = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
     as_json: common.JsonFlag = False,
 ) -> None:
     """Translate the texts of the store, or bring a labelled set into another language.
@@ -48,7 +50,7 @@ def translate_command(
         )
     ctx = common.context()
     with common.progress_bar() as progress:
-        translator = make_translator(by, ctx.settings, ctx.engine)
+        translator = make_translator(by, ctx.settings, ctx.engine, most_tokens=max_tokens, most_cost=max_cost)
         if not paths or out is None:
             report = translate_texts(ctx.engine, translator, to, limit=limit, progress=progress)
             common.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
