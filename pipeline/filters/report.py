@@ -23,7 +23,7 @@ from pipeline.pages import put_page
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Label, Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
-from pipeline.vectors.plane import Points, project, to_pixels
+from pipeline.vectors.plane import Points, principal, to_pixels
 
 PAGE = "centroid.html"
 #: texts shown on each side of a cut
@@ -108,7 +108,7 @@ def write_report(
     shown = [(taxonomy[done.label], done) for done in report.labels]
     with open_session(engine) as session:
         sections = [_section(session, number, label, done) for number, (label, done) in enumerate(shown)]
-        dots, method = _map(session, encoder, shown, rng)
+        dots = _map(session, encoder, shown, rng)
         started = session.execute(select(store.Run.started_at).where(store.Run.id == report.run_id)).scalar_one()
     source = files("pipeline.filters").joinpath("report.html.j2").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -116,7 +116,6 @@ def write_report(
         report=report,
         sections=sections,
         dots=dots,
-        map_method=method,
         started=started,
         size={"width": _WIDTH, "height": _HEIGHT, "map_width": _MAP_WIDTH, "map_height": _MAP_HEIGHT},
     )
@@ -184,8 +183,8 @@ def _examples(session: Session, key: str, *, kept: bool) -> list[Example]:
 
 def _map(
     session: Session, encoder: str, shown: Sequence[tuple[Label, LabelFilter]], rng: np.random.Generator
-) -> tuple[list[Dot], str]:
-    """A sample of every label's texts in two dimensions, and what placed them."""
+) -> list[Dot]:
+    """A sample of every label's texts in two dimensions."""
     d, v = store.FilterDecision, store.Vector
     seed = int(rng.integers(2**31))
     drawn: list[tuple[int, bool, float]] = []
@@ -202,13 +201,12 @@ def _map(
             drawn.append((number, kept, score))
             vectors.append(read_vectors(bytes(sent)))
     if not vectors:
-        return [], "PCA"
-    placed, method = project(np.concatenate(vectors), seed)
+        return []
     dots = [
         Dot(number, float(x), float(y), kept, f"{shown[number][0].name.en}: {score:.3f}")
         for (number, kept, score), (x, y) in zip(
-            drawn, to_pixels(placed, _MAP_WIDTH, _MAP_HEIGHT, 2 * _MARGIN), strict=True
+            drawn, to_pixels(principal(np.concatenate(vectors)), _MAP_WIDTH, _MAP_HEIGHT, 2 * _MARGIN), strict=True
         )
     ]
     # what was dropped is rarer, so it is drawn on top
-    return sorted(dots, key=lambda dot: not dot.kept), method
+    return sorted(dots, key=lambda dot: not dot.kept)

@@ -22,18 +22,23 @@ def project(vectors: Vectors, seed: int) -> tuple[Points, str]:
         vectors: unit vectors, [n, d].
         seed: of UMAP's start.
     """
-    if importlib.util.find_spec("umap") is not None and len(vectors) > _LEAST:
-        with warnings.catch_warnings():
-            # it says that a part of it which is not used here needs TensorFlow
-            warnings.simplefilter("ignore", ImportWarning)
-            import umap
+    if importlib.util.find_spec("umap") is None or len(vectors) <= _LEAST:
+        return principal(vectors), "PCA"
+    with warnings.catch_warnings():
+        # it says that a part of it which is not used here needs TensorFlow
+        warnings.simplefilter("ignore", ImportWarning)
+        import umap
 
-        placed = umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors)
-        return np.asarray(placed, dtype=np.float64), "UMAP"
+    placed = umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors)
+    return np.asarray(placed, dtype=np.float64), "UMAP"
+
+
+def principal(vectors: Vectors) -> Points:
+    """The first two principal components, [n, 2]: not as telling as UMAP, which compiles itself for 20 seconds."""
     centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     placed = centred @ axes[:2].T
-    return np.pad(placed, ((0, 0), (0, 2 - placed.shape[1]))), "PCA"
+    return np.pad(placed, ((0, 0), (0, 2 - placed.shape[1])))
 
 
 def to_pixels(placed: Points, width: float, height: float, margin: float) -> Points:

@@ -37,7 +37,7 @@ def taxonomy() -> Taxonomy:
 @pytest.fixture
 def found(engine: Engine, taxonomy: Taxonomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Exploration:
     """Forty hateful texts, one of which is also racist, and thirty everyday ones."""
-    # UMAP compiles itself for longer than all of this takes; the filter's page is tested with it
+    # UMAP compiles itself for longer than all of this takes: it has a test of its own
     monkeypatch.setattr("pipeline.vectors.plane._LEAST", 1_000)
     book = Book(engine, taxonomy, tmp_path)
     harsh, mild = book.plant(40, language="ms"), book.plant(30, language="en")
