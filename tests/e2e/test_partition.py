@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks._hosts import Cluster, Net, cluster, partition
+from benchmarks._hosts import Cluster, Net, cluster
+from benchmarks._partition import partition
 
 
 @pytest.fixture(scope="module")
