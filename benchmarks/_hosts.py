@@ -113,20 +113,21 @@ class Cluster:
         """Undo a cut."""
         ip("-n", self.namespace, "link", "set", "dev", _port(host, net), "master", net.word)
 
-    def start_run(self, stage: EmbedStage) -> int:
-        """Send the embedding of all texts to the workers; the run's id."""
-        run_id = self._send(stage)
-        # what listens for the chord's result, or it would look for a broker that is no more
-        gc.collect()
-        return run_id
-
-    def _send(self, stage: EmbedStage) -> int:
+    @contextlib.contextmanager
+    def held_up_run(self, stage: EmbedStage) -> Iterator[int]:
+        """Have the workers embed all texts anew, no shard further than where it says how far it is, until the block
+        ends. Held up only once it was sent, a run may be over by then."""
+        self.forget_vectors()
         env = WorkEnvironment(lambda: self.ctx)
         app = make_app(self.broker_url, env)
         run_id, numbers = open_run(self.engine, stage.name, stage.plan(self.ctx, {}))
-        send_shards(app, env, run_id, numbers)
-        app.close()
-        return run_id
+        with self.held_up(run_id):
+            send_shards(app, env, run_id, numbers)
+            app.close()
+            # what listens for the chord's result, or it would look for a broker that is no more
+            del app
+            gc.collect()
+            yield run_id
 
     def forget_vectors(self) -> None:
         """Make all texts work again."""
@@ -150,10 +151,6 @@ class Cluster:
     def is_over(self, run_id: int) -> bool:
         """Whether a run has ended."""
         return self.run(run_id).state is not RunState.RUNNING
-
-    def done(self, run_id: int) -> int:
-        """Shards of a run that are done."""
-        return sum(one.state is ShardState.DONE for one in self.shards(run_id))
 
     def takers(self, run_id: int) -> set[str]:
         """Hosts that had a shard of a run in hand last."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks._hosts import Cluster, Net
-from benchmarks._namespaces import NotInTime
 from pipeline.work.stages import EmbedStage
-
-#: shards that are not done when a run is held up, at least; and runs that may have got further by then
-_LEFT, _TRIES = 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,7 @@ def partition(world: Cluster, net: Net, *, shard_texts: int, cut_seconds: float 
     """
     _, b = world.hosts
     stage = EmbedStage(shard_texts=shard_texts)
-    with _held_up(world, stage) as first:
+    with world.held_up_run(stage) as first:
         world.until(lambda: world.at_work(first) == {"a", "b"} and world.waiting() >= 2, "each host has a shard")
         world.cut(b, net)
     cut_at = time.monotonic()
@@ -68,7 +63,7 @@ def partition(world: Cluster, net: Net, *, shard_texts: int, cut_seconds: float 
     violations = world.violations(first)
     shards = world.shards(first)
 
-    with _held_up(world, stage) as second:
+    with world.held_up_run(stage) as second:
         world.until(lambda: world.takers(second) == {"a", "b"}, "both hosts take work again")
         back_at = time.monotonic()
     world.until(lambda: world.is_over(second), "the second run ends")
@@ -81,17 +76,3 @@ def partition(world: Cluster, net: Net, *, shard_texts: int, cut_seconds: float 
         resent=sum(one.sends - 1 for one in shards),
         violations=violations,
     )
-
-
-@contextlib.contextmanager
-def _held_up(world: Cluster, stage: EmbedStage) -> Iterator[int]:
-    """A new run that gets no further until the block ends, with work left for both hosts; its id."""
-    for _ in range(_TRIES):
-        world.forget_vectors()
-        run = world.start_run(stage)
-        with world.held_up(run):
-            if len(world.shards(run)) - world.done(run) >= _LEFT:
-                yield run
-                return
-        world.until(lambda ended=run: world.is_over(ended), "a run ends that was too quick to be held up")
-    raise NotInTime(f"{_TRIES} runs were over before they could be held up: give them more texts")

@@ -79,6 +79,7 @@ def run_everything(
         report_dir: where the filter's page goes.
         progress: told of every stage.
     """
+    rater = default_rater(ctx.settings)
     encoder = ctx.encoder()
     wanted = space_name(ctx.settings.encoder)
     done: list[StageSummary] = []
@@ -96,7 +97,7 @@ def run_everything(
         return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", aside, asdict(got)
 
     def judge_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = run_judge(ctx, default_rater(ctx.settings), limit=limit, progress=progress)
+        got = run_judge(ctx, rater, limit=limit, progress=progress)
         asserted = sum(got.asserted.values())
         return (
             f"{got.judged + got.present:,} texts",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pipeline.errors import UsageError
 from pipeline.llm.cache import Spent
 from pipeline.llm.config import LlmConfig
 
@@ -26,8 +27,17 @@ class Allowance:
 
     @classmethod
     def of(cls, config: LlmConfig, spent: Spent, tokens: int | None = None, cost: float | None = None) -> Allowance:
-        """What the configuration allows over all runs, and no more than `tokens` and `cost` from now on."""
+        """What the configuration allows over all runs, and no more than `tokens` and `cost` from now on.
+
+        Raises:
+            UsageError: a cost is not to be passed, and nobody said what anything costs.
+        """
         limits = config.limits
+        if (cost is not None or limits.budget_cost is not None) and not config.price.known:
+            raise UsageError(
+                f"nobody said what rater {config.name!r} costs, so no cost can be kept to: give its `price` in "
+                "raters.yaml, or a limit in tokens"
+            )
         return cls(
             _least(limits.budget_tokens, None if tokens is None else spent.tokens + tokens),
             _least(limits.budget_cost, None if cost is None else spent.cost + cost),
@@ -72,10 +82,16 @@ class Budget:
         tokens, cost = self._each(characters)
         ahead = under_way + 1
         allowed = self._allowance
-        if allowed.tokens is not None and self._spent.tokens + self._since.tokens + ahead * tokens > allowed.tokens:
-            return f"the budget of {allowed.tokens:,} tokens is spent"
-        if allowed.cost is not None and self._spent.cost + self._since.cost + ahead * cost > allowed.cost:
-            return f"the budget of {allowed.cost:,.4g} is spent"
+        if allowed.tokens is not None:
+            spent = self._spent.tokens + self._since.tokens
+            if spent + ahead * tokens > allowed.tokens:
+                left = f"{max(allowed.tokens - spent, 0):,} of {allowed.tokens:,} tokens are left"
+                return f"{left}, and one more request may take {tokens:,.0f}"
+        if allowed.cost is not None:
+            paid = self._spent.cost + self._since.cost
+            if paid + ahead * cost > allowed.cost:
+                left = f"{max(allowed.cost - paid, 0):,.4g} of {allowed.cost:,.4g} are left to spend"
+                return f"{left}, and one more request may cost {cost:,.2g}"
         return None
 
     def look_again(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -64,6 +65,11 @@ class Price(_Strict):
     def of(self, prompt_tokens: int, completion_tokens: int) -> float:
         """The price of one reply."""
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+
+    @property
+    def known(self) -> bool:
+        """Whether anything costs anything, as far as was said."""
+        return self.input > 0 or self.output > 0
 
 
 class Limits(_Strict):
@@ -137,11 +143,20 @@ def llm_config(settings: Settings, name: str) -> LlmConfig:
 
 
 def default_rater(settings: Settings) -> str:
-    """Who judges unless somebody is named: the model of SARING_LLM_URL, the only one configured, or `bootstrap`."""
+    """Who judges unless somebody is named: the model of SARING_LLM_URL, the only one configured, or `bootstrap`.
+
+    Raises:
+        UsageError: several are configured, and none is the settings'.
+    """
     if settings.llm_url is not None:
         return SETTINGS_RATER
     found = llm_configs(settings)
-    return next(iter(found)) if len(found) == 1 else "bootstrap"
+    if len(found) > 1:
+        raise UsageError(
+            f"several language models are described in {settings.raters_file} ({', '.join(found)}): name one, or set "
+            "SARING_LLM_URL to the address of the one that is to be taken"
+        )
+    return next(iter(found), "bootstrap")
 
 
 def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
@@ -180,9 +195,20 @@ def _checked(values: dict[str, Any], where: str, key: SecretStr | None) -> LlmCo
     try:
         return LlmConfig.model_validate(values).model_copy(update={"api_key": key})
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
+        # a name that is not known is often what is missing, mistyped
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}, {place}: {first['msg']}") from error
+        raise UsageError(f"{where}, {_complaint(place, first)}") from error
+
+
+def _complaint(place: str, found: ErrorDetails) -> str:
+    if found["type"] == "extra_forbidden":
+        return f"there is no {place!r}: see docs/raters.md for what there is"
+    if found["type"] == "missing":
+        return f"{place!r} is missing"
+    if place == "url":
+        return f"url: {found['input']!r} is no address: it begins with http:// or https://"
+    return f"{place}: {found['msg']}"
 
 
 def key_of(config: LlmConfig) -> str | None:

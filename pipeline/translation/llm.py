@@ -81,19 +81,20 @@ class LlmTranslator:
         if kept:
             yield _read([(contents[key], reply) for key, reply in kept.items()])
         budget = Budget(self._config, self._allowance, self._spent)
+        missing = {key: text for key, text in contents.items() if key not in kept}
         under_way: set[uuid.UUID] = set()
+        sent: set[uuid.UUID] = set()
         over: list[str] = []
 
         def questions() -> Iterator[tuple[uuid.UUID, str] | None]:
-            for key, text in contents.items():
-                if key in kept:
-                    continue
+            for key, text in missing.items():
                 while (why := budget.refusal(len(under_way), len(system) + len(text))) is not None:
                     if not under_way:
                         over.append(why)
                         return
                     yield None
                 under_way.add(key)
+                sent.add(key)
                 yield key, text
 
         @asynccontextmanager
@@ -123,7 +124,7 @@ class LlmTranslator:
             yield Translated(found.bodies, found.failed, paid)
             budget.look_again()
         if over:
-            yield Translated(failed={over[0]: sum(key not in kept for key in contents)})
+            yield Translated(failed={over[0]: len(missing) - len(sent)})
 
     def _spent(self) -> Spent:
         with open_session(self._engine) as session:
@@ -148,7 +149,7 @@ def parse_translation(reply: Reply) -> str | NoReply:
             return NoReply("no JSON")
     body = found.get("translation") if isinstance(found, dict) else None
     if not isinstance(body, str) or not body.strip():
-        return NoReply("no translation")
+        return NoReply("no translation in the reply")
     return body.replace("\0", "").encode("utf-8", "ignore").decode().strip()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +11,7 @@ from sqlalchemy import Engine
 from pipeline.labelled import LabelledText
 from pipeline.learning.labelled_io import clean
 from pipeline.progress import Progress, silent
-from pipeline.translation.protocol import Language, Translator
+from pipeline.translation.protocol import Language, Translated, Translator
 from pipeline.translation.translate import translated
 
 #: rows translated together
@@ -23,10 +24,23 @@ class RowCounts:
 
     rows: int = 0
     translated: int = 0
+    #: rows that are in that language as they are
+    already: int = 0
     #: rows without a translation
     left_out: int = 0
+    #: texts by the reason why there is no translation
+    failed: dict[str, int] = field(default_factory=dict)
+    #: what a language model took
+    tokens: int = 0
+    cost: float = 0.0
     #: labels by how many of the rows that were written assert them
     labels: dict[str, int] = field(default_factory=dict)
+
+    def add(self, some: Translated) -> None:
+        """Count what a translator made, and what it took."""
+        self.failed = dict(Counter(self.failed) + Counter(some.failed))
+        self.tokens += sum(one.reply.prompt_tokens + one.reply.completion_tokens for one in some.paid)
+        self.cost += sum(one.cost for one in some.paid)
 
 
 def translated_rows(
@@ -39,6 +53,8 @@ def translated_rows(
     progress: Progress = silent,
 ) -> Iterator[LabelledText]:
     """Labelled rows in `language`, masked. Translations are stored, so that the same rows cost nothing a second time.
+
+    A row whose language is `language` stays as it is.
 
     Labels, source and split stay. The id says that it is a translation, and the field `translation` says of which row,
     from which language, and by whom.
@@ -67,20 +83,33 @@ def _translate(
 ) -> Iterator[LabelledText]:
     counts.rows += len(rows)
     masked = [clean(row.text) for row in rows]
-    bodies = translated(engine, translator, masked, language)
+    others = [text for row, text in zip(rows, masked, strict=True) if row.language != language]
+    bodies = translated(engine, translator, others, language, told=counts.add)
     for row, text in zip(rows, masked, strict=True):
-        if text not in bodies:
+        made = _in(language, row, text, bodies.get(text), translator.name)
+        if made is None:
             counts.left_out += 1
             continue
-        counts.translated += 1
+        if row.language == language:
+            counts.already += 1
+        else:
+            counts.translated += 1
         for label in sorted(row.labels):
             counts.labels[label] = counts.labels.get(label, 0) + 1
-        where = {"of": row.id, "from": row.language, "by": translator.name}
-        yield replace(
-            row,
-            # what a translator writes may hold what looks like personal data
-            text=clean(bodies[text]),
-            id=f"{row.id}:{language}",
-            language=language,
-            extra=dict(row.extra) | {"translation": where},
-        )
+        yield made
+
+
+def _in(language: Language, row: LabelledText, text: str, body: str | None, by: str) -> LabelledText | None:
+    if row.language == language:
+        return replace(row, text=text)
+    if body is None:
+        return None
+    where = {"of": row.id, "from": row.language, "by": by}
+    return replace(
+        row,
+        # what a translator writes may hold what looks like personal data
+        text=clean(body),
+        id=f"{row.id}:{language}",
+        language=language,
+        extra=dict(row.extra) | {"translation": where},
+    )

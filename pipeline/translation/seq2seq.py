@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ModelError
+from pipeline.hub_models import model_place
 from pipeline.llm.replies import NoReply
 from pipeline.translation.protocol import Language, Translated
 
@@ -41,9 +42,12 @@ class Seq2SeqTranslator:
         except ImportError as error:
             raise ModelError("transformers is not installed: pip install 'saring[transformers]'") from error
         try:
+            place = model_place(model)
             with quiet():
-                self._tokenizer: Any = AutoTokenizer.from_pretrained(model)
-                self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(model, use_safetensors=True)
+                self._tokenizer: Any = AutoTokenizer.from_pretrained(place)
+                self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(place, use_safetensors=True)
+        except ModelError as error:
+            raise ModelError(f"cannot load the translation model: {error}") from error
         except (OSError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
             raise ModelError(f"cannot load the translation model {model!r}: {first}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,10 @@ class TranslationReport:
 
     translator: str
     language: str
+    #: texts that are in that language as they are
+    already: int
     translated: int
+    #: translated before
     present: int
     #: texts by the reason why there is no translation
     failed: dict[str, int] = field(default_factory=dict)
@@ -41,15 +44,25 @@ class TranslationReport:
 
 
 def translated(
-    engine: Engine, translator: Translator, texts: Sequence[str], language: Language, *, run_id: int | None = None
+    engine: Engine,
+    translator: Translator,
+    texts: Sequence[str],
+    language: Language,
+    *,
+    run_id: int | None = None,
+    told: Callable[[Translated], None] = lambda _: None,
 ) -> dict[str, str]:
-    """Masked texts to their translations: the stored ones, and the missing ones made and stored now."""
+    """Masked texts to their translations: the stored ones, and the missing ones made and stored now.
+
+    `told` is called with what was made, failures and costs included.
+    """
     with open_session(engine) as session:
         found = stored(session, texts, language, translator.name)
     missing = list(dict.fromkeys(text for text in texts if text not in found))
     for some in translator.translate(missing, language) if missing else ():
         with open_session(engine) as session, session.begin():
             keep(session, some, language, translator.name, run_id or None)
+        told(some)
         found |= some.bodies
     return found
 
@@ -81,9 +94,18 @@ def translate_texts(
     ) as run:
         with open_session(engine) as session:
             chosen = sample(limit).subquery()
-            query = select(t.id).join(chosen, chosen.c.id == t.id).where(func.coalesce(t.language, "") != language)
-            ids = list(session.scalars(query.order_by(t.id)))
-        run.counts = {"texts": len(ids), "translated": 0, "present": 0, "failed": {}, "tokens": 0, "cost": 0.0}
+            other = func.coalesce(t.language, "") != language
+            ids = list(session.scalars(select(t.id).join(chosen, chosen.c.id == t.id).where(other).order_by(t.id)))
+            already = session.execute(select(func.count()).select_from(chosen)).scalar_one() - len(ids)
+        run.counts = {
+            "texts": len(ids),
+            "already": already,
+            "translated": 0,
+            "present": 0,
+            "failed": {},
+            "tokens": 0,
+            "cost": 0.0,
+        }
         done, what = 0, f"translating into {language}"
         for start in range(0, len(ids), _PORTION):
             portion = ids[start : start + _PORTION]
@@ -135,12 +157,6 @@ def keep(session: Session, some: Translated, language: Language, translator: str
     ]
     if rows:
         session.execute(insert(store.Translation).on_conflict_do_nothing(), rows)
-
-
-def portions(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Texts in as many lists as are translated one after the other."""
-    for start in range(0, len(texts), _PORTION):
-        yield texts[start : start + _PORTION]
 
 
 def _count(counts: dict[str, Any], some: Translated) -> None:

@@ -6,6 +6,7 @@ person goes to standard error.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: columns of a line that nobody reads on a screen
+_UNBROKEN = 1_000
 #: for people; standard output is kept for results
 err = Console(stderr=True, highlight=False)
 
@@ -125,8 +128,13 @@ def emit(result: dict[str, Any], *, as_json: bool, say: Callable[[dict[str, Any]
 
 
 def out(least_width: int = 0) -> Console:
-    """Standard output, for results that a person reads; a table may ask for a width below which it can't be read."""
+    """Standard output, for results that a person reads; a table may ask for a width below which it can't be read.
+
+    What goes into a file or another program is not broken over lines, unless COLUMNS says where.
+    """
     console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        least_width = _UNBROKEN
     return Console(highlight=False, width=max(console.width, least_width))
 
 

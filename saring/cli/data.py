@@ -17,7 +17,7 @@ from pipeline.ingest.mapping import load_mapping
 from pipeline.ingest.readers import Format, wait_for_more
 from pipeline.ledger.rater_kind import RaterKind
 from pipeline.ledger.resolve import RaterRef
-from pipeline.llm.config import default_rater
+from pipeline.llm.config import SETTINGS_RATER, default_rater
 from pipeline.progress import Progress
 from pipeline.raters.judge import JudgeReport, judge_texts
 from pipeline.raters.make import rater_names
@@ -178,6 +178,8 @@ def judge_command(
     who = rater or default_rater(ctx.settings)
     if who not in rater_names(ctx.settings):
         known = ", ".join(rater_names(ctx.settings))
+        if who == SETTINGS_RATER:
+            raise UsageError(f"no rater is called {who!r} until SARING_LLM_URL names a server: there is {known}")
         raise UsageError(f"no rater is called {who!r}: there is {known}; describe others in {ctx.settings.raters_file}")
     if on_workers:
         params = {"rater": who, "limit": limit, "most_tokens": max_tokens, "most_cost": max_cost}
@@ -199,7 +201,7 @@ def judge_command(
         if report.invented:
             _say_counts("not a label", report.invented, "times given")
         if report.stopped is not None:
-            out.print(f"stopped: {report.stopped}; with a larger one the same command goes on", markup=False)
+            out.print(f"stopped: {report.stopped}; given more, the same command goes on", markup=False)
 
     common.emit(asdict(report), as_json=as_json, say=say)
 
@@ -252,6 +254,8 @@ def _say_ingested(report: IngestReport) -> None:
     found = ", ".join(f"{name} {count:,}" for name, count in sorted(report.languages.items(), key=lambda x: -x[1])[:8])
     if found:
         out.print(f"languages: {found}", markup=False)
+    if report.rejected.get("missing field"):
+        out.print("missing field: --text-field names the field with the text, --id-field the one with the id")
     if report.rejects_file:
         out.print(f"what was rejected and why: {report.rejects_file}", markup=False, soft_wrap=True)
 
@@ -270,12 +274,16 @@ def _say_imported(report: ImportReport) -> None:
     out.print(f"judgements: {done.new:,} new, {done.revised:,} revised, {done.repeated:,} known")
     if report.silent_rows:
         out.print(f"{report.silent_rows:,} rows say nothing of any label")
+    if report.silent_rows and not (report.asserted or report.denied or report.unknown_values):
+        out.print("no row has a label: --labels-field names the field that holds them")
     if report.unknown_values:
         named = ", ".join(f"{value} ({count})" for value, count in list(report.unknown_values.items())[:10])
         out.print(f"outside the taxonomy or the mapping, left out: {named}", markup=False, soft_wrap=True)
 
 
 def _say_counts(what: str, counts: Any, unit: str) -> None:
+    if not counts:
+        return
     table = Table(box=None)
     table.add_column(what)
     table.add_column(unit, justify="right")

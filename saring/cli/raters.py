@@ -102,7 +102,7 @@ def measure(ctx: common.Context, *, people: bool, prices: Sequence[str]) -> Rate
     """Every rater of this home's store."""
     given = dict(map(_price, prices))
     with common.progress_bar() as progress, open_session(ctx.engine) as session:
-        return rater_report(
+        found = rater_report(
             session,
             ctx.taxonomy,
             people=people,
@@ -111,6 +111,10 @@ def measure(ctx: common.Context, *, people: bool, prices: Sequence[str]) -> Rate
             seed=ctx.settings.seed,
             progress=progress,
         )
+    unknown = given.keys() - {one.name for one in found.raters}
+    if unknown:
+        raise UsageError(f"--price {min(unknown)}=...: nobody of that name has judged anything; see `saring raters`")
+    return found
 
 
 def _price(given: str) -> tuple[str, float]:
@@ -201,7 +205,8 @@ def _cells(one: RaterWorth) -> list[str]:
         f"{one.gold:,}",
         *("-" if value is None else f"{value:.2f}" for value in (one.macro_sensitivity, one.macro_specificity)),
         "-" if one.agreement is None else f"{one.agreement.value:.0%}",
-        "-" if price is None else f"{price:.2f}",
+        # nobody said what it costs, or it costs nothing
+        f"{price:.2f}" if price else "-",
     ]
 
 
@@ -212,7 +217,7 @@ def _words(one: RaterWorth) -> str:
 def _spent(one: RaterWorth) -> str:
     tokens, cost = (one.spent.tokens, one.spent.cost) if one.spent is not None else (None, None)
     parts = [f"{tokens:,} tokens"] if tokens is not None else []
-    parts += [f"{cost:,.2f} in all"] if cost is not None else []
+    parts += [f"{cost:,.2f} in all"] if cost else []
     return f"it took {' and '.join(parts)}" if parts else ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,6 +39,7 @@ def translate_command(
 
     Translations are stored with who made them, and none is made twice. Given files, each labelled row is written to
     --out in the other language: labels, source and split stay, and the field `translation` says where it comes from.
+    Rows that are in that language already are written as they are.
 
     Example: saring translate --to en --limit 5000
 
@@ -54,7 +55,10 @@ def translate_command(
         if not paths or out is None:
             report = translate_texts(ctx.engine, translator, to, limit=limit, progress=progress)
             common.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
+            _fail_if(not report.translated and not report.present and bool(report.failed))
             return
+        if not out.parent.is_dir():
+            raise UsageError(f"--out {out}: there is no folder {out.parent}: make it first")
         counts = RowCounts()
         with RejectSink(ctx.settings.rejects_dir / "translate.jsonl") as sink:
             rows = _first(read_labelled(paths, sink, keep_extra=True), limit)
@@ -63,6 +67,13 @@ def translate_command(
             rejected = dict(sink.counts)
     result: dict[str, Any] = {"translator": translator.name, "language": to, "path": out, "rejected": rejected}
     common.emit(result | asdict(counts), as_json=as_json, say=lambda _: _say_rows(counts, out, sum(rejected.values())))
+    _fail_if(not counts.translated and not counts.already)
+
+
+def _fail_if(nothing: bool) -> None:
+    """A command that came to nothing must not look to a script as if it had not."""
+    if nothing:
+        raise typer.Exit(1)
 
 
 def _first(rows: Iterator[LabelledText], limit: int | None) -> Iterator[LabelledText]:
@@ -73,32 +84,46 @@ def _first(rows: Iterator[LabelledText], limit: int | None) -> Iterator[Labelled
 
 
 def _write(rows: Iterator[LabelledText], out: Path) -> None:
-    """All of them or nothing: a file that is half there would be taken for the whole."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    """All of them or nothing: a file that is half there would be taken for the whole, and so would an empty one."""
     partial = out.with_name(f"{out.name}.partial")
-    with partial.open("wb") as file:
-        for row in rows:
-            file.write(row.to_json() + b"\n")
-    partial.replace(out)
+    written = 0
+    try:
+        with partial.open("wb") as file:
+            for written, row in enumerate(rows, 1):  # noqa: B007 - the last is how many
+                file.write(row.to_json() + b"\n")
+        if written:
+            partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _say(report: TranslationReport) -> None:
     out = common.out()
     out.print(
         f"{report.translated:,} texts translated into {report.language} by {report.translator}; "
-        f"{report.present:,} were before",
+        f"{report.present:,} were before, {report.already:,} are {report.language} as they are",
         markup=False,
         soft_wrap=True,
     )
-    if report.tokens:
-        cost = f", {report.cost:,.4f} spent" if report.cost else ""
-        out.print(f"{report.tokens:,} tokens{cost}")
-    for reason, count in sorted(report.failed.items()):
-        out.print(f"  not translated: {reason}: {count:,}", markup=False)
+    _say_failures(report.failed, report.tokens, report.cost)
 
 
 def _say_rows(counts: RowCounts, out: Path, rejected: int) -> None:
     console = common.out()
-    console.print(f"{counts.translated:,} rows written to {out}", markup=False, soft_wrap=True)
+    written = counts.translated + counts.already
+    if written:
+        said = f"{written:,} rows written to {out}: {counts.translated:,} translated, {counts.already:,} as they were"
+    else:
+        said = f"no row could be translated, so {out} was not written"
+    console.print(said, markup=False, soft_wrap=True)
     if counts.left_out or rejected:
         console.print(f"{counts.left_out:,} have no translation, {rejected:,} cannot be read", markup=False)
+    _say_failures(counts.failed, counts.tokens, counts.cost)
+
+
+def _say_failures(failed: Mapping[str, int], tokens: int, cost: float) -> None:
+    out = common.out()
+    for reason, count in sorted(failed.items()):
+        out.print(f"  not translated: {reason}: {count:,}", markup=False)
+    if tokens:
+        out.print(f"{tokens:,} tokens" + (f", {cost:,.4f} spent" if cost else ""))

@@ -211,6 +211,21 @@ def test_a_key_that_is_refused_is_said_at_once(engine: Engine, server: LlmServer
     assert len(server.requests) == 1
 
 
+def test_a_budget_that_is_too_small_for_one_request_says_what_one_may_take(engine: Engine, server: LlmServer) -> None:
+    add_texts(engine, ["teks"])
+    report = judge(engine, config_of(server), most_tokens=10)
+    assert report.stopped is not None
+    assert report.stopped.startswith("10 of 10 tokens are left, and one more request may take ")
+    assert server.requests == []
+
+
+def test_no_cost_is_kept_to_that_nobody_stated(engine: Engine, server: LlmServer) -> None:
+    add_texts(engine, ["teks"])
+    with pytest.raises(UsageError, match=r"nobody said what rater 'stub' costs.*give its `price`"):
+        judge(engine, config_of(server), most_cost=1.0)
+    assert server.requests == []
+
+
 def test_a_budget_stops_before_it_is_overspent_and_a_larger_one_goes_on(engine: Engine, server: LlmServer) -> None:
     add_texts(engine, [f"teks {n}" for n in range(50)])
     server.latency = 0.01
@@ -218,7 +233,8 @@ def test_a_budget_stops_before_it_is_overspent_and_a_larger_one_goes_on(engine: 
         server, sampling={"max_tokens": 50}, prompt={"exemplars": 0, "near_misses": 0, "labels": ["safe for work"]}
     )
     report = judge(engine, rater, most_tokens=2_000)
-    assert report.stopped == "the budget of 2,000 tokens is spent"
+    assert report.stopped is not None
+    assert report.stopped.endswith("of 2,000 tokens are left, and one more request may take 120")
     assert 0 < report.tokens <= 2_000
     assert report.judged == report.tokens // 120 == 16
     assert judge(engine, rater, most_tokens=480).judged == 4

@@ -99,16 +99,19 @@ def test_a_labelled_set_comes_into_malay_with_its_labels(
         {"id": "b", "text": ENGLISH[2], "labels": ["informative", "safe for work"], "language": "en"},
         {"id": "c", "labels": ["hate"]},
         {"id": "d", "text": "rain " * 600, "labels": ["hate"], "language": "en"},
+        {"id": "e", "text": "hari ini panas", "labels": ["safe for work"], "lang": "ms"},
     ]
-    english, malay = tmp_path / "english.jsonl", tmp_path / "out" / "malay.jsonl"
+    english, malay = tmp_path / "english.jsonl", tmp_path / "malay.jsonl"
     jsonl(english, rows)
     said = answer(
         environment, "translate", str(english), "--to", "ms", "--out", str(malay), "--with", f"seq2seq:{nllb}"
     )
-    assert (said["rows"], said["translated"], said["left_out"]) == (3, 2, 1)
-    assert said["labels"] == {"safe for work": 2, "informative": 1}
+    assert (said["rows"], said["translated"], said["already"], said["left_out"]) == (4, 2, 1, 1)
+    assert said["failed"] == {"too long": 1}
+    assert said["labels"] == {"safe for work": 3, "informative": 1}
     assert sum(said["rejected"].values()) == 1
-    first, second = rows_of(malay)
+    first, second, third = rows_of(malay)
+    assert (third["id"], third["text"], "translation" in third) == ("e", "hari ini panas", False)
     assert first["text"] == MALAY[0]
     assert (first["id"], first["lang"], first["source"], first["split"]) == ("a:ms", "ms", "set", "dev")
     assert first["labels"] == ["safe for work"]
@@ -130,7 +133,8 @@ def test_the_texts_of_the_store_are_translated_once(
     again = answer(environment, *words)
     # what is English already needs no translation
     assert first["translated"] >= len(MALAY)
-    assert first["translated"] + first["present"] < len(MALAY) + len(ENGLISH)
+    assert first["translated"] + first["already"] == len(MALAY) + len(ENGLISH)
+    assert first["already"] > 0
     assert (again["translated"], again["present"]) == (0, first["translated"])
     with open_session(engine) as session:
         bodies = set(session.scalars(select(store.Translation.body)))
@@ -150,9 +154,31 @@ def test_a_model_on_a_server_stops_at_its_budget_and_goes_on(
         first = answer(environment, *words, "--max-tokens", "1500")
         assert 0 < first["translated"] <= 12
         assert first["translated"] + first["left_out"] == 30
+        assert (sum(first["failed"].values()), first["tokens"]) == (first["left_out"], 120 * first["translated"])
         assert sum(server.answered.values()) == first["translated"]
         rest = answer(environment, *words)
         assert (rest["translated"], rest["left_out"]) == (30, 0)
         assert set(server.answered.values()) == {1}
     assert {row["text"] for row in rows_of(out)} == {f"hujan pada hari {n}" for n in range(30)}
     assert stored(engine) == 30
+
+
+def test_a_set_of_which_nothing_could_be_translated_is_not_written(environment: Environment, tmp_path: Path) -> None:
+    path, out = tmp_path / "english.jsonl", tmp_path / "malay.jsonl"
+    jsonl(path, [{"text": "it rains today", "labels": ["safe for work"]}])
+    with LlmServer() as server:
+        done = typed(environment | {"SARING_LLM_URL": server.url}, "translate", str(path), "--out", str(out))
+    assert done.returncode == 1
+    assert "not translated: no translation in the reply: 1" in done.stdout
+    assert "120 tokens" in done.stdout
+    assert list(tmp_path.glob("malay*")) == []
+
+
+def test_a_folder_that_is_not_there_is_not_made(environment: Environment, tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "english.jsonl", [{"text": "it rains today", "labels": ["safe for work"]}])
+    with LlmServer() as server:
+        out = tmp_path / "mistyped" / "malay.jsonl"
+        done = typed(environment | {"SARING_LLM_URL": server.url}, "translate", str(path), "--out", str(out))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "there is no folder" in done.stderr
+    assert not out.parent.exists()

@@ -33,7 +33,8 @@ def test_the_settings_alone_make_a_rater(tmp_path: Path) -> None:
 def test_who_judges_unless_somebody_is_named(tmp_path: Path) -> None:
     assert default_rater(settings_of(tmp_path)) == "bootstrap"
     assert default_rater(settings_of(tmp_path, ONE)) == "satu"
-    assert default_rater(settings_of(tmp_path, ONE + "  dua: {url: 'http://localhost:2/v1'}\n")) == "bootstrap"
+    with pytest.raises(UsageError, match=r"several language models are described in .* \(satu, dua\): name one"):
+        default_rater(settings_of(tmp_path, ONE + "  dua: {url: 'http://localhost:2/v1'}\n"))
 
 
 def test_keys_come_from_the_environment(tmp_path: Path) -> None:
@@ -49,13 +50,18 @@ def test_keys_come_from_the_environment(tmp_path: Path) -> None:
         ("raters: [", r"raters.yaml:\d+: not valid YAML"),
         ("- a", "expected a mapping `raters`"),
         ("raters:\n  satu: http://x", "yaml:2: rater 'satu': expected a mapping"),
-        ("raters:\n\n  satu: {model: m}", r"yaml:3: rater 'satu', url: Field required"),
+        ("raters:\n\n  satu: {model: m}", r"yaml:3: rater 'satu', 'url' is missing"),
         ("raters:\n  satu: {url: ftp://x}", "rater 'satu', url: "),
         (
             "raters:\n  satu: {url: 'http://x', prompt: {language: fr}}",
             r"prompt\.language: Input should be 'en' or 'ms'",
         ),
-        ("raters:\n  satu: {url: 'http://x', temprature: 1}", "temprature: Extra inputs are not permitted"),
+        ("raters:\n  satu: {url: 'http://x', temprature: 1}", "there is no 'temprature'"),
+        ("raters:\n  satu: {ulr: 'http://x'}", "rater 'satu', there is no 'ulr'"),
+        (
+            "raters:\n  satu: {url: 'localhost:80'}",
+            "url: 'localhost:80' is no address: it begins with http:// or https://",
+        ),
         ("raters:\n  satu: {url: 'http://x', api_key: sk-secret}", "keys are not written there"),
         ("raters:\n  bootstrap: {url: 'http://x'}", "that name is taken"),
     ],

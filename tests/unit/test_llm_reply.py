@@ -102,7 +102,10 @@ def test_no_label_is_a_verdict_too() -> None:
 
 def test_only_labels_that_were_asked_about_count() -> None:
     names = LabelNames.of(TAXONOMY, ["porn"])
-    assert parse_reply('{"labels": ["hate"]}', names) == Unusable("invented label", ("hate",))
+    # it was not asked about hate, and what it said of porn is that it is none
+    assert parse_reply('{"labels": ["hate"]}', names) == Verdict(frozenset())
+    assert parse_reply('{"labels": ["hate", "porn"]}', names) == Verdict(frozenset({"porn"}))
+    assert parse_reply('{"labels": ["spam"]}', names) == Unusable("invented label", ("spam",))
 
 
 _JSON = st.recursive(

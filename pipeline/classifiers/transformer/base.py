@@ -22,6 +22,7 @@ from transformers import (
 from pipeline.classifiers.mistral import MistralForSequenceClassification, is_mistral
 from pipeline.classifiers.transformer.config import ScratchConfig
 from pipeline.errors import ModelError
+from pipeline.hub_models import model_place
 from pipeline.training.seeding import own_randomness
 
 #: in the order of their numbers
@@ -49,9 +50,8 @@ def load_base(name: str, labels: Sequence[str], *, seed: int) -> Base:
     Raises:
         ModelError: there is none, or it is of no use here.
     """
-    place = Path(name).expanduser()
-    source = str(place) if place.is_dir() else name
     try:
+        source = model_place(name)
         with quiet(), own_randomness(seed):
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **_head(labels))
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
@@ -64,11 +64,13 @@ def load_base(name: str, labels: Sequence[str], *, seed: int) -> Base:
                 dtype=torch.float32,
                 trust_remote_code=False,
             )
+    except ModelError as error:
+        raise ModelError(f"cannot load the base model: {error}") from error
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"cannot load the base model {name!r}: {first}") from error
     _have_padding(model, tokenizer)
-    return Base(model, tokenizer, place.name if place.is_dir() else name)
+    return Base(model, tokenizer, Path(source).name if Path(source).is_dir() else name)
 
 
 def make_scratch(

@@ -73,6 +73,8 @@ class LabelNames:
     #: folded spelling to key
     spelled: Mapping[str, str]
     excludes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: folded spellings of the taxonomy's other labels, which the model was not asked about
+    others: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, taxonomy: Taxonomy, asked: Iterable[str] | None = None) -> LabelNames:
@@ -80,11 +82,15 @@ class LabelNames:
         keys = frozenset(asked) if asked is not None else frozenset(taxonomy.keys)
         spelled: dict[str, str] = {}
         for label in taxonomy:
-            if label.key in keys:
-                for name in (label.name.en, label.name.ms, *label.aliases):
-                    spelled.setdefault(_fold(name), label.key)
-        spelled |= {_fold(key): key for key in keys}
-        return cls(keys, spelled, {key: frozenset(taxonomy[key].excludes) for key in keys})
+            for name in (label.name.en, label.name.ms, *label.aliases):
+                spelled.setdefault(_fold(name), label.key)
+        spelled |= {_fold(key): key for key in taxonomy.keys}
+        return cls(
+            keys,
+            {name: key for name, key in spelled.items() if key in keys},
+            {key: frozenset(taxonomy[key].excludes) for key in keys},
+            frozenset(name for name, key in spelled.items() if key not in keys),
+        )
 
     def key(self, name: str) -> str | None:
         """The label that a model means by a name; None: none."""
@@ -252,7 +258,7 @@ def _labels(said: Sequence[Any], names: LabelNames) -> tuple[set[str] | None, tu
         key = names.key(one)
         if key is not None:
             labels.add(key)
-        elif _fold(one) not in _NONE and one.strip():
+        elif _fold(one) not in _NONE and _fold(one) not in names.others and one.strip():
             invented.append(one.strip()[:60])
     return labels, tuple(invented)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import EncoderError
+from pipeline.errors import EncoderError, ModelError
+from pipeline.hub_models import model_place
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
 #: bge-m3: a hundred languages, Malay and Indonesian among them (Chen et al. 2024, arXiv:2402.03216)
@@ -36,15 +37,15 @@ class SentenceTransformersEncoder:
         self.name = f"sentence-transformers:{model}"
         # commands have one of their own
         disable_progress_bar()  # type: ignore[no-untyped-call]
-        folder = Path(model).expanduser()
-        place, revision = (str(folder), None) if folder.is_dir() else _name_and_revision(model)
         try:
+            place, revision = _place_and_revision(model)
             self._model = SentenceTransformer(place, revision=revision)
+        except ModelError as error:
+            raise EncoderError(f"cannot load the encoder {model!r}: {error}") from error
         except (OSError, ValueError, RuntimeError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise EncoderError(
-                f"cannot load the encoder {model!r}: {first.rstrip('.')}; it is no folder, and not in the Hugging Face "
-                "cache: check the name and the network, or give the path of its folder"
+                f"cannot load the encoder {model!r}: {first.rstrip('.')}; is it a sentence-transformers model?"
             ) from error
         self.dimension = int(self._model.get_embedding_dimension() or 0)
         self._batch = _BATCH.get(self._model.device.type, 32)
@@ -64,6 +65,8 @@ class SentenceTransformersEncoder:
         return unit(np.asarray(vectors, dtype=np.float32))
 
 
-def _name_and_revision(model: str) -> tuple[str, str | None]:
+def _place_and_revision(model: str) -> tuple[str, str | None]:
+    if Path(model).expanduser().is_dir():
+        return model_place(model), None
     name, _, revision = model.partition("@")
-    return name, revision or None
+    return model_place(name, revision=revision or None), revision or None

@@ -1,0 +1,51 @@
+"""Models that are named: a folder on this machine, or a name on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import ModelError
+
+#: seconds until the Hub counts as out of reach
+_PATIENCE = 10.0
+
+
+def model_place(name: str, *, revision: str | None = None) -> str:
+    """The folder of that name, or the name as the Hub has it, once it is known that the Hub or its cache has it.
+
+    Without this look, loading asks again and again for a minute where there is no network, and for a folder whose name
+    was mistyped.
+
+    Raises:
+        ModelError: neither a folder nor a model of the Hub's; the message says which was looked for.
+    """
+    import httpx2
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
+            return name
+        HfApi().model_info(name, revision=revision, timeout=_PATIENCE)
+    except RevisionNotFoundError as error:
+        raise ModelError(f"the Hugging Face Hub has no revision {revision!r} of {name!r}") from error
+    except GatedRepoError as error:
+        raise ModelError(
+            f"the Hugging Face Hub gives {name!r} only to accounts that asked for it: set HF_TOKEN"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"there is no folder {name!r}, and the Hugging Face Hub has no such model (a private one needs HF_TOKEN)"
+        ) from error
+    except ValueError as error:
+        # no name that the Hub could have
+        raise ModelError(f"there is no folder {name!r}") from error
+    except (OSError, httpx2.HTTPError) as error:
+        raise ModelError(
+            f"there is no folder {name!r}, the Hugging Face cache has no such model, and the Hub cannot be reached: "
+            "give the path of its folder, or download it where there is a network"
+        ) from error
+    return name
