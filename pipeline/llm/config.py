@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -201,7 +200,7 @@ def _checked(values: dict[str, Any], where: str, key: SecretStr | None) -> LlmCo
         raise UsageError(f"{where}, {_complaint(place, first)}") from error
 
 
-def _complaint(place: str, found: ErrorDetails) -> str:
+def _complaint(place: str, found: Mapping[str, Any]) -> str:
     if found["type"] == "extra_forbidden":
         return f"there is no {place!r}: see docs/raters.md for what there is"
     if found["type"] == "missing":
