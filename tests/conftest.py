@@ -219,6 +219,18 @@ def environment(new_home: Path, database_url: str) -> dict[str, str]:
     return os.environ | {"SARING_HOME": str(new_home), "SARING_DATABASE_URL": database_url, "PYTHONPATH": str(_ROOT)}
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One of torch's threads: of small networks, several only wait for each other."""
+    # seconds, which few test files need
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStub]:
     """A server that speaks the Hugging Face Hub's protocol, and a client library of this process that may use it."""

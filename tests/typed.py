@@ -7,6 +7,7 @@ several at once, what a shell sees) is tested with processes.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,14 @@ def typed(variables: Mapping[str, str], *words: str, given: str | None = None) -
         with pytest.raises(SystemExit) as ended:
             main()
     return CompletedProcess(words, int(ended.value.code or 0), _text(streams["stdout"]), _text(streams["stderr"]))
+
+
+def answered(done: CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON object that a command printed, which ended well."""
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
 
 
 def _stream(text: str = "") -> io.TextIOWrapper:

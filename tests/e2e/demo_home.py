@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.typed import typed
+from tests.typed import answered, typed
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: nobody listens there
@@ -62,13 +61,6 @@ def run_demo(home: Path, own: Path, *words: str) -> dict[str, Any]:
     ]
     environment = os.environ | {"PYTHONPATH": str(_ROOT), "SARING_HOME": str(own), "SARING_DATABASE_URL": NOBODY}
     return answered(subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True))
-
-
-def answered(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert isinstance(found, dict)
-    return found
 
 
 def refused(done: subprocess.CompletedProcess[str], status: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from pipeline.ledger.resolve import RaterRef
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from tests.integration.ledger_book import CORPUS, HUMAN, LLM, Book
-from tests.typed import typed
+from tests.typed import answered, typed
 
 EXPERT, HASTY, IDLE, CONTRARY = (RaterRef(RaterKind.LLM, name, "1") for name in ("expert", "hasty", "idle", "contrary"))
 #: sensitivity and specificity
@@ -72,9 +71,7 @@ def world(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> World:
 
 
 def answer(environment: dict[str, str], *words: str) -> Any:
-    done = typed(environment, "raters", *words, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return answered(typed(environment, "raters", *words, "--json"))
 
 
 def test_it_is_fitted_once_and_decides_for_all_who_resolve(world: World, environment: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ from pipeline.store import open_session
 from pipeline.store.loop import QueueState, TaskState
 from pipeline.taxonomy import load_taxonomy
 from tests.integration.rule_ledger import RULE, Ledger
-from tests.typed import typed
+from tests.typed import answered, typed
 
 BADRUL, CHONG = (RaterRef(RaterKind.HUMAN, "label-studio", str(i)) for i in (1, 2))
 Environment = dict[str, str]
@@ -35,9 +35,7 @@ def ledger(engine: Engine, new_home: Path) -> Ledger:
 
 
 def answer(environment: Environment, *words: str) -> Any:
-    done = typed(environment, "models", *words, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return answered(typed(environment, "models", *words, "--json"))
 
 
 def shown(environment: Environment, *words: str) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from sqlalchemy import Engine
 
 from pipeline.classifiers.artefact import read_manifest
@@ -22,25 +20,16 @@ from saring.training import training_config
 from saring.work.stages import stages_for
 from tests.integration.backend_server import choices, served, task
 from tests.integration.rule_ledger import RULE, Ledger
-from tests.typed import typed
+from tests.typed import answered, typed
 
 Environment = dict[str, str]
 _QUICK = ("--epochs", "8", "--batch-size", "16", "--learning-rate", "0.003", "--max-length", "32")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def answer(environment: Environment, *words: str, given: str | None = None) -> dict[str, Any]:
     done = typed(environment, *words, given=given)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found | {"stderr": done.stderr}
+    return answered(done) | {"stderr": done.stderr}
 
 
 def test_a_transformer_is_trained_gated_quantised_and_served_like_any_other(

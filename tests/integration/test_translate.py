@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from sqlalchemy import Engine, func, select
 
 from pipeline import store
@@ -19,22 +17,15 @@ from pipeline.translation.seq2seq import Seq2SeqTranslator
 from tests.integration.ingest_rows import jsonl
 from tests.llm_server import LlmServer
 from tests.translation_models import PAIRS, make_nllb, make_t5
-from tests.typed import typed
+from tests.typed import answered, typed
 
 Environment = dict[str, str]
 ENGLISH, MALAY = [english for english, _ in PAIRS], [malay for _, malay in PAIRS]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def nllb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def nllb(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_nllb(tmp_path_factory.mktemp("models") / "nllb")
 
 
@@ -47,10 +38,7 @@ def translations(model: Path, texts: list[str], language: Language) -> tuple[dic
 
 
 def answer(environment: Environment, *words: str) -> dict[str, Any]:
-    done = typed(environment, *words, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return answered(typed(environment, *words, "--json"))
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,7 @@ from tests.unit.killed_training import RULE, TINY, sentences, trained
 _ROOT = Path(__file__).resolve().parents[2]
 _LABELS = tuple(RULE)
 _TEXTS = ["kami pergi beli durian murah", "", "pagi petang rumah", "DURIAN di kopitiam", "jauh " * 900, "🥭 \x00"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Of such small networks, several threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
