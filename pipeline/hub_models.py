@@ -20,16 +20,22 @@ def model_place(name: str, *, revision: str | None = None) -> str:
         ModelError: neither a folder nor a model of the Hub's; the message says which was looked for.
     """
     import httpx2
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     folder = Path(name).expanduser()
     if folder.is_dir():
         return str(folder)
     try:
-        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
-            return name
-        HfApi().model_info(name, revision=revision, timeout=_PATIENCE)
+        try:
+            snapshot_download(name, revision=revision, local_files_only=True)
+        except LocalEntryNotFoundError:
+            HfApi().model_info(name, revision=revision, timeout=_PATIENCE)
     except RevisionNotFoundError as error:
         raise ModelError(f"the Hugging Face Hub has no revision {revision!r} of {name!r}") from error
     except GatedRepoError as error:

@@ -34,7 +34,7 @@ def project(vectors: Vectors, seed: int) -> tuple[Points, str]:
 
 
 def principal(vectors: Vectors) -> Points:
-    """The first two principal components, [n, 2]: not as telling as UMAP, which compiles itself for 20 seconds."""
+    """The first two principal components, [n, 2]: not as telling as UMAP, which compiles itself for many seconds."""
     centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     placed = centred @ axes[:2].T
