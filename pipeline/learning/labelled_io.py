@@ -15,8 +15,7 @@ from pipeline.ingest.readers import Format, RawRow, format_of, read_rows
 from pipeline.ingest.rejects import Reject, RejectSink
 from pipeline.labelled import LabelledText, Split
 
-#: `language` is what others call `lang`
-_KNOWN = {"id", "text", "labels", "not_labels", "source", "split", "lang", "language", "sentiment"}
+_KNOWN = {"id", "text", "labels", "not_labels", "source", "split", "lang", "sentiment"}
 _SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 
 
@@ -99,6 +98,7 @@ def _parse(row: RawRow, path: str, keep_extra: bool) -> LabelledText | Reject:
         not_labels=not_labels,
         source=_text(fields.get("source")) or "",
         split=_SPLITS.get(split or ""),
+        # many sets call it by its full name
         language=_text(fields.get("lang")) or _text(fields.get("language")),
         sentiment=sentiment,
         extra={k: v for k, v in fields.items() if k not in _KNOWN} if keep_extra else {},

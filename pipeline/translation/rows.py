@@ -105,11 +105,13 @@ def _in(language: Language, row: LabelledText, text: str, body: str | None, by: 
     if body is None:
         return None
     where = {"of": row.id, "from": row.language, "by": by}
+    # what the file says of the language is no longer so
+    others = {name: value for name, value in row.extra.items() if name != "language"}
     return replace(
         row,
         # what a translator writes may hold what looks like personal data
         text=clean(body),
         id=f"{row.id}:{language}",
         language=language,
-        extra=dict(row.extra) | {"translation": where},
+        extra=others | {"translation": where},
     )
