@@ -195,7 +195,7 @@ def _checked(values: dict[str, Any], where: str, key: SecretStr | None) -> LlmCo
         return LlmConfig.model_validate(values).model_copy(update={"api_key": key})
     except ValidationError as error:
         # a name that is not known is often what is missing, mistyped
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        first = min(error.errors(include_input=False), key=lambda one: one["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{where}, {_complaint(place, first)}") from error
 
@@ -206,7 +206,8 @@ def _complaint(place: str, found: Mapping[str, Any]) -> str:
     if found["type"] == "missing":
         return f"{place!r} is missing"
     if place == "url":
-        return f"url: {found['input']!r} is no address: it begins with http:// or https://"
+        # not shown: what was mistaken for an address may be a key
+        return "url: this is no address: it begins with http:// or https://"
     return f"{place}: {found['msg']}"
 
 

@@ -60,7 +60,7 @@ def test_keys_come_from_the_environment(tmp_path: Path) -> None:
         ("raters:\n  satu: {ulr: 'http://x'}", "rater 'satu', there is no 'ulr'"),
         (
             "raters:\n  satu: {url: 'localhost:80'}",
-            "url: 'localhost:80' is no address: it begins with http:// or https://",
+            "rater 'satu', url: this is no address: it begins with http:// or https://",
         ),
         ("raters:\n  satu: {url: 'http://x', api_key: sk-secret}", "keys are not written there"),
         ("raters:\n  bootstrap: {url: 'http://x'}", "that name is taken"),
