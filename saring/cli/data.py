@@ -196,10 +196,8 @@ def judge_command(
             known = f"; {report.cached:,} verdicts from replies that were there" if report.cached else ""
             out.print(f"{report.replies:,} replies, {report.tokens:,} tokens{cost}{known}")
         _say_counts("label", report.asserted, "asserted")
-        if report.no_verdict:
-            _say_counts("no verdict", report.no_verdict, "texts")
-        if report.invented:
-            _say_counts("not a label", report.invented, "times given")
+        _say_counts("no verdict", report.no_verdict, "texts")
+        _say_counts("not a label", report.invented, "times given")
         if report.stopped is not None:
             out.print(f"stopped: {report.stopped}; given more, the same command goes on", markup=False)
 
