@@ -28,16 +28,16 @@ import psutil
 from sqlalchemy import Engine, func, select, text
 
 from pipeline import store
-from pipeline.classifiers.backends import file_hash
-from pipeline.classifiers.linear import ARRAYS
-from pipeline.credentials import backend_credentials
+from pipeline.backend_credentials import backend_credentials
 from pipeline.errors import SaringError
-from pipeline.ingest.normalise import text_id
-from pipeline.ledger.rater_kind import RaterKind
+from pipeline.judgement import RaterKind
+from pipeline.models.backends import file_hash
+from pipeline.models.linear import ARRAYS
 from pipeline.settings import load_settings
 from pipeline.store import make_engine, open_session
-from pipeline.store.loop import TaskState
-from pipeline.store.models import ModelState, RunState
+from pipeline.store.tables.core import ModelState, RunState
+from pipeline.store.tables.human_loop import TaskState
+from pipeline.texts.normalise import text_id
 from saring.services import ensure_database, label_studio_access, loop_status, service_status
 
 _ROOT = Path(__file__).resolve().parents[1]

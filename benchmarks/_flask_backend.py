@@ -12,8 +12,8 @@ from pathlib import Path
 
 from flask import Flask, request
 
-from pipeline.classifiers.artefact import load_model
-from pipeline.learning.labelled_io import clean
+from pipeline.models.artefact import load_model
+from pipeline.texts.labelled_files import clean
 
 
 def main() -> None:

@@ -30,23 +30,23 @@ from sqlalchemy import Engine, delete, func, insert, select, text
 
 from benchmarks._namespaces import DEADLINE, POLL_SECONDS, NotInTime, ip, remove_namespace, spawned, wait_for_answer
 from pipeline import store
-from pipeline.ingest.normalise import text_id
+from pipeline.runs.book import open_run
+from pipeline.runs.tasks import send_shards
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
-from pipeline.store.models import RunState
-from pipeline.store.work import ShardState
-from pipeline.tasks import send_shards
-from pipeline.work.book import open_run
-from pipeline.work.stages import EmbedStage
-from saring.celery_app import make_app
+from pipeline.store.tables.core import RunState
+from pipeline.store.tables.work import ShardState
+from pipeline.texts.normalise import text_id
+from pipeline.vectors.embed_stage import EmbedStage
 from saring.cli import common
 from saring.demo.plant import read_corpus
 from saring.services.places import Account, Places, give
 from saring.services.postgres import DATABASE, Postgres
 from saring.services.server import plain_environment
 from saring.services.valkey import Valkey
-from saring.work.environment import WorkEnvironment
+from saring.workers.app import make_app
+from saring.workers.environment import WorkEnvironment
 
 _ROOT = Path(__file__).resolve().parents[1]
 _POSTGRES_PORT, _VALKEY_PORT = 5432, 6379

@@ -18,7 +18,7 @@ from _misbehaving_backend import MisbehavingBackend, Mood
 from playwright.sync_api import BrowserContext, TimeoutError, sync_playwright
 
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
+from sync.api.client import LabelStudio
 
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
 #: milliseconds until the page is given up, and that ticks may come after the boxes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks._hosts import Cluster, Net
-from pipeline.work.stages import EmbedStage
+from pipeline.vectors.embed_stage import EmbedStage
 
 
 @dataclass(frozen=True, slots=True)

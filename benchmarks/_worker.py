@@ -18,13 +18,13 @@ from celery import Celery
 from celery.signals import setup_logging
 from sqlalchemy.orm import Session
 
+from pipeline.runs.stage import Part, Plan, RunView, Stage, Step, Values, WorkContext
 from pipeline.settings import Settings
-from pipeline.work.stage import Part, Plan, RunView, Stage, Step, Values, WorkContext
-from saring.celery_app import QUEUES, make_app
 from saring.cli import common
-from saring.logs import log_to_stderr
 from saring.services import ensure_broker
-from saring.work.environment import WorkEnvironment
+from saring.workers.app import QUEUES, make_app
+from saring.workers.environment import WorkEnvironment
+from saring.workers.logs import log_to_stderr
 
 #: a plain Celery task that does nothing
 NOTHING = "benchmark.nothing"

@@ -18,14 +18,14 @@ import psutil
 from _worker import Environment, app_of
 from celery import Celery
 
+from pipeline.runs.book import open_run
+from pipeline.runs.stage import Stage
+from pipeline.runs.tasks import send_shards
+from pipeline.runs.watch import RunStatus, status
 from pipeline.settings import Settings
 from pipeline.store import make_engine
 from pipeline.store.migrate import upgrade
 from pipeline.store.session import open_session
-from pipeline.tasks import send_shards
-from pipeline.work.book import open_run
-from pipeline.work.stage import Stage
-from pipeline.work.watch import RunStatus, status
 from saring.cli import common
 from saring.services import ensure_database, stop_services
 from saring.services.programs import settings_environment

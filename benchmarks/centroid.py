@@ -30,9 +30,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from pipeline.filters import centroid
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import rater_id
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import register_encoder

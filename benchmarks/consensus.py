@@ -36,16 +36,15 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.consensus.combine import Combined, combine
-from pipeline.consensus.compare import Pair, contest
-from pipeline.consensus.estimate import estimate
-from pipeline.consensus.fit import choose
-from pipeline.consensus.votes import Gold, Votes
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement
-from pipeline.ledger.consensus import Consensus
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.ledger.consensus.combine import Combined, combine
+from pipeline.ledger.consensus.compare import Pair, contest
+from pipeline.ledger.consensus.estimate import estimate
+from pipeline.ledger.consensus.fit import choose
+from pipeline.ledger.consensus.rule import Consensus
+from pipeline.ledger.consensus.votes import Gold, Votes
+from pipeline.measure.arrays import UNKNOWN
 from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.protocol import TextToJudge
 from pipeline.settings import Settings

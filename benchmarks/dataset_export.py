@@ -24,14 +24,13 @@ from _measure import emit, measured, temporary_store
 from sqlalchemy import Engine, insert, select
 
 from pipeline import store
-from pipeline.exploring.explore import explore
-from pipeline.ingest.normalise import text_id
+from pipeline.explore.explore import explore
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.sharing.dataset_export import export_dataset
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.normalise import text_id
 
 _WORDS = tuple(
     """pagi petang malam kedai jalan sekolah hujan panas kereta rumah kawan jiran pasar ikan ayam nasi roti kopi teh

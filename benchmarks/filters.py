@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.filters.prototypes import make_prototypes
-from pipeline.ledger.rater_kind import RaterKind
+from pipeline.judgement import RaterKind
 from pipeline.progress import silent
 from pipeline.settings import Settings
 from pipeline.store.session import make_engine, open_session

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from _measure import emit, measured, require, shared_data, temporary_store
 
-from pipeline.ingest.ingest import SourceInfo, ingest
+from pipeline.texts.ingest import SourceInfo, ingest
 
 _GET = 'python -m venv DIR && DIR/bin/pip install "datatrove[io,processing]" spacy'
 

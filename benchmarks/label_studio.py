@@ -35,30 +35,29 @@ from _measure import emit
 from sqlalchemy import Engine, func, insert, select
 
 from pipeline import store
-from pipeline.credentials import BackendCredentials, backend_credentials
-from pipeline.ingest.normalise import text_id
-from pipeline.labelled import LabelledText
-from pipeline.learning.examples import gather
-from pipeline.learning.labelled_io import clean
+from pipeline.backend_credentials import BackendCredentials, backend_credentials
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.preannotation import Preannotator, default_policy
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
-from pipeline.store.loop import QueueState, TaskState
 from pipeline.store.migrate import upgrade
+from pipeline.store.tables.human_loop import QueueState, TaskState
 from pipeline.taxonomy import load_taxonomy
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import clean
+from pipeline.texts.normalise import text_id
 from saring.demo.plant import Line, read_corpus
 from saring.services import LabelStudioAccess, ensure_database, ensure_label_studio, stop_services
-from sync.client import LabelStudio
-from sync.label_config import label_config
-from sync.projects import SetupReport, setup
-from sync.pull import pull
-from sync.push import push
-from sync.reconcile import reconcile
-from sync.task_rows import task_row
+from sync.api.client import LabelStudio
+from sync.project.label_config import label_config
+from sync.project.projects import SetupReport, setup
+from sync.pull.pull import pull
+from sync.pull.reconcile import reconcile
+from sync.push.push import push
+from sync.push.task_rows import task_row
 
 _TAXONOMY = load_taxonomy()
 _SDK = "python -m pip install --target DIR label-studio-sdk==2.1.2"

@@ -20,9 +20,9 @@ import orjson
 from _measure import emit, require, shared_data
 from lingua import LanguageDetector, LanguageDetectorBuilder
 
-from pipeline.ingest.language import LINGUA, MarkerDetector
-from pipeline.ingest.masking import mask
-from pipeline.ingest.normalise import repair
+from pipeline.texts.language import LINGUA, MarkerDetector
+from pipeline.texts.masking import mask
+from pipeline.texts.normalise import repair
 
 
 def main() -> None:

@@ -38,20 +38,19 @@ from _measure import emit
 from sqlalchemy import Engine, insert
 
 from pipeline import store
-from pipeline.credentials import WEBHOOK_HEADER, BackendCredentials, backend_credentials
-from pipeline.ingest.normalise import text_id
-from pipeline.labelled import LabelledText
+from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials, backend_credentials
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.learning import registry
-from pipeline.learning.examples import gather
-from pipeline.learning.labelled_io import clean
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
 from pipeline.taxonomy import load_taxonomy
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import clean
+from pipeline.texts.normalise import text_id
 from saring.demo.plant import Line, read_corpus
 from saring.services import start_services, stop_services
 

@@ -35,13 +35,14 @@ from transformers import (
     TrainingArguments,
 )
 
-from pipeline.classifiers.transformer.base import quiet, train_tokenizer
-from pipeline.ingest.rejects import RejectSink
-from pipeline.pretraining.mntp import Masker, held_out_loss, unigram_loss
-from pipeline.pretraining.network import MistralForMaskedNextToken, Shape, new_network
-from pipeline.pretraining.texts import divide, read_texts
-from pipeline.pretraining.tokens import Encoded, encode
-from pipeline.training.loop import LoopConfig, run_loop
+from pipeline.learning.unlabelled import read_texts
+from pipeline.models.pretraining.mntp import Masker, held_out_loss, unigram_loss
+from pipeline.models.pretraining.network import MistralForMaskedNextToken, Shape, new_network
+from pipeline.models.pretraining.texts import divide
+from pipeline.models.pretraining.tokens import Encoded, encode
+from pipeline.models.training.loop import LoopConfig, run_loop
+from pipeline.models.transformer.base import quiet, train_tokenizer
+from pipeline.texts.rejects import RejectSink
 
 _SHARE, _BATCH, _RATE, _SEED = 0.2, 32, 1e-3, 7
 Way = Callable[[MistralForMaskedNextToken, Encoded, Any, int, torch.device], None]

@@ -32,15 +32,15 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.labelled import LabelledText
-from pipeline.learning.examples import gather
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
+from pipeline.models.artefact import TrainedModel
 from pipeline.queue.build import build_queue
 from pipeline.queue.config import QueueConfig
-from pipeline.queue.listing import queued
-from pipeline.queue.uncertain import entropy
+from pipeline.queue.strategies.uncertain import entropy
+from pipeline.queue.waiting import queued
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.labelled import LabelledText
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import register_encoder
 

@@ -36,20 +36,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion
 from sqlalchemy import Engine
 
-from pipeline.classifiers.artefact import load_model
-from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.ingest.importing import import_labelled
-from pipeline.ingest.ingest import SourceInfo
-from pipeline.ingest.mapping import load_mapping
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.learning import retrain as retraining
-from pipeline.learning.examples import Examples, gather
 from pipeline.learning.retrain import Retrained, retrain
-from pipeline.learning.snapshot import SnapshotPolicy
-from pipeline.learning.split import plan_splits
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.learning.sets.snapshot import SnapshotPolicy
+from pipeline.learning.sets.split import plan_splits
 from pipeline.learning.train import TrainConfig, train
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.measure.arrays import UNKNOWN
+from pipeline.models.artefact import load_model
+from pipeline.raters.imported import import_labelled
+from pipeline.raters.mapping import load_mapping
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.ingest import SourceInfo
 
 #: comes in after the first training
 KEPT_BACK = "openai_mod_en"

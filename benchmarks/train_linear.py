@@ -42,16 +42,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion
 
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix, Scores
-from pipeline.ingest.rejects import RejectSink
-from pipeline.labelled import SPLITS, LabelledText, Split
 from pipeline.learning.evaluate import given_matrix
-from pipeline.learning.examples import Examples, gather
-from pipeline.learning.labelled_io import read_labelled
-from pipeline.learning.metrics import Estimate, Metrics, measure
-from pipeline.learning.split import plan_splits
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.learning.sets.split import plan_splits
 from pipeline.learning.train import TrainConfig, train
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
+from pipeline.measure.metrics import Estimate, Metrics, measure
 from pipeline.taxonomy import load_taxonomy
+from pipeline.texts.labelled import SPLITS, LabelledText, Split
+from pipeline.texts.labelled_files import read_labelled
+from pipeline.texts.rejects import RejectSink
 
 #: labels that no person gave per text, or that are mostly noise (see the shared data's SOURCES.md)
 WEAK = frozenset({"sdcnl_en", "twsuicide_en", "erotic_sentences_id", "hatem_ms"})

@@ -30,20 +30,20 @@ import torch
 from _measure import emit, require, shared_data
 from transformers import MistralConfig
 
-from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel
-from pipeline.classifiers.mistral import MistralForSequenceClassification
-from pipeline.classifiers.transformer.base import train_tokenizer
-from pipeline.classifiers.transformer.classifier import TransformerClassifier
-from pipeline.classifiers.transformer.config import ScratchConfig, TransformerConfig
-from pipeline.classifiers.transformer.int8 import quantise
-from pipeline.ingest.rejects import RejectSink
-from pipeline.learning.cost import measure_cost
-from pipeline.learning.duel import compare_models
-from pipeline.learning.examples import gather
-from pipeline.learning.labelled_io import read_labelled
+from pipeline.learning.gate.cost import measure_cost
+from pipeline.learning.gate.paired_comparison import compare_models
 from pipeline.learning.quantise import quantise_model
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
+from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel
+from pipeline.models.mistral import MistralForSequenceClassification
+from pipeline.models.transformer.base import train_tokenizer
+from pipeline.models.transformer.classifier import TransformerClassifier
+from pipeline.models.transformer.config import ScratchConfig, TransformerConfig
+from pipeline.models.transformer.int8 import quantise
 from pipeline.taxonomy import load_taxonomy
+from pipeline.texts.labelled_files import read_labelled
+from pipeline.texts.rejects import RejectSink
 
 _SETS = ("netifier_id.jsonl.gz", "id_multi.jsonl.gz")
 

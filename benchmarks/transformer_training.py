@@ -1,6 +1,6 @@
 """Fine-tune a bidirectional Mistral beside a plain Hugging Face `Trainer`: the same network, data and batch size.
 
-`ours`      `pipeline.training.run_loop`: batches of like lengths, a checkpoint an epoch
+`ours`      `pipeline.models.training.run_loop`: batches of like lengths, a checkpoint an epoch
 `trainer`   `transformers.Trainer` with a collator that pads each batch to its longest text, in random order
 `sorted`    the same `Trainer` with its own `group_by_length`, which is what our bucketing stands beside
 
@@ -33,12 +33,12 @@ from _measure import emit
 from torch import Tensor
 from transformers import MistralConfig, PrinterCallback, Trainer, TrainingArguments
 
-from pipeline.classifiers.mistral import MistralForSequenceClassification
-from pipeline.classifiers.transformer.base import train_tokenizer
-from pipeline.classifiers.transformer.loss import masked_loss
-from pipeline.classifiers.transformer.tokens import Tokens, batch_of, tokenise
-from pipeline.training.loop import LoopConfig, best_device, run_loop
-from pipeline.training.order import Rows
+from pipeline.models.mistral import MistralForSequenceClassification
+from pipeline.models.training.loop import LoopConfig, best_device, run_loop
+from pipeline.models.training.order import Rows
+from pipeline.models.transformer.base import train_tokenizer
+from pipeline.models.transformer.loss import masked_loss
+from pipeline.models.transformer.tokens import Tokens, batch_of, tokenise
 
 LABELS = 11
 _LONGEST = 128

@@ -35,12 +35,13 @@ from centroid import load, make_data
 from sqlalchemy import Engine, event, text
 
 from pipeline.filters.centroid import centroid_filter
+from pipeline.filters.centroid_stage import CentroidStage
 from pipeline.filters.cuts import Cut
-from pipeline.ingest.ingest import SourceInfo, ingest
 from pipeline.progress import silent
-from pipeline.work.book import open_run
-from pipeline.work.carry import carry_shard, finish_run
-from pipeline.work.stages import CentroidStage, JudgeStage
+from pipeline.raters.judge_stage import JudgeStage
+from pipeline.runs.book import open_run
+from pipeline.runs.shard import carry_shard, finish_run
+from pipeline.texts.ingest import SourceInfo, ingest
 from saring.cli import common
 from saring.demo import plant
 

@@ -12,15 +12,15 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ml_backend.champion import Serving
 from ml_backend.config import Tally
 from ml_backend.label_config import Control
-from ml_backend.tasks import Item, ProjectRef
+from ml_backend.request import Item, ProjectRef
+from ml_backend.serving import Serving
 from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.preannotation import Proposal
 from pipeline.store import open_session
-from pipeline.store.loop import ProjectState
+from pipeline.store.tables.human_loop import ProjectState
 
 logger = logging.getLogger(__name__)
 

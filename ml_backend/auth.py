@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.credentials import WEBHOOK_HEADER, BackendCredentials
+from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials
 
 #: what is open to everybody
 _OPEN = frozenset({"/health"})

@@ -12,9 +12,9 @@ import orjson
 from sqlalchemy import Engine
 
 from ml_backend.answers import Answer, answer
-from ml_backend.champion import Champion, Serving
 from ml_backend.config import Limits, Tally
-from ml_backend.tasks import Asked, read_tasks
+from ml_backend.request import Asked, read_tasks
+from ml_backend.serving import Champion, Serving
 
 #: seconds that a piece of a large request waits for small ones, at most
 _PATIENCE = 0.05

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.credentials import BackendCredentials
+from pipeline.backend_credentials import BackendCredentials
+from pipeline.models.artefact import TrainedModel
 from pipeline.taxonomy import Taxonomy
 
 #: takes the name of a job and its arguments

@@ -19,9 +19,9 @@ import orjson
 
 from ml_backend.config import BackendConfig
 from ml_backend.service import Service
-from pipeline.classifiers.artefact import TrainedModel, load_model, read_manifest
-from pipeline.credentials import backend_credentials
+from pipeline.backend_credentials import backend_credentials
 from pipeline.errors import UsageError
+from pipeline.models.artefact import TrainedModel, load_model, read_manifest
 from pipeline.settings import load_settings
 from pipeline.store import make_engine
 from pipeline.taxonomy import load_taxonomy

@@ -19,8 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ml_backend.champion import Champion
 from ml_backend.config import BackendConfig
+from ml_backend.serving import Champion
 from pipeline.errors import SaringError, StoreError
 from pipeline.preannotation.propose import model_name
 from pipeline.store.gauges import Gauges, read_gauges

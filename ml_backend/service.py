@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.batching import Batcher
-from ml_backend.champion import Champion
 from ml_backend.config import BackendConfig
-from ml_backend.events import JOBS, Jobs, keep_event, read_event
+from ml_backend.jobs import JOBS, Jobs, keep_event, read_event
 from ml_backend.label_config import config_reader
 from ml_backend.metrics import Metrics
-from ml_backend.tasks import Asked, read_project
+from ml_backend.request import Asked, read_project
+from ml_backend.serving import Champion
 from pipeline import store
 from pipeline.errors import InputError, StoreError
 from pipeline.store import open_session

@@ -21,7 +21,7 @@ from pipeline.filters.asserted import draw_review, find_asserted, forget_stale
 from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
 from pipeline.filters.prototypes import SAMPLE, Prototypes, make_prototypes
 from pipeline.progress import Progress, silent
-from pipeline.runs import ActiveRun, lock_key, stage_run
+from pipeline.runs.record import ActiveRun, lock_key, stage_run
 from pipeline.store.session import open_session
 from pipeline.store.spans import Span
 from pipeline.taxonomy import Taxonomy

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.filters.centroid import STAGE, FilterReport, LabelFilter, read_vectors
-from pipeline.pages import put_page
+from pipeline.pages.render import put_page
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Label, Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors

@@ -15,11 +15,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel
 from pipeline.errors import ModelError
 from pipeline.filters.asserted import draw_review, find_asserted, forget_stale
+from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress, silent
-from pipeline.runs import stage_run
+from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session
 from pipeline.store.spans import Span
 from pipeline.taxonomy import Taxonomy

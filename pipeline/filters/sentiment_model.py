@@ -9,15 +9,15 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.classifiers.artefact import TrainedModel, load_model
-from pipeline.classifiers.linear import LinearConfig
 from pipeline.errors import ModelError
 from pipeline.filters.sentiment import SENTIMENTS
-from pipeline.labelled import LabelledText
-from pipeline.learning.examples import gather
-from pipeline.learning.find import newest
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, TrainReport, train
+from pipeline.models.artefact import TrainedModel, load_model
+from pipeline.models.find import newest
+from pipeline.models.linear import LinearConfig
 from pipeline.progress import Progress, silent
+from pipeline.texts.labelled import LabelledText
 
 PURPOSE = "sentiment"
 

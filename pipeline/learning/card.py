@@ -7,10 +7,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.classifiers.artefact import Manifest
 from pipeline.learning.evaluate import Evaluation
-from pipeline.learning.metrics import Estimate
 from pipeline.learning.plots import precision_recall_plot, reliability_plot
+from pipeline.measure.metrics import Estimate
+from pipeline.models.artefact import Manifest
 
 CARD = "README.md"
 

@@ -9,8 +9,8 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.store.models import RunState
+from pipeline.judgement import RaterKind
+from pipeline.store.tables.core import RunState
 
 #: a training that failed is not begun again by itself before this is over
 _PAUSE = timedelta(minutes=10)

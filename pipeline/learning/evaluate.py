@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.classifiers.protocol import LabelMatrix, Scores
 from pipeline.errors import InputError
-from pipeline.learning.examples import Examples
-from pipeline.learning.metrics import LEAST_SLICE, Metrics, measure
+from pipeline.learning.sets.examples import Examples
+from pipeline.measure.arrays import LabelMatrix, Scores
+from pipeline.measure.metrics import LEAST_SLICE, Metrics, measure
+from pipeline.models.artefact import TrainedModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.classifiers.linear import LinearConfig, fit_linear
-from pipeline.classifiers.protocol import Classifier, Encode
-from pipeline.classifiers.transformer.config import TransformerConfig
 from pipeline.errors import TrainingError
-from pipeline.learning.examples import Examples
+from pipeline.learning.sets.examples import Examples
+from pipeline.models.linear import LinearConfig, fit_linear
+from pipeline.models.protocol import Classifier, Encode
+from pipeline.models.transformer.config import TransformerConfig
 from pipeline.progress import Progress, silent
 
 #: under the folder of the models: where trainings that take long stand
@@ -61,7 +61,7 @@ def fit_transformer_on(
     """
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise TrainingError("--backend transformers needs torch: pip install 'saring[transformers]'")
-    from pipeline.classifiers.transformer.finetune import Labelled, fit_transformer
+    from pipeline.models.transformer.finetune import Labelled, fit_transformer
 
     done = fit_transformer(
         Labelled(fitting.texts, fitting.truth),

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.classifiers.protocol import UNKNOWN
 from pipeline.learning.evaluate import Evaluation
+from pipeline.measure.arrays import UNKNOWN
 
 _COLUMNS = 4
 _BINS = 10

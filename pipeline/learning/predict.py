@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.labelled import LabelledText
-from pipeline.learning.labelled_io import clean
+from pipeline.models.artefact import TrainedModel
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import clean
 
 #: texts scored at once: enough to keep the hashing busy, few enough to stay within memory
 BATCH = 4_000

@@ -19,20 +19,20 @@ from scipy.stats import binomtest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel, save_model
-from pipeline.classifiers.calibration import Sigmoid, fit_sigmoid
-from pipeline.classifiers.linear import LinearClassifier, LinearConfig, fit_linear
 from pipeline.errors import NotEnoughLabels
-from pipeline.learning.decided import DecidedText, decided_texts
-from pipeline.learning.pseudogiving import draw_review, score, write
+from pipeline.learning.pseudo_threshold import draw_review, score, write
 from pipeline.learning.registry import register
-from pipeline.learning.split import near_duplicate_groups
-from pipeline.learning.testset import members
+from pipeline.ledger.decisions import DecidedText, decided_texts
+from pipeline.ledger.test_set import members
+from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel, save_model
+from pipeline.models.calibration import Sigmoid, fit_sigmoid
+from pipeline.models.linear import LinearClassifier, LinearConfig, fit_linear
 from pipeline.progress import Progress, silent
-from pipeline.runs import code_version, stage_run
+from pipeline.runs.record import code_version, stage_run
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.near_duplicates import near_duplicate_groups
 
 STAGE = "pseudolabel"
 _FOLDS = 5

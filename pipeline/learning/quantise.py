@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.classifiers.artefact import TrainedModel, save_model
 from pipeline.errors import ModelError
 from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import evaluate_examples
-from pipeline.learning.examples import Examples
-from pipeline.learning.gating import Contender
+from pipeline.learning.gate.decide import Contender
+from pipeline.learning.sets.examples import Examples
+from pipeline.models.artefact import TrainedModel, save_model
 
 
 def quantise_model(model: TrainedModel, examples: Examples, models_dir: Path, *, seed: int) -> Contender:
@@ -35,8 +35,8 @@ def quantise_model(model: TrainedModel, examples: Examples, models_dir: Path, *,
         raise ModelError(
             f"{manifest.version} is of backend {manifest.backend!r}: only a transformers model can be quantised"
         )
-    from pipeline.classifiers.transformer.classifier import TransformerClassifier
-    from pipeline.classifiers.transformer.int8 import quantise
+    from pipeline.models.transformer.classifier import TransformerClassifier
+    from pipeline.models.transformer.int8 import quantise
 
     assert isinstance(model.classifier, TransformerClassifier)
     small = quantise(model.classifier)

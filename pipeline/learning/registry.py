@@ -15,9 +15,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import Manifest
 from pipeline.errors import ModelError
-from pipeline.store.models import ModelState
+from pipeline.models.artefact import Manifest
+from pipeline.store.tables.core import ModelState
 
 #: changes of champion take turns
 _LOCK = 0xC4A3F

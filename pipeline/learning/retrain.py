@@ -11,21 +11,21 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.classifiers.protocol import Encode
-from pipeline.ingest.normalise import text_id
 from pipeline.learning import registry
-from pipeline.learning.examples import Examples, gather
-from pipeline.learning.gate import Margins
-from pipeline.learning.gate_report import PAGE, GateReport, Rows, read_gate, write_gate
-from pipeline.learning.gating import Contender, hold_against
-from pipeline.learning.labelled_io import clean
-from pipeline.learning.snapshot import Frozen, SnapshotPolicy, learnt_from, take_snapshot
+from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.report import PAGE, GateReport, Rows, read_gate, write_gate
+from pipeline.learning.gate.rules import Margins
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.learning.sets.snapshot import Frozen, SnapshotPolicy, learnt_from, take_snapshot
 from pipeline.learning.train import TrainConfig, TrainReport, train
+from pipeline.models.artefact import TrainedModel
+from pipeline.models.protocol import Encode
 from pipeline.progress import Progress, silent
-from pipeline.runs import stage_run
+from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.labelled_files import clean
+from pipeline.texts.normalise import text_id
 
 #: loads the model that lies in a folder
 Load = Callable[[Path], TrainedModel]
@@ -61,8 +61,8 @@ def retrain(
     """Train on what the ledger says now; a model that passes the gate is promoted, another one is rejected.
 
     Champion and challenger are measured on the same held-out texts, which neither learnt from (see
-    `pipeline.learning.gate`). The model and the gate's report lie in its folder before the registry hears of it, so a
-    training that is killed and repeated ends in the same store.
+    `pipeline.learning.gate.rules`). The model and the gate's report lie in its folder before the registry hears of it, so
+    a training that is killed and repeated ends in the same store.
 
     Raises:
         NotEnoughLabels: too little is decided to train from.

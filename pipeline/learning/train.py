@@ -12,20 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel, save_model
-from pipeline.classifiers.calibration import fit_sigmoid
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.classifiers.protocol import UNKNOWN, Encode
-from pipeline.classifiers.thresholds import Objective, Threshold, choose_threshold
-from pipeline.classifiers.transformer.config import TransformerConfig
 from pipeline.errors import NotEnoughLabels
 from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import Evaluation, evaluate_examples
-from pipeline.learning.examples import Examples
 from pipeline.learning.fitting import Fitted, checkpoints_of, fit_linear_on, fit_transformer_on
-from pipeline.learning.split import SplitPlan, plan_splits
+from pipeline.learning.sets.examples import Examples
+from pipeline.learning.sets.split import SplitPlan, plan_splits
+from pipeline.measure.arrays import UNKNOWN
+from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel, save_model
+from pipeline.models.calibration import fit_sigmoid
+from pipeline.models.linear import LinearConfig
+from pipeline.models.protocol import Encode
+from pipeline.models.thresholds import Objective, Threshold, choose_threshold
+from pipeline.models.transformer.config import TransformerConfig
 from pipeline.progress import Progress, silent
-from pipeline.runs import code_version
+from pipeline.runs.record import code_version
 
 #: positives and negatives that a label needs in train to be learnt
 LEAST_TRAIN = 5

@@ -16,8 +16,8 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import FILTERED_KINDS, Judgement, RaterRef
+from pipeline.judgement import Judgement, RaterKind, RaterRef
+from pipeline.ledger.resolve import FILTERED_KINDS
 
 #: rows a statement
 _BATCH = 2_000
@@ -183,7 +183,7 @@ def judgements_by_text(
     Args:
         session: an open session.
         texts: a query of text ids to keep to; all texts without it.
-        excluded: whether raters who were excluded (sync.exclusion) have a word in it.
+        excluded: whether raters who were excluded (sync.quality.exclusion) have a word in it.
         only: what judgements have to meet, as a condition on the tables of judgements and raters.
     """
     j, r, f = store.Judgement, store.Rater, store.FilterDecision

@@ -2,66 +2,18 @@
 
 Trust runs human > external > agreed LLMs (the bootstrap rater stands in where no LLM spoke) > pseudo-labels. The first
 rank at which anybody has an opinion on a label decides it, whatever the lower ranks say. How the words of several
-machines of one rank are put together is a value that resolve() is given (`pipeline.ledger.consensus`); without it they
-must agree.
+machines of one rank are put together is a value that resolve() is given (`pipeline.ledger.consensus.rule`); without
+it they must agree.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from pipeline.ledger.consensus import Consensus, Vote
-from pipeline.ledger.rater_kind import RaterKind
-
-
-class Tier(enum.StrEnum):
-    """How far a decision can be trusted."""
-
-    GOLD = "gold"
-    SILVER = "silver"
-    PSEUDO = "pseudo"
-    CONTESTED = "contested"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class RaterRef:
-    """Who judged."""
-
-    kind: RaterKind
-    name: str
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One row of the ledger, as resolve() sees it."""
-
-    id: int
-    rater: RaterRef
-    asserted: frozenset[str] = frozenset()
-    denied: frozenset[str] = frozenset()
-    #: asserted labels that a filter has demoted: the rater is then taken to have said nothing of them
-    demoted: frozenset[str] = frozenset()
-    external_ref: str = ""
-    revision: int = 0
-    withdrawn: bool = False
-    supersedes: int | None = None
-    scores: Mapping[str, float] = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What is believed of one label of one text, and the judgements that made it so."""
-
-    #: True asserted, False denied, None not known or disputed
-    value: bool | None
-    tier: Tier
-    #: ids of the judgements of the deciding rank, ascending
-    judgements: tuple[int, ...]
+from pipeline.judgement import Decision, Judgement, RaterKind, Tier
+from pipeline.ledger.consensus.rule import Consensus, Vote
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.ingest.normalise import text_id
-from pipeline.ledger.rater_kind import RaterKind
+from pipeline.judgement import RaterKind
 from pipeline.llm.config import LlmConfig
 from pipeline.llm.replies import Form, Reply
+from pipeline.texts.normalise import text_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import FILTERED_KINDS, Judgement, current_judgements, resolve
+from pipeline.judgement import Judgement, RaterKind
+from pipeline.ledger.resolve import FILTERED_KINDS, current_judgements, resolve
 
 
 class Source(enum.StrEnum):

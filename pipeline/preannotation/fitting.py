@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy.orm import Session
 
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.learning.decided import decided_texts
-from pipeline.learning.snapshot import SnapshotPolicy, learnt_from
-from pipeline.learning.split import kept_split
-from pipeline.learning.testset import members
+from pipeline.learning.sets.snapshot import learnt_from
+from pipeline.ledger.decisions import decided_texts
+from pipeline.ledger.held_out import SHARE, kept_split
+from pipeline.ledger.test_set import members
+from pipeline.measure.arrays import UNKNOWN
+from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation.policy import Policy, choose_policy, default_policy, features_of
 from pipeline.preannotation.propose import champion_scores, evidence_of, texts_of
 from pipeline.taxonomy import Taxonomy
@@ -28,7 +28,7 @@ def fit_policy(session: Session, *, taxonomy: Taxonomy, model: TrainedModel | No
     learnt = learnt_from(session, model.manifest.version) if model is not None else set()
     if learnt is None:
         return default_policy("it is not known which texts the champion learnt from")
-    share = SnapshotPolicy().share
+    share = SHARE
     kept_out = learnt | members(session)
     ids = sorted(
         one.id

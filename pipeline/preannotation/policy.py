@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.learning.metrics import calibration_error
+from pipeline.measure.arrays import UNKNOWN
+from pipeline.measure.metrics import calibration_error
 from pipeline.preannotation.evidence import Evidence, Source
 
 Floats = NDArray[np.float64]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.ingest.masking import mask
 from pipeline.preannotation.evidence import Assertion, Evidence, Source
+from pipeline.texts.masking import mask
 
 #: a wrong tick and a missing one both cost a person one click, so a label is ticked when it is likelier than not:
 #: that makes the fewest corrections on average, given probabilities that mean what they say

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel
 from pipeline.ledger.book import judgements_by_text
+from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation.evidence import Evidence, gather_evidence
 from pipeline.preannotation.policy import Policy, features_of
 from pipeline.preannotation.proposal import Proposal, confidence, reasons, ticks

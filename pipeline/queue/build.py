@@ -14,21 +14,21 @@ from sqlalchemy import Engine, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel
+from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress, silent
 from pipeline.queue.candidates import Candidates
 from pipeline.queue.config import QueueConfig, QueueReport
-from pipeline.queue.design import Flags, Floats, Sample, Space, draw, trim
 from pipeline.queue.gold import choose_gold, plantable
-from pipeline.queue.listing import lock_queue
 from pipeline.queue.people import People, centres, what_people_decided
-from pipeline.queue.policy import harsh_rows, is_harsh, priorities, serving_order
 from pipeline.queue.pool import Pool, draw_pool, load_candidates
-from pipeline.queue.strategies import STRATEGIES
-from pipeline.queue.strategy import Chances, Strategy
-from pipeline.runs import stage_run
-from pipeline.store.loop import RANDOM, QueueState
+from pipeline.queue.sampling import Flags, Floats, Sample, Space, draw, trim
+from pipeline.queue.serving_order import harsh_rows, is_harsh, priorities, serving_order
+from pipeline.queue.strategies.known import STRATEGIES
+from pipeline.queue.strategies.protocol import Chances, Strategy
+from pipeline.queue.waiting import lock_queue
+from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import RANDOM, QueueState
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
 

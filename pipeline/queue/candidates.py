@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.queue.design import Flags, Floats
+from pipeline.queue.sampling import Flags, Floats
 from pipeline.vectors.encoders.protocol import Vectors
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.judgement import Judgement, RaterKind, Tier
 from pipeline.ledger.book import judgements_by_text
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Judgement, Tier, current_judgements, resolve
+from pipeline.ledger.resolve import current_judgements, resolve
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit

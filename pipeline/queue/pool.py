@@ -11,16 +11,16 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.consensus.book import current_consensus
 from pipeline.filters.centroid import read_vectors
+from pipeline.judgement import Judgement, RaterKind
 from pipeline.ledger.book import judgements_by_text
-from pipeline.ledger.consensus import Consensus
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Judgement, current_judgements, resolve, text_tier
+from pipeline.ledger.consensus.rule import Consensus
+from pipeline.ledger.consensus.saved import current_consensus
+from pipeline.ledger.resolve import current_judgements, resolve, text_tier
+from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
-from pipeline.queue.design import Floats
+from pipeline.queue.sampling import Floats
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 

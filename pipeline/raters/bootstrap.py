@@ -19,9 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.errors import EncoderError
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.raters.protocol import NoVerdict, TextToJudge
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Encoder, Vectors

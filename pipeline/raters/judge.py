@@ -21,7 +21,7 @@ from pipeline.llm.budget import Allowance
 from pipeline.llm.cache import keep_replies
 from pipeline.progress import Progress, silent
 from pipeline.raters.protocol import Answers, NoVerdict, Rater, StreamingRater, TextToJudge
-from pipeline.runs import stage_run
+from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.vectors.embed import embed

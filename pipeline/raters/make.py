@@ -36,8 +36,8 @@ def make_rater(
         return BootstrapRater(taxonomy, encoder())
     # what they are made of takes a while to load
     from pipeline.llm.client import find_model
+    from pipeline.llm.translation.make import make_translator
     from pipeline.raters.llm.rater import LlmRater
-    from pipeline.translation.make import make_translator
 
     config = find_model(llm_config(settings, name))
     translator = None

@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy.orm import Session
 
+from pipeline.judgement import RaterRef
 from pipeline.ledger.book import NewJudgement
-from pipeline.ledger.resolve import RaterRef
 from pipeline.llm.budget import Allowance
 from pipeline.llm.cache import PaidReply
 from pipeline.vectors.encoders.protocol import Vectors

@@ -14,14 +14,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
-from pipeline.labelled import SPLITS
-from pipeline.learning.testset import FrozenTest
-from pipeline.ledger.resolve import Tier
+from pipeline.judgement import Tier
+from pipeline.ledger.test_set import FrozenTest
 from pipeline.sharing.dataset_counts import DatasetCounts
 from pipeline.sharing.dataset_files import DATA
 from pipeline.sharing.licences import Sharing
 from pipeline.sharing.sources import KnownSource
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.labelled import SPLITS
 
 CARD = "README.md"
 _SIZES = (

@@ -18,9 +18,7 @@ import orjson
 from sqlalchemy import Engine
 
 from pipeline.errors import InputError, UsageError
-from pipeline.labelled import SPLITS, Split
-from pipeline.learning.repeats import SetAside
-from pipeline.learning.testset import FrozenTest
+from pipeline.ledger.test_set import FrozenTest
 from pipeline.progress import Progress, silent
 from pipeline.sharing.dataset_card import CARD, write_card
 from pipeline.sharing.dataset_counts import DatasetCounts
@@ -28,6 +26,8 @@ from pipeline.sharing.dataset_files import DATA, Shards, Spool, without
 from pipeline.sharing.dataset_rows import Shareable, Withheld, shareable
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.labelled import SPLITS, Split
+from pipeline.texts.set_aside import SetAside
 
 MANIFEST = "dataset.json"
 #: of the manifest

@@ -16,18 +16,17 @@ from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.labelled import Split
-from pipeline.learning import testset
-from pipeline.learning.decided import DecidedText, decided_texts
-from pipeline.learning.snapshot import SnapshotPolicy
-from pipeline.learning.split import kept_split
-from pipeline.learning.testset import Truth
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Decision, RaterRef, Tier, text_tier
+from pipeline.judgement import Decision, RaterKind, RaterRef, Tier
+from pipeline.ledger import test_set as testset
+from pipeline.ledger.decisions import DecidedText, decided_texts
+from pipeline.ledger.held_out import SHARE, kept_split
+from pipeline.ledger.resolve import text_tier
+from pipeline.ledger.test_set import Truth
 from pipeline.sharing.pseudonyms import pseudonym
 from pipeline.sharing.sources import KnownSource, list_sources
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.labelled import Split
 
 Row = dict[str, Any]
 
@@ -166,12 +165,12 @@ def _todo(source: KnownSource) -> str:
 
 
 def _split(one: DecidedText, members: frozenset[uuid.UUID]) -> Split | None:
-    """As a snapshot has it (pipeline.learning.snapshot): None for what waits for the frozen test set."""
+    """As a snapshot has it (pipeline.learning.sets.snapshot): None for what waits for the frozen test set."""
     if one.id in members:
         return "test"
     if not one.trusted:
         return "train"
-    split = kept_split(one.id, one.split, SnapshotPolicy().share)
+    split = kept_split(one.id, one.split, SHARE)
     return None if split == "test" and members else split
 
 

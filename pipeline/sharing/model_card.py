@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
-from pipeline.classifiers.artefact import Manifest
 from pipeline.learning.card import CARD
+from pipeline.models.artefact import Manifest
 from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
 

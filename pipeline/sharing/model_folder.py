@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.classifiers import artefact
-from pipeline.classifiers.artefact import MANIFEST, Manifest
-from pipeline.classifiers.backends import BESIDE, backend_of
 from pipeline.errors import ModelError, UsageError
-from pipeline.ingest import masking
+from pipeline.models import artefact
+from pipeline.models.artefact import MANIFEST, Manifest
+from pipeline.models.backends import BESIDE, backend_of
 from pipeline.sharing.model_card import write_model_card
 from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts import masking
 
 #: of a model folder, what goes along although it is no part of the model
 _PLOTS = ("precision-recall.png", "reliability.png")

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import Manifest
+from pipeline.models.artefact import Manifest
 
 
 @dataclass(frozen=True, slots=True)

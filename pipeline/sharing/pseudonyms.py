@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 
 from pipeline.errors import SaringError
-from pipeline.ledger.resolve import RaterRef
+from pipeline.judgement import RaterRef
 
 KEY_FILE = "pseudonyms.key"
 _BYTES = 32

@@ -1,19 +1,8 @@
 """The only room that knows SQL tables: typed models, sessions, migrations."""
 
-from pipeline.store.consensus import ConsensusRow
-from pipeline.store.llm import LlmReply, Translation
-from pipeline.store.loop import (
-    Annotation,
-    Event,
-    Prediction,
-    PredictionBatch,
-    Project,
-    ProjectConfig,
-    QueueItem,
-    SyncCursor,
-    Task,
-)
-from pipeline.store.models import (
+from pipeline.store.session import make_engine, open_session
+from pipeline.store.tables.consensus import ConsensusRow
+from pipeline.store.tables.core import (
     Base,
     Encoder,
     FilterDecision,
@@ -30,9 +19,20 @@ from pipeline.store.models import (
     TextSource,
     Vector,
 )
-from pipeline.store.session import make_engine, open_session
-from pipeline.store.testset import TestRow, TestSet
-from pipeline.store.work import FilterScore, RunLog, Shard
+from pipeline.store.tables.human_loop import (
+    Annotation,
+    Event,
+    Prediction,
+    PredictionBatch,
+    Project,
+    ProjectConfig,
+    QueueItem,
+    SyncCursor,
+    Task,
+)
+from pipeline.store.tables.llm import LlmReply, Translation
+from pipeline.store.tables.test_set import TestRow, TestSet
+from pipeline.store.tables.work import FilterScore, RunLog, Shard
 
 __all__ = [
     "Annotation",

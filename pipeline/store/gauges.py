@@ -9,11 +9,20 @@ from datetime import datetime
 from sqlalchemy import Engine, Select, exists, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.store.loop import Event, Project, ProjectState, QueueItem, QueueState, SyncCursor, Task, TaskState
-from pipeline.store.models import Judgement, Model, ModelState, Rater, Run, RunState
+from pipeline.judgement import RaterKind
 from pipeline.store.session import open_session
-from pipeline.store.work import Shard, ShardState
+from pipeline.store.tables.core import Judgement, Model, ModelState, Rater, Run, RunState
+from pipeline.store.tables.human_loop import (
+    Event,
+    Project,
+    ProjectState,
+    QueueItem,
+    QueueState,
+    SyncCursor,
+    Task,
+    TaskState,
+)
+from pipeline.store.tables.work import Shard, ShardState
 
 
 @dataclass(frozen=True, slots=True)

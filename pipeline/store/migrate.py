@@ -30,7 +30,7 @@ from tenacity import (
 )
 
 from pipeline.errors import StoreError, StoreNotReady
-from pipeline.store.models import Base
+from pipeline.store.tables.core import Base
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from pipeline.store.loop import Annotation, QueueItem, Task
-from pipeline.store.models import (
+from pipeline.store.tables.core import (
     Base,
     FilterDecision,
     Judgement,
@@ -19,6 +18,7 @@ from pipeline.store.models import (
     Text,
     Vector,
 )
+from pipeline.store.tables.human_loop import Annotation, QueueItem, Task
 
 _COUNTED: tuple[type[Base], ...] = (
     Source,

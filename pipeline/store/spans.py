@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Select
 
-from pipeline.store.models import Text
+from pipeline.store.tables.core import Text
 
 
 @dataclass(frozen=True, slots=True)

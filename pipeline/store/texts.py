@@ -6,7 +6,7 @@ import uuid
 
 from sqlalchemy import Select, select
 
-from pipeline.store.models import Text
+from pipeline.store.tables.core import Text
 
 
 def sample(limit: int | None) -> Select[uuid.UUID]:

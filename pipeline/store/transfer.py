@@ -17,7 +17,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from pipeline.errors import StoreError, StoreUnavailable
-from pipeline.store.models import Base
+from pipeline.store.tables.core import Base
 
 #: bytes handed on at once
 CHUNK = 8 << 20

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.progress import Progress, silent
-from pipeline.runs import stage_run
+from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.vectors.encoders.protocol import Encoder

@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import EncoderError, RunConflict
-from pipeline.runs import code_version, lock_key, refuse_beside_workers
+from pipeline.runs.record import code_version, lock_key, refuse_beside_workers
 from pipeline.settings import Settings
-from pipeline.store.models import ModelState, RunState
 from pipeline.store.session import open_session
+from pipeline.store.tables.core import ModelState, RunState
 from pipeline.store.texts import sample
 from pipeline.vectors.embed import embed_chunk
 from pipeline.vectors.encoders.make import space_name

@@ -17,8 +17,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeline.classifiers.artefact import MANIFEST
 from pipeline.errors import BackupError
+from pipeline.models.artefact import MANIFEST
 from pipeline.settings import Settings
 from pipeline.sharing.pseudonyms import KEY_FILE
 from saring.services import owner_file

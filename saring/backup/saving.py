@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 
 from pipeline.errors import BackupError
 from pipeline.progress import Progress, silent
-from pipeline.runs import code_version
+from pipeline.runs.record import code_version
 from pipeline.settings import Settings
 from pipeline.store import transfer
 from pipeline.store.migrate import current_and_head, require_head

@@ -13,19 +13,20 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from pipeline.errors import InputError, ModelError, UsageError
-from pipeline.ingest.normalise import text_id
-from pipeline.ingest.rejects import RejectSink
-from pipeline.learning import registry, testset
-from pipeline.learning.examples import Examples, gather
-from pipeline.learning.field_rows import field_rows, measure_field
-from pipeline.learning.find import folder_of
-from pipeline.learning.gate import Margins
-from pipeline.learning.gate_report import Rows, write_gate
-from pipeline.learning.gating import Contender, hold_against
-from pipeline.learning.labelled_io import clean, read_labelled
-from pipeline.learning.snapshot import learnt_from
+from pipeline.learning import registry
+from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.report import Rows, write_gate
+from pipeline.learning.gate.rules import Margins
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.learning.sets.snapshot import learnt_from
+from pipeline.learning.stream_rows import field_rows, measure_field
+from pipeline.ledger import test_set as testset
+from pipeline.models.find import folder_of
 from pipeline.store.session import open_session
-from saring.champion import load_folder
+from pipeline.texts.labelled_files import clean, read_labelled
+from pipeline.texts.normalise import text_id
+from pipeline.texts.rejects import RejectSink
+from saring.actions.serving import load_folder
 from saring.cli import common
 from saring.cli.models import warn_rejects
 

@@ -11,20 +11,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.errors import UsageError
-from pipeline.ingest.importing import ImportReport, import_labelled
-from pipeline.ingest.ingest import IngestReport, SourceInfo, ingest
-from pipeline.ingest.mapping import load_mapping
-from pipeline.ingest.readers import Format, wait_for_more
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.llm.config import SETTINGS_RATER, default_rater
 from pipeline.progress import Progress
+from pipeline.raters.imported import ImportReport, import_labelled
 from pipeline.raters.judge import JudgeReport, judge_texts
+from pipeline.raters.judge_stage import rater_of
 from pipeline.raters.make import rater_names
+from pipeline.raters.mapping import load_mapping
+from pipeline.texts.ingest import IngestReport, SourceInfo, ingest
+from pipeline.texts.readers import Format, wait_for_more
 from pipeline.vectors.embed import EmbedReport, embed
 from pipeline.vectors.encoders.make import make_encoder
 from pipeline.vectors.fill import fill
-from pipeline.work.stages.judge import rater_of
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
 

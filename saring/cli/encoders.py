@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from pipeline.classifiers.artefact import read_manifest
 from pipeline.errors import EncoderError, ModelError
+from pipeline.models.artefact import read_manifest
 from pipeline.store.session import open_session
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import Space, drop_space, serving_models, spaces

@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.exploring.explore import explore
-from pipeline.exploring.page import write_page
+from pipeline.explore.explore import explore
+from pipeline.explore.page import write_page
 from saring.cli import common
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import select
 from pipeline import store
 from pipeline.errors import LabelStudioMissing
 from pipeline.progress import Progress, silent
-from pipeline.store.loop import ProjectState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import ProjectState
 from saring.cli import common
-from sync.client import LabelStudio
+from sync.api.client import LabelStudio
 
 
 def connect(ctx: common.Context, progress: Progress = silent) -> LabelStudio:

@@ -14,31 +14,31 @@ import orjson
 import typer
 from rich.table import Table
 
-from pipeline.classifiers.artefact import TrainedModel
 from pipeline.errors import InputError, UsageError
 from pipeline.filters.sentiment_model import train_sentiment
-from pipeline.ingest.rejects import RejectSink
-from pipeline.labelled import LabelledText
 from pipeline.learning import registry
 from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import evaluate_examples
-from pipeline.learning.examples import Examples, gather
-from pipeline.learning.find import folder_of, newest
-from pipeline.learning.labelled_io import parse_line, read_labelled, unknown_labels
 from pipeline.learning.predict import predict
+from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.train import TrainReport, train
+from pipeline.models.artefact import TrainedModel
+from pipeline.models.find import folder_of, newest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import parse_line, read_labelled, unknown_labels
+from pipeline.texts.rejects import RejectSink
 from pipeline.vectors.encoders.make import space_name
-from saring.champion import encode_of, load_folder
+from saring.actions.serving import encode_of, load_folder
+from saring.actions.training_options import absolute_base, said_of_base, training_config
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
 from saring.cli.stages import train_from_store
 from saring.services import ensure_database, service_status
-from saring.training import absolute_base, said_of_base, training_config
-from saring.work.reports import retrained, trained
+from saring.workers.reports import retrained, trained
 
 ModelOption = Annotated[
     str | None,

@@ -17,7 +17,7 @@ def on_the_workers(ctx: common.Context, stage: str, params: Mapping[str, Any]) -
         RunCancelled: somebody cancelled it.
     """
     # Celery is not loaded by commands that have no use for it
-    from saring.work.handover import hand_over
+    from saring.workers.handover import hand_over
 
     with common.progress_bar() as progress:
         return hand_over(ctx, stage, params, progress)

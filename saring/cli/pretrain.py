@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import UsageError
-from pipeline.ingest.rejects import RejectSink
-from pipeline.pretraining.texts import read_texts, store_texts
+from pipeline.learning.unlabelled import read_texts, store_texts
+from pipeline.texts.rejects import RejectSink
 from saring.cli import common
 from saring.cli.models import warn_rejects
 
@@ -55,8 +55,8 @@ def pretrain_command(
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise UsageError("pre-training needs torch: pip install 'saring[transformers]'")
     # torch takes seconds to load, and the help page needs none
-    from pipeline.pretraining.network import Shape
-    from pipeline.pretraining.pretrain import PretrainConfig, pretrain
+    from pipeline.models.pretraining.network import Shape
+    from pipeline.models.pretraining.pretrain import PretrainConfig, pretrain
 
     ctx = common.context()
     if with_store and not paths:

@@ -13,13 +13,13 @@ from sqlalchemy import select
 from pipeline import store
 from pipeline.errors import UsageError
 from pipeline.learning import registry
-from pipeline.learning.find import folder_of
-from pipeline.learning.gate import MEGABYTE, Margins
-from pipeline.learning.gate_report import GateReport, write_gate
-from pipeline.learning.gating import Contender, hold_against
+from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.report import GateReport, write_gate
+from pipeline.learning.gate.rules import MEGABYTE, Margins
 from pipeline.learning.quantise import quantise_model
+from pipeline.models.find import folder_of
 from pipeline.store.session import open_session
-from saring.champion import load_folder
+from saring.actions.serving import load_folder
 from saring.cli import common
 from saring.cli.compare import examples_to_compare
 

@@ -16,9 +16,9 @@ from pipeline.errors import UsageError
 from pipeline.progress import Progress
 from pipeline.queue.build import STAGE, build_queue
 from pipeline.queue.config import QueueConfig, QueueReport
-from pipeline.queue.listing import bump, drop, queued, waiting
+from pipeline.queue.waiting import bump, drop, queued, waiting
 from pipeline.store.session import open_session
-from saring.champion import load_champion
+from saring.actions.serving import load_champion
 from saring.cli import common
 from saring.cli.on_workers import on_the_workers
 

@@ -11,13 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.consensus.compare import Pair
-from pipeline.consensus.fit import Choice, Fit, fit_consensus
-from pipeline.consensus.report import RaterReport, rater_report
-from pipeline.consensus.worth import RaterWorth
 from pipeline.errors import UsageError
-from pipeline.learning.metrics import Estimate
+from pipeline.ledger.consensus.compare import Pair
+from pipeline.ledger.consensus.fit import Choice, Fit, fit_consensus
 from pipeline.llm.cache import spending
+from pipeline.measure.metrics import Estimate
+from pipeline.raters.report import RaterReport, rater_report
+from pipeline.raters.worth import RaterWorth
 from pipeline.store.session import open_session
 from saring.cli import common
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline.classifiers.artefact import read_manifest
 from pipeline.learning import registry
 from pipeline.learning.card import CARD
-from pipeline.learning.find import folder_of
-from pipeline.learning.gate_report import PAGE, note_by_hand, read_gate
+from pipeline.learning.gate.report import PAGE, note_by_hand, read_gate
+from pipeline.models.artefact import read_manifest
+from pipeline.models.find import folder_of
 from pipeline.store.session import open_session
 from saring.cli import common
 from saring.cli.compare import compare_command, field_command

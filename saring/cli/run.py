@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.errors import UsageError
+from saring.actions.whole_run import StageSummary, run_everything
 from saring.cli import common
 from saring.cli.data import Limit
-from saring.whole_run import StageSummary, run_everything
 
 
 def run_command(

@@ -12,11 +12,11 @@ from rich.table import Table
 from sqlalchemy import select
 
 from pipeline import store
-from pipeline.store.models import RunState
+from pipeline.runs.book import cancel_run
+from pipeline.runs.watch import RunStatus, follow, status
 from pipeline.store.session import open_session
-from pipeline.store.work import ShardState
-from pipeline.work.book import cancel_run
-from pipeline.work.watch import RunStatus, follow, status
+from pipeline.store.tables.core import RunState
+from pipeline.store.tables.work import ShardState
 from saring.cli import common
 
 runs_app = typer.Typer(
@@ -77,7 +77,7 @@ def watch_command(run: _RunId, as_json: common.JsonFlag = False) -> None:
         for one in follow(ctx.engine, run):
             typer.echo(orjson.dumps(asdict(one), default=str).decode())
         return
-    from saring.work.handover import wait
+    from saring.workers.handover import wait
 
     with common.progress_bar() as progress:
         wait(ctx, run, progress)
@@ -105,7 +105,7 @@ def resume_command(
 
     Example: saring runs resume 12
     """
-    from saring.work.handover import resume, wait
+    from saring.workers.handover import resume, wait
 
     ctx = common.context()
     sent = resume(ctx, run)

@@ -8,10 +8,10 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from saring.celery_app import make_app
 from saring.cli import common
 from saring.services import ensure_broker
-from saring.work.schedule import last_sent, regular_jobs
+from saring.workers.app import make_app
+from saring.workers.schedule import last_sent, regular_jobs
 
 schedule_app = typer.Typer(add_completion=False, help="When the regular jobs are due.", no_args_is_help=True)
 

@@ -16,12 +16,12 @@ from sqlalchemy import Engine, make_url
 
 from ml_backend.app import create_app
 from ml_backend.config import BackendConfig, QueueDepths, SendJob
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.credentials import backend_credentials
+from pipeline.backend_credentials import backend_credentials
 from pipeline.errors import ServiceError, UsageError
+from pipeline.models.artefact import TrainedModel
 from pipeline.settings import Settings
 from pipeline.store import make_engine
-from saring.champion import load_folder
+from saring.actions.serving import load_folder
 from saring.cli import common
 from saring.services import ensure_database
 
@@ -123,7 +123,7 @@ def _sender(settings: Settings) -> SendJob:
 
     @cache
     def sender() -> SendJob:
-        from saring.celery_app import job_sender
+        from saring.workers.app import job_sender
 
         return job_sender(settings)
 
@@ -139,9 +139,9 @@ def _queue_depths(settings: Settings) -> QueueDepths:
     def depths() -> Mapping[str, int]:
         import redis
 
-        from saring.celery_app import QUEUES
         from saring.services.places import Places
         from saring.services.valkey import Valkey, client
+        from saring.workers.app import QUEUES
 
         given = settings.redis_url
         url = given.get_secret_value() if given is not None else Valkey(Places(settings.home)).url()

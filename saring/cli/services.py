@@ -14,6 +14,7 @@ from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import current_and_head, upgrade
 from pipeline.store.overview import count_rows, size_bytes
 from saring import doctor
+from saring.actions.encoders import known_spaces, spaces_in_words
 from saring.cli import common
 from saring.services import (
     LabelStudioAccess,
@@ -28,7 +29,6 @@ from saring.services import (
     start_services,
     stop_services,
 )
-from saring.spaces import known_spaces, spaces_in_words
 
 _COLOURS = {"ok": "green", "ready": "green", "warn": "yellow", "busy": "yellow", "fail": "red", "unreachable": "red"}
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.classifiers.artefact import Manifest, read_manifest
-from pipeline.learning.find import folder_of
+from pipeline.models.artefact import Manifest, read_manifest
+from pipeline.models.find import folder_of
 from pipeline.sharing.hub import push_folder
 from pipeline.sharing.model_folder import About, export_model
 from pipeline.sharing.model_sources import SourceFact, sources_of

@@ -10,8 +10,6 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.consensus.fit import fit_consensus, several_speak
 from pipeline.errors import UsageError
 from pipeline.filters.centroid import STAGE as CENTROID_STAGE
 from pipeline.filters.centroid import FilterReport, LabelFilter, centroid_filter
@@ -20,15 +18,17 @@ from pipeline.filters.report import write_report
 from pipeline.filters.sentiment import STAGE as SENTIMENT_STAGE
 from pipeline.filters.sentiment import SentimentLabel, SentimentReport, sentiment_filter
 from pipeline.filters.sentiment_model import make_sentiment_model
-from pipeline.learning.gate import Margins
+from pipeline.learning.gate.rules import Margins
 from pipeline.learning.pseudolabel import STAGE as PSEUDO_STAGE
 from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport, pseudolabel, scarce_labels
 from pipeline.learning.retrain import Retrained, retrain
-from pipeline.learning.snapshot import SnapshotPolicy
+from pipeline.learning.sets.snapshot import SnapshotPolicy
 from pipeline.learning.train import TrainConfig
+from pipeline.ledger.consensus.fit import fit_consensus, several_speak
+from pipeline.models.linear import LinearConfig
 from pipeline.progress import Progress
 from pipeline.store.session import open_session
-from saring.champion import encode_of, load_folder
+from saring.actions.serving import encode_of, load_folder
 from saring.cli import common
 from saring.cli.data import Limit
 from saring.cli.on_workers import on_the_workers

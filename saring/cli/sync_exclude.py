@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from saring.cli import common
-from sync.exclusion import Exclusion, exclude, include
+from sync.quality.exclusion import Exclusion, exclude, include
 
 Volunteer = Annotated[str, typer.Argument(metavar="NUMBER", help="The volunteer's number in `saring sync quality`.")]
 

@@ -12,10 +12,10 @@ import typer
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
 from saring.cli.on_workers import on_the_workers
-from saring.work.reports import plain
-from sync.pull import PullReport, open_projects, pull
-from sync.reconcile import ReconcileReport, reconcile
-from sync.review import request_reviews
+from saring.workers.reports import plain
+from sync.pull.pull import PullReport, open_projects, pull
+from sync.pull.reconcile import ReconcileReport, reconcile
+from sync.quality.review import request_reviews
 
 ProjectOption = Annotated[
     int | None, typer.Option("--project", metavar="ID", help="Label Studio's id of the project. Default: all.")

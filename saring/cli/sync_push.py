@@ -13,15 +13,15 @@ from pipeline import store
 from pipeline.preannotation import fit_policy
 from pipeline.progress import Progress
 from pipeline.store.session import open_session
-from saring.champion import load_champion
+from saring.actions.serving import load_champion
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects
 from saring.cli.on_workers import on_the_workers
 from saring.cli.sync_pull import ProjectOption
-from sync.client import LabelStudio
-from sync.predictions import PredictReport, predict_ahead
-from sync.push import PushReport, push
-from sync.why import Explanation, why
+from sync.api.client import LabelStudio
+from sync.push.predictions import PredictReport, predict_ahead
+from sync.push.push import PushReport, push
+from sync.push.why import Explanation, why
 
 #: tasks that a push sends to a personal project unless told otherwise
 _PERSONAL = 50

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.learning.metrics import Estimate
+from pipeline.measure.metrics import Estimate
 from pipeline.store.session import open_session
 from saring.cli import common
 from saring.cli.label_studio import connect, current_projects

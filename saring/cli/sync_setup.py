@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.credentials import backend_credentials
+from pipeline.backend_credentials import backend_credentials
 from pipeline.errors import UsageError
 from saring.cli import common
 from saring.cli.label_studio import connect
 from saring.services import ensure_backend
-from sync.client import LabelStudio
-from sync.projects import SetupReport, setup
+from sync.api.client import LabelStudio
+from sync.project.projects import SetupReport, setup
 
 
 def setup_command(

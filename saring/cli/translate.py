@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipeline.errors import UsageError
-from pipeline.ingest.rejects import RejectSink
-from pipeline.labelled import LabelledText
-from pipeline.learning.labelled_io import read_labelled
-from pipeline.translation.make import make_translator
-from pipeline.translation.rows import RowCounts, translated_rows
-from pipeline.translation.translate import TranslationReport, translate_texts
+from pipeline.llm.translation.make import make_translator
+from pipeline.llm.translation.rows import RowCounts, translated_rows
+from pipeline.llm.translation.translate import TranslationReport, translate_texts
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import read_labelled
+from pipeline.texts.rejects import RejectSink
 from saring.cli import common
 from saring.cli.data import Limit, MaxCost, MaxTokens
 

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 from celery.signals import beat_init, setup_logging, worker_ready
 
-from saring import heartbeat
-from saring.celery_app import QUEUES, make_app
 from saring.cli import common
-from saring.logs import log_to_stderr
 from saring.services import ensure_broker
 from saring.services.keeper import PARTS
 from saring.services.programs import say_ready
+from saring.workers import heartbeat
+from saring.workers.app import QUEUES, make_app
+from saring.workers.logs import log_to_stderr
 
 #: keeps the schedule in the broker, so that any machine may send the jobs, and one at a time does
 _SCHEDULER = "redbeat.RedBeatScheduler"
@@ -34,7 +34,7 @@ def worker_command(
     Example: saring worker --queues io --concurrency 4
     """
     # loads every stage, which beat and keep have no use for
-    from saring.work.environment import WorkEnvironment
+    from saring.workers.environment import WorkEnvironment
 
     settings = common.context().settings
     _log_as(settings.log_format)

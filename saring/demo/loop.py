@@ -14,37 +14,37 @@ import numpy as np
 from sqlalchemy import case, func, select
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.credentials import backend_credentials
+from pipeline.backend_credentials import backend_credentials
 from pipeline.errors import RunConflict
-from pipeline.ingest.rejects import RejectSink
-from pipeline.learning.decided import decided_texts
+from pipeline.judgement import RaterKind
 from pipeline.learning.evaluate import evaluate_examples
-from pipeline.learning.examples import gather
-from pipeline.learning.labelled_io import read_labelled
-from pipeline.ledger.rater_kind import RaterKind
+from pipeline.learning.sets.examples import gather
+from pipeline.ledger.decisions import decided_texts
 from pipeline.ledger.resolve import text_tier
+from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import fit_policy
 from pipeline.progress import Progress
 from pipeline.queue.config import QueueConfig
 from pipeline.store.session import open_session
-from saring.champion import load_champion
+from pipeline.texts.labelled_files import read_labelled
+from pipeline.texts.rejects import RejectSink
+from saring.actions.serving import load_champion
+from saring.actions.training_options import training_config
 from saring.cli import common, stages
 from saring.cli.queue import run_build
 from saring.demo.plant import Planted, read_corpus
 from saring.demo.show import SOURCE
 from saring.demo.volunteers import PERSONAS, Persona, Worked, work_together
 from saring.services import ensure_backend, ensure_label_studio, ensure_worker, owner_file
-from saring.training import training_config
-from sync.client import LabelStudio
-from sync.exclusion import exclude
-from sync.predictions import predict_ahead
-from sync.projects import setup
-from sync.pull import pull
-from sync.push import push
+from sync.api.client import LabelStudio
+from sync.project.projects import setup
+from sync.pull.pull import pull
+from sync.pull.reconcile import reconcile
+from sync.push.predictions import predict_ahead
+from sync.push.push import push
+from sync.quality.exclusion import exclude
 from sync.quality.report import QualityReport, quality_report
-from sync.reconcile import reconcile
-from sync.review import request_reviews
+from sync.quality.review import request_reviews
 
 #: tasks that each volunteer does at most: in the first round, and of the reviews
 EACH, EACH_REVIEW = 60, 30

@@ -10,17 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.ingest.importing import import_labelled
-from pipeline.ingest.ingest import SourceInfo
-from pipeline.ingest.mapping import load_mapping
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.progress import Progress
+from pipeline.raters.imported import import_labelled
+from pipeline.raters.mapping import load_mapping
 from pipeline.settings import Settings
 from pipeline.store.session import open_session
+from pipeline.texts.ingest import SourceInfo
+from saring.actions.whole_run import StageSummary, run_everything, run_ingest
 from saring.cli import common
 from saring.demo.plant import Planted, plant
-from saring.whole_run import StageSummary, run_everything, run_ingest
 
 #: what the demo's sources are called
 SOURCE, AUTHORS = "demo", "demo-authors"

@@ -26,10 +26,10 @@ from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import current_and_head
 from pipeline.taxonomy import load_taxonomy
 from pipeline.vectors.encoders.make import make_encoder
+from saring.actions.encoders import known_spaces, spaces_in_words
 from saring.doctor.check import Check, Verdict
 from saring.services import ServiceStatus, ensure_database, loop_status, postgres, service_status, valkey
 from saring.services.places import ROOT_RUNS_AS
-from saring.spaces import known_spaces, spaces_in_words
 
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_POSTGRES = 15

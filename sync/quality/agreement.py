@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import krippendorff
 import numpy as np
 
-from pipeline.learning.metrics import Estimate
+from pipeline.measure.metrics import Estimate
 from sync.quality.answers import Answers, Floats
 from sync.quality.intervals import bootstrap
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 
-from sync.days import MALAYSIA
+from sync.project.days import MALAYSIA
 from sync.quality.pace import LONGEST_SECONDS
 
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix
 from sync.quality.answers import Answers, Booleans, Ints, right
 from sync.quality.intervals import LEAST_OTHERS, tails
 from sync.quality.pace import IMPOSSIBLE_SECONDS, LEAST_SHOWN, LEAST_TIMED

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix
 from sync.quality.answers import Answers, Booleans, Floats
 
 #: the model has a say on a label only with so many ticks of it, ...

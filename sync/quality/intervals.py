@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import betabinom
 
-from pipeline.learning.metrics import Estimate
+from pipeline.measure.metrics import Estimate
 from sync.quality.answers import Floats, Ints
 
 RESAMPLES = 1_000

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.judgement import Judgement, RaterKind
 from pipeline.ledger.book import judgements_by_text
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Judgement, current_judgements
-from pipeline.store.loop import AnnotationState, Change
+from pipeline.ledger.resolve import current_judgements
+from pipeline.store.tables.human_loop import AnnotationState, Change
 from pipeline.taxonomy import Taxonomy
 from sync.quality.answers import Answers
 from sync.quality.care import Exposure

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix
 from pipeline.taxonomy import Taxonomy
 from sync.quality.answers import Answers, Booleans
 

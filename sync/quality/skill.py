@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
-from pipeline.learning.metrics import Estimate, wilson
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix
+from pipeline.measure.metrics import Estimate, wilson
 from sync.quality.answers import Answers, Floats, right
 from sync.quality.intervals import bootstrap, by_text
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.learning.metrics import Estimate
+from pipeline.measure.arrays import UNKNOWN
+from pipeline.measure.metrics import Estimate
 from sync.quality.answers import Answers, Booleans, Floats
 from sync.quality.intervals import bootstrap, by_text
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Judgement, RaterRef, Tier, current_judgements, resolve
+from pipeline.judgement import Judgement, RaterKind, RaterRef, Tier
+from pipeline.ledger.resolve import current_judgements, resolve
 
 #: name of the raters that answer in Label Studio
 VOLUNTEERS = "label-studio"

@@ -14,15 +14,15 @@ import httpx
 from sqlalchemy import Engine, func, select, update
 
 from pipeline import store
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.store.loop import AnnotationState
+from pipeline.judgement import RaterKind
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import AnnotationState
 from pipeline.taxonomy import Taxonomy
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.projects import SetupReport
-from sync.pull import PullReport, pull
-from sync.reconcile import ReconcileReport, reconcile
+from sync.api.client import LabelStudio
+from sync.project.projects import SetupReport
+from sync.pull.pull import PullReport, pull
+from sync.pull.reconcile import ReconcileReport, reconcile
 from tests.e2e.people import TAXONOMY, Line, lines, make_project, push_all, queue, tasks_of
 
 Json = dict[str, Any]

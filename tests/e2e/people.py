@@ -14,19 +14,18 @@ import orjson
 from sqlalchemy import Engine, select
 
 from pipeline import store
-from pipeline.credentials import BackendCredentials
-from pipeline.ingest.importing import import_labelled
-from pipeline.ingest.ingest import SourceInfo
-from pipeline.ingest.mapping import load_mapping
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.backend_credentials import BackendCredentials
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.preannotation import default_policy
-from pipeline.store.loop import QueueState
+from pipeline.raters.imported import import_labelled
+from pipeline.raters.mapping import load_mapping
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import QueueState
 from pipeline.taxonomy import load_taxonomy
-from sync.client import LabelStudio
-from sync.projects import SetupReport, setup
-from sync.push import PushReport, push
+from pipeline.texts.ingest import SourceInfo
+from sync.api.client import LabelStudio
+from sync.project.projects import SetupReport, setup
+from sync.push.push import PushReport, push
 
 TAXONOMY = load_taxonomy()
 Json = dict[str, Any]

@@ -14,15 +14,14 @@ import httpx
 from sqlalchemy import Engine, func, select
 
 from pipeline import store
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.preannotation import default_policy
-from pipeline.store.loop import QueueState, TaskState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import QueueState, TaskState
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.predictions import PredictReport, predict_ahead
+from sync.api.client import LabelStudio
+from sync.push.predictions import PredictReport, predict_ahead
 from tests.e2e.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.e2e.people import TAXONOMY, Json, Line, make_project, push_all, queue, tasks_of
 

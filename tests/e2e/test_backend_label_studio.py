@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.credentials import BACKEND_USER, WEBHOOK_HEADER
+from pipeline.backend_credentials import BACKEND_USER, WEBHOOK_HEADER
 from tests.integration.backend_server import (
     PASSWORD,
     SECRET,

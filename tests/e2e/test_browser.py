@@ -20,12 +20,12 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from sqlalchemy import Engine, select
 
 from pipeline import store
-from pipeline.credentials import BACKEND_USER, BackendCredentials
-from pipeline.store.loop import Change
+from pipeline.backend_credentials import BACKEND_USER, BackendCredentials
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import Change
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.pull import pull
+from sync.api.client import LabelStudio
+from sync.pull.pull import pull
 from tests.e2e import people
 from tests.integration.backend_server import PASSWORD, served
 

@@ -12,10 +12,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 from sqlalchemy import Engine, insert
 
 from pipeline import store
-from pipeline.exploring.explore import Exploration, explore
-from pipeline.exploring.page import write_page
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.explore.explore import Exploration, explore
+from pipeline.explore.page import write_page
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.table import put_vectors, register_encoder

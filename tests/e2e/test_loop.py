@@ -16,19 +16,19 @@ import pytest
 from sqlalchemy import Engine, select
 
 from pipeline import store
-from pipeline.credentials import WEBHOOK_HEADER, BackendCredentials, backend_credentials
+from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials, backend_credentials
 from pipeline.errors import RunConflict
 from pipeline.settings import Settings
 from pipeline.store import open_session
-from pipeline.store.models import ModelState
-from saring.celery_app import job_sender
+from pipeline.store.tables.core import ModelState
 from saring.demo.plant import read_corpus
 from saring.services import LabelStudioAccess, ensure_backend, ensure_worker, stop_services
 from saring.services.programs import Backend
 from saring.services.server import stop
-from sync.client import LabelStudio
-from sync.pull import pull
-from sync.reconcile import reconcile
+from saring.workers.app import job_sender
+from sync.api.client import LabelStudio
+from sync.pull.pull import pull
+from sync.pull.reconcile import reconcile
 from tests.e2e.people import TAXONOMY, Line, annotate, human_judgements, lines, make_project, push_all, queue, tasks_of
 from tests.integration.backend_server import choices, promote, train_model
 from tests.integration.worker_process import settings_of, until, wait_until_idle

@@ -19,8 +19,8 @@ from pipeline.errors import (
     UncertainOutcome,
 )
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.http import Connection
+from sync.api.client import LabelStudio
+from sync.api.http import Connection
 from tests.e2e.accounts import logged_in, personal_token
 from tests.e2e.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.e2e.front import Answer, Front, front

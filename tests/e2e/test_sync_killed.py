@@ -17,11 +17,11 @@ from sqlalchemy import Engine, select
 from pipeline import store
 from pipeline.errors import LabelStudioError
 from pipeline.settings import Settings
-from pipeline.store.loop import TaskState
-from pipeline.store.models import RunState
 from pipeline.store.session import open_session
+from pipeline.store.tables.core import RunState
+from pipeline.store.tables.human_loop import TaskState
 from saring.services import LabelStudioAccess, ensure_label_studio, loop_status
-from sync.client import LabelStudio
+from sync.api.client import LabelStudio
 from tests.e2e.people import Json, lines, make_project, push_all, queue, tasks_of
 from tests.e2e.pushed import assert_each_once
 
@@ -32,7 +32,7 @@ import os, signal, sys
 from pipeline.preannotation import default_policy
 from pipeline.store import make_engine
 from pipeline.taxonomy import load_taxonomy
-from sync.client import LabelStudio
+from sync.api.client import LabelStudio
 from sync.push import push
 
 point, url, key, project = sys.argv[1:]

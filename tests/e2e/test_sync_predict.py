@@ -14,14 +14,14 @@ from sqlalchemy import Engine, select, text
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing, RunConflict
-from pipeline.store.loop import Change, ProjectState, TaskState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import Change, ProjectState, TaskState
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.label_config import label_config
-from sync.pull import pull
-from sync.reconcile import reconcile
-from sync.wiring import BACKEND_TITLE
+from sync.api.client import LabelStudio
+from sync.project.label_config import label_config
+from sync.project.wiring import BACKEND_TITLE
+from sync.pull.pull import pull
+from sync.pull.reconcile import reconcile
 from tests.e2e.faulty_proxy import Fault
 from tests.e2e.people import TAXONOMY, Json, Line, annotate, credentials, make_project, push_all, queue, tasks_of
 from tests.e2e.pushed import Pushed, pushed_project, ticks

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.store import make_engine
-from pipeline.store.loop import AnnotationState, Change
+from pipeline.store.tables.human_loop import AnnotationState, Change
 from saring.services import LabelStudioAccess
 from tests.conftest import _database
 from tests.e2e.accounts import Person, invited

@@ -15,8 +15,8 @@ from sqlalchemy import Engine, insert, select
 
 from pipeline import store
 from pipeline.store import make_engine
-from pipeline.store.loop import AnnotationState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import AnnotationState
 from saring.services import LabelStudioAccess
 from tests.conftest import _database
 from tests.e2e.accounts import Person, invited

@@ -20,10 +20,10 @@ from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.settings import Settings
-from pipeline.store.models import RunState
 from pipeline.store.session import open_session
+from pipeline.store.tables.core import RunState
 from saring.services import LabelStudioAccess, ensure_label_studio, loop_status
-from sync.client import LabelStudio
+from sync.api.client import LabelStudio
 from tests.e2e.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.e2e.front import Front, front
 from tests.e2e.home_world import Given, World

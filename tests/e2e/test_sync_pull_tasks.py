@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import Engine, select
 
 from pipeline import store
-from pipeline.ingest.normalise import text_id
-from pipeline.store.loop import AnnotationState, ProjectState, TaskState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import AnnotationState, ProjectState, TaskState
+from pipeline.texts.normalise import text_id
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
+from sync.api.client import LabelStudio
 from tests.e2e.faulty_proxy import Fault, faulty_proxy
 from tests.e2e.home_world import World, denied_by, new_world
 from tests.e2e.people import annotate, lines, make_project, push_all, queue, tasks_of

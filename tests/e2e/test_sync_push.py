@@ -15,11 +15,11 @@ from sqlalchemy import Engine, select, update
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing, RunConflict
-from pipeline.store.loop import ProjectState, QueueState, TaskState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import ProjectState, QueueState, TaskState
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.pull import pull
+from sync.api.client import LabelStudio
+from sync.pull.pull import pull
 from tests.e2e.faulty_proxy import Fault, faulty_proxy
 from tests.e2e.people import TAXONOMY, Line, annotate, credentials, lines, make_project, push_all, queue, tasks_of
 from tests.e2e.pushed import assert_each_once, on_server, waiting
@@ -264,8 +264,8 @@ def test_a_push_of_many_calls_whose_last_is_lost_sends_each_text_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sync.push._BATCH", 3)
-    monkeypatch.setattr("sync.push._PAGE", 2)
+    monkeypatch.setattr("sync.push.push._BATCH", 3)
+    monkeypatch.setattr("sync.push.push._PAGE", 2)
     texts = queue(engine, lines(8), tmp_path)
     with (
         faulty_proxy(label_studio.url) as proxy,

@@ -15,15 +15,14 @@ import pytest
 from sqlalchemy import Engine, update
 
 from pipeline import store
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.store.session import open_session
 from saring.demo.volunteers import Persona, Volunteer
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.projects import SetupReport
-from sync.pull import pull
+from sync.api.client import LabelStudio
+from sync.project.projects import SetupReport
+from sync.pull.pull import pull
 from tests.e2e.people import TAXONOMY, Line, annotate, lines, make_project, push_all, queue, tasks_of
 from tests.typed import typed
 

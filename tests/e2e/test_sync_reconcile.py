@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.ingest.normalise import text_id
-from pipeline.store.loop import AnnotationState, TaskState
+from pipeline.store.tables.human_loop import AnnotationState, TaskState
+from pipeline.texts.normalise import text_id
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
+from sync.api.client import LabelStudio
 from tests.e2e.home_world import World, new_world
 from tests.e2e.people import annotate, tasks_of
 from tests.typed import typed

@@ -14,16 +14,16 @@ from sqlalchemy import Engine
 
 from pipeline import store
 from pipeline.preannotation import default_policy
-from pipeline.store.loop import TaskState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import TaskState
 from saring.demo.volunteers import Persona, Volunteer
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.predictions import predict_ahead
-from sync.projects import SetupReport
-from sync.pull import pull
-from sync.push import push
-from sync.review import Disagreement, find_disagreements, request_reviews
+from sync.api.client import LabelStudio
+from sync.project.projects import SetupReport
+from sync.pull.pull import pull
+from sync.push.predictions import predict_ahead
+from sync.push.push import push
+from sync.quality.review import Disagreement, find_disagreements, request_reviews
 from tests.e2e.people import TAXONOMY, lines, make_project, push_all, queue, tasks_of
 
 pytestmark = pytest.mark.timeout(180)

@@ -16,13 +16,13 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnavailable, UncertainOutcome, UsageError
-from pipeline.store.loop import ProjectState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import ProjectState
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.label_config import label_config
-from sync.projects import SetupReport
-from sync.pull import pull
+from sync.api.client import LabelStudio
+from sync.project.label_config import label_config
+from sync.project.projects import SetupReport
+from sync.pull.pull import pull
 from tests.e2e.faulty_proxy import Fault, faulty_proxy
 from tests.e2e.people import annotate, human_judgements, make_project
 from tests.typed import typed

@@ -13,11 +13,11 @@ from sqlalchemy import Engine
 
 from pipeline import store
 from pipeline.errors import UsageError
-from pipeline.store.loop import TaskState
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import TaskState
 from saring.services import LabelStudioAccess
-from sync.label_config import label_config
-from sync.why import Explanation, why
+from sync.project.label_config import label_config
+from sync.push.why import Explanation, why
 from tests.e2e.people import TAXONOMY, Line, credentials, make_project, push_all, queue
 from tests.e2e.pushed import Pushed, pushed_project
 from tests.integration.backend_server import served

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.credentials import WEBHOOK_HEADER
+from pipeline.backend_credentials import WEBHOOK_HEADER
 from pipeline.store import open_session
 from saring.services import LabelStudioAccess
-from sync.client import LabelStudio
-from sync.projects import SetupReport
-from sync.wiring import ACTIONS, BACKEND_TITLE
+from sync.api.client import LabelStudio
+from sync.project.projects import SetupReport
+from sync.project.wiring import ACTIONS, BACKEND_TITLE
 from tests.e2e.faulty_proxy import Fault, faulty_proxy
 from tests.e2e.people import annotate, credentials, make_project
 from tests.integration.backend_server import Backend, served, until

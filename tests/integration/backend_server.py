@@ -21,22 +21,21 @@ from sqlalchemy import Engine, insert
 from ml_backend.app import create_app
 from ml_backend.config import BackendConfig, Limits
 from pipeline import store
-from pipeline.classifiers.artefact import load_model
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.credentials import BACKEND_USER, BackendCredentials
-from pipeline.ingest.normalise import text_id
-from pipeline.labelled import LabelledText
+from pipeline.backend_credentials import BACKEND_USER, BackendCredentials
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.learning import registry
-from pipeline.learning.examples import gather
-from pipeline.learning.labelled_io import clean
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, TrainReport, train
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.models.artefact import load_model
+from pipeline.models.features import NgramConfig
+from pipeline.models.linear import LinearConfig
 from pipeline.store import open_session
-from pipeline.store.loop import TaskState
+from pipeline.store.tables.human_loop import TaskState
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import clean
+from pipeline.texts.normalise import text_id
 
 TAXONOMY = load_taxonomy()
 PASSWORD, SECRET = "a-password", "a-secret"

@@ -18,9 +18,8 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Engine, text
 
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.transfer import table_names

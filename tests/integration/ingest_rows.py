@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from sqlalchemy import Engine, select
 
 from pipeline import store
-from pipeline.ingest.ingest import IngestReport, SourceInfo, ingest
 from pipeline.store import open_session
+from pipeline.texts.ingest import IngestReport, SourceInfo, ingest
 
 _WORDS = """
     saya awak dia mereka kerajaan rakyat hari malam makan minum kedai kereta jalan cantik marah gembira tolong banyak

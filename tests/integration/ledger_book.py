@@ -10,14 +10,13 @@ from typing import Any
 from sqlalchemy import Engine, func, insert, select
 
 from pipeline import store
-from pipeline.ingest.normalise import text_id
-from pipeline.labelled import LabelledText
-from pipeline.learning.snapshot import Frozen, SnapshotPolicy, take_snapshot
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.learning.sets.snapshot import Frozen, SnapshotPolicy, take_snapshot
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.normalise import text_id
 
 HUMAN = RaterRef(RaterKind.HUMAN, "aisyah")
 CORPUS = RaterRef(RaterKind.EXTERNAL, "korpus")

@@ -11,20 +11,19 @@ import numpy as np
 from sqlalchemy import Engine, insert, update
 
 from pipeline import store
-from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel
-from pipeline.classifiers.protocol import Scores
-from pipeline.ingest.normalise import text_id
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.measure.arrays import Scores
+from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel
 from pipeline.queue.build import build_queue
 from pipeline.queue.config import QueueConfig, QueueReport
-from pipeline.queue.listing import queued
-from pipeline.queue.strategies import STRATEGIES
-from pipeline.queue.strategy import Strategy
+from pipeline.queue.strategies.known import STRATEGIES
+from pipeline.queue.strategies.protocol import Strategy
+from pipeline.queue.waiting import queued
 from pipeline.store import open_session
-from pipeline.store.loop import QueueState, TaskState
+from pipeline.store.tables.human_loop import QueueState, TaskState
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.normalise import text_id
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import put_vectors, register_encoder
 

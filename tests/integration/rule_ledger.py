@@ -10,19 +10,18 @@ from pathlib import Path
 from sqlalchemy import Engine, insert
 
 from pipeline import store
-from pipeline.classifiers.artefact import load_model
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.ingest.normalise import text_id
-from pipeline.learning.gate import Margins
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.learning.gate.rules import Margins
 from pipeline.learning.retrain import Load, Retrained, retrain
-from pipeline.learning.snapshot import SnapshotPolicy
+from pipeline.learning.sets.snapshot import SnapshotPolicy
 from pipeline.learning.train import TrainConfig
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.models.artefact import load_model
+from pipeline.models.features import NgramConfig
+from pipeline.models.linear import LinearConfig
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.normalise import text_id
 
 RULE = {"porn": "lucah", "violence": "tumbuk"}
 _FILLER = """

@@ -15,12 +15,11 @@ from sqlalchemy import Engine, make_url
 
 from ml_backend.config import Limits
 from pipeline import store
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.store import make_engine, open_session
-from pipeline.store.models import RunState
-from pipeline.store.work import ShardState
+from pipeline.store.tables.core import RunState
+from pipeline.store.tables.work import ShardState
 from saring.services.valkey import client
 from tests.integration.backend_server import (
     PASSWORD,

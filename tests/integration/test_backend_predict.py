@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ml_backend.config import Limits
 from pipeline import store
-from pipeline.credentials import BACKEND_USER
+from pipeline.backend_credentials import BACKEND_USER
 from pipeline.learning.train import TrainReport
 from pipeline.preannotation import Policy, default_policy
 from tests.integration.backend_server import (

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from pipeline import store
-from pipeline.credentials import WEBHOOK_HEADER
+from pipeline.backend_credentials import WEBHOOK_HEADER
 from pipeline.store import open_session
 from tests.integration.backend_server import choices, promote, request, task, train_model, until
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.credentials import WEBHOOK_HEADER
+from pipeline.backend_credentials import WEBHOOK_HEADER
 from pipeline.store.session import make_engine
 from tests.integration.backend_server import PASSWORD, SECRET, Backend, served, until
 

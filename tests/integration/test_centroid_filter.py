@@ -19,9 +19,9 @@ from pipeline.filters.asserted import find_asserted
 from pipeline.filters.centroid import REVIEW_REASON, STAGE, LabelFilter, centroid_filter
 from pipeline.filters.cuts import Cut
 from pipeline.filters.report import write_report
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import FILTERED_KINDS, RaterRef, current_judgements, resolve
+from pipeline.ledger.resolve import FILTERED_KINDS, current_judgements, resolve
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import put_vectors, register_encoder

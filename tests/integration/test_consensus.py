@@ -13,15 +13,14 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline import store
-from pipeline.consensus.book import current_consensus
-from pipeline.consensus.fit import fit_consensus
-from pipeline.consensus.report import rater_report
-from pipeline.consensus.votes import LEAST_GOLD, Gold, read_votes
-from pipeline.learning.decided import decided_texts
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import rater_id
-from pipeline.ledger.consensus import Method
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.ledger.consensus.fit import fit_consensus
+from pipeline.ledger.consensus.rule import Method
+from pipeline.ledger.consensus.saved import current_consensus
+from pipeline.ledger.consensus.votes import LEAST_GOLD, Gold, read_votes
+from pipeline.ledger.decisions import decided_texts
+from pipeline.raters.report import rater_report
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from tests.integration.ledger_book import CORPUS, HUMAN, LLM, Book

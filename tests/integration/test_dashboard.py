@@ -12,8 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 from sqlalchemy import Engine
 
-from pipeline.store.models import RunState
-from pipeline.store.work import ShardState
+from pipeline.store.tables.core import RunState
+from pipeline.store.tables.work import ShardState
 from tests.integration.backend_server import add_text, promote, push_task, served, task, train_model
 from tests.integration.test_backend_metrics import Scrape, add_run, scrape
 

@@ -18,19 +18,18 @@ from sqlalchemy import Engine, update
 
 from pipeline import store
 from pipeline.errors import InputError, UsageError
-from pipeline.ingest.importing import import_labelled
-from pipeline.ingest.ingest import SourceInfo
-from pipeline.ingest.mapping import load_mapping
-from pipeline.ingest.normalise import text_id
-from pipeline.learning.snapshot import SnapshotPolicy, take_snapshot
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.learning.sets.snapshot import SnapshotPolicy, take_snapshot
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.raters.imported import import_labelled
+from pipeline.raters.mapping import load_mapping
 from pipeline.sharing.dataset_export import ExportReport, export_dataset
 from pipeline.sharing.dataset_push import check_folder
 from pipeline.sharing.sources import set_source
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.ingest import SourceInfo
+from pipeline.texts.normalise import text_id
 from tests.hub_stub import OWNER, WRITER, HubStub
 from tests.plain_environment import PlainEnvironment
 

@@ -13,14 +13,13 @@ from sqlalchemy import Engine, func, insert, select
 
 from pipeline import store
 from pipeline.errors import EncoderError
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, judgements_by_text
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.judge import judge_texts
 from pipeline.raters.protocol import NoVerdict, TextToJudge
 from pipeline.store import open_session
-from pipeline.store.models import RunState
+from pipeline.store.tables.core import RunState
 from pipeline.taxonomy import Taxonomy, parse_taxonomy
 from pipeline.vectors.embed import EmbedReport, embed
 from pipeline.vectors.encoders.openai import OpenAIEncoder

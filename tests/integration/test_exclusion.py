@@ -10,13 +10,12 @@ from sqlalchemy import Engine, func, select
 
 from pipeline import store
 from pipeline.errors import UsageError
-from pipeline.learning.decided import decided_texts
+from pipeline.judgement import RaterKind, RaterRef, Tier
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef, Tier
+from pipeline.ledger.decisions import decided_texts
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from sync.exclusion import exclude, include
+from sync.quality.exclusion import exclude, include
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -13,11 +13,10 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from pipeline import store
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
-from pipeline.runs import stage_run
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.runs.record import stage_run
 from pipeline.store import open_session
-from pipeline.store.loop import QueueState, TaskState
+from pipeline.store.tables.human_loop import QueueState, TaskState
 from pipeline.taxonomy import load_taxonomy
 from tests.integration.rule_ledger import RULE, Ledger
 from tests.typed import answered, typed

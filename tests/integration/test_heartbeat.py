@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from saring.heartbeat import VARIABLE
+from saring.workers.heartbeat import VARIABLE
 from tests.integration.worker_process import kill_all, until
 
 _ROOT = Path(__file__).resolve().parents[2]

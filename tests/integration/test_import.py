@@ -13,14 +13,14 @@ from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.errors import InputError
-from pipeline.ingest.importing import ImportReport, import_labelled
-from pipeline.ingest.ingest import SourceInfo
-from pipeline.ingest.mapping import load_mapping
+from pipeline.judgement import RaterKind, RaterRef, Tier
 from pipeline.ledger.book import Recorded, judgements_by_text
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef, Tier, resolve
+from pipeline.ledger.resolve import resolve
+from pipeline.raters.imported import ImportReport, import_labelled
+from pipeline.raters.mapping import load_mapping
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.ingest import SourceInfo
 
 _CORPUS = RaterRef(RaterKind.EXTERNAL, "korpus")
 _ROWS = [

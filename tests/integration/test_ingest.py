@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import InputError
-from pipeline.ingest.ingest import SourceInfo, ingest
-from pipeline.ingest.masking import mask
-from pipeline.ingest.normalise import text_id
-from pipeline.ingest.prepare import PreparedText
-from pipeline.ingest.readers import MAX_LINE
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
-from pipeline.store.models import RunState
+from pipeline.store.tables.core import RunState
+from pipeline.texts.ingest import SourceInfo, ingest
+from pipeline.texts.masking import mask
+from pipeline.texts.normalise import text_id
+from pipeline.texts.prepare import PreparedText
+from pipeline.texts.readers import MAX_LINE
 from tests.integration.ingest_rows import (
     GOOD,
     VOCABULARY,

@@ -16,10 +16,10 @@ from sqlalchemy import Engine, func, select, text
 
 from pipeline import store
 from pipeline.errors import InputError
-from pipeline.ingest.ingest import IngestReport
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
-from pipeline.store.models import RunState
+from pipeline.store.tables.core import RunState
+from pipeline.texts.ingest import IngestReport
 from tests.integration.ingest_rows import accounted, as_jsonl, contents, corpus, jsonl, last_run, take
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,7 @@ def test_a_worker_that_is_killed_is_named_and_the_same_call_goes_on(
 _INGEST = """
 import sys
 from pathlib import Path
-from pipeline.ingest.ingest import SourceInfo, ingest
+from pipeline.texts.ingest import SourceInfo, ingest
 from pipeline.store import make_engine
 
 if __name__ == "__main__":

@@ -13,20 +13,19 @@ import orjson
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from ml_backend.events import JOBS
+from ml_backend.jobs import JOBS
 from pipeline import store
-from pipeline.credentials import WEBHOOK_HEADER
-from pipeline.ingest.importing import import_labelled
-from pipeline.ingest.ingest import SourceInfo
-from pipeline.ingest.mapping import load_mapping
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.backend_credentials import WEBHOOK_HEADER
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.raters.imported import import_labelled
+from pipeline.raters.mapping import load_mapping
 from pipeline.settings import Settings
 from pipeline.store import open_session
-from pipeline.store.models import RunState
-from saring.celery_app import QUEUES, job_sender, make_app
+from pipeline.store.tables.core import RunState
+from pipeline.texts.ingest import SourceInfo
 from saring.services import LabelStudioAccess, stop_services
-from sync.client import LabelStudio
+from saring.workers.app import QUEUES, job_sender, make_app
+from sync.api.client import LabelStudio
 from tests.e2e.people import TAXONOMY, annotate, human_judgements, lines, make_project, push_all, queue, tasks_of
 from tests.integration.backend_server import SECRET, served
 from tests.integration.worker_process import (

@@ -12,11 +12,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.judgement import Judgement, RaterKind, RaterRef, Tier
 from pipeline.ledger.book import NewJudgement, Recorded, judgements_by_text, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Judgement, RaterRef, Tier, resolve
+from pipeline.ledger.resolve import resolve
 from pipeline.store import open_session
-from pipeline.store.models import RunState
+from pipeline.store.tables.core import RunState
 
 _LLM = RaterRef(RaterKind.LLM, "model", "prompt 1")
 _PERSON = RaterRef(RaterKind.HUMAN, "annotator", "17")

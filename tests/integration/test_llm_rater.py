@@ -18,16 +18,16 @@ from sqlalchemy import Engine, func, insert, select
 
 from pipeline import store
 from pipeline.errors import LlmError, LlmUnavailable, UsageError
-from pipeline.ledger.rater_kind import RaterKind
+from pipeline.judgement import RaterKind
 from pipeline.llm.cache import spending
 from pipeline.llm.client import find_model
 from pipeline.llm.config import Limits, LlmConfig, Price, PromptConfig
+from pipeline.llm.translation.llm import LlmTranslator
 from pipeline.raters.judge import JudgeReport, judge_texts
 from pipeline.raters.llm.rater import LlmRater
 from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
-from pipeline.translation.llm import LlmTranslator
 from saring.services import ensure_worker, stop_services
 from tests import llm_server
 from tests.integration.worker_process import until

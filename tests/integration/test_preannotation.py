@@ -10,14 +10,13 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from pipeline import store
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.preannotation import Policy, Preannotator, default_policy, fit_policy, propose
 from pipeline.preannotation.policy import FEATURES
 from pipeline.preannotation.proposal import panel
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
-from sync.task_rows import task_row
+from sync.push.task_rows import task_row
 from tests.integration.queue_shelf import AISYAH, BALA, IMPORTED, LLM, Shelf, champion
 
 TAXONOMY = load_taxonomy()

@@ -15,15 +15,15 @@ from safetensors.torch import load_file
 from sqlalchemy import Engine, select
 from transformers import AutoTokenizer
 
-from pipeline.classifiers.mistral import MistralForSequenceClassification
 from pipeline.errors import UsageError
-from pipeline.ingest.ingest import SourceInfo, ingest
-from pipeline.learning import testset
-from pipeline.pretraining.network import Shape
-from pipeline.pretraining.pretrain import REPORT, PretrainConfig, pretrain
-from pipeline.pretraining.texts import store_texts
-from pipeline.store.models import Text
+from pipeline.learning.unlabelled import store_texts
+from pipeline.ledger import test_set as testset
+from pipeline.models.mistral import MistralForSequenceClassification
+from pipeline.models.pretraining.network import Shape
+from pipeline.models.pretraining.pretrain import REPORT, PretrainConfig, pretrain
 from pipeline.store.session import open_session
+from pipeline.store.tables.core import Text
+from pipeline.texts.ingest import SourceInfo, ingest
 from tests.typed import typed
 
 #: what is done tells what with, so that a text's words can be learnt from each other
@@ -71,7 +71,7 @@ def test_held_out_tokens_are_predicted_far_better_than_by_their_frequency(learnt
 _KILLED = """\
 import os, signal, sys
 from pathlib import Path
-from pipeline.pretraining.pretrain import pretrain
+from pipeline.models.pretraining.pretrain import pretrain
 from tests.integration.test_pretrain import config, corpus
 
 def progress(done, total, what):

@@ -12,21 +12,21 @@ import pytest
 from sqlalchemy import Engine, func, insert, select
 
 from pipeline import store
-from pipeline.classifiers.artefact import load_model
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearConfig
 from pipeline.errors import TaxonomyError
 from pipeline.filters.sentiment import STAGE as SENTIMENT_STAGE
-from pipeline.ingest.normalise import text_id
-from pipeline.learning.pseudogiving import REVIEW_REASON
+from pipeline.judgement import RaterKind, RaterRef, Tier
+from pipeline.learning.pseudo_threshold import REVIEW_REASON
 from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport, pseudolabel, scarce_labels
 from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef, Tier, resolve
-from pipeline.runs import stage_run
+from pipeline.ledger.resolve import resolve
+from pipeline.models.artefact import load_model
+from pipeline.models.features import NgramConfig
+from pipeline.models.linear import LinearConfig
+from pipeline.runs.record import stage_run
 from pipeline.store import open_session
-from pipeline.store.models import ModelState
+from pipeline.store.tables.core import ModelState
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.normalise import text_id
 
 LLM = RaterRef(RaterKind.LLM, "a-model", "1")
 HUMAN = RaterRef(RaterKind.HUMAN, "aisyah")

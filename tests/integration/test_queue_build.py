@@ -8,16 +8,15 @@ from sqlalchemy import Engine, select, update
 
 from pipeline import store
 from pipeline.errors import QueueError, RunConflict
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.queue.build import STAGE
 from pipeline.queue.candidates import Candidates
-from pipeline.queue.listing import bump, drop
-from pipeline.queue.strategies import STRATEGIES
-from pipeline.queue.strategy import Chances
-from pipeline.runs import stage_run
+from pipeline.queue.strategies.known import STRATEGIES
+from pipeline.queue.strategies.protocol import Chances
+from pipeline.queue.waiting import bump, drop
+from pipeline.runs.record import stage_run
 from pipeline.store import open_session
-from pipeline.store.loop import ProjectState, QueueState
+from pipeline.store.tables.human_loop import ProjectState, QueueState
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.encoders.protocol import unit
 from tests.integration.queue_shelf import AISYAH, BALA, IMPORTED, LLM, Shelf, champion

@@ -9,11 +9,10 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from pipeline import store
-from pipeline.ingest.normalise import text_id
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.store import open_session
+from pipeline.texts.normalise import text_id
 from tests.typed import typed
 
 _HARSH = "[red]kamu semua bodoh[/red]"

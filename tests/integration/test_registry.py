@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import LabelSettings, Manifest
 from pipeline.errors import ModelError
 from pipeline.learning import registry
+from pipeline.models.artefact import LabelSettings, Manifest
 from pipeline.store import open_session
-from pipeline.store.models import ModelState
+from pipeline.store.tables.core import ModelState
 
 
 def manifest(version: str, purpose: str = "sfw") -> Manifest:

@@ -13,14 +13,13 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel, load_model
 from pipeline.errors import ModelError, NotEnoughLabels, RunConflict
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.learning import registry
-from pipeline.learning.gate import Margins
+from pipeline.learning.gate.rules import Margins
 from pipeline.learning.retrain import Retrained
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
-from pipeline.runs import stage_run
+from pipeline.models.artefact import TrainedModel, load_model
+from pipeline.runs.record import stage_run
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from tests.integration.rule_ledger import RULE, Ledger

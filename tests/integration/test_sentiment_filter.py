@@ -13,19 +13,19 @@ from sqlalchemy import Engine, insert, select, text
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearConfig
 from pipeline.errors import ModelError
 from pipeline.filters.sentiment import REVIEW_REASON, STAGE, SentimentLabel, SentimentReport, sentiment_filter
 from pipeline.filters.sentiment_model import as_labels
-from pipeline.labelled import LabelledText
-from pipeline.learning.examples import gather
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
 from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, record
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef, resolve
+from pipeline.ledger.resolve import resolve
+from pipeline.models.artefact import TrainedModel
+from pipeline.models.features import NgramConfig
+from pipeline.models.linear import LinearConfig
 from pipeline.taxonomy import Taxonomy, parse_taxonomy
+from pipeline.texts.labelled import LabelledText
 
 LLM = RaterRef(RaterKind.LLM, "a-model", "1")
 HUMAN = RaterRef(RaterKind.HUMAN, "aisyah")

@@ -16,20 +16,20 @@ from sqlalchemy import Engine
 from transformers import BertConfig, BertForSequenceClassification
 
 from pipeline import store
-from pipeline.classifiers.artefact import TrainedModel, load_model, read_manifest
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.classifiers.transformer.base import train_tokenizer
-from pipeline.classifiers.transformer.config import ScratchConfig, TransformerConfig
 from pipeline.errors import ModelError, UsageError
-from pipeline.labelled import LabelledText
-from pipeline.learning.examples import gather
-from pipeline.learning.labelled_io import clean
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
+from pipeline.models.artefact import TrainedModel, load_model, read_manifest
+from pipeline.models.features import NgramConfig
+from pipeline.models.linear import LinearConfig
+from pipeline.models.transformer.base import train_tokenizer
+from pipeline.models.transformer.config import ScratchConfig, TransformerConfig
 from pipeline.sharing.model_folder import About, export_model
 from pipeline.sharing.model_sources import SourceFact, sources_of
 from pipeline.store.session import open_session
 from pipeline.taxonomy import load_taxonomy
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import clean
 from tests.hub_stub import OWNER, WRITER, HubStub
 from tests.plain_environment import PlainEnvironment
 from tests.typed import typed

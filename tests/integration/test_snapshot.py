@@ -10,11 +10,10 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.errors import NotEnoughLabels
-from pipeline.ingest.rejects import RejectSink
-from pipeline.learning.labelled_io import read_labelled
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.labelled_files import read_labelled
+from pipeline.texts.rejects import RejectSink
 from tests.integration.ledger_book import CORPUS, HUMAN, LLM, PSEUDO, Book
 
 

@@ -18,23 +18,23 @@ import pytest
 from sqlalchemy import Engine, insert, select, text
 
 from pipeline import store
-from pipeline.classifiers.artefact import MANIFEST, Manifest
 from pipeline.errors import EncoderError, RunConflict, UsageError
-from pipeline.runs import stage_run
+from pipeline.models.artefact import MANIFEST, Manifest
+from pipeline.runs import book
+from pipeline.runs.record import stage_run
+from pipeline.runs.shard import Outcome, carry_shard, finish_run
 from pipeline.settings import Settings
 from pipeline.store import open_session
-from pipeline.store.models import ModelState, RunState
+from pipeline.store.tables.core import ModelState, RunState
 from pipeline.vectors.embed import EmbedReport, embed
 from pipeline.vectors.encoders.protocol import Encoder, Vectors, unit
 from pipeline.vectors.fill import fill
 from pipeline.vectors.spaces import SWITCH_STAGE, active_space, drop_space, space_in_use, spaces, switch, try_switch
 from pipeline.vectors.table import partition_of
-from pipeline.work import book
-from pipeline.work.carry import Outcome, carry_shard, finish_run
 from saring.cli import common
 from saring.services import ensure_worker, stop_services
-from saring.work.reembed import plan_reembedding
-from saring.work.stages import STAGES
+from saring.workers.reembed import plan_reembedding
+from saring.workers.stages import STAGES
 from tests.integration import embeddings_stub
 from tests.integration.embeddings_stub import EmbeddingsStub
 from tests.integration.worker_process import until

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from pipeline import store
-from pipeline.learning import testset
-from pipeline.learning.testset import FrozenTest, Truth
+from pipeline.ledger import test_set as testset
 from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.ledger.test_set import FrozenTest, Truth
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from tests.integration.ledger_book import CORPUS, HUMAN, LLM, Book

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.classifiers.artefact import read_manifest
 from pipeline.learning import registry
+from pipeline.models.artefact import read_manifest
 from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
-from saring.celery_app import make_app
+from saring.actions.training_options import training_config
 from saring.cli import common
-from saring.training import training_config
-from saring.work.stages import stages_for
+from saring.workers.app import make_app
+from saring.workers.stages import stages_for
 from tests.integration.backend_server import choices, served, task
 from tests.integration.rule_ledger import RULE, Ledger
 from tests.typed import answered, typed

@@ -11,9 +11,9 @@ from sqlalchemy import Engine, func, select
 
 from pipeline import store
 from pipeline.errors import ModelError
+from pipeline.llm.translation.protocol import Language
+from pipeline.llm.translation.seq2seq import Seq2SeqTranslator
 from pipeline.store import open_session
-from pipeline.translation.protocol import Language
-from pipeline.translation.seq2seq import Seq2SeqTranslator
 from tests.integration.ingest_rows import jsonl
 from tests.llm_server import LlmServer
 from tests.translation_models import PAIRS, make_nllb, make_t5

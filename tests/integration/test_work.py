@@ -15,16 +15,16 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import InputError, LabelStudioUnavailable, RunCancelled, RunConflict, RunMissing
-from pipeline.runs import held, stage_run
+from pipeline.runs import book
+from pipeline.runs.record import held, stage_run
+from pipeline.runs.shard import Outcome, carry_shard, finish_run, shard_lock
+from pipeline.runs.stage import Next, Part, Plan, RunView, Step, Values
+from pipeline.runs.sweep import find_lost
+from pipeline.runs.watch import follow, status
 from pipeline.settings import Settings
 from pipeline.store import open_session
-from pipeline.store.models import RunState
-from pipeline.store.work import ShardState
-from pipeline.work import book
-from pipeline.work.carry import Outcome, carry_shard, finish_run, shard_lock
-from pipeline.work.stage import Next, Part, Plan, RunView, Step, Values
-from pipeline.work.sweep import find_lost
-from pipeline.work.watch import follow, status
+from pipeline.store.tables.core import RunState
+from pipeline.store.tables.work import ShardState
 from saring.cli import common
 
 log = logging.getLogger("pipeline.counting")

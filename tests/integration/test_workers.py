@@ -19,8 +19,8 @@ from sqlalchemy import Engine, func, select
 from pipeline import store
 from pipeline.settings import Settings
 from pipeline.store import open_session
-from pipeline.store.models import RunState
-from pipeline.store.work import ShardState
+from pipeline.store.tables.core import RunState
+from pipeline.store.tables.work import ShardState
 from saring.services import ensure_worker, loop_status, stop_services
 from tests.integration.worker_process import until
 from tests.typed import typed

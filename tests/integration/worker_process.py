@@ -14,9 +14,9 @@ import psutil
 from sqlalchemy import Engine, text
 
 from pipeline.settings import Settings
-from saring.celery_app import QUEUES, make_app
 from saring.services import LabelStudioAccess, ensure_broker
 from saring.services.valkey import client
+from saring.workers.app import QUEUES, make_app
 
 _DEADLINE = 90.0
 

@@ -7,13 +7,8 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from pipeline.ledger.consensus import Consensus, LabelModel, Method, Skill, voice_of
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import (
-    Decision,
-    Judgement,
-    RaterRef,
-)
+from pipeline.judgement import Decision, Judgement, RaterKind, RaterRef
+from pipeline.ledger.consensus.rule import Consensus, LabelModel, Method, Skill, voice_of
 
 #: from the most to the least trusted
 TRUST = (RaterKind.HUMAN, RaterKind.EXTERNAL, RaterKind.LLM, RaterKind.BOOTSTRAP, RaterKind.PSEUDO)

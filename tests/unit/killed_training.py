@@ -8,11 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
-from pipeline.classifiers.transformer.config import ScratchConfig, TransformerConfig
-from pipeline.labelled import LabelledText
-from pipeline.learning.examples import Examples, gather
+from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.train import TrainConfig, TrainReport, train
+from pipeline.models.transformer.config import ScratchConfig, TransformerConfig
 from pipeline.progress import Progress, silent
+from pipeline.texts.labelled import LabelledText
 
 #: what each label is given for
 RULE = {"buah": "durian", "minuman": "kopitiam"}

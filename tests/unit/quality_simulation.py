@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix
 from sync.quality.answers import Answers
 
 LABELS = ("hate", "racist", "porn", "informative", "safe for work")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.store.loop import AnnotationState, Change
-from sync.annotations import Malformed, Name, Said, Shown, Ticked, name_of, read_annotation
+from pipeline.store.tables.human_loop import AnnotationState, Change
+from sync.pull.annotations import Malformed, Name, Said, Shown, Ticked, name_of, read_annotation
 from tests.unit.label_makers import make_label, taxonomy_named, taxonomy_of
 
 Json = dict[str, Any]

@@ -13,7 +13,8 @@ import pytest
 import skops.io
 from sklearn.svm import LinearSVC
 
-from pipeline.classifiers.artefact import (
+from pipeline.errors import ModelError, NotEnoughLabels
+from pipeline.models.artefact import (
     MANIFEST,
     LabelSettings,
     Manifest,
@@ -22,11 +23,10 @@ from pipeline.classifiers.artefact import (
     read_manifest,
     save_model,
 )
-from pipeline.classifiers.backends import file_hash
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import ARRAYS, LinearClassifier, LinearConfig, fit_linear, restore_linear
-from pipeline.errors import ModelError, NotEnoughLabels
-from pipeline.learning.find import folder_of, newest
+from pipeline.models.backends import file_hash
+from pipeline.models.features import NgramConfig
+from pipeline.models.find import folder_of, newest
+from pipeline.models.linear import ARRAYS, LinearClassifier, LinearConfig, fit_linear, restore_linear
 
 _SMALL = NgramConfig(char_bits=10, word_bits=9)
 _TEXTS = ["durian sedap", "teh tarik", "durian runtuh", "kopi panas", "pasar durian", "hujan petang"]

@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from ml_backend.auth import Gate
-from pipeline.credentials import WEBHOOK_HEADER, BackendCredentials
+from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials
 
 CREDENTIALS = BackendCredentials("me", "pä:ss", "s3cret")
 PATHS = ["/predict", "/setup", "/versions", "/webhook", "/", "/v1/moderations", "/nothing", "/health/more"]

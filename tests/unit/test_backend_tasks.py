@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_backend.label_config import Control
-from ml_backend.tasks import Asked, Item, ProjectRef, read_project, read_tasks, sound
-from pipeline.ingest.normalise import text_id
-from pipeline.ingest.prepare import MAX_TEXT
+from ml_backend.request import Asked, Item, ProjectRef, read_project, read_tasks, sound
+from pipeline.texts.normalise import text_id
+from pipeline.texts.prepare import MAX_TEXT
 
 CONTROL = Control("labels", "text", "text", {"porn": "porn"}, multiple=True)
 JSON = st.recursive(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline.errors import EncoderError
+from pipeline.judgement import RaterKind
 from pipeline.ledger.book import NewJudgement
-from pipeline.ledger.rater_kind import RaterKind
 from pipeline.raters.bootstrap import ASSERT_FROM, DENY_TO, BootstrapRater
 from pipeline.raters.protocol import TextToJudge
 from pipeline.taxonomy import Taxonomy, load_taxonomy, parse_taxonomy

@@ -8,9 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from pipeline.classifiers.calibration import fit_sigmoid
 from pipeline.errors import NotEnoughLabels
-from pipeline.learning.metrics import calibration_error
+from pipeline.measure.metrics import calibration_error
+from pipeline.models.calibration import fit_sigmoid
 
 _pairs = st.lists(st.tuples(st.floats(-1e3, 1e3), st.booleans()), min_size=2, max_size=40)
 

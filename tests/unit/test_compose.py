@@ -19,11 +19,11 @@ from pydantic import AliasChoices
 from ruamel.yaml import YAML
 
 from pipeline.settings import Settings
-from saring.celery_app import QUEUES
 from saring.cli import app
-from saring.heartbeat import VARIABLE as HEARTBEAT
 from saring.services.label_studio import REFUSED_NETWORKS
 from saring.services.label_studio_install import VERSION as LABEL_STUDIO_VERSION
+from saring.workers.app import QUEUES
+from saring.workers.heartbeat import VARIABLE as HEARTBEAT
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = _ROOT / "docker-compose.yml"

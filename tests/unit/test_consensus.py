@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from crowdkit.aggregation import DawidSkene
 
-from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.consensus.combine import combine
-from pipeline.consensus.dawid_skene import fit_dawid_skene
-from pipeline.consensus.estimate import estimate
-from pipeline.consensus.fit import Fit, choose
-from pipeline.consensus.voices import families
-from pipeline.consensus.votes import Votes
-from pipeline.consensus.worth import RaterWorth, Spent, Verdict, worth
-from pipeline.ledger.consensus import Consensus, Method, voice_of
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Judgement, RaterRef, resolve
+from pipeline.judgement import Judgement, RaterKind, RaterRef
+from pipeline.ledger.consensus.combine import combine
+from pipeline.ledger.consensus.estimate import estimate
+from pipeline.ledger.consensus.fit import Fit, choose
+from pipeline.ledger.consensus.rule import Consensus, Method, voice_of
+from pipeline.ledger.consensus.voices import families
+from pipeline.ledger.consensus.votes import Votes
+from pipeline.ledger.resolve import resolve
+from pipeline.measure.arrays import UNKNOWN
+from pipeline.measure.dawid_skene import fit_dawid_skene
+from pipeline.raters.worth import RaterWorth, Spent, Verdict, worth
 from tests.unit.vote_makers import LABELS, Machine, simulate
 
 #: one that knows, two of middling skill, one that says the contrary, and one that does not read

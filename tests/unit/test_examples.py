@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.labelled import LabelledText, Split
-from pipeline.learning.examples import gather
+from pipeline.learning.sets.examples import gather
+from pipeline.texts.labelled import LabelledText, Split
 
 _LABELS = ("hate", "porn", "violence")
 _some = st.frozensets(st.sampled_from(_LABELS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from pipeline.exploring.words import stop_words, telling, terms_of
+from pipeline.explore.words import stop_words, telling, terms_of
 
 
 def test_the_weight_is_that_of_the_paper() -> None:

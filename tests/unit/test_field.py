@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix, Scores
-from pipeline.learning.field import FieldMetrics, HajekEstimate, effective, weighted_metrics
-from pipeline.learning.metrics import Floats, average_precision
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
+from pipeline.measure.metrics import Floats, average_precision
+from pipeline.measure.stream import FieldMetrics, HajekEstimate, effective, weighted_metrics
 
 _TEXTS = 3_000
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.learning.gate import Check, Cost, Margins, Verdict, judge_challenger
-from pipeline.learning.metrics import Estimate
-from pipeline.learning.paired import Comparison, LabelDuel, MacroDuel, compare
+from pipeline.learning.gate.rules import Check, Cost, Margins, Verdict, judge_challenger
+from pipeline.measure.metrics import Estimate
+from pipeline.measure.paired import Comparison, LabelDuel, MacroDuel, compare
 from pipeline.settings import Settings
 
 CHEAP = Cost(p50_ms=1, p95_ms=2, texts=100, bytes=3_000_000)

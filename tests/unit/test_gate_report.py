@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.classifiers.artefact import LabelSettings, Manifest, TrainedModel
-from pipeline.classifiers.protocol import Scores
 from pipeline.errors import InputError, ModelError, UsageError
-from pipeline.labelled import LabelledText
-from pipeline.learning.cost import measure_cost
-from pipeline.learning.duel import compare_models
-from pipeline.learning.examples import Examples, gather
-from pipeline.learning.gate import Margins
-from pipeline.learning.gate_report import GateReport, Rows, note_by_hand, read_gate, write_gate
-from pipeline.learning.gating import Contender, hold_against
-from pipeline.learning.testset import FrozenTest
+from pipeline.learning.gate.cost import measure_cost
+from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.paired_comparison import compare_models
+from pipeline.learning.gate.report import GateReport, Rows, note_by_hand, read_gate, write_gate
+from pipeline.learning.gate.rules import Margins
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.ledger.test_set import FrozenTest
+from pipeline.measure.arrays import Scores
+from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel
+from pipeline.texts.labelled import LabelledText
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _SCRIPT = "<script>alert(1)</script>"

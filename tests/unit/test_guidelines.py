@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.taxonomy import Bilingual, NearMiss, load_taxonomy
-from sync.guidelines import guidelines
-from sync.seal import is_sealed
+from sync.project.guidelines import guidelines
+from sync.project.seal import is_sealed
 from tests.unit.label_makers import make_label, taxonomy_of
 
 _TAXONOMY = load_taxonomy()

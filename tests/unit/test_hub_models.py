@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ModelError
-from pipeline.hub_models import model_place
+from pipeline.models.hub import model_place
 
 
 def test_a_folder_is_its_own_place(tmp_path: Path) -> None:

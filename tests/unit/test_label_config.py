@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import TaxonomyError
 from pipeline.taxonomy import Bilingual, Taxonomy, load_taxonomy
-from sync.label_config import (
+from sync.project.label_config import (
     CANT_DECIDE,
     LABELS,
     RESERVED_HOTKEYS,
@@ -22,7 +22,7 @@ from sync.label_config import (
     label_config,
     read_config,
 )
-from sync.seal import is_sealed
+from sync.project.seal import is_sealed
 from tests.unit.label_makers import HOTKEYS, make_label, taxonomy_named, taxonomy_of
 
 _TAXONOMY = load_taxonomy()

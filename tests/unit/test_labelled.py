@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.labelled import SPLITS, LabelledText
+from pipeline.texts.labelled import SPLITS, LabelledText
 
 _TEXTS = st.text(st.characters(codec="utf-8"))
 _LABELS = st.frozensets(st.sampled_from(("hate", "porn", "safe for work")))

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.ingest.rejects import RejectSink
-from pipeline.labelled import LabelledText
-from pipeline.learning.labelled_io import clean, parse_line, read_labelled, unknown_labels
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import clean, parse_line, read_labelled, unknown_labels
+from pipeline.texts.rejects import RejectSink
 
 _GOOD = {"id": "a1", "text": "nasi lemak", "labels": ["hate"], "not_labels": ["porn"], "source": "set", "lang": "ms"}
 

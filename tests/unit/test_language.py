@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.language import Found, MarkerDetector
-from pipeline.ingest.masking import bare, mask, words
+from pipeline.texts.language import Found, MarkerDetector
+from pipeline.texts.masking import bare, mask, words
 
 _DETECTOR = MarkerDetector()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.ingest.mapping import LabelMapping, Verdict, load_mapping
+from pipeline.raters.mapping import LabelMapping, Verdict, load_mapping
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.ingest.masking import bare, mask, words
+from pipeline.texts.masking import bare, mask, words
 
 _NAME = st.text("abcdefghijklmnopqrstuvwxyz0123456789_", min_size=1, max_size=20)
 _DIGIT = st.sampled_from("0123456789")

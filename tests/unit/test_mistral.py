@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import MistralConfig
 
-from pipeline.classifiers.mistral import MODELING_FILE, MistralForSequenceClassification, is_mistral
+from pipeline.models.mistral import MODELING_FILE, MistralForSequenceClassification, is_mistral
 
 
 def small(**changes: object) -> MistralForSequenceClassification:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.ingest.neardup import (
+from pipeline.texts.near_duplicates import (
     BANDS,
     ROWS,
     SIMILAR,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.ingest.normalise import repair, text_id, text_key
+from pipeline.texts.normalise import repair, text_id, text_key
 
 _BLANK = st.sampled_from((" ", "\n", "\t", "  ", "\r\n", "\u00a0", "\u3000", " \n "))
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=8)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, precision_score, recall_score
 
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix, Scores
-from pipeline.learning.paired import Comparison, compare
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
+from pipeline.measure.paired import Comparison, compare
 
 _LABELS = ("hate", "porn", "violence")
 seeds = st.integers(0, 1 << 30)

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.ingest.neardup import SIMILAR, level, similarity
-from pipeline.ingest.prepare import Options, Prepared, prepare
-from pipeline.ingest.readers import Format
 from pipeline.taxonomy import Taxonomy, load_taxonomy
+from pipeline.texts.near_duplicates import SIMILAR, level, similarity
+from pipeline.texts.prepare import Options, Prepared, prepare
+from pipeline.texts.readers import Format
 from saring.demo.plant import HUMAN, NOISE, Planted, plant, read_corpus
 
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import Judgement, RaterRef
+from pipeline.judgement import Judgement, RaterKind, RaterRef
+from pipeline.measure.arrays import UNKNOWN
 from pipeline.preannotation import Policy, default_policy
 from pipeline.preannotation.evidence import Evidence, Source, gather_evidence
 from pipeline.preannotation.policy import FEATURES, LEAST_PAIRS, LEAST_POSITIVES, choose_policy, features_of

@@ -11,13 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.classifiers.transformer.base import train_tokenizer
 from pipeline.errors import ModelError, TrainingError, UsageError
-from pipeline.ingest.rejects import RejectSink
-from pipeline.pretraining.mntp import Masker, unigram_loss
-from pipeline.pretraining.network import Shape, load_network, new_network
-from pipeline.pretraining.texts import divide, read_texts, texts_hash
-from pipeline.pretraining.tokens import Encoded, encode, mask_id_of
+from pipeline.learning.unlabelled import read_texts
+from pipeline.models.pretraining.mntp import Masker, unigram_loss
+from pipeline.models.pretraining.network import Shape, load_network, new_network
+from pipeline.models.pretraining.texts import divide, texts_hash
+from pipeline.models.pretraining.tokens import Encoded, encode, mask_id_of
+from pipeline.models.transformer.base import train_tokenizer
+from pipeline.texts.rejects import RejectSink
 
 TEXTS = [f"saya makan nasi lemak di kedai nombor {i} dengan kawan" for i in range(60)]
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearConfig
 from pipeline.errors import NotEnoughLabels
 from pipeline.learning.pseudolabel import PseudoConfig, choose_safe_cut, held_out_decisions
+from pipeline.models.features import NgramConfig
+from pipeline.models.linear import LinearConfig
 
 _LINEAR = LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1)
 _FILLER = """

@@ -10,7 +10,7 @@ import krippendorff
 import numpy as np
 import pytest
 
-from pipeline.classifiers.protocol import UNKNOWN
+from pipeline.measure.arrays import UNKNOWN
 from pipeline.taxonomy import load_taxonomy
 from sync.quality.agreement import LEAST_TEXTS, agreement, nominal_alpha
 from sync.quality.answers import Answers

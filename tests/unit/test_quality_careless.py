@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.classifiers.protocol import UNKNOWN
+from pipeline.measure.arrays import UNKNOWN
 from sync.quality.answers import Answers
 from sync.quality.careless import Care, Sign, carelessness, longest_run
 from sync.quality.consensus import consensus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.classifiers.protocol import UNKNOWN, LabelMatrix
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix
 from sync.quality.answers import Answers
 from sync.quality.consensus import Consensus, consensus
 from tests.unit.quality_simulation import LABELS, Volunteer, majority_of_others, simulate, table

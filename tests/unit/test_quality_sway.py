@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.classifiers.protocol import UNKNOWN
+from pipeline.measure.arrays import UNKNOWN
 from sync.quality.sway import LEAST, Sway, sway
 from tests.unit.quality_simulation import LABELS, Volunteer, crew, simulate, table
 

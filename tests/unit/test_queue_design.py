@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.queue.design import (
+from pipeline.queue.sampling import (
     Flags,
     Floats,
     Sample,

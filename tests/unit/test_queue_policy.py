@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import QueueError
 from pipeline.queue.config import QueueConfig
-from pipeline.queue.policy import allowed, is_harsh, priorities, serving_order
+from pipeline.queue.serving_order import allowed, is_harsh, priorities, serving_order
 from pipeline.taxonomy import load_taxonomy
 
 LABELS = ("hate", "porn", "safe for work")

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
-from pipeline.queue.design import Floats
-from pipeline.queue.policy import harsh_rows
-from pipeline.queue.strategies import STRATEGIES
-from pipeline.queue.strategy import Chances
-from pipeline.queue.uncertain import clusters
+from pipeline.queue.sampling import Floats
+from pipeline.queue.serving_order import harsh_rows
+from pipeline.queue.strategies.known import STRATEGIES
+from pipeline.queue.strategies.protocol import Chances
+from pipeline.queue.strategies.uncertain import clusters
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.encoders.protocol import unit
 

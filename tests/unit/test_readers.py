@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.ingest.readers import MAX_LINE, Format, RawRow, format_of, read_rows
-from pipeline.ingest.rejects import Reject
+from pipeline.texts.readers import MAX_LINE, Format, RawRow, format_of, read_rows
+from pipeline.texts.rejects import Reject
 
 _TEXTS = ["satu", "dua, tiga", 'kata "dia"', "baris\nbaru", "ñandú 😀"]
 

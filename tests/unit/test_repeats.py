@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.learning.repeats import SetAside
+from pipeline.texts.set_aside import SetAside
 
 _LONG = "jalan raya di hadapan sekolah lama itu sudah siap dibaiki oleh majlis perbandaran minggu lepas"
 

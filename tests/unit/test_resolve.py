@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import (
-    Decision,
-    Judgement,
-    Tier,
-    current_judgements,
-    resolve,
-    text_tier,
-)
+from pipeline.judgement import Decision, Judgement, RaterKind, Tier
+from pipeline.ledger.resolve import current_judgements, resolve, text_tier
 from tests.unit.judgement_makers import (
     EXCLUDES,
     LABELS,

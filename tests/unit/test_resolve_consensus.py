@@ -8,15 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ledger.consensus import LEAST_INFORMATION, Consensus, LabelModel, Method, Skill, voice_of
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import (
-    Decision,
-    Judgement,
-    RaterRef,
-    Tier,
-    resolve,
-)
+from pipeline.judgement import Decision, Judgement, RaterKind, RaterRef, Tier
+from pipeline.ledger.consensus.rule import LEAST_INFORMATION, Consensus, LabelModel, Method, Skill, voice_of
+from pipeline.ledger.resolve import resolve
 from tests.unit.judgement_makers import (
     EXCLUDES,
     LABELS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.review import Voice, disputed_labels, still_open
+from sync.quality.review import Voice, disputed_labels, still_open
 
 _LABELS = st.sampled_from(["hate", "racist", "informative"])
 VOICES = st.lists(st.none() | st.frozensets(_LABELS, min_size=1), max_size=5)

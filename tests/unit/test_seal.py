@@ -7,9 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.taxonomy import load_taxonomy
-from sync.guidelines import guidelines
-from sync.label_config import label_config
-from sync.seal import PLACE, is_sealed, seal
+from sync.project.guidelines import guidelines
+from sync.project.label_config import label_config
+from sync.project.seal import PLACE, is_sealed, seal
 
 _WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 _TAXONOMY = load_taxonomy()

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.ingest.neardup import SIMILAR, level, similarity
-from pipeline.labelled import LabelledText, Split
-from pipeline.learning.examples import Examples, gather
-from pipeline.learning.split import SplitPlan, near_duplicate_groups, plan_splits
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.learning.sets.split import SplitPlan, plan_splits
+from pipeline.texts.labelled import LabelledText, Split
+from pipeline.texts.near_duplicates import SIMILAR, level, near_duplicate_groups, similarity
 
 _PROSE = (
     "nasi lemak kari ayam pasar malam pagi petang hujan panas kereta bas sekolah cikgu kawan jiran kucing burung "

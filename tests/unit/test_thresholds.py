@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.thresholds import Objective, Threshold, choose_threshold, parse_objective
 from pipeline.errors import UsageError
+from pipeline.models.thresholds import Objective, Threshold, choose_threshold, parse_objective
 
 _pairs = st.lists(
     st.tuples(st.floats(0, 1) | st.sampled_from((0.0, 0.25, 0.5, 1.0)), st.booleans()), min_size=1, max_size=30

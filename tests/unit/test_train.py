@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.classifiers.artefact import TrainedModel, load_model, read_manifest
-from pipeline.classifiers.features import NgramConfig
-from pipeline.classifiers.linear import LinearConfig
-from pipeline.classifiers.thresholds import Objective
 from pipeline.errors import InputError, NotEnoughLabels
-from pipeline.labelled import LabelledText
 from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import evaluate_examples, given_matrix
-from pipeline.learning.examples import gather
 from pipeline.learning.predict import BATCH, predict
+from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, TrainReport, train
+from pipeline.models.artefact import TrainedModel, load_model, read_manifest
+from pipeline.models.features import NgramConfig
+from pipeline.models.linear import LinearConfig
+from pipeline.models.thresholds import Objective
+from pipeline.texts.labelled import LabelledText
 
 #: what each label is given for
 _RULE = {"buah": "durian", "minuman": "kopitiam", "cuaca": "ribut"}

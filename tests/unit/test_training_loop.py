@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pipeline.errors import TrainingError
-from pipeline.training.checkpoint import weights_of
-from pipeline.training.loop import LoopConfig, Trained, run_loop
-from pipeline.training.order import Rows, bucketed_batches, epoch_batches, sorted_batches
-from pipeline.training.schedule import rate_factor, warmup_steps
+from pipeline.models.training.checkpoint import weights_of
+from pipeline.models.training.loop import LoopConfig, Trained, run_loop
+from pipeline.models.training.order import Rows, bucketed_batches, epoch_batches, sorted_batches
+from pipeline.models.training.schedule import rate_factor, warmup_steps
 
 _INPUTS = torch.randn(96, 6, generator=torch.Generator().manual_seed(1))
 _TARGETS = (_INPUTS[:, 0] > 0).float()

@@ -23,17 +23,17 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification, RobertaConfig
 
-from pipeline.classifiers.artefact import MANIFEST, load_model, read_manifest
-from pipeline.classifiers.backends import backend_of
-from pipeline.classifiers.mistral import MistralForSequenceClassification
-from pipeline.classifiers.transformer.base import load_base, longest_text, train_tokenizer
-from pipeline.classifiers.transformer.classifier import TransformerClassifier
-from pipeline.classifiers.transformer.finetune import macro_average_precision
-from pipeline.classifiers.transformer.int8 import WEIGHTS, Int8Classifier, Int8Embedding, Int8Linear, quantise_rows
-from pipeline.classifiers.transformer.loss import masked_loss, positive_weights
 from pipeline.errors import ModelError, TrainingError
 from pipeline.learning.quantise import quantise_model
 from pipeline.learning.train import TrainReport
+from pipeline.models.artefact import MANIFEST, load_model, read_manifest
+from pipeline.models.backends import backend_of
+from pipeline.models.mistral import MistralForSequenceClassification
+from pipeline.models.transformer.base import load_base, longest_text, train_tokenizer
+from pipeline.models.transformer.classifier import TransformerClassifier
+from pipeline.models.transformer.finetune import macro_average_precision
+from pipeline.models.transformer.int8 import WEIGHTS, Int8Classifier, Int8Embedding, Int8Linear, quantise_rows
+from pipeline.models.transformer.loss import masked_loss, positive_weights
 from tests.unit.killed_training import RULE, TINY, sentences, trained
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -360,7 +360,7 @@ def test_the_8_bit_form_is_a_model_of_its_own_and_hardly_another(report: TrainRe
 
 def test_a_linear_model_is_served_without_torch(tmp_path: Path) -> None:
     program = (
-        "import sys; import ml_backend.app, saring.cli.models, saring.cli.registry, saring.work.stages; "
+        "import sys; import ml_backend.app, saring.cli.models, saring.cli.registry, saring.workers.stages; "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     environment: dict[str, Any] = os.environ | {"PYTHONPATH": str(_ROOT)}

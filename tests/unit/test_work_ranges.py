@@ -8,8 +8,8 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.work.book import add_up
-from pipeline.work.ranges import cut
+from pipeline.runs.book import add_up
+from pipeline.runs.ranges import cut
 
 _IDS = st.integers(min_value=0, max_value=(1 << 128) - 1).map(lambda number: uuid.UUID(int=number))
 

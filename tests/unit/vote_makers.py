@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.classifiers.protocol import UNKNOWN
-from pipeline.consensus.votes import Votes
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.ledger.consensus.votes import Votes
+from pipeline.measure.arrays import UNKNOWN
 
 LABELS = ("hate", "porn", "safe for work")
 SHARES = np.array([0.2, 0.1, 0.5])

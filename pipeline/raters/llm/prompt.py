@@ -15,10 +15,8 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.llm.config import PromptConfig
+from pipeline.llm.quoting import as_data, quoted
 from pipeline.taxonomy import VARIETIES, Label, Taxonomy
-
-#: `<|im_end|>`, `</s>`, `[INST]`, `<start_of_turn>` and their like are marks only letter by letter
-_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "[": "\\u005b", "]": "\\u005d", "`": "\\u0060"})
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -147,32 +145,15 @@ class Prompt:
         lines = [f'- "{label.key}" ({name}): {" ".join(definition.split())}']
         examples = _spread(label.exemplars, self.config.exemplars)
         if examples:
-            lines.append(f"  {words['yes']}: " + " | ".join(_quoted(text) for text in examples))
+            lines.append(f"  {words['yes']}: " + " | ".join(quoted(text) for text in examples))
         misses = _spread(label.near_misses, self.config.near_misses)
         if misses:
-            shown = " | ".join(f"{_quoted(miss.text)} ({miss.why})" for miss in misses)
+            shown = " | ".join(f"{quoted(miss.text)} ({miss.why})" for miss in misses)
             lines.append(f"  {words['no']}: {shown}")
         asked = [key for key in label.excludes if key in self.labels]
         if asked:
             lines.append(f"  {words['excludes']}: " + ", ".join(f'"{key}"' for key in asked))
         return "\n".join(lines)
-
-
-def as_data(fields: Mapping[str, Any]) -> str:
-    """A JSON object in which no character of a text can be taken for a mark of a chat template, or for an end."""
-    inside = ", ".join(f'"{name}": {_quoted(str(value))}' for name, value in fields.items())
-    return "{" + inside + "}"
-
-
-def _quoted(text: str) -> str:
-    # lone surrogates cannot be sent
-    clean = text.encode("utf-8", "replace").decode()
-    return (
-        json.dumps(clean, ensure_ascii=False)
-        .translate(_ESCAPES)
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
 
 
 def _spread(by_variety: Mapping[str, Sequence[Any]], count: int) -> list[Any]:

@@ -14,22 +14,21 @@ import orjson
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement
-from pipeline.ledger.rater_kind import RaterKind
-from pipeline.ledger.resolve import RaterRef
 from pipeline.llm.budget import Allowance, Budget
 from pipeline.llm.cache import Asked, PaidReply, kept_replies, spent_by
 from pipeline.llm.client import LlmClient
 from pipeline.llm.config import LlmConfig
 from pipeline.llm.replies import Form, NoReply, Reply
 from pipeline.llm.runner import Ask, answers
+from pipeline.llm.translation.protocol import Translator
+from pipeline.llm.translation.translate import translated
 from pipeline.raters.llm.prompt import Prompt
 from pipeline.raters.llm.reply import LabelNames, Unusable, parse_reply
 from pipeline.raters.protocol import Answers, NoVerdict, TextToJudge
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
-from pipeline.translation.protocol import Translator
-from pipeline.translation.translate import translated
 
 #: changes whenever the reading of replies does in a way that matters
 _METHOD = "llm-1"

@@ -3,7 +3,7 @@
 from alembic import context
 
 from pipeline.store.migrate import is_schema
-from pipeline.store.models import Base
+from pipeline.store.tables.core import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

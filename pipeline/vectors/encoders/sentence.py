@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import EncoderError, ModelError
-from pipeline.hub_models import model_place
+from pipeline.models.hub import model_place
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
 #: bge-m3: a hundred languages, Malay and Indonesian among them (Chen et al. 2024, arXiv:2402.03216)

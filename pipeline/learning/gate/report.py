@@ -1,0 +1,151 @@
+"""What the gate said of a model, kept in the model's folder: `gate.json` for programs, `gate.html` for people.
+
+The page is made from the file and from nothing else. Both hold masked texts only; the page blurs them until they are
+pointed at or focused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline.errors import ModelError, UsageError
+from pipeline.learning.gate.paired_comparison import Duel, Flip
+from pipeline.learning.gate.rules import Cost, Margins, Verdict
+from pipeline.ledger.test_set import FrozenTest
+from pipeline.measure.metrics import rounded
+
+REPORT, PAGE = "gate.json", "gate.html"
+#: written again at each judgement, and no part of the model
+REPORT_FILES = (REPORT, PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The texts that two models were compared on."""
+
+    #: where they come from, in words
+    origin: str
+    #: the version of the test set, if they come from there
+    test_set: FrozenTest | None
+    #: compared on
+    texts: int
+    #: left out because one of the models learnt from them
+    left_out_as_learnt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """Everything that led to a verdict."""
+
+    purpose: str
+    challenger: str
+    #: None: there was none
+    champion: str | None
+    verdict: Verdict
+    margins: Margins
+    rows: Rows
+    #: of the challenger, and of the champion if there was one
+    costs: Sequence[Cost]
+    #: None: nothing was compared
+    duel: Duel | None
+
+    def to_dict(self, made_at: datetime) -> dict[str, Any]:
+        """Plain values, as `gate.json` holds them."""
+        return {
+            "purpose": self.purpose,
+            "challenger": self.challenger,
+            "champion": self.champion,
+            "made_at": made_at.isoformat(timespec="seconds"),
+            "verdict": self.verdict.to_dict(),
+            "margins": asdict(self.margins),
+            "rows": asdict(self.rows),
+            "costs": rounded(dict(zip(("challenger", "champion"), map(asdict, self.costs), strict=False))),
+            "comparison": self.duel.comparison.to_dict() if self.duel is not None else None,
+            "flips": [_plain(flip) for flip in self.duel.flips] if self.duel is not None else [],
+            "unknown_flips": self.duel.unknown_flips if self.duel is not None else 0,
+        }
+
+
+def write_gate(report: GateReport, folder: Path, *, now: datetime) -> Path:
+    """Write both files into `folder` in place of older ones, whose notes of promotions by hand stay; the page's path.
+
+    Raises:
+        UsageError: the folder can't be made or written to.
+    """
+    before = read_gate(folder)
+    return _write({**report.to_dict(now), "by_hand": before["by_hand"] if before is not None else []}, folder)
+
+
+def note_by_hand(folder: Path, version: str, reason: str, *, now: datetime) -> Path:
+    """Add to a model's report that somebody promoted it by hand; the page's path. A model without one gets one.
+
+    Raises:
+        UsageError: the folder can't be written to.
+    """
+    document = read_gate(folder) or {"challenger": version, "verdict": None, "by_hand": []}
+    verdict = document["verdict"]
+    said = "never judged" if verdict is None else "passed" if verdict["passed"] else "rejected"
+    note = {"at": now.isoformat(timespec="seconds"), "reason": reason, "gate": said}
+    return _write({**document, "by_hand": [*document["by_hand"], note]}, folder)
+
+
+def read_gate(folder: Path) -> dict[str, Any] | None:
+    """What `gate.json` in a folder holds; None if there is none.
+
+    Raises:
+        ModelError: it can't be read.
+    """
+    path = folder / REPORT
+    if not path.is_file():
+        return None
+    try:
+        found: dict[str, Any] = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise ModelError(f"{path}: not the report of a gate ({error.msg}): remove it and train again") from error
+    return found
+
+
+def _write(document: dict[str, Any], folder: Path) -> Path:
+    environment = Environment(
+        loader=PackageLoader("pipeline.learning"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    environment.filters["number"] = _number
+    environment.filters["bracketed"] = _bracketed
+    html = environment.get_template("gate.html.j2").render(gate=document)
+    content = {REPORT: orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n", PAGE: html.encode()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in content.items():
+            fresh = folder / f".{name}.new"
+            fresh.write_bytes(data)
+            fresh.replace(folder / name)
+    except OSError as error:
+        raise UsageError(f"{folder}: the report cannot be written ({error.strerror}); name another folder") from error
+    return folder / PAGE
+
+
+def _plain(flip: Flip) -> dict[str, Any]:
+    plain: dict[str, Any] = rounded(asdict(flip))
+    return {**plain, "right": flip.right}
+
+
+def _number(value: float | None, places: int = 3, signed: bool = False) -> str:
+    return "-" if value is None else f"{value:{'+' if signed else ''}.{places}f}"
+
+
+def _bracketed(estimate: dict[str, float | None], signed: bool = False) -> str:
+    if estimate["value"] is None:
+        return "-"
+    value, low, high = (_number(estimate[name], signed=signed) for name in ("value", "low", "high"))
+    return value if estimate["low"] is None else f"{value} [{low}, {high}]"

@@ -1,0 +1,46 @@
+"""Consensuses in the store: the one in force, and adding the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.ledger.consensus.rule import Consensus
+
+#: consensuses are added one after the other
+_LOCK = 0xC0115E5
+
+
+def current_consensus(session: Session) -> Consensus | None:
+    """The consensus in force; None while none was fitted: machines must then agree."""
+    row = newest(session)
+    return Consensus.from_dict(row.content) if row is not None else None
+
+
+def newest(session: Session) -> store.ConsensusRow | None:
+    """The row of the consensus in force."""
+    c = store.ConsensusRow
+    return session.scalars(select(c).order_by(c.id.desc()).limit(1)).one_or_none()
+
+
+def put_in_force(session: Session, consensus: Consensus, report: Mapping[str, Any], *, run_id: int) -> bool:
+    """Make a consensus the one in force, in the caller's transaction; False if it is already, and nothing is added."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    before = newest(session)
+    if before is not None and before.version == consensus.version:
+        return False
+    session.add(
+        store.ConsensusRow(
+            version=consensus.version,
+            method=str(consensus.method),
+            content=consensus.to_dict(),
+            report=dict(report),
+            run_id=run_id,
+        )
+    )
+    session.flush()
+    return True

@@ -1,0 +1,47 @@
+"""The translator of a name: a language model that is configured, or a translation model on this machine."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from pipeline.errors import UsageError
+from pipeline.llm.client import find_model
+from pipeline.llm.config import default_rater, llm_config
+from pipeline.llm.translation.llm import LlmTranslator
+from pipeline.llm.translation.protocol import Translator
+from pipeline.settings import Settings
+
+SEQ2SEQ = "seq2seq"
+
+
+def make_translator(
+    name: str | None,
+    settings: Settings,
+    engine: Engine,
+    *,
+    most_tokens: int | None = None,
+    most_cost: float | None = None,
+) -> Translator:
+    """The translator of that name: a rater's, or `seq2seq:PATH`; without one, the language model that judges.
+
+    `most_tokens` and `most_cost` are what a language model may take from now on; a model on this machine takes none.
+
+    Raises:
+        UsageError: there is none of that name, or no language model to take.
+        LlmError: its server cannot be asked which models it has.
+        ModelError: the translation model cannot be loaded.
+    """
+    name = name or default_rater(settings)
+    kind, _, path = name.partition(":")
+    if kind == SEQ2SEQ and path:
+        # torch takes seconds to load
+        from pipeline.llm.translation.seq2seq import Seq2SeqTranslator
+
+        return Seq2SeqTranslator(path)
+    if name == "bootstrap":
+        raise UsageError(
+            "nothing is there to translate: set SARING_LLM_URL, describe a language model in "
+            f"{settings.raters_file}, or name a translation model with --with seq2seq:PATH"
+        )
+    config = find_model(llm_config(settings, name))
+    return LlmTranslator(config, engine, most_tokens=most_tokens, most_cost=most_cost)

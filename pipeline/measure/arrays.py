@@ -1,0 +1,11 @@
+"""The arrays that classifiers give and metrics take."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+#: [texts, labels]: 1 asserted, 0 denied, -1 unknown
+LabelMatrix = NDArray[np.int8]
+UNKNOWN = -1

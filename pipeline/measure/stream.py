@@ -1,0 +1,153 @@
+"""What a model is worth on the stream it works on, from texts that were not drawn evenly.
+
+The queue draws texts with unequal, known chances. A text that was drawn with chance p speaks for 1/p texts: the sum of
+such weights is the Horvitz-Thompson estimate of a total (Horvitz & Thompson 1952), and a ratio of two of them is
+Hajek's estimate of a mean (Hajek 1971; Särndal, Swensson & Wretman 1992, section 5.7). Precision, recall and prevalence
+are such ratios, and average precision is made of them. Beside each stands what the texts give unweighted, so that one
+sees what the queue's choice does to it.
+
+A label's unknown texts are left out of its numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
+from pipeline.measure.metrics import RESAMPLES, Booleans, Estimate, Floats, Ranking, estimate_of, resampled, rounded
+
+
+@dataclass(frozen=True, slots=True)
+class HajekEstimate:
+    """One number of the stream, weighted by the texts' chances, and what it would be without."""
+
+    weighted: Estimate
+    unweighted: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLabel:
+    """One label on the texts where it is known."""
+
+    positives: int
+    negatives: int
+    #: positives of the stream (Horvitz-Thompson)
+    total: Estimate
+    #: share of the texts that have the label
+    prevalence: HajekEstimate
+    precision: HajekEstimate
+    recall: HajekEstimate
+    average_precision: HajekEstimate
+    #: evenly drawn texts that would say as much (Kish 1965): at most the number of texts
+    effective_texts: float
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMetrics:
+    """A model on the stream."""
+
+    texts: int
+    #: texts that these speak for (Horvitz-Thompson)
+    total: Estimate
+    effective_texts: float
+    labels: Mapping[str, FieldLabel]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, numbers rounded to four places."""
+        plain: dict[str, Any] = rounded(asdict(self))
+        return plain
+
+
+def weighted_metrics(
+    probabilities: Scores,
+    truth: LabelMatrix,
+    given: Booleans,
+    labels: Sequence[str],
+    inclusion: Floats,
+    rng: np.random.Generator,
+    *,
+    resamples: int = RESAMPLES,
+) -> FieldMetrics:
+    """Measure a model on texts that were drawn with unequal chances.
+
+    Intervals are percentile bootstraps over texts, each with its weight: the chances themselves are known.
+
+    Args:
+        probabilities: [texts, labels].
+        truth: [texts, labels]; 1, 0 or unknown.
+        given: [texts, labels]: whether the model gives the label.
+        labels: keys of the columns.
+        inclusion: [texts]: the chance that each had to be drawn, above 0 and at most 1.
+        rng: draws the resamples.
+        resamples: how many.
+
+    Raises:
+        ValueError: a chance is none.
+    """
+    if not ((inclusion > 0) & (inclusion <= 1)).all():
+        raise ValueError("an inclusion probability is above 0 and at most 1")
+    weights = 1 / inclusion
+    columns = [_Column.of(probabilities[:, i], truth[:, i], given[:, i]) for i in range(len(labels))]
+    once = np.ones((1, len(truth)))
+    points = [(column.statistics(once * weights), column.statistics(once)) for column in columns]
+    draws: list[list[tuple[Floats, Floats]]] = [[] for _ in columns]
+    totals: list[Floats] = []
+    for times in resampled(len(truth), rng, resamples):
+        totals.append(times @ weights)
+        for found, column in zip(draws, columns, strict=True):
+            found.append((column.statistics(times * weights), column.statistics(times)))
+    measured = {}
+    for label, column, point, found in zip(labels, columns, points, draws, strict=True):
+        if not len(column.known):
+            continue
+        drawn = [np.concatenate([pair[side] for pair in found]) for side in (0, 1)]
+        ratios = [
+            HajekEstimate(*(estimate_of(point[side][0, i], drawn[side][:, i]) for side in (0, 1))) for i in range(4)
+        ]
+        measured[label] = FieldLabel(
+            positives=int(column.truth.sum()),
+            negatives=int((~column.truth).sum()),
+            total=estimate_of(point[0][0, 4], drawn[0][:, 4]),
+            prevalence=ratios[0],
+            precision=ratios[1],
+            recall=ratios[2],
+            average_precision=ratios[3],
+            effective_texts=effective(weights[column.known]),
+        )
+    total = estimate_of(float(weights.sum()), np.concatenate(totals)) if totals else estimate_of(0.0, np.zeros(0))
+    return FieldMetrics(len(truth), total, effective(weights), measured)
+
+
+def effective(weights: Floats) -> float:
+    """How many evenly weighted texts say as much as these (Kish 1965): the squared sum over the sum of squares."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One label's known texts."""
+
+    known: np.ndarray[tuple[int], np.dtype[np.int64]]
+    truth: Booleans
+    given: Booleans
+    ranking: Ranking
+
+    @classmethod
+    def of(cls, probabilities: Floats, truth: np.ndarray[Any, np.dtype[np.int8]], given: Booleans) -> _Column:
+        known = np.flatnonzero(truth != UNKNOWN)
+        yes = truth[known] == 1
+        return cls(known, yes, given[known], Ranking.of(probabilities[known], yes))
+
+    def statistics(self, weights: Floats) -> Floats:
+        """[resamples, 5] under weights: prevalence, precision, recall, average precision, positives."""
+        own = weights[:, self.known]
+        right = own @ (self.truth & self.given)
+        true = own @ self.truth.astype(np.float64)
+        said = own @ self.given.astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratios = [true / own.sum(axis=1), right / said, right / true]
+        return np.stack([*ratios, self.ranking.average_precision(own), true], axis=1)

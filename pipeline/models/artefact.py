@@ -1,0 +1,199 @@
+"""A trained model as a folder: what its backend wrote (never a pickle), `model.json` (what it is), and its card.
+
+The hash of the backend's files stands in the manifest, so a model that was tampered with or cut short is refused. The
+last part of the version is a hash of what was learnt, so training again from the same texts gives the same version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import ModelError
+from pipeline.measure.arrays import Scores
+from pipeline.models.backends import backend_of
+from pipeline.models.calibration import Sigmoid
+from pipeline.models.protocol import Classifier, Encode
+
+MANIFEST = "model.json"
+
+
+class LabelSettings(BaseModel):
+    """How one label's raw decision becomes a probability and a yes or no."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    slope: float
+    offset: float
+    threshold: float
+    #: whether the threshold's objective was reached on the texts that it was chosen on
+    reached: bool = True
+
+
+class Manifest(BaseModel):
+    """What a model is, in words and numbers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    #: what it is for: `sfw`, `sentiment`, `pseudo:LABEL`
+    purpose: str
+    backend: str
+    created_at: datetime
+    code_version: str
+    taxonomy_version: str
+    #: exactly one label is true of a text; probabilities then sum to 1
+    exclusive: bool
+    #: what the thresholds were chosen for
+    objective: str
+    labels: tuple[LabelSettings, ...]
+    #: backend, seed, features
+    config: dict[str, Any]
+    #: where its texts came from and how they were split
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+    encoder: str | None = None
+    #: SHA-256 of what the backend wrote; see `backends.Backend.hash_of`
+    artefact_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A classifier with its calibration and thresholds."""
+
+    classifier: Classifier
+    manifest: Manifest
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Keys, in the order of the columns of `probabilities`."""
+        return tuple(label.key for label in self.manifest.labels)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The probability from which on each label is given."""
+        return {label.key: label.threshold for label in self.manifest.labels}
+
+    def probabilities(self, texts: Sequence[str]) -> Scores:
+        """Calibrated probabilities of repaired, masked texts: [texts, labels]."""
+        return calibrate(self.classifier.decisions(texts), self.manifest)
+
+    def given(self, probabilities: Scores) -> list[list[str]]:
+        """The labels of each row of probabilities: by threshold, or the likeliest one of an exclusive model."""
+        keys = self.labels
+        if self.manifest.exclusive:
+            return [[keys[i]] for i in probabilities.argmax(axis=1)]
+        cuts = np.array([label.threshold for label in self.manifest.labels])
+        return [[keys[i] for i in np.flatnonzero(row)] for row in probabilities >= cuts]
+
+
+def calibrate(decisions: Scores, manifest: Manifest) -> Scores:
+    """Probabilities from decisions, by the manifest's calibration; [texts, labels] in and out."""
+    columns = [Sigmoid(label.slope, label.offset)(decisions[:, i]) for i, label in enumerate(manifest.labels)]
+    probabilities = np.stack(columns, axis=1) if columns else np.zeros((len(decisions), 0))
+    if manifest.exclusive:
+        probabilities = probabilities / np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
+    return probabilities
+
+
+def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Path]:
+    """Write a model into `models_dir`, whole or not at all; its manifest then holds the hash of its files.
+
+    Training again from the same texts in the same way gives the same version: its files stay as they lie, because
+    they may be serving, and only the manifest is written anew.
+    """
+    models_dir.mkdir(parents=True, exist_ok=True)
+    manifest = model.manifest.model_copy(update={"version": f"{model.manifest.version}-{_content_hash(model)}"})
+    folder = models_dir / manifest.version
+    building = models_dir / f".new-{uuid.uuid4().hex}"
+    building.mkdir()
+    try:
+        if (digest := _whole(folder)) is not None:
+            manifest = manifest.model_copy(update={"artefact_hash": digest})
+            _write_manifest(building, manifest).replace(folder / MANIFEST)
+        else:
+            model.classifier.write(building)
+            backend = backend_of(model.classifier.backend)
+            manifest = manifest.model_copy(update={"artefact_hash": backend.hash_of(building)})
+            _write_manifest(building, manifest)
+            if folder.exists():  # damaged: nothing can be serving it
+                shutil.rmtree(folder)
+            building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return TrainedModel(model.classifier, manifest), folder
+
+
+def _whole(folder: Path) -> str | None:
+    """The hash of the model in a folder; None if there is none or it is damaged."""
+    try:
+        manifest = read_manifest(folder)
+        expected = manifest.artefact_hash
+        return expected if backend_of(manifest.backend).hash_of(folder) == expected else None
+    except (ModelError, OSError):
+        return None
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> Path:
+    path = folder / MANIFEST
+    path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the model in a folder is.
+
+    Raises:
+        ModelError: the folder holds none, or one that can't be read.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder}: no model there ({MANIFEST} is missing)") from error
+    except (OSError, ValidationError) as error:
+        raise ModelError(f"{path}: not the manifest of a model ({str(error).splitlines()[0]})") from error
+
+
+def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:
+    """Read a model back.
+
+    Args:
+        folder: where it lies.
+        encode: gives vectors, for a model that was trained with some.
+
+    Raises:
+        ModelError: there is none, it isn't whole, or it holds something else than plain arrays.
+    """
+    manifest = read_manifest(folder)
+    try:
+        backend = backend_of(manifest.backend)
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from error
+    if backend.hash_of(folder) != manifest.artefact_hash:
+        place = folder if backend.file is None else folder / backend.file
+        raise ModelError(f"{place}: not what was trained (its hash differs): fetch or train the model again")
+    classifier = backend.read(folder, encode)
+    if classifier.labels != tuple(label.key for label in manifest.labels):
+        raise ModelError(f"{folder}: manifest and model name different labels: fetch or train the model again")
+    return TrainedModel(classifier, manifest)
+
+
+def _content_hash(model: TrainedModel) -> str:
+    digest = hashlib.blake2b(digest_size=4)
+    for name, value in sorted(model.classifier.state().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    for label in model.manifest.labels:
+        digest.update(label.model_dump_json().encode())
+    return digest.hexdigest()

@@ -1,0 +1,47 @@
+"""Which model folder a person means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import ModelError
+from pipeline.models.artefact import MANIFEST, Manifest, read_manifest
+
+
+def folder_of(name: str, models_dir: Path) -> Path:
+    """The folder of a model given by version, by the beginning of one, or by path.
+
+    Raises:
+        ModelError: there is no such model, or several begin so.
+    """
+    path = Path(name).expanduser()
+    if (path / MANIFEST).is_file():
+        return path
+    if path.name == name:
+        if (models_dir / name / MANIFEST).is_file():
+            return models_dir / name
+        begun = sorted(folder for folder in _folders(models_dir) if folder.name.startswith(name))
+        if len(begun) == 1:
+            return begun[0]
+        if begun:
+            raise ModelError(f"several models begin with {name!r}: {', '.join(one.name for one in begun[:5])}")
+    raise ModelError(f"no model {name!r}, neither a folder nor a version in {models_dir}; see `saring models list`")
+
+
+def newest(models_dir: Path, purpose: str) -> tuple[Path, Manifest]:
+    """The model of a purpose that was trained last.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found = [(folder, read_manifest(folder)) for folder in _folders(models_dir)]
+    of_purpose = [one for one in found if one[1].purpose == purpose]
+    if not of_purpose:
+        raise ModelError(f"no model for {purpose!r} in {models_dir}: train one with `saring train --data FILE`")
+    return max(of_purpose, key=lambda one: (one[1].created_at, one[0].name))
+
+
+def _folders(models_dir: Path) -> list[Path]:
+    if not models_dir.is_dir():
+        return []
+    return [folder for folder in models_dir.iterdir() if (folder / MANIFEST).is_file() and folder.name[0] != "."]

@@ -1,0 +1,201 @@
+"""The `linear` backend: one linear support vector machine a label over n-grams, trained in seconds on a CPU.
+
+One-vs-rest with each label's unknowns left out of its own training. The hinge loss with hashed character n-grams is the
+strong baseline of Joachims (1998); its decisions become probabilities by calibration (see `calibration`).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.svm import LinearSVC
+
+from pipeline.errors import ModelError, NotEnoughLabels
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
+from pipeline.models.features import NgramConfig, Ngrams
+from pipeline.models.protocol import Encode
+from pipeline.progress import Progress, silent
+
+#: the file that holds all of it
+ARRAYS = "model.skops"
+
+
+@dataclass(frozen=True, slots=True)
+class LinearConfig:
+    """How the linear classifier is trained."""
+
+    ngrams: NgramConfig = field(default_factory=NgramConfig)
+    #: inverse strength of the L2 penalty
+    C: float = 0.3
+    #: name of the encoder whose vectors stand beside the n-grams; None: n-grams only
+    encoder: str | None = None
+    #: processes that hash the texts
+    workers: int = 2
+
+
+class LinearClassifier:
+    """See the module; made by `fit_linear` or `restore_linear`."""
+
+    backend = "linear"
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        ngrams: Ngrams,
+        weights: NDArray[np.float32],
+        intercepts: NDArray[np.float64],
+        *,
+        encoder: str | None = None,
+        encode: Encode | None = None,
+    ) -> None:
+        if encoder is not None and encode is None:
+            raise ModelError(f"the model needs the vectors of encoder {encoder!r}: set SARING_ENCODER={encoder}")
+        self._labels = tuple(labels)
+        self._ngrams = ngrams
+        self._weights = weights
+        self._intercepts = intercepts
+        self._encoder = encoder
+        self._encode = encode
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Keys, in the order of the columns of `decisions`."""
+        return self._labels
+
+    def decisions(self, texts: Sequence[str]) -> Scores:
+        """Signed distances from each label's hyperplane: [texts, labels]."""
+        lowered = [text.casefold() for text in texts]
+        features = self._ngrams.transform(lowered)
+        size = features.shape[1]
+        scores = np.asarray(features @ self._weights[:size], dtype=np.float64) + self._intercepts
+        if self._encode is not None and self._encoder is not None and texts:
+            scores += self._encode(texts) @ self._weights[size:]
+        return np.asarray(scores)
+
+    def state(self) -> Mapping[str, Any]:
+        """See Classifier."""
+        char_idf, word_idf = self._ngrams.idf
+        return {
+            "labels": list(self._labels),
+            "ngrams": asdict(self._ngrams.config),
+            "char_idf": char_idf.astype(np.float32),
+            "word_idf": word_idf.astype(np.float32),
+            "weights": self._weights,
+            "intercepts": self._intercepts,
+            "encoder": self._encoder,
+        }
+
+    def write(self, folder: Path) -> None:
+        """See Classifier: one file of arrays, never a pickle."""
+        # looks through all of scikit-learn and SciPy when it is imported, which most commands need not wait for
+        import skops.io
+
+        skops.io.dump(dict(self.state()), folder / ARRAYS, compression=zipfile.ZIP_DEFLATED)
+
+
+def fit_linear(
+    texts: Sequence[str],
+    truth: LabelMatrix,
+    labels: Sequence[str],
+    config: LinearConfig,
+    *,
+    encode: Encode | None = None,
+    progress: Progress = silent,
+) -> LinearClassifier:
+    """Train on repaired, masked texts.
+
+    Args:
+        texts: the training texts.
+        truth: [texts, labels]; unknowns are left out of that label's training.
+        labels: keys of the columns of `truth`.
+        config: how.
+        encode: gives the vectors, if `config.encoder` is set.
+        progress: told of each label.
+
+    Raises:
+        NotEnoughLabels: a label has no positive or no negative text.
+    """
+    for label, column in zip(labels, truth.T, strict=True):
+        if not (column == 1).any() or not (column == 0).any():
+            missing = "asserts" if not (column == 1).any() else "denies"
+            raise NotEnoughLabels(f"no training text {missing} {label!r}: leave the label out or add such texts")
+    ngrams = Ngrams(config.ngrams)
+    progress(0, len(labels), "training")
+    features = ngrams.fit([text.casefold() for text in texts], config.workers)
+    dense = encode(texts) if encode is not None and config.encoder is not None else None
+
+    def fit_one(column: NDArray[np.int8]) -> tuple[NDArray[np.float32], float]:
+        known = column != UNKNOWN
+        rows = features[known]
+        if dense is not None:
+            rows = sp.hstack([rows, sp.csr_matrix(dense[known])], format="csr")
+        # the dual is solved by visiting rows in random order: a fixed seed makes it repeatable
+        model = LinearSVC(C=config.C, dual=True, tol=1e-2, max_iter=2_000, random_state=0)
+        model.fit(rows, column[known])
+        return model.coef_[0].astype(np.float32), float(model.intercept_[0])
+
+    weights, intercepts = [], []
+    # one after the other: liblinear draws from one generator for the whole process, so threads would disturb each other
+    # and the same texts give another model each time
+    for done, column in enumerate(truth.T, start=1):
+        weight, intercept = fit_one(column)
+        weights.append(weight)
+        intercepts.append(intercept)
+        progress(done, len(labels), "training")
+    return LinearClassifier(
+        labels,
+        ngrams,
+        np.ascontiguousarray(np.array(weights, dtype=np.float32).T),
+        np.array(intercepts),
+        encoder=config.encoder,
+        encode=encode,
+    )
+
+
+def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> LinearClassifier:
+    """The classifier whose `state` this is.
+
+    Raises:
+        ModelError: the state isn't one of a linear classifier, or its parts don't fit together.
+    """
+    try:
+        given = state["ngrams"]
+        config = NgramConfig(
+            tuple(given["char_range"]), given["char_bits"], tuple(given["word_range"]), given["word_bits"]
+        )
+        labels, weights, intercepts = list(state["labels"]), np.asarray(state["weights"]), state["intercepts"]
+        idf = [np.asarray(state[name], dtype=np.float64) for name in ("char_idf", "word_idf")]
+        encoder = state["encoder"]
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"the model's state is not that of a linear classifier ({error})") from error
+    sizes = (2**config.char_bits, 2**config.word_bits)
+    rows, columns = weights.shape if weights.ndim == 2 else (0, 0)
+    fits = rows == sum(sizes) if encoder is None else rows > sum(sizes)
+    if not fits or tuple(map(len, idf)) != sizes or not columns == len(labels) == len(intercepts):
+        raise ModelError("the parts of the model's state do not fit together: train it again")
+    return LinearClassifier(labels, Ngrams(config, idf), weights, intercepts, encoder=encoder, encode=encode)
+
+
+def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:
+    """The classifier that `LinearClassifier.write` put there. Whether it is the same is the caller's to check.
+
+    Raises:
+        ModelError: the file holds something else than plain arrays, or they don't fit together.
+    """
+    import skops.io
+
+    arrays = folder / ARRAYS
+    try:
+        unknown = skops.io.get_untrusted_types(file=arrays)
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ModelError(f"{arrays}: not the arrays of a model ({error}): fetch or train the model again") from error
+    if unknown:
+        raise ModelError(f"{arrays}: holds types that a model never does ({', '.join(sorted(unknown)[:3])}): refused")
+    return restore_linear(skops.io.load(arrays), encode)

@@ -1,0 +1,28 @@
+"""Mistral that looks both ways; `modeling_bidirectional_mistral.py` is all of it, and travels with exported models.
+
+Importing this loads torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import PreTrainedConfig
+
+from pipeline.models.mistral.modeling_bidirectional_mistral import (
+    BidirectionalMistralModel,
+    MistralForSequenceClassification,
+)
+
+__all__ = ["MODELING_FILE", "BidirectionalMistralModel", "MistralForSequenceClassification", "is_mistral"]
+
+#: what an exported model folder carries a copy of
+MODELING_FILE = Path(__file__).parent / "modeling_bidirectional_mistral.py"
+
+
+def is_mistral(config: PreTrainedConfig) -> bool:
+    """Whether a checkpoint is one for `MistralForSequenceClassification`: here every Mistral looks both ways.
+
+    transformers' auto class would take its own, causal, Mistral for it.
+    """
+    return config.model_type == "mistral"

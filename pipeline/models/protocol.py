@@ -1,0 +1,37 @@
+"""What a classifier is to whatever trains, evaluates or serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.measure.arrays import Scores
+
+#: vectors of texts: [texts, dimension], each of Euclidean length 1
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+class Classifier(Protocol):
+    """Gives each label of each text a probability of its own. Labels are keys; their order is the classifier's."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def backend(self) -> str: ...
+
+    def decisions(self, texts: Sequence[str]) -> Scores:
+        """Raw scores [texts, labels], in no unit; greater means likelier. Texts are repaired and masked."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """Arrays and plain values by name: all that was learnt. Two with the same state are the same classifier."""
+        ...
+
+    def write(self, folder: Path) -> None:
+        """Write it into a folder, from where `backends.backend_of(backend).read` makes the same classifier again."""
+        ...

@@ -1,0 +1,241 @@
+"""The training loop: epochs of length-bucketed batches, accumulated, clipped, warmed up, scored, stopped, resumable."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pipeline.errors import TrainingError
+from pipeline.models.training.checkpoint import (
+    Position,
+    best_name,
+    load_checkpoint,
+    save_checkpoint,
+    save_tensors,
+    set_weights,
+    weights_of,
+)
+from pipeline.models.training.order import Rows, epoch_batches
+from pipeline.models.training.schedule import rate_factor, warmup_steps
+from pipeline.models.training.seeding import repeatable, seed_everything
+from pipeline.progress import Progress, silent
+
+#: the loss of some examples, summed, and what the sum is to be divided by (known labels, masked tokens)
+LossOf = Callable[[Rows], tuple[Tensor, float]]
+#: how good the model is now, on held-out examples; greater is better
+Score = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How long and how fast to train."""
+
+    epochs: int = 4
+    #: optimiser steps at most, be it in the middle of an epoch; None: as many as the epochs have
+    max_steps: int | None = None
+    #: examples that go through the model at once
+    batch_size: int = 32
+    #: batches whose gradients are added up for one step
+    accumulate: int = 1
+    #: highest learning rate of AdamW (Loshchilov & Hutter 2019)
+    learning_rate: float = 5e-5
+    weight_decay: float = 0.01
+    #: share of all steps in which the rate rises
+    warmup: float = 0.06
+    #: greatest Euclidean norm of a step's gradient; 0: not clipped
+    clip: float = 1.0
+    #: epochs without a better score after which it ends; 0: never
+    patience: int = 2
+    #: a checkpoint every so many steps, besides one an epoch; 0: only those
+    checkpoint_steps: int = 200
+    seed: int = 20260101
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How a training went. The model holds the best weights, or the last where none was scored."""
+
+    #: `loss` (mean over the epoch) and `score` of each epoch
+    history: Sequence[Mapping[str, float | None]]
+    best_epoch: int | None
+    best_score: float | None
+    #: optimiser steps
+    steps: int
+    #: steps that an earlier process had done
+    resumed_at: int = 0
+
+
+def run_loop(
+    model: nn.Module,
+    lengths: Sequence[int] | NDArray[np.integer],
+    loss_of: LossOf,
+    config: LoopConfig,
+    *,
+    device: torch.device | None = None,
+    score: Score | None = None,
+    checkpoints: Path | None = None,
+    progress: Progress = silent,
+    what: str = "training",
+) -> Trained:
+    """Train a model in place.
+
+    A step's gradient is that of the mean loss over everything that counts in its batches, however it is spread over
+    them. On a GPU the forward pass runs in bfloat16 and the weights stay in float32; on a CPU all is float32.
+
+    Args:
+        model: moved to `device`.
+        lengths: of the training examples, in tokens: who is in a batch with whom.
+        loss_of: called with the positions of a batch's examples, in training mode.
+        config: how.
+        device: None: a GPU if there is one.
+        score: called after each epoch, in evaluation mode, without gradients.
+        checkpoints: where it stands is kept there, and a training that is there goes on; None: nowhere. The caller
+            removes the folder when it needs it no longer, and sees to it that it is of the same model and data.
+        progress: told of each step.
+        what: what progress calls it.
+
+    Raises:
+        TrainingError: the loss is not a number any more, or the checkpoint cannot be used.
+    """
+    device = device or best_device()
+    model.to(device)
+    seed_everything(config.seed)
+    optimizer = make_optimizer(model, config)
+    found = load_checkpoint(checkpoints, model, optimizer) if checkpoints is not None else None
+    run = _Run(model, optimizer, lengths, loss_of, config, device, checkpoints, progress, what, found or Position())
+    with repeatable(device):
+        while not run.at.finished:
+            run.epoch()
+            run.end_epoch(score)
+        run.take_best()
+    at = run.at
+    return Trained(at.history, at.best_epoch, at.best_score, at.step, resumed_at=run.began)
+
+
+class _Run:
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        lengths: Sequence[int] | NDArray[np.integer],
+        loss_of: LossOf,
+        config: LoopConfig,
+        device: torch.device,
+        checkpoints: Path | None,
+        progress: Progress,
+        what: str,
+        at: Position,
+    ) -> None:
+        self.model, self.optimizer, self.lengths, self.loss_of = model, optimizer, lengths, loss_of
+        self.config, self.device, self.checkpoints = config, device, checkpoints
+        self.progress, self.what, self.at, self.began = progress, what, at, at.step
+        batches = math.ceil(len(lengths) / config.batch_size)
+        self.steps = math.ceil(batches / config.accumulate)
+        self.total = min(self.steps * config.epochs, config.max_steps or sys.maxsize)
+        self.best: dict[str, Tensor] | None = None
+
+    def epoch(self) -> None:
+        """The steps of this epoch that are left."""
+        at, config = self.at, self.config
+        batches = epoch_batches(self.lengths, config.batch_size, seed=config.seed, epoch=at.epoch)
+        self.model.train()
+        for step in range(at.step_in_epoch, self.steps):
+            loss, weight = self._step(batches[step * config.accumulate : (step + 1) * config.accumulate])
+            at.step, at.step_in_epoch = at.step + 1, step + 1
+            at.loss_sum, at.loss_weight = at.loss_sum + loss, at.loss_weight + weight
+            self.progress(at.step, self.total, self.what)
+            if at.step == self.total:
+                break
+            if config.checkpoint_steps and at.step % config.checkpoint_steps == 0:
+                self._save()
+
+    def _step(self, batches: Sequence[Rows]) -> tuple[float, float]:
+        rate = self.config.learning_rate * rate_factor(
+            self.at.step, warmup=warmup_steps(self.total, self.config.warmup), total=self.total
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        summed, weights = 0.0, 0.0
+        for rows in batches:
+            with torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext():
+                loss, weight = self.loss_of(rows)
+            if weight:
+                loss.backward()  # type: ignore[no-untyped-call]
+                summed, weights = summed + float(loss.detach()), weights + weight
+        if weights:
+            if not math.isfinite(summed):
+                raise TrainingError(
+                    f"the loss is not a number any more (step {self.at.step + 1}): choose a lower learning rate"
+                )
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.div_(weights)
+            if self.config.clip:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return summed, weights
+
+    def end_epoch(self, score: Score | None) -> None:
+        """Score, keep the weights if they are the best so far, and decide whether to go on."""
+        at, config = self.at, self.config
+        value = None
+        if score is not None:
+            self.model.eval()
+            with torch.inference_mode():
+                value = score()
+            if at.best_score is None or value > at.best_score:
+                at.best_score, at.best_epoch = value, at.epoch
+                self._keep_best()
+        mean = at.loss_sum / at.loss_weight if at.loss_weight else None
+        at.history.append({"loss": mean, "score": value})
+        stale = at.best_epoch is not None and at.epoch - at.best_epoch >= config.patience > 0
+        at.epoch, at.step_in_epoch, at.loss_sum, at.loss_weight = at.epoch + 1, 0, 0.0, 0.0
+        at.finished = stale or at.epoch >= config.epochs or at.step >= self.total
+        self._save()
+
+    def take_best(self) -> None:
+        """Give the model the best weights."""
+        if self.best is None and self.at.best_epoch is not None and self.checkpoints is not None:
+            self.best = load_file(self.checkpoints / best_name(self.at.best_epoch))
+        if self.best is not None:
+            set_weights(self.model, self.best)
+        self.model.eval()
+
+    def _keep_best(self) -> None:
+        if self.checkpoints is None:
+            self.best = {name: one.cpu().clone() for name, one in weights_of(self.model).items()}
+        else:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            save_tensors(weights_of(self.model), self.checkpoints / best_name(self.at.epoch))
+
+    def _save(self) -> None:
+        if self.checkpoints is not None:
+            save_checkpoint(self.checkpoints, self.model, self.optimizer, self.at)
+
+
+def best_device() -> torch.device:
+    """A GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def make_optimizer(model: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
+    """AdamW; what is a vector (biases, norms) is not decayed."""
+    trained = [one for one in model.parameters() if one.requires_grad]
+    return torch.optim.AdamW(
+        [
+            {"params": [one for one in trained if one.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [one for one in trained if one.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+    )

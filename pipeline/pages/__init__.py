@@ -1,0 +1,1 @@
+"""HTML pages: render them, and write them into a folder."""

@@ -1,0 +1,1 @@
+"""Strategies: each gives candidates a value, by which the queue draws them."""

@@ -1,0 +1,86 @@
+"""The queue as it stands: reading it in serving order, and a reviewer's hand in it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.errors import QueueError
+from pipeline.queue.serving_order import priorities
+from pipeline.store.tables.human_loop import QueueState
+
+#: changes of the queue take turns
+_LOCK = 0x50EE0E
+
+
+def lock_queue(session: Session) -> None:
+    """Keep every other change of the queue waiting until the caller's transaction ends.
+
+    Whoever builds, pushes from or reorders the queue takes it before reading what waits.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def queued(
+    session: Session, limit: int | None = None, *, strategy: str | None = None, label: str | None = None
+) -> Sequence[store.QueueItem]:
+    """The texts that wait to be pushed, in serving order.
+
+    Args:
+        session: an open session.
+        limit: no more than so many.
+        strategy: only those that it brought.
+        label: only those that were drawn for it, or that it is expected of.
+    """
+    q = store.QueueItem
+    query = select(q).where(q.state == QueueState.QUEUED).order_by(q.priority.desc(), q.id).limit(limit)
+    if strategy is not None:
+        query = query.where(q.strategy == strategy)
+    if label is not None:
+        query = query.where((q.label == label) | (q.expected.any_() == label))
+    return session.scalars(query).all()
+
+
+def waiting(session: Session) -> int:
+    """How many texts wait to be pushed."""
+    return session.execute(select(func.count()).where(store.QueueItem.state == QueueState.QUEUED)).scalar_one()
+
+
+def bump(session: Session, text_id: uuid.UUID, *, first: bool) -> None:
+    """Put a waiting text before all others, or behind them; the others keep their order.
+
+    Raises:
+        QueueError: the text does not wait.
+    """
+    lock_queue(session)
+    items = list(queued(session))
+    chosen = _waiting(items, text_id)
+    items.remove(chosen)
+    items.insert(0 if first else len(items), chosen)
+    q = store.QueueItem
+    session.connection().execute(
+        update(q.__table__).where(q.__table__.c.id == bindparam("item")).values(priority=bindparam("place")),  # type: ignore[arg-type]
+        [{"item": item.id, "place": float(place)} for item, place in zip(items, priorities(len(items)), strict=True)],
+    )
+    session.expire_all()
+
+
+def drop(session: Session, text_id: uuid.UUID) -> None:
+    """Take a waiting text out of the queue, and keep it from ever being drawn again.
+
+    Raises:
+        QueueError: the text does not wait.
+    """
+    lock_queue(session)
+    _waiting(queued(session), text_id).state = QueueState.REFUSED
+
+
+def _waiting(items: Sequence[store.QueueItem], text_id: uuid.UUID) -> store.QueueItem:
+    for item in items:
+        if item.text_id == text_id:
+            return item
+    raise QueueError(f"text {text_id} does not wait in the queue; see `saring queue show`")

@@ -1,0 +1,326 @@
+"""The states of runs on workers and of their shards. Each change is one transaction, and safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.errors import RunCancelled, RunMissing
+from pipeline.runs.record import code_version, refuse_beside_workers, stage_lock
+from pipeline.runs.stage import Next, Part, Plan, RunView, Values
+from pipeline.store.session import open_session
+from pipeline.store.spans import Span
+from pipeline.store.tables.core import RunState
+from pipeline.store.tables.work import ShardState
+
+#: a shard that was begun so often and never came to an end kills its workers
+MOST_DEATHS = 6
+_SETTLED = (ShardState.DONE, ShardState.PARKED)
+_LONGEST_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A shard that is this worker's to do."""
+
+    run: RunView
+    part: Part
+
+
+def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
+    """Record a run on workers with its shards; the run's id, and the numbers of the shards that are to be sent.
+
+    If the last such run of the stage on the slice with the same parameters was cancelled or failed, that one goes on.
+
+    Raises:
+        RunConflict: the stage is at work on the slice already.
+    """
+    # whoever works in a process of its own holds this
+    with stage_lock(engine, stage, plan.slice), open_session(engine) as session, session.begin():
+        refuse_beside_workers(session, stage, plan.slice)
+        r = store.Run
+        last = session.scalars(
+            select(r).where(r.stage == stage, r.slice == plan.slice).order_by(r.id.desc()).limit(1)
+        ).first()
+        if last is not None and last.state is RunState.RUNNING:
+            # nobody holds the lock
+            last.state, last.error = RunState.FAILED, "the process ended without finishing"
+            last.finished_at = datetime.now(UTC)
+        resumes = (
+            last is not None
+            and last.on_workers
+            and last.state in (RunState.CANCELLED, RunState.FAILED)
+            and last.params == plan.params
+        )
+        if resumes:
+            assert last is not None
+            return last.id, _reopen(session, last.id)
+        run = store.Run(
+            stage=stage,
+            slice=plan.slice,
+            state=RunState.RUNNING,
+            params=plan.params,
+            progress_total=len(plan.parts) if plan.total is None else plan.total,
+            checkpoint=plan.prepared,
+            code_version=code_version(),
+            on_workers=True,
+        )
+        session.add(run)
+        session.flush()
+        return run.id, _add_shards(session, run.id, plan.parts, 0)
+
+
+def go_on(session: Session, run_id: int, following: Next) -> list[int]:
+    """Add a run's next shards, in the transaction that found them out; their numbers."""
+    s, r = store.Shard, store.Run
+    first = session.execute(select(func.count()).select_from(s).where(s.run_id == run_id)).scalar_one()
+    more = len(following.parts) if following.total is None else following.total
+    session.execute(
+        update(r)
+        .where(r.id == run_id)
+        .values(checkpoint=following.prepared, progress_total=r.progress_total + more, heartbeat_at=func.now())
+    )
+    return _add_shards(session, run_id, following.parts, first)
+
+
+def _add_shards(session: Session, run_id: int, parts: Sequence[Part], first: int) -> list[int]:
+    rows = [
+        store.Shard(
+            run_id=run_id,
+            number=number,
+            lower=part.span.lower,
+            upper=part.span.upper,
+            args=part.args,
+            state=ShardState.WAITING,
+            sends=1,
+            sent_at=datetime.now(UTC),
+        )
+        for number, part in enumerate(parts, start=first)
+    ]
+    session.add_all(rows)
+    return [row.number for row in rows]
+
+
+def reopen_run(engine: Engine, run_id: int) -> list[int]:
+    """Let a run on workers go on: its parked shards and those that were never done; their numbers.
+
+    Raises:
+        RunMissing: there is no such run, or it is none on workers.
+        RunConflict: its stage is at work on its slice already.
+    """
+    with open_session(engine) as session:
+        run = session.get(store.Run, run_id)
+    if run is None:
+        raise RunMissing(f"there is no run {run_id}: see `saring runs list`")
+    if not run.on_workers:
+        raise RunMissing(f"run {run_id} was one command's own: give the command again, and it goes on from there")
+    with stage_lock(engine, run.stage, run.slice), open_session(engine) as session, session.begin():
+        refuse_beside_workers(session, run.stage, run.slice)
+        return _reopen(session, run_id)
+
+
+def _reopen(session: Session, run_id: int) -> list[int]:
+    r, s = store.Run, store.Shard
+    session.execute(
+        update(r)
+        .where(r.id == run_id)
+        .values(state=RunState.RUNNING, cancel_asked_at=None, error=None, finished_at=None, heartbeat_at=func.now())
+    )
+    numbers = session.scalars(
+        update(s)
+        .where(s.run_id == run_id, s.state != ShardState.DONE)
+        .values(state=ShardState.WAITING, attempts=0, sends=1, sent_at=func.now(), error=None)
+        .returning(s.number)
+    )
+    return sorted(numbers)
+
+
+def cancel_run(engine: Engine, run_id: int) -> RunState:
+    """Ask that a run stop; its state then. One on workers has stopped, whatever its shards are still finishing; a
+    process of its own stops when it next saves.
+
+    Raises:
+        RunMissing: there is no such run.
+    """
+    with open_session(engine) as session, session.begin():
+        run = session.get(store.Run, run_id, with_for_update=True)
+        if run is None:
+            raise RunMissing(f"there is no run {run_id}: see `saring runs list`")
+        if run.state is RunState.RUNNING:
+            run.cancel_asked_at = datetime.now(UTC)
+            if run.on_workers:
+                run.state, run.finished_at, run.error = RunState.CANCELLED, datetime.now(UTC), "cancelled"
+        return run.state
+
+
+#: each one statement: a shard may be some milliseconds of work, and its book-keeping must not take longer
+_BEGIN = text("""
+    UPDATE shard s
+    SET state = 'running', worker = :worker, started_at = now(), attempts = s.attempts + :counted
+    FROM run r
+    WHERE s.run_id = :run AND s.number = :number AND s.state NOT IN ('done', 'parked')
+        AND r.id = s.run_id AND r.state = 'running' AND (:counted = 0 OR s.attempts < :most)
+    RETURNING r.stage, r.slice, r.params, r.checkpoint, s.lower, s.upper, s.args
+""")
+_FINISH = text("""
+    WITH done AS (
+        UPDATE shard SET state = 'done', finished_at = now(), counts = CAST(:counts AS jsonb), error = NULL
+        WHERE run_id = :run AND number = :number AND state NOT IN ('done', 'parked') RETURNING run_id
+    )
+    UPDATE run SET heartbeat_at = now(), progress_done = progress_done + :units FROM done WHERE run.id = done.run_id
+    RETURNING run.id
+""")
+
+
+def begin_shard(connection: Connection, run_id: int, number: int, *, worker: str, again: bool) -> Begun | None:
+    """Take a shard in hand; None if there is nothing to do: it is settled, its run is over, or it was begun too often
+    (see `park_deadly`).
+
+    Args:
+        connection: the one that holds the shard's lock.
+        run_id: whose shard.
+        number: which.
+        worker: who takes it, for people.
+        again: the same worker's orderly second try; it does not count as a death.
+    """
+    values = {"run": run_id, "number": number, "worker": worker, "counted": int(not again), "most": MOST_DEATHS}
+    row = connection.execute(_BEGIN, values).one_or_none()
+    if row is None:
+        return None
+    stage, part, params, prepared, lower, upper, args = row
+    return Begun(RunView(run_id, stage, part, params, prepared), Part(Span(lower, upper), args))
+
+
+def park_deadly(engine: Engine, run_id: int, number: int) -> bool:
+    """Park a shard that was begun so often without an end that it must be what kills its workers; whether it was."""
+    with open_session(engine) as session, session.begin():
+        shard = session.get(store.Shard, (run_id, number), with_for_update=True)
+        if shard is None or shard.state in _SETTLED or shard.attempts < MOST_DEATHS:
+            return False
+        run = session.get(store.Run, run_id)
+        if run is None or run.state is not RunState.RUNNING:
+            return False
+        last = f"; last: {shard.error}" if shard.error else ""
+        _park(session, shard, f"begun {shard.attempts} times and never finished: does it kill its worker?{last}")
+        return True
+
+
+def step(session: Session, run_id: int, units: int) -> None:
+    """Count finished units into a run's progress, in the transaction that holds them.
+
+    Raises:
+        RunCancelled: the run was cancelled.
+    """
+    r = store.Run
+    alive = session.execute(
+        update(r)
+        .where(r.id == run_id, r.state == RunState.RUNNING)
+        .values(progress_done=r.progress_done + units, heartbeat_at=func.now())
+        .returning(r.id)
+    ).first()
+    if alive is None:
+        raise RunCancelled(f"run {run_id} is over: it was cancelled, or has ended")
+
+
+def finish_shard(connection: Connection, run_id: int, number: int, counts: Values, *, in_shards: bool) -> bool:
+    """Record that a shard is done; False if somebody else did before, whose counts stand.
+
+    Args:
+        connection: the one that holds the shard's lock: who lost it has lost the shard.
+        run_id: whose shard.
+        number: which.
+        counts: what came of it.
+        in_shards: the run's progress is counted in shards, and not by `step`.
+    """
+    said = orjson.dumps(counts, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    values = {"run": run_id, "number": number, "counts": said, "units": int(in_shards)}
+    return connection.execute(_FINISH, values).first() is not None
+
+
+def note_trouble(engine: Engine, run_id: int, number: int, error: str) -> None:
+    """Write down what went wrong with a shard that will be tried again."""
+    with open_session(engine) as session, session.begin():
+        s = store.Shard
+        session.execute(
+            update(s)
+            .where(s.run_id == run_id, s.number == number, s.state.not_in(_SETTLED))
+            .values(error=error[:_LONGEST_ERROR])
+        )
+
+
+def park_shard(engine: Engine, run_id: int, number: int, error: str) -> None:
+    """Set a shard aside with its error; the rest of its run goes on."""
+    with open_session(engine) as session, session.begin():
+        shard = session.get(store.Shard, (run_id, number), with_for_update=True)
+        if shard is not None and shard.state not in _SETTLED:
+            _park(session, shard, error)
+
+
+def _park(session: Session, shard: store.Shard, error: str) -> None:
+    shard.state, shard.finished_at = ShardState.PARKED, datetime.now(UTC)
+    shard.error = error.replace("\0", "")[:_LONGEST_ERROR]
+    r = store.Run
+    session.execute(update(r).where(r.id == shard.run_id).values(heartbeat_at=func.now()))
+
+
+def settled(session: Session, run_id: int) -> tuple[RunView, Values] | None:
+    """The run with its shards' counts added up, if each shard is done or parked and nobody has ended the run."""
+    run = session.get(store.Run, run_id, with_for_update=True)
+    if run is None or run.state is not RunState.RUNNING or not run.on_workers:
+        return None
+    s = store.Shard
+    rows = session.execute(select(s.state, s.counts).where(s.run_id == run_id).order_by(s.number)).all()
+    if any(state not in _SETTLED for state, _ in rows):
+        return None
+    parked = sum(state is ShardState.PARKED for state, _ in rows)
+    view = RunView(run.id, run.stage, run.slice, dict(run.params), dict(run.checkpoint), parked)
+    return view, add_up([counts for _, counts in rows])
+
+
+def end_run(session: Session, run_id: int, state: RunState, *, result: Values | None, error: str | None) -> None:
+    """Write how a run on workers ended, in the transaction that holds what it decided."""
+    r = store.Run
+    values: dict[str, Any] = {"state": state, "error": error, "finished_at": func.now(), "heartbeat_at": func.now()}
+    if result is not None:
+        values |= {"result": result, "progress_done": func.coalesce(r.progress_total, r.progress_done)}
+    session.execute(update(r).where(r.id == run_id, r.state == RunState.RUNNING).values(**values))
+
+
+def parked_note(session: Session, run_id: int) -> str | None:
+    """In words, what was parked of a run and what to do; None if nothing was."""
+    s = store.Shard
+    rows = session.execute(
+        select(s.number, s.error).where(s.run_id == run_id, s.state == ShardState.PARKED).order_by(s.number)
+    ).all()
+    if not rows:
+        return None
+    total = session.execute(select(func.count()).select_from(s).where(s.run_id == run_id)).scalar_one()
+    number, error = rows[0]
+    return (
+        f"{len(rows)} of {total} shards were parked, the first is {number} ({error}): "
+        f"mend that and run `saring runs resume {run_id}`"
+    )
+
+
+def add_up(counts: Sequence[Mapping[str, Any]]) -> Values:
+    """Numbers added up by name, and those in mappings by the names there; lists one after the other; of anything else
+    the last."""
+    total: Values = {}
+    for one in counts:
+        for name, value in one.items():
+            if isinstance(value, Mapping):
+                total[name] = add_up([total.get(name, {}), value])
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                total[name] = total.get(name, 0) + value
+            elif isinstance(value, list):
+                total[name] = [*total.get(name, []), *value]
+            else:
+                total[name] = value
+    return total

@@ -1,0 +1,243 @@
+"""Run records: what was executed, on what, how far it got, and how it ended.
+
+One stage works on one slice of the data at a time, held by a PostgreSQL advisory lock that dies with its process: a
+killed run leaves its record in state `running`, and the next start of the same stage on the same slice marks it failed
+and takes over its checkpoint. A run whose work is spread over workers (`pipeline.runs`) holds no lock: its record alone
+keeps others out until it ends or is cancelled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, text, update
+from sqlalchemy.orm import Session
+
+from pipeline.errors import RunCancelled, RunConflict
+from pipeline.progress import Progress, silent
+from pipeline.store import Run
+from pipeline.store.tables.core import RunState
+
+logger = logging.getLogger(__name__)
+
+_TAKE = text("SELECT pg_try_advisory_lock(:key)")
+_GIVE_BACK = text("SELECT pg_advisory_unlock(:key)")
+
+
+def code_version() -> str:
+    """The version of Saring that is running."""
+    try:
+        return version("saring")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """A run under way. `counts` and `checkpoint` are written by `save()`, in the caller's transaction."""
+
+    id: int
+    stage: str
+    slice: str
+    counts: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    #: the run whose checkpoint this one goes on from
+    resumed_from: int | None = None
+    progress: Progress = silent
+    _done: int = 0
+    _total: int | None = None
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter of the run."""
+        self.counts[name] = self.counts.get(name, 0) + by
+
+    def advance(self, done: int, total: int | None, what: str, note: str = "") -> None:
+        """Tell the caller, and remember for `save()`, how far the run is."""
+        self._done, self._total = done, total
+        self.progress(done, total, what, *([note] if note else []))
+
+    def save(self, session: Session) -> None:
+        """Write counts, checkpoint and progress with whatever else the caller's transaction holds.
+
+        Raises:
+            RunCancelled: somebody asked that the run stop; what was saved before stays.
+        """
+        stop = session.execute(
+            update(Run)
+            .where(Run.id == self.id)
+            .values(
+                counts=self.counts,
+                checkpoint=self.checkpoint,
+                progress_done=self._done,
+                progress_total=self._total,
+                heartbeat_at=datetime.now(UTC),
+            )
+            .returning((Run.cancel_asked_at.is_not(None)) | (Run.state != RunState.RUNNING))
+        ).scalar_one()
+        if stop:
+            raise RunCancelled(f"run {self.id} was cancelled: start it again to go on from there")
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedShard:
+    """Which part of which run is being carried out here."""
+
+    run_id: int
+    stage: str
+    slice: str
+    shard: int | None
+
+
+#: the run on workers, and the number of its shard, that this thread carries out
+CARRIED: ContextVar[CarriedShard | None] = ContextVar("saring_carried", default=None)
+
+
+@contextmanager
+def stage_run(
+    engine: Engine,
+    stage: str,
+    *,
+    slice: str = "",
+    params: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Iterator[ActiveRun]:
+    """Record one execution of `stage` on `slice`; failures and interruptions are recorded and go on to the caller.
+
+    If the last run of the stage on the slice with the same parameters did not finish, its checkpoint and counts are
+    taken over.
+
+    Where a worker carries out the whole of such a run, as its only shard, no other is recorded: it is that one.
+
+    Raises:
+        RunConflict: the same stage works on the same slice in another process.
+    """
+    carried = CARRIED.get()
+    if carried is not None and (carried.stage, carried.slice) == (stage, slice):
+        # whoever carries the shard records how it ends
+        yield ActiveRun(id=carried.run_id, stage=stage, slice=slice, progress=progress)
+        return
+    with stage_lock(engine, stage, slice):
+        active = _begin(engine, stage, slice, dict(params or {}))
+        active.progress = progress
+        try:
+            yield active
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt | RunCancelled)
+            state = RunState.CANCELLED if stopped else RunState.FAILED
+            _finish(engine, active, state, one_line(error))
+            raise
+        else:
+            _finish(engine, active, RunState.DONE, None)
+
+
+def lock_key(stage: str, slice: str) -> int:
+    """The advisory lock that stands for a stage on a slice: a signed 64-bit number."""
+    digest = hashlib.blake2b(f"{stage}\0{slice}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+@contextmanager
+def stage_lock(engine: Engine, stage: str, part: str) -> Iterator[None]:
+    """Hold a stage on a slice; the lock dies with the process.
+
+    Raises:
+        RunConflict: another process holds it.
+    """
+    with held(engine, lock_key(stage, part)) as mine:
+        if mine is None:
+            raise RunConflict(f"another `{stage}`{_of(part)} is under way: wait for it, or see `saring runs list`")
+        yield
+
+
+@contextmanager
+def held(engine: Engine, key: int) -> Iterator[Connection | None]:
+    """The connection that holds an advisory lock, each of its statements a transaction; None if another process has it.
+
+    No other process takes the lock meanwhile, and it dies with the connection.
+    """
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        if not connection.execute(_TAKE, {"key": key}).scalar_one():
+            yield None
+            return
+        try:
+            yield connection
+        finally:
+            if not connection.invalidated:
+                connection.execute(_GIVE_BACK, {"key": key})
+
+
+def refuse_beside_workers(session: Session, stage: str, part: str) -> None:
+    """Check that no run of the stage on the slice is spread over workers at present.
+
+    Raises:
+        RunConflict: one is.
+    """
+    found = session.scalars(
+        select(Run.id).where(Run.stage == stage, Run.slice == part, Run.state == RunState.RUNNING, Run.on_workers)
+    ).first()
+    if found is not None:
+        raise RunConflict(
+            f"run {found}, `{stage}`{_of(part)}, is under way on the workers: follow it with "
+            f"`saring runs watch {found}` or end it with `saring runs cancel {found}`"
+        )
+
+
+def _of(part: str) -> str:
+    return f" of {part}" if part else ""
+
+
+def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> ActiveRun:
+    with Session(engine) as session, session.begin():
+        refuse_beside_workers(session, stage, part)
+        # We hold the lock, so a record that still says `running` belongs to a process that died.
+        session.execute(
+            update(Run)
+            .where(Run.stage == stage, Run.slice == part, Run.state == RunState.RUNNING)
+            .values(state=RunState.FAILED, error="the process ended without finishing", finished_at=datetime.now(UTC))
+        )
+        last = session.scalars(
+            select(Run).where(Run.stage == stage, Run.slice == part, ~Run.on_workers).order_by(Run.id.desc()).limit(1)
+        ).first()
+        resumes = last if last is not None and last.state is not RunState.DONE and last.params == params else None
+        run = Run(
+            stage=stage,
+            slice=part,
+            state=RunState.RUNNING,
+            params=params,
+            checkpoint=dict(resumes.checkpoint) if resumes else {},
+            counts=dict(resumes.counts) if resumes else {},
+            code_version=code_version(),
+        )
+        session.add(run)
+        session.flush()
+        return ActiveRun(
+            id=run.id,
+            stage=stage,
+            slice=part,
+            counts=dict(run.counts),
+            checkpoint=dict(run.checkpoint),
+            resumed_from=resumes.id if resumes else None,
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """An error as a run's record keeps it."""
+    # PostgreSQL keeps no zero bytes, and an error may quote the row that was bad
+    return f"{type(error).__name__}: {error}".replace("\0", "").splitlines()[0][:500]
+
+
+def _finish(engine: Engine, active: ActiveRun, state: RunState, error: str | None) -> None:
+    values: dict[str, Any] = {"state": state, "error": error, "finished_at": datetime.now(UTC)}
+    if state is RunState.DONE:
+        values |= {"counts": active.counts}
+    with Session(engine) as session, session.begin():
+        session.execute(update(Run).where(Run.id == active.id).values(**values))

@@ -1,0 +1,362 @@
+"""Every table of the store (docs/architecture.md, "What is stored").
+
+Texts are identified by content, so that reading a file twice changes nothing. Judgements are append-only: the
+database itself refuses to change or remove one (see the first migration). Whatever a stage decides names the run that
+decided it.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import datetime
+from typing import Any
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy import (
+    Text as TextType,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from pipeline.judgement import RaterKind
+
+Timestamp = TIMESTAMP(timezone=True)
+Json = dict[str, Any]
+
+
+class RunState(enum.StrEnum):
+    """Where an execution of a stage stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ModelState(enum.StrEnum):
+    """Where a trained model stands."""
+
+    CANDIDATE = "candidate"
+    CHAMPION = "champion"
+    RETIRED = "retired"
+    REJECTED = "rejected"
+
+
+def enum_column(kind: type[enum.StrEnum], name: str) -> Enum:
+    """A column that holds the values of `kind` as text."""
+    return Enum(
+        kind,
+        name=name,
+        native_enum=False,
+        length=16,
+        values_callable=lambda e: [member.value for member in e],
+    )
+
+
+class Base(DeclarativeBase):
+    """Naming rules for constraints, so that migrations can refer to them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads it from the class
+        datetime: Timestamp,
+        str: TextType(),
+        Json: JSONB(),
+        list[str]: ARRAY(TextType()),
+        float: REAL(),
+    }
+
+
+class Source(Base):
+    """Where texts came from: a data set, a scrape."""
+
+    __tablename__ = "source"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    licence: Mapped[str | None]
+    url: Mapped[str | None]
+    #: whether its texts may be published again; unknown is treated as no
+    redistributable: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Run(Base):
+    """One execution of one stage."""
+
+    __tablename__ = "run"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    stage: Mapped[str]
+    #: which part of the data it worked on, for example a file; one run of a stage on a slice at a time
+    slice: Mapped[str] = mapped_column(server_default="")
+    state: Mapped[RunState] = mapped_column(enum_column(RunState, "run_state"))
+    params: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    #: rows in, out, and dropped by reason
+    counts: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    #: what a resumed run needs to know to go on
+    checkpoint: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    progress_done: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    progress_total: Mapped[int | None] = mapped_column(BigInteger)
+    code_version: Mapped[str] = mapped_column(server_default="")
+    #: its work is spread over workers; False: one process does it, and holds a lock meanwhile
+    on_workers: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: when somebody asked that it stop
+    cancel_asked_at: Mapped[datetime | None]
+    #: what the stage reports at its end
+    result: Mapped[Json | None] = mapped_column(JSONB())
+    error: Mapped[str | None]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "stage", "slice", "started_at"),)
+
+
+class Text(Base):
+    """One distinct text."""
+
+    __tablename__ = "text"
+
+    #: 128-bit BLAKE2b of the NFC-normalised, whitespace-collapsed text
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    #: the text as it was read, after repair; only exports to its own people may show it
+    body: Mapped[str]
+    #: with personal data masked: what raters, models and volunteers see
+    masked: Mapped[str]
+    language: Mapped[str | None]
+    language_score: Mapped[float | None]
+    #: whether its language was among those in scope when it was read
+    in_scope: Mapped[bool] = mapped_column(server_default=text("true"))
+    #: the first text seen that it is nearly equal to; never a chain
+    duplicate_of: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("text.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),)
+
+
+class TextSource(Base):
+    """One sighting of a text in a source: its provenance.
+
+    Its only writer, `pipeline.texts.write`, puts the text in with it and nothing ever removes either, so no foreign
+    keys are checked: they took a quarter of the database's time for ingest.
+    """
+
+    __tablename__ = "text_source"
+
+    #: of `source`
+    source_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    #: the source's own id of the row, else file:line
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    #: of `text`
+    text_id: Mapped[uuid.UUID] = mapped_column(index=True)
+    #: the split that the source itself assigned
+    split: Mapped[str | None]
+    #: the run that saw it
+    run_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class MinhashBand(Base):
+    """One band of one text's MinHash signature; texts that share a bucket are compared in full."""
+
+    __tablename__ = "minhash_band"
+
+    #: hash of the band's number and its part of the signature
+    bucket: Mapped[int] = mapped_column(BigInteger, index=True)
+    text_id: Mapped[uuid.UUID] = mapped_column()
+
+    # several rows a text: the database is spared a unique index, as nothing depends on one
+    __mapper_args__ = {"primary_key": [bucket, text_id]}  # noqa: RUF012
+
+
+class Rater(Base):
+    """Someone or something that judges."""
+
+    __tablename__ = "rater"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[RaterKind] = mapped_column(enum_column(RaterKind, "rater_kind"))
+    name: Mapped[str]
+    #: prompt hash, model version, Label Studio user id
+    version: Mapped[str] = mapped_column(server_default="")
+    details: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    #: since when a maintainer has their word left out of what is believed, and why; None: it counts
+    excluded_at: Mapped[datetime | None]
+    excluded_why: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (UniqueConstraint("kind", "name", "version"),)
+
+
+class Judgement(Base):
+    """One rater's verdict on one text, once. Never changed, never removed: a correction is a new row."""
+
+    __tablename__ = "judgement"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    rater_id: Mapped[int] = mapped_column(ForeignKey("rater.id"))
+    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"))
+    #: what the judgement is called where it was made (an annotation id, a row id); empty where it has no name
+    external_ref: Mapped[str] = mapped_column(server_default="")
+    revision: Mapped[int] = mapped_column(server_default="0")
+    asserted: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    denied: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    #: probability or similarity per label, where the rater gives one
+    scores: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    explanation: Mapped[str | None]
+    #: True on the row that records that the rater took the judgement back
+    withdrawn: Mapped[bool] = mapped_column(server_default=text("false"))
+    supersedes: Mapped[int | None] = mapped_column(ForeignKey("judgement.id"))
+    taxonomy_version: Mapped[str]
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        UniqueConstraint("rater_id", "text_id", "external_ref", "revision"),
+        CheckConstraint("NOT (asserted && denied)", name="not_both"),
+        Index(None, "text_id"),
+        Index("ix_judgement_asserted", "asserted", postgresql_using="gin"),
+    )
+
+
+class Encoder(Base):
+    """A space that texts are embedded in."""
+
+    __tablename__ = "encoder"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    dimension: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: whether the stages work in it
+    active: Mapped[bool] = mapped_column(server_default=text("false"))
+    activated_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        # one at a time, held by the database
+        Index("uq_encoder_active", "active", unique=True, postgresql_where=text("active")),
+    )
+
+
+class Vector(Base):
+    """One text in one encoder's space: a unit vector. One partition an encoder."""
+
+    # `vector` itself is the name of pgvector's type, and a table's row type must not share it
+    __tablename__ = "text_vector"
+
+    encoder: Mapped[str] = mapped_column(primary_key=True)
+    text_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    embedding: Mapped[Any] = mapped_column(HALFVEC())
+
+    __table_args__ = {"postgresql_partition_by": "LIST (encoder)"}  # noqa: RUF012
+
+
+class TextSentiment(Base):
+    """What the sentiment classifier makes of a text."""
+
+    __tablename__ = "text_sentiment"
+
+    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
+    #: version of the sentiment model
+    model: Mapped[str]
+    negative: Mapped[float]
+    neutral: Mapped[float]
+    positive: Mapped[float]
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+
+
+class FilterDecision(Base):
+    """What a filter last decided on one asserted label of one text. It demotes the label; it deletes nothing."""
+
+    __tablename__ = "filter_decision"
+
+    stage: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
+    kept: Mapped[bool]
+    score: Mapped[float | None]
+    cut: Mapped[float | None]
+    reason: Mapped[str]
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"))
+
+    __table_args__ = (Index(None, "text_id"),)
+
+
+class Review(Base):
+    """A text set aside for people, with why and with what probability it was drawn."""
+
+    __tablename__ = "review"
+
+    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    #: for example `centroid_dropped`, `sentiment_dropped`, `pseudo_sample`
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    inclusion_probability: Mapped[float]
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (CheckConstraint("inclusion_probability > 0 AND inclusion_probability <= 1", name="probability"),)
+
+
+class Snapshot(Base):
+    """One frozen training set."""
+
+    __tablename__ = "snapshot"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    #: hash of the rows, in order
+    hash: Mapped[str] = mapped_column(unique=True)
+    policy: Mapped[Json]
+    counts: Mapped[Json]
+    path: Mapped[str]
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Model(Base):
+    """One trained model; its files lie in a folder named by its version."""
+
+    __tablename__ = "model"
+
+    version: Mapped[str] = mapped_column(primary_key=True)
+    #: what it is for: `sfw`, `sentiment`, `pseudo:LABEL`
+    purpose: Mapped[str]
+    #: the backend that trained it: `linear`, `transformers`
+    backend: Mapped[str]
+    state: Mapped[ModelState] = mapped_column(enum_column(ModelState, "model_state"))
+    labels: Mapped[list[str]]
+    thresholds: Mapped[Json]
+    metrics: Mapped[Json]
+    artefact_hash: Mapped[str]
+    path: Mapped[str]
+    snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshot.id"))
+    parent: Mapped[str | None] = mapped_column(ForeignKey("model.version"))
+    taxonomy_version: Mapped[str]
+    #: why it is in its state, in words
+    reason: Mapped[str | None]
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        # one champion a purpose, held by the database
+        Index("uq_model_champion", "purpose", unique=True, postgresql_where=text("state = 'champion'")),
+    )

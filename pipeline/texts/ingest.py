@@ -1,0 +1,310 @@
+"""Ingest: files in, texts out. Streaming, resumable, the same store whatever was interrupted."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.errors import InputError
+from pipeline.progress import Progress, silent
+from pipeline.runs.record import ActiveRun, stage_run
+from pipeline.store.session import open_session
+from pipeline.texts.prepare import Options, Prepared, PreparedText, prepare
+from pipeline.texts.readers import Format, RawRow, format_of, read_rows
+from pipeline.texts.rejects import Reject, RejectSink
+from pipeline.texts.write import write
+
+#: rows prepared together, written together, and committed together
+_BATCH = 4_000
+#: batches being prepared while one is written
+_UNDER_WAY = 3
+
+#: called with what of a batch is in the store, in the transaction that put it there
+OnWritten = Callable[[Session, int, Sequence[PreparedText]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """Where texts come from."""
+
+    name: str
+    licence: str | None = None
+    url: str | None = None
+    redistributable: bool = False
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """Counts of one ingest. `rows` is the sum of new, exact and near duplicates, present and rejected."""
+
+    run: int
+    rows: int = 0
+    new: int = 0
+    exact_duplicates: int = 0
+    near_duplicates: int = 0
+    #: rows that an earlier ingest had already seen in this source
+    present: int = 0
+    #: new texts whose language is not among those in scope
+    out_of_scope: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    languages: dict[str, int] = field(default_factory=dict)
+    rejects_file: str | None = None
+
+
+def ingest(
+    engine: Engine,
+    paths: Sequence[str],
+    source: SourceInfo,
+    *,
+    form: Format | None = None,
+    text_field: str = "text",
+    id_field: str = "id",
+    split_field: str = "split",
+    keep: tuple[str, ...] = (),
+    languages: tuple[str, ...] = ("ms", "id", "en"),
+    rejects_dir: Path | None = None,
+    workers: int | None = None,
+    follow: Callable[[], bool] | None = None,
+    on_written: OnWritten | None = None,
+    stage: str = "ingest",
+    more_params: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> IngestReport:
+    """Read files into the store; killed at any point, the same call ends in the same store.
+
+    Args:
+        engine: the store.
+        paths: local paths or fsspec addresses, read in this order.
+        source: where they come from; introduced to the store at first mention.
+        form: what the files hold; None: as their names tell.
+        text_field: the field with the text (JSON lines, CSV, Parquet).
+        id_field: the field with the source's own id; rows without one are known by file and line.
+        split_field: the field with the source's own split, if any.
+        keep: further fields that `on_written` wants.
+        languages: languages in scope.
+        rejects_dir: where the rejects file goes; None: rejects are only counted.
+        workers: processes that prepare rows; None: as many as there are cores, at most 4; 0: none but this one.
+        follow: see `read_rows`; only for a single file of lines.
+        on_written: called in the transaction of each batch.
+        stage: name of the run.
+        more_params: what else tells this call from others: only a call that is the same goes on from where one stopped.
+        progress: told of every batch.
+
+    Raises:
+        InputError: a file can't be read at all; what was read before it stays.
+    """
+    forms = [form or format_of(path) for path in paths]
+    params = {"paths": list(paths), "source": source.name, "forms": forms, "text_field": text_field}
+    params |= {"id_field": id_field, **(more_params or {})}
+    count = min(os.cpu_count() or 1, 4) if workers is None else workers
+    with stage_run(engine, stage, slice=source.name, params=params, progress=progress) as run:
+        sink = RejectSink(rejects_dir / f"{stage}-{run.id}.jsonl" if rejects_dir else None)
+        with open_session(engine) as session, session.begin():
+            source_id = source_id_of(session, source)
+        done = set(run.checkpoint.get("done", ()))
+        with sink, _pool(count) as pool:
+            for path, one_form in zip(paths, forms, strict=True):
+                if path in done:
+                    continue
+                options = Options(one_form, text_field, id_field, (*keep, split_field), languages)
+                rows = read_rows(path, one_form, follow=follow)
+                skip = run.checkpoint["rows"] if run.checkpoint.get("file") == path else 0
+                # a row that is waited for is not kept waiting for others
+                helpers, size = (None, 1) if follow else (pool, _BATCH)
+                batches = _prepared(helpers, islice(rows, skip, None), path, options, size)
+                file = _File(path, skip, source_id, split_field)
+                _ingest_file(engine, run, batches, file, sink=sink, on_written=on_written)
+                done.add(path)
+                run.checkpoint = {"done": sorted(done)}
+        return _report(run, sink)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    #: rows that an interrupted run has already stored
+    skip: int
+    source_id: int
+    split_field: str
+
+
+def _ingest_file(
+    engine: Engine,
+    run: ActiveRun,
+    batches: Iterator[Prepared],
+    file: _File,
+    *,
+    sink: RejectSink,
+    on_written: OnWritten | None,
+) -> None:
+    consumed = file.skip
+    for batch in batches:
+        rows, rejects = batch.rows, batch.rejects
+        consumed += len(batch)
+        with open_session(engine) as session, session.begin():
+            splits = [_split(row.fields.get(file.split_field)) for row in rows]
+            written = write(session, rows, source_id=file.source_id, run_id=run.id, path=file.path, splits=splits)
+            if on_written is not None:
+                on_written(session, run.id, written.seen)
+            run.count("rows", len(batch))
+            for name, by in written.counts.items():
+                run.count(name, by)
+            _add(run.counts, "languages", written.languages)
+            rejects = sorted((*rejects, *written.rejected), key=lambda reject: reject.line)
+            _add(run.counts, "rejected", _tally(rejects))
+            run.checkpoint = {**run.checkpoint, "file": file.path, "rows": consumed}
+            run.advance(run.counts["rows"], None, "reading")
+            run.save(session)
+            # before the commit: a reject may be noted twice if we are killed here, but never not at all
+            for reject in rejects:
+                sink.add(reject)
+            sink.flush()
+
+
+def _prepared(
+    pool: Executor | None, rows: Iterator[RawRow | Reject], path: str, options: Options, size: int
+) -> Iterator[Prepared]:
+    """Prepared batches in the order of the file, a few of them under way at once."""
+    call = partial(prepare, path=path, name=PurePosixPath(path).name, options=options)
+    under_way: deque[tuple[list[Reject], Future[Prepared]]] = deque()
+    unreadable: InputError | None = None
+    try:
+        try:
+            for batch in _batches(rows, size):
+                rejects = [row for row in batch if isinstance(row, Reject)]
+                raw = [row for row in batch if not isinstance(row, Reject)]
+                lines, payloads = [row.line for row in raw], [row.payload for row in raw]
+                if pool is None or (len(batch) < size and not under_way):
+                    # a short file is done before a worker would have started
+                    yield _with(rejects, call(lines, payloads))
+                    continue
+                under_way.append((rejects, pool.submit(call, lines, payloads)))
+                if len(under_way) > _UNDER_WAY:
+                    yield _next(under_way)
+        except InputError as error:
+            unreadable = error
+        while under_way:
+            yield _next(under_way)
+    except BrokenProcessPool as error:
+        raise InputError(f"{path}: a worker process was killed (out of memory?); run the same command again") from error
+    if unreadable is not None:
+        raise unreadable
+
+
+def _batches(rows: Iterator[RawRow | Reject], size: int) -> Iterator[list[RawRow | Reject]]:
+    """Rows by `size`; what comes before a place that can't be read is not lost."""
+    batch: list[RawRow | Reject] = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except InputError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _next(under_way: deque[tuple[list[Reject], Future[Prepared]]]) -> Prepared:
+    rejects, future = under_way.popleft()
+    return _with(rejects, future.result())
+
+
+def _with(rejects: list[Reject], prepared: Prepared) -> Prepared:
+    prepared.rejects.extend(rejects)
+    return prepared
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor | None]:
+    if workers == 0:
+        yield None
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C is the parent's business, and a parent that was killed can't tell its workers to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def source_id_of(session: Session, source: SourceInfo) -> int:
+    """The id of a source, which is introduced to the store at first mention."""
+    values = {"licence": source.licence, "url": source.url, "redistributable": source.redistributable}
+    known = {name: value for name, value in values.items() if value}
+    statement = insert(store.Source).values(name=source.name, **known)
+    # what is told of a source later completes what was told first
+    statement = (
+        statement.on_conflict_do_update(index_elements=["name"], set_=known)
+        if known
+        else statement.on_conflict_do_nothing()
+    )
+    session.execute(statement)
+    return session.execute(select(store.Source.id).where(store.Source.name == source.name)).scalar_one()
+
+
+def _split(value: object) -> str | None:
+    names = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
+    return names.get(value) if isinstance(value, str) else None
+
+
+def _tally(rejects: Sequence[Reject]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for reject in rejects:
+        counts[reject.reason] = counts.get(reject.reason, 0) + 1
+    return counts
+
+
+def _add(counts: dict[str, Any], name: str, more: Mapping[str, int]) -> None:
+    into = counts.setdefault(name, {})
+    for key, by in more.items():
+        into[key] = into.get(key, 0) + by
+
+
+def _report(run: ActiveRun, sink: RejectSink) -> IngestReport:
+    counts = run.counts
+    return IngestReport(
+        run=run.id,
+        rows=counts.get("rows", 0),
+        new=counts.get("new", 0),
+        exact_duplicates=counts.get("exact_duplicates", 0),
+        near_duplicates=counts.get("near_duplicates", 0),
+        present=counts.get("present", 0),
+        out_of_scope=counts.get("out_of_scope", 0),
+        rejected=dict(counts.get("rejected", {})),
+        languages=dict(counts.get("languages", {})),
+        rejects_file=str(sink.path) if sink.path is not None and sink.counts else None,
+    )

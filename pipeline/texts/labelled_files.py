@@ -1,0 +1,117 @@
+"""Read labelled texts from files: repaired and masked, bad rows rejected, nothing guessed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from pipeline.errors import InputError
+from pipeline.texts.labelled import LabelledText, Split
+from pipeline.texts.masking import mask
+from pipeline.texts.normalise import repair
+from pipeline.texts.readers import Format, RawRow, format_of, read_rows
+from pipeline.texts.rejects import Reject, RejectSink
+
+_KNOWN = {"id", "text", "labels", "not_labels", "source", "split", "lang", "sentiment"}
+_SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
+
+
+def clean(text: str) -> str:
+    """The text as models see it: repaired, normalised, personal data masked."""
+    return mask(repair(text))
+
+
+def read_labelled(paths: Iterable[str], sink: RejectSink, *, keep_extra: bool = False) -> Iterator[LabelledText]:
+    """Stream labelled rows (see `pipeline.texts.labelled`) of JSON lines or Parquet files, texts as they stand there.
+
+    Args:
+        paths: local paths or fsspec addresses.
+        sink: takes the rows that can't be used.
+        keep_extra: hold on to fields that mean nothing to Saring, to write them back.
+
+    Raises:
+        InputError: a file can't be read at all.
+    """
+    for path in paths:
+        form = format_of(path)
+        if form not in (Format.JSONL, Format.PARQUET):
+            raise InputError(
+                f"{path}: labelled texts come as JSON lines or Parquet; use `saring import` for other files"
+            )
+        for row in read_rows(path, form):
+            found = row if isinstance(row, Reject) else _parse(row, path, keep_extra)
+            if isinstance(found, Reject):
+                sink.add(found)
+            else:
+                yield found
+
+
+def parse_line(line: bytes, where: str, number: int, sink: RejectSink) -> Iterator[LabelledText]:
+    """The labelled text of one line of JSON, its other fields kept; nothing if it can't be used.
+
+    Args:
+        line: the line, with or without its end.
+        where: what to call its file in the rejects.
+        number: its number, from 1.
+        sink: takes it if it can't be used.
+    """
+    found = _parse(RawRow(number, line), where, keep_extra=True)
+    if isinstance(found, Reject):
+        sink.add(found)
+    else:
+        yield found
+
+
+def unknown_labels(rows: Iterable[LabelledText], known: Sequence[str]) -> Counter[str]:
+    """Labels that rows mention and `known` lacks, with how many rows mention them."""
+    return Counter(label for row in rows for label in row.labels | row.not_labels if label not in known)
+
+
+def _parse(row: RawRow, path: str, keep_extra: bool) -> LabelledText | Reject:
+    if isinstance(row.payload, dict):
+        fields: Mapping[str, Any] = row.payload
+    else:
+        try:
+            fields = orjson.loads(row.payload)
+        except orjson.JSONDecodeError as error:
+            return Reject(path, row.line, "not valid JSON", f"{error.msg} at character {error.pos}")
+        if not isinstance(fields, dict):
+            return Reject(path, row.line, "not a JSON object", type(fields).__name__)
+    text = fields.get("text")
+    if not isinstance(text, str):
+        return Reject(path, row.line, "missing field", "text")
+    if not any(c.isalnum() for c in text):
+        return Reject(path, row.line, "no words" if text.strip() else "empty text")
+    labels, not_labels = (_labels(fields.get(name)) for name in ("labels", "not_labels"))
+    if labels is None or not_labels is None:
+        return Reject(path, row.line, "labels are not a list of strings")
+    if both := labels & not_labels:
+        return Reject(path, row.line, "label both asserted and denied", sorted(both)[0])
+    split, sentiment = (_text(fields.get(name)) for name in ("split", "sentiment"))
+    return LabelledText(
+        text=text,
+        id=f"{path}:{row.line}" if fields.get("id") in (None, "") else str(fields["id"]),
+        labels=labels,
+        not_labels=not_labels,
+        source=_text(fields.get("source")) or "",
+        split=_SPLITS.get(split or ""),
+        # many sets call it by its full name
+        language=_text(fields.get("lang")) or _text(fields.get("language")),
+        sentiment=sentiment,
+        extra={k: v for k, v in fields.items() if k not in _KNOWN} if keep_extra else {},
+    )
+
+
+def _labels(value: object) -> frozenset[str] | None:
+    if value is None:
+        return frozenset()
+    if isinstance(value, list) and all(isinstance(label, str) for label in value):
+        return frozenset(value)
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

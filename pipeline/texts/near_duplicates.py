@@ -1,0 +1,162 @@
+"""Near-duplicates of short posts: MinHash signatures, cut into bands that are looked up in the store.
+
+Two texts are near-duplicates if the Jaccard similarity of their byte 5-grams, after case, punctuation, digits,
+placeholders and repeated letters are levelled, is at least `SIMILAR` (Broder 1997; banding after Leskovec, Rajaraman &
+Ullman, "Mining of Massive Datasets", section 3.4). With 5 bands of 4 rows a pair at similarity s shares a bucket with
+probability 1 - (1 - s^4)^5: 0.93 at 0.8, 0.995 at 0.9, 0.28 at 0.5; candidates are then compared in full. A text too
+short for 5-grams to mean much is a near-duplicate only of the same levelled text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rensa import RMinHash
+
+from pipeline.texts.masking import bare, words
+
+SIMILAR = 0.8
+BANDS, ROWS = 5, 4
+_SHINGLE = 5
+#: levelled texts of fewer bytes than this are compared whole
+_SHORT = 24
+_SEED = 42
+#: texts of one bucket that are compared with each other
+_COMPARED = 50
+_REPEATED = re.compile(r"(.)\1{2,}")
+
+
+def level(masked: str, found: Sequence[str] | None = None) -> str:
+    """The text with what doesn't make it another text taken away.
+
+    Args:
+        masked: a masked text.
+        found: its `words`, if they are at hand.
+    """
+    levelled = " ".join(words(bare(masked)) if found is None else found)
+    if _REPEATED.search(levelled) is not None:
+        levelled = _REPEATED.sub(r"\1\1", levelled)
+    # a text of numbers, signs or smileys only has nothing to level
+    return levelled or " ".join(masked.split())
+
+
+def shingles(levelled: str) -> frozenset[bytes]:
+    """The 5-grams of a levelled text's UTF-8 bytes."""
+    encoded = levelled.encode()
+    return frozenset(encoded[i : i + _SHINGLE] for i in range(max(1, len(encoded) - _SHINGLE + 1)))
+
+
+def buckets(levelled: Sequence[str]) -> list[list[int]]:
+    """The buckets of each levelled text: signed 64-bit numbers, one a band; a single one for a short text."""
+    return [np.frombuffer(packed, dtype="<i8").tolist() for packed in packed_buckets(levelled)]
+
+
+def packed_buckets(levelled: Sequence[str]) -> list[bytes]:
+    """`buckets` of each text one after the other, eight bytes each, least significant first."""
+    encoded = [text.encode() for text in levelled]
+    long = [text for text in encoded if len(text) >= _SHORT]
+    packed = _band_hashes(long).astype("<i8").tobytes() if long else b""
+    size = 8 * BANDS
+    of_long = (packed[start : start + size] for start in range(0, len(packed), size))
+    return [next(of_long) if len(text) >= _SHORT else _short_bucket(text) for text in encoded]
+
+
+def _band_hashes(encoded: Sequence[bytes]) -> NDArray[np.int64]:
+    """[texts, BANDS]: all texts at once, each at least `_SHINGLE` bytes long."""
+    lengths = np.array([len(text) for text in encoded])
+    data = np.frombuffer(b"".join(encoded), dtype=np.uint8).astype(np.uint64)
+    windows = data[: len(data) - _SHINGLE + 1].copy()
+    for i in range(1, _SHINGLE):
+        windows |= data[i : len(data) - _SHINGLE + 1 + i] << np.uint64(8 * i)
+    # windows that reach into the next text don't count
+    ends = np.cumsum(lengths)
+    inside = np.ones(len(data), dtype=bool)
+    for i in range(1, _SHINGLE):
+        inside[ends - i] = False
+    flat = _mix(windows[inside[: len(windows)]])
+    offsets = np.concatenate([[0], np.cumsum(lengths - _SHINGLE + 1)]).astype(np.uint64)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, BANDS * ROWS, _SEED)
+    signatures = np.array(matrix.to_rows(), dtype=np.uint64).reshape(-1, BANDS, ROWS)
+    hashes = np.arange(1, BANDS + 1, dtype=np.uint64)[None, :].repeat(len(signatures), axis=0)
+    for row in range(ROWS):
+        hashes = _mix(hashes ^ signatures[:, :, row])
+    return hashes.view(np.int64)
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A bijection that spreads every bit over all 64 (the finaliser of SplitMix64, Steele et al. 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _short_bucket(encoded: bytes) -> bytes:
+    return hashlib.blake2b(encoded, digest_size=8).digest()
+
+
+def similarity(one: str, other: str) -> float:
+    """Jaccard similarity of two levelled texts' shingles; for a short text, whether they are the same."""
+    if one == other:
+        return 1.0
+    if min(len(one.encode()), len(other.encode())) < _SHORT:
+        return 0.0
+    a, b = shingles(one), shingles(other)
+    return len(a & b) / len(a | b)
+
+
+def best_match(levelled: str, candidates: Iterable[tuple[bytes, str]]) -> bytes | None:
+    """The key of the most similar (key, levelled text) candidate if it is similar enough; ties go to the least key."""
+    scored = [(-similarity(levelled, other), candidate) for candidate, other in candidates]
+    if not scored:
+        return None
+    negative, candidate = min(scored)
+    return candidate if -negative >= SIMILAR else None
+
+
+def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
+    """A group number for each text: texts that are near-duplicates, directly or through others, share theirs."""
+    levelled = [level(text) for text in texts]
+    parent = list(range(len(texts)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    grams: dict[int, frozenset[bytes]] = {}
+
+    def grams_of(i: int) -> frozenset[bytes]:
+        if i not in grams:
+            grams[i] = shingles(levelled[i])
+        return grams[i]
+
+    # a bucket keeps one text of each group that it has met
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, found in enumerate(buckets(levelled)):
+        refuted: set[int] = set()
+        for bucket in found:
+            met = False
+            for other in members[bucket][:_COMPARED]:
+                a, b = root(i), root(other)
+                if a == b:
+                    met = True
+                elif other not in refuted:
+                    if levelled[i] == levelled[other] or jaccard(grams_of(i), grams_of(other)) >= SIMILAR:
+                        parent[max(a, b)] = min(a, b)
+                        met = True
+                    else:
+                        refuted.add(other)
+            if not met:
+                members[bucket].append(i)
+    return [root(i) for i in range(len(texts))]
+
+
+def jaccard(one: frozenset[bytes], other: frozenset[bytes]) -> float:
+    """The share of the n-grams of either text that both have."""
+    return len(one & other) / max(1, len(one | other))

@@ -1,0 +1,210 @@
+"""Put prepared rows into the store: sightings, new texts, near-duplicates. One call, one transaction's worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from psycopg import Connection
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from pipeline.texts import copying
+from pipeline.texts.near_duplicates import best_match, level
+from pipeline.texts.prepare import PreparedText
+from pipeline.texts.rejects import Reject
+
+#: writers of texts take turns, so that each is compared with all that came before it
+_LOCK = 0x1A6E57
+#: texts that one new text is compared with in full
+_COMPARED = 100
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of a batch."""
+
+    #: rows whose sighting is in the store now, in order
+    seen: list[PreparedText] = field(default_factory=list)
+    rejected: list[Reject] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+
+
+def write(
+    session: Session,
+    rows: Sequence[PreparedText],
+    *,
+    source_id: int,
+    run_id: int,
+    path: str,
+    splits: Sequence[str | None],
+) -> Written:
+    """Store a batch in the caller's transaction. The same rows again change nothing.
+
+    Args:
+        session: an open session.
+        rows: what `prepare` made of a file's rows, in the file's order.
+        source_id: where they were seen.
+        run_id: the run that saw them.
+        path: the file, for rejects.
+        splits: the split that the source assigned to each row, or None.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    connection = _psycopg(session)
+    done = Written()
+    sightings = _new_sightings(connection, rows, splits, source_id, path, done)
+
+    known = _known_texts(connection, {row.key for row in done.seen})
+    fresh: dict[bytes, PreparedText] = {}
+    for row in done.seen:
+        if row.key not in known:
+            fresh.setdefault(row.key, row)
+    roots = _find_roots(connection, list(fresh.values()))
+    _copy_texts(connection, fresh, roots)
+    _copy_sightings(connection, sightings, source_id, run_id)
+
+    done.counts["present"] = len(done.seen) - len(sightings)
+    done.counts["exact_duplicates"] = len(sightings) - len(fresh)
+    done.counts["near_duplicates"] = len(roots)
+    done.counts["new"] = len(fresh) - len(roots)
+    done.counts["out_of_scope"] = sum(not row.in_scope for row in fresh.values())
+    done.languages.update(row.language or "unknown" for row in fresh.values())
+    return done
+
+
+def _new_sightings(
+    connection: Connection[Any],
+    rows: Sequence[PreparedText],
+    splits: Sequence[str | None],
+    source_id: int,
+    path: str,
+    done: Written,
+) -> list[tuple[PreparedText, str | None]]:
+    """Sightings that the store doesn't have yet; rows whose id already names another text are rejected."""
+    named: dict[str, bytes] = dict(
+        connection.execute(
+            "SELECT external_id, uuid_send(text_id) FROM text_source WHERE source_id = %s AND external_id = ANY(%s)",
+            (source_id, [row.external_id for row in rows]),
+            binary=True,
+        ).fetchall()
+    )
+    fresh = []
+    for row, split in zip(rows, splits, strict=True):
+        before = named.get(row.external_id)
+        if before is None:
+            named[row.external_id] = row.key
+            fresh.append((row, split))
+        elif before != row.key:
+            done.rejected.append(Reject(path, row.line, "id already names another text", row.external_id[:80]))
+            continue
+        done.seen.append(row)
+    return fresh
+
+
+def _known_texts(connection: Connection[Any], keys: Collection[bytes]) -> set[bytes]:
+    found = connection.execute(
+        "SELECT uuid_send(id) FROM text WHERE id = ANY(%s::uuid[])", (_uuids(keys),), binary=True
+    )
+    return {key for (key,) in found}
+
+
+def _find_roots(connection: Connection[Any], fresh: Sequence[PreparedText]) -> dict[bytes, bytes]:
+    """For new texts that nearly equal an earlier one: which.
+
+    Only firsts of their kind are in the index, so `duplicate_of` is never a chain.
+    """
+    numbers = np.frombuffer(b"".join(row.buckets for row in fresh), dtype="<i8")
+    distinct, counts = np.unique(numbers, return_counts=True)
+    in_bucket: dict[int, list[bytes]] = {bucket: [] for bucket in distinct[counts > 1].tolist()}
+    for bucket, key in connection.execute(
+        "SELECT bucket, uuid_send(text_id) FROM minhash_band WHERE bucket = ANY(%s::int8[])",
+        ("{" + ",".join(map(str, distinct.tolist())) + "}",),
+        binary=True,
+    ):
+        in_bucket.setdefault(bucket, []).append(key)
+
+    # Most buckets are met once: only rows in one of the others can have or be a match.
+    owners = np.repeat(np.arange(len(fresh)), [len(row.buckets) // 8 for row in fresh])
+    shared = np.isin(numbers, np.fromiter(in_bucket, dtype="<i8"))
+    its_buckets: dict[int, list[int]] = {}
+    for owner, bucket in zip(owners[shared].tolist(), numbers[shared].tolist(), strict=True):
+        its_buckets.setdefault(owner, []).append(bucket)
+
+    near = (_nearest(in_bucket, buckets) for buckets in its_buckets.values())
+    levelled = _levelled(connection, {key for keys in near for key in keys})
+    roots: dict[bytes, bytes] = {}
+    for owner, buckets in its_buckets.items():  # in order of the rows
+        row = fresh[owner]
+        own = level(row.masked)
+        root = best_match(own, ((key, levelled[key]) for key in _nearest(in_bucket, buckets)))
+        if root is not None:
+            roots[row.key] = root
+            continue
+        levelled[row.key] = own
+        for bucket in buckets:
+            in_bucket[bucket].append(row.key)
+    return roots
+
+
+def _nearest(in_bucket: dict[int, list[bytes]], buckets: Sequence[int]) -> list[bytes]:
+    """Which texts to compare with: those that share the most buckets, so that a crowd of texts made from one pattern
+    costs each newcomer no more than `_COMPARED` comparisons."""
+    shared = Counter(key for bucket in buckets for key in in_bucket[bucket])
+    if len(shared) <= _COMPARED:
+        return list(shared)
+    return sorted(shared, key=lambda key: (-shared[key], key))[:_COMPARED]
+
+
+def _levelled(connection: Connection[Any], keys: Collection[bytes]) -> dict[bytes, str]:
+    found = connection.execute(
+        "SELECT uuid_send(id), masked FROM text WHERE id = ANY(%s::uuid[])", (_uuids(keys),), binary=True
+    )
+    return {key: level(masked) for key, masked in found}
+
+
+def _copy_texts(connection: Connection[Any], fresh: dict[bytes, PreparedText], roots: dict[bytes, bytes]) -> None:
+    copying.copy(
+        connection,
+        "text (id, body, masked, language, language_score, in_scope, duplicate_of)",
+        (
+            b"\0\7"
+            + copying.key(key)
+            + copying.text(row.body)
+            + copying.text(row.masked)
+            + copying.text(row.language)
+            + copying.real(row.language_score)
+            + copying.boolean(row.in_scope)
+            + copying.key(roots.get(key))
+            for key, row in fresh.items()
+        ),
+    )
+    firsts = [row for key, row in fresh.items() if key not in roots]
+    packed = copying.bands([row.buckets for row in firsts], [row.key for row in firsts])
+    copying.copy(connection, "minhash_band (bucket, text_id)", (packed,))
+
+
+def _copy_sightings(
+    connection: Connection[Any], sightings: Sequence[tuple[PreparedText, str | None]], source_id: int, run_id: int
+) -> None:
+    head = b"\0\5" + copying.integer(source_id) + copying.bigint(run_id)
+    copying.copy(
+        connection,
+        "text_source (source_id, run_id, external_id, text_id, split)",
+        (head + copying.text(row.external_id) + copying.key(row.key) + copying.text(split) for row, split in sightings),
+    )
+
+
+def _uuids(keys: Collection[bytes]) -> str:
+    """An array literal: a good deal faster to make than a list of UUIDs is to adapt."""
+    return "{" + ",".join(key.hex() for key in keys) + "}"
+
+
+def _psycopg(session: Session) -> Connection[Any]:
+    driver = session.connection().connection.driver_connection
+    if not isinstance(driver, Connection):
+        raise TypeError(f"texts are copied with psycopg, not {type(driver).__module__}")
+    return driver

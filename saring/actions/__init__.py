@@ -1,0 +1,1 @@
+"""Actions of a home: what commands, jobs, pages and notebooks call."""

@@ -1,1 +1,0 @@
-"""How the front door hands work to workers, and what its workers bring along."""

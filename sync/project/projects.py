@@ -1,0 +1,331 @@
+"""The Label Studio project, made from the taxonomy and kept as it should be. Doing it again changes nothing.
+
+A project is found by its row in the store, by server, id and moment of making, because Label Studio gives the ids of
+removed projects to new ones. One that was made and not noted, as when a process died in between, is found by a mark in
+its description. What decides how tasks are served is kept as it should be; what is a matter of taste (title, colour,
+how many raters a task) is set once and then left to people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.backend_credentials import BackendCredentials
+from pipeline.errors import LabelStudioError, LabelStudioMissing, UsageError
+from pipeline.runs.record import lock_key
+from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import ProjectState
+from pipeline.taxonomy import Taxonomy
+from sync.api.client import Json, LabelStudio, parse_time
+from sync.project import shown
+from sync.project.guidelines import guidelines
+from sync.project.label_config import label_config
+from sync.project.migrate_config import plan, uses_of_labels
+from sync.project.seal import is_sealed
+from sync.project.views import wire_view
+from sync.project.wiring import Wiring, backend_titles, wire
+
+DEFAULT_TITLE = "Saring"
+#: harsh tasks a volunteer and day, unless told otherwise
+DEFAULT_HARSH_CAP = 50
+#: Label Studio's own limits
+_TITLE_LENGTH = range(3, 51)
+
+#: set when a project is made, then left to people
+_ONCE: Json = {"color": "#1565C0", "maximum_annotations": 1}
+#: kept as they are
+_KEPT: Json = {
+    # the lowest score is served first, so the order is ours
+    "sampling": "Uncertainty sampling",
+    # to another volunteer, and not to the same one again
+    "skip_queue": "REQUEUE_FOR_OTHERS",
+    "show_skip_button": True,
+    "show_instruction": True,
+    "show_collab_predictions": True,
+    # an empty page would say that no label fits, or nothing at all
+    "enable_empty_annotation": False,
+    "min_annotations_to_start_training": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SetupReport:
+    """What a project is, and what was done to it."""
+
+    #: our own id
+    project_id: int
+    label_studio_id: int
+    url: str
+    title: str
+    created: bool
+    #: what was changed, in words; empty if everything was as it should be
+    changed: tuple[str, ...]
+    #: what people should know or mend
+    warnings: tuple[str, ...]
+    #: other people's backends and webhooks, which were left alone
+    others: tuple[str, ...]
+    labels: tuple[str, ...]
+    #: whether the ML backend is connected; None: it was left out
+    backend: bool | None
+    volunteer: str | None
+    opt_out: tuple[str, ...]
+    harsh_cap: int
+
+
+def setup(
+    engine: Engine,
+    client: LabelStudio,
+    *,
+    taxonomy: Taxonomy,
+    backend_url: str | None,
+    credentials: BackendCredentials,
+    volunteer: str | None = None,
+    opt_out: Sequence[str] | None = None,
+    harsh_cap: int | None = None,
+    title: str | None = None,
+    force: bool = False,
+    drop_labels: bool = False,
+    now: datetime,
+) -> SetupReport:
+    """Make the project, or see to it that it is as it should be.
+
+    Args:
+        backend_url: where Label Studio reaches the ML backend; None leaves backends and webhooks as they are.
+        volunteer: Label Studio user id of the one volunteer that the project is for; None: for everyone.
+        opt_out: labels whose texts are never pushed there; None leaves it as it is.
+        harsh_cap: harsh tasks a day; None leaves it as it is.
+        title: its name; None leaves it as it is.
+        force: overwrite what somebody edited by hand.
+        drop_labels: let labels go that annotations use.
+        now: for servers that don't say what time it is.
+
+    Raises:
+        UsageError: the title or a label cannot be meant.
+        LabelStudioError: the labels cannot be changed as asked, or the server fails.
+    """
+    mark = _mark(credentials, volunteer)
+    _check(title, harsh_cap)
+    opted = _canonical(opt_out, taxonomy) if opt_out is not None else None
+    wanted = _KEPT | {"label_config": label_config(taxonomy), "expert_instruction": guidelines(taxonomy)}
+    with _alone(engine), open_session(engine) as session:
+        project = _known(session, client, volunteer)
+        created = False
+        if project is None:
+            project, created = _found_or_made(session, client, mark, volunteer, title, wanted)
+            if shown.last_shown(session, project) is None:
+                shown.first_shown(session, project, taxonomy, known=created)
+        if opted is not None:
+            project.opt_out = opted
+        if harsh_cap is not None:
+            project.harsh_cap = harsh_cap
+        session.commit()
+
+        changed = ["project made"] if created else []
+        # the backend first: connecting one may change the version that is shown
+        done = wire(client, project.label_studio_id, backend_url, credentials) if backend_url else Wiring()
+        changed += done.changed
+        if wire_view(client, project.label_studio_id):
+            changed.append("task list made that keeps texts out of sight")
+        there = client.project(project.label_studio_id)
+        if there.get("label_config") == wanted["label_config"]:
+            _note_shown(session, client, project, taxonomy, now)
+        else:
+            changed.append(
+                _migrate(session, client, project, there, wanted["label_config"], taxonomy, force, drop_labels, now)
+            )
+        fields, warnings = _fields(there, wanted, mark, title, force)
+        if fields:
+            there = client.update_project(project.label_studio_id, **fields)
+            changed += [f"{name} set" for name in fields]
+        changed += _show_version(client, project, there, warnings)
+        project.title = str(there["title"])
+        session.commit()
+        return SetupReport(
+            project_id=project.id,
+            label_studio_id=project.label_studio_id,
+            url=f"{client.url}/projects/{project.label_studio_id}",
+            title=project.title,
+            created=created,
+            changed=tuple(changed),
+            warnings=(*done.warnings, *warnings),
+            others=tuple(done.others),
+            labels=taxonomy.keys,
+            backend=done.connected if backend_url else None,
+            volunteer=project.volunteer,
+            opt_out=tuple(project.opt_out),
+            harsh_cap=project.harsh_cap,
+        )
+
+
+def _known(session: Session, client: LabelStudio, volunteer: str | None) -> store.Project | None:
+    """The project of the store that is still there. Those that are not are noted as gone."""
+    p = store.Project
+    rows = session.scalars(
+        select(p)
+        .where(p.url == client.url, p.state == ProjectState.OPEN, p.volunteer.is_not_distinct_from(volunteer))
+        .order_by(p.id)
+    )
+    for project in rows.all():
+        try:
+            there = client.project(project.label_studio_id)
+        except LabelStudioMissing:
+            there = None
+        if there is not None and parse_time(there["created_at"]) == project.label_studio_created_at:
+            return project
+        project.state = ProjectState.GONE
+    session.commit()
+    return None
+
+
+def _found_or_made(
+    session: Session, client: LabelStudio, mark: str, volunteer: str | None, title: str | None, wanted: Json
+) -> tuple[store.Project, bool]:
+    """The project that bears the mark (the oldest, if there are several), else a new one; whether it is new."""
+    marked = [one for one in client.projects() if mark in str(one.get("description") or "").split()]
+    there = min(marked, key=lambda one: (str(one["created_at"]), int(one["id"])), default=None)
+    if there is not None:
+        return _noted(session, client, there, volunteer), False
+    name = title or (DEFAULT_TITLE if volunteer is None else f"{DEFAULT_TITLE} {volunteer}")
+    there = client.create_project(title=name, description=_description(mark), **_ONCE, **wanted)
+    return _noted(session, client, there, volunteer), True
+
+
+def _noted(session: Session, client: LabelStudio, there: Json, volunteer: str | None) -> store.Project:
+    """The row of a project; it may be there as gone, if the server lost sight of it for a while."""
+    p = store.Project
+    made = parse_time(there["created_at"])
+    project = session.scalars(
+        select(p).where(p.url == client.url, p.label_studio_id == there["id"], p.label_studio_created_at == made)
+    ).one_or_none()
+    if project is None:
+        project = store.Project(
+            url=client.url,
+            label_studio_id=int(there["id"]),
+            label_studio_created_at=made,
+            title=str(there["title"]),
+            volunteer=volunteer,
+            opt_out=[],
+            harsh_cap=DEFAULT_HARSH_CAP,
+        )
+        session.add(project)
+    project.state = ProjectState.OPEN
+    session.flush()
+    return project
+
+
+def _migrate(
+    session: Session,
+    client: LabelStudio,
+    project: store.Project,
+    there: Json,
+    config: str,
+    taxonomy: Taxonomy,
+    force: bool,
+    drop_labels: bool,
+    now: datetime,
+) -> str:
+    """Change the label config; what was changed, in words."""
+    old = str(there.get("label_config") or "")
+    uses = uses_of_labels(session, client, project)
+    try:
+        migration = plan(old, config, taxonomy, uses, force=force, drop_labels=drop_labels)
+    except LabelStudioError as error:
+        raise LabelStudioError(f"project {project.label_studio_id} at {client.url}: {error}") from error
+    shown.begin_change(session, project, taxonomy, migration.shown, _clock(client, now))
+    # before the change: if this process dies in it, nothing is held against labels that may not have been shown
+    session.commit()
+    client.update_project(project.label_studio_id, label_config=config)
+    shown.end_change(session, project, taxonomy, _clock(client, now))
+    session.commit()
+    return f"labels: {migration}"
+
+
+def _note_shown(
+    session: Session, client: LabelStudio, project: store.Project, taxonomy: Taxonomy, now: datetime
+) -> None:
+    """Note what is shown, where the last note says otherwise: the change was made and not noted, or in words only."""
+    last = shown.last_shown(session, project)
+    if last is None or (last.taxonomy_version, list(last.labels)) != (taxonomy.version, list(taxonomy.keys)):
+        shown.end_change(session, project, taxonomy, _clock(client, now))
+        session.commit()
+
+
+def _show_version(client: LabelStudio, project: store.Project, there: Json, warnings: list[str]) -> list[str]:
+    """Show the predictions that were written ahead: a new backend puts itself in their place, and then, whenever it is
+    down, nothing is shown at all."""
+    now = str(there.get("model_version") or "")
+    wanted = project.model_version or ""
+    if now == wanted or (not wanted and now not in backend_titles(client, project.label_studio_id)):
+        return []
+    try:
+        client.update_project(project.label_studio_id, model_version=wanted)
+    except LabelStudioError as error:
+        warnings.append(f"the predictions {wanted!r} cannot be shown ({error}): run `saring sync predict`")
+        if now in backend_titles(client, project.label_studio_id):
+            client.update_project(project.label_studio_id, model_version="")
+        return []
+    return ["predictions written ahead are shown" if wanted else "live predictions switched off"]
+
+
+def _fields(there: Json, wanted: Json, mark: str, title: str | None, force: bool) -> tuple[Json, list[str]]:
+    """Fields to change, but for the label config, and what people should know."""
+    fields = {name: value for name, value in wanted.items() if name != "label_config" and there.get(name) != value}
+    warnings = []
+    instruction = str(there.get("expert_instruction") or "")
+    if "expert_instruction" in fields and instruction.strip() and not is_sealed(instruction) and not force:
+        del fields["expert_instruction"]
+        warnings.append("the instructions were edited by hand and left alone; --force overwrites them")
+    if title is not None and there.get("title") != title:
+        fields["title"] = title
+    description = str(there.get("description") or "")
+    if mark not in description.split():
+        fields["description"] = f"{description}\n{_description(mark)}".strip()
+    return fields, warnings
+
+
+def _clock(client: LabelStudio, now: datetime) -> datetime:
+    """The server's clock, to the second below."""
+    return (client.server_time or now - timedelta(microseconds=now.microsecond)).astimezone(now.tzinfo)
+
+
+def _mark(credentials: BackendCredentials, volunteer: str | None) -> str:
+    """The word in a description by which this Saring knows its project again, and no other Saring does."""
+    digest = hashlib.blake2b(credentials.webhook_secret.encode(), digest_size=6, person=b"saring project").hexdigest()
+    return f"saring:{digest}" if volunteer is None else f"saring:{digest}:{volunteer}"
+
+
+def _description(mark: str) -> str:
+    return f"Kept by Saring; `saring sync setup` changes it. {mark}"
+
+
+def _check(title: str | None, harsh_cap: int | None) -> None:
+    if title is not None and len(title) not in _TITLE_LENGTH:
+        raise UsageError(f"the title has {len(title)} characters: Label Studio takes 3 to 50")
+    if harsh_cap is not None and harsh_cap < 0:
+        raise UsageError(f"the cap on harsh tasks is {harsh_cap}: give 0 or more")
+
+
+def _canonical(names: Sequence[str], taxonomy: Taxonomy) -> list[str]:
+    keys = []
+    for name in names:
+        key = taxonomy.canonical(name)
+        if key is None:
+            raise UsageError(f"no label is called {name!r}; the labels are {', '.join(taxonomy.keys)}")
+        keys.append(key)
+    return sorted(set(keys), key=taxonomy.keys.index)
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """One setup at a time: two would make two projects."""
+    with engine.connect() as lock, lock.begin():
+        lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("sync-setup", "")})
+        yield

@@ -1,0 +1,186 @@
+"""The ML backend and the webhook of a project: exactly one of each is ours, and other people's are left alone.
+
+The webhook is made before the backend: Label Studio makes one of its own for a new backend, without any credentials,
+unless there is one with that address already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials
+from pipeline.errors import LabelStudioError, LabelStudioRefused, UncertainOutcome
+from sync.api.client import Json, LabelStudio
+
+#: What Label Studio calls our backend. It stands in a project's `model_version` for "ask the backend while people
+#: wait", so no version of predictions may be called so.
+BACKEND_TITLE = "Saring"
+#: What a pull would want to be woken for. Not for tasks made: our own pushes would send them all back.
+ACTIONS = (
+    "ANNOTATION_CREATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_DELETED",
+)
+_CONNECTED = "CO"
+
+
+@dataclass(slots=True)
+class Wiring:
+    """What was done, and what people should know."""
+
+    connected: bool = False
+    changed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    #: other people's backends and webhooks, which were left alone
+    others: list[str] = field(default_factory=list)
+
+
+def wire(client: LabelStudio, project: int, backend_url: str, credentials: BackendCredentials) -> Wiring:
+    """See to it that the project has our backend and our webhook, once, with the right credentials.
+
+    A backend that does not answer, or whose address Label Studio refuses, is a warning: the loop does without.
+    """
+    base = backend_url.rstrip("/")
+    done = Wiring()
+    backends = _listed(client, "/api/ml", project)
+    _wire_webhook(client, project, base, credentials, backends, done)
+    _wire_backend(client, project, base, credentials, backends, done)
+    return done
+
+
+def backend_titles(client: LabelStudio, project: int) -> set[str]:
+    """Titles of the project's backends: as a `model_version` each means a live one."""
+    return {str(one.get("title")) for one in _listed(client, "/api/ml", project)}
+
+
+def _wire_webhook(
+    client: LabelStudio,
+    project: int,
+    base: str,
+    credentials: BackendCredentials,
+    backends: Sequence[Json],
+    done: Wiring,
+) -> None:
+    wanted: Json = {
+        "url": f"{base}/webhook",
+        "send_payload": True,
+        "send_for_all_actions": False,
+        "headers": {WEBHOOK_HEADER: credentials.webhook_secret},
+        "is_active": True,
+        "actions": list(ACTIONS),
+    }
+    # those that Label Studio made for backends of ours have nothing but the address to tell them by
+    addresses = {f"{_base(one)}/webhook" for one in backends if _is_ours(one, base)} | {wanted["url"]}
+    ours: list[Json] = []
+    for hook in _listed(client, "/api/webhooks/", project):
+        if str(hook["url"]).rstrip("/") in addresses or WEBHOOK_HEADER in (hook.get("headers") or {}):
+            ours.append(hook)
+        else:
+            done.others.append(f"webhook {hook['id']} to {_plain(hook['url'])}")
+    try:
+        if not ours:
+            client.post("/api/webhooks/", json=wanted | {"project": project})
+            done.changed.append("webhook made")
+        elif any(_comparable(ours[0].get(name)) != _comparable(value) for name, value in wanted.items()):
+            client.patch(f"/api/webhooks/{ours[0]['id']}/", json=wanted)
+            done.changed.append("webhook repaired")
+    except UncertainOutcome:
+        done.warnings.append("it is not known whether the webhook was made: run `saring sync setup` again")
+    except LabelStudioError as error:
+        done.warnings.append(f"no webhook, so corrections come home by the schedule only: {_advice(error, base)}")
+    for hook in ours[1:]:
+        client.delete(f"/api/webhooks/{hook['id']}/")
+        done.changed.append("doubled webhook removed")
+
+
+def _wire_backend(
+    client: LabelStudio,
+    project: int,
+    base: str,
+    credentials: BackendCredentials,
+    backends: Sequence[Json],
+    done: Wiring,
+) -> None:
+    wanted: Json = {
+        "url": base,
+        "title": BACKEND_TITLE,
+        "project": project,
+        "auth_method": "BASIC_AUTH",
+        "basic_auth_user": credentials.user,
+    }
+    secret = {"basic_auth_pass": credentials.password}
+    # the one at the right address first, so that it is the one that stays
+    ours = sorted((one for one in backends if _is_ours(one, base)), key=lambda one: (_base(one) != base, one["id"]))
+    for one in backends:
+        if one not in ours:
+            done.others.append(f"ML backend {one['title']!r} at {_plain(one['url'])}")
+    for one in ours[1:]:
+        client.delete(f"/api/ml/{one['id']}")
+        done.changed.append("doubled ML backend removed")
+    try:
+        if not ours:
+            client.post("/api/ml", json=wanted | secret)
+            done.changed.append("ML backend connected")
+        elif not _is_right(ours[0], wanted):
+            client.patch(f"/api/ml/{ours[0]['id']}", json=wanted | secret)
+            done.changed.append("ML backend repaired")
+        done.connected = True
+    except UncertainOutcome:
+        done.warnings.append("it is not known whether the ML backend was connected: run `saring sync setup` again")
+    except LabelStudioError as error:
+        done.warnings.append(
+            f"the ML backend is not connected, so only predictions written ahead are shown: {_advice(error, base)}"
+        )
+    first = min(backends, key=lambda one: int(one["id"]), default=None)
+    if first is not None and first not in ours:
+        done.warnings.append(
+            f"Label Studio asks only a project's first ML backend, which here is {first['title']!r}, not Saring's: "
+            "remove it if Saring is to answer"
+        )
+
+
+def _is_right(backend: Json, wanted: Json) -> bool:
+    """Whether it answers and has our settings; its password cannot be read, but a wrong one ends in an error state."""
+    same = all(backend.get(name) == value for name, value in wanted.items() if name != "url")
+    return same and _base(backend) == wanted["url"] and backend.get("state") == _CONNECTED
+
+
+def _is_ours(backend: Json, base: str) -> bool:
+    return backend.get("title") == BACKEND_TITLE or _base(backend) == base
+
+
+def _base(backend: Json) -> str:
+    return str(backend.get("url", "")).rstrip("/")
+
+
+def _listed(client: LabelStudio, path: str, project: int) -> list[Json]:
+    found = client.get(path, params={"project": project})
+    listed: list[Json] = found["results"] if isinstance(found, dict) else found
+    return sorted(listed, key=lambda one: int(one["id"]))
+
+
+def _comparable(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else value
+
+
+def _plain(url: object) -> str:
+    """An address without what may be secret in it."""
+    bare = str(url).split("?", 1)[0]
+    scheme, _, rest = bare.partition("://")
+    return f"{scheme}://{rest.rsplit('@', 1)[-1]}" if rest else bare
+
+
+def _advice(error: LabelStudioError, base: str) -> str:
+    said = str(error)
+    if isinstance(error, LabelStudioRefused) and "reserved network" in said:
+        return (
+            f"Label Studio refuses private addresses such as {base}: start it with USE_DEFAULT_BANNED_SUBNETS=0, or "
+            "set SARING_BACKEND_URL to an address that it accepts"
+        )
+    if "health check failed" in said or "authentication" in said.lower():
+        return f"Label Studio cannot use {base}: start it with `saring up`, then run `saring sync setup` again"
+    return f"{said.rstrip('.')}; see `saring doctor`"

@@ -1,0 +1,1 @@
+"""Pull: copy annotations from Label Studio into the ledger, and compare both."""

@@ -1,0 +1,293 @@
+"""What an annotation says: from one object of Label Studio's API to a verdict. Pure, and total: whatever comes in.
+
+Label Studio checks little of what it stores. A skipped annotation still holds the prediction it began from, labels need
+not be among those that the project shows, and regions may lack their value; each of these is told apart here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.store.tables.human_loop import AnnotationState, Change
+from pipeline.taxonomy import Taxonomy
+from pipeline.texts.masking import mask
+from sync.api.client import parse_time
+
+#: names of the controls in the label config that `saring sync setup` writes
+LABELS, UNDECIDED, COMMENT = "labels", "undecided", "comment"
+#: states in which an annotation counts as a judgement
+COUNTED = frozenset({AnnotationState.SUBMITTED, AnnotationState.UNDECIDED})
+
+_MAX_COMMENT, _MAX_LABEL = 2_000, 100
+#: the largest id that the store can hold
+_MAX_ID = 2**31 - 1
+
+
+class Malformed(Exception):
+    """Something that cannot be read at all; the message is a short fixed phrase, so that it can be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a rater had before them."""
+
+    #: keys of the labels that could be ticked; None: all of the taxonomy
+    labels: frozenset[str] | None
+    taxonomy_version: str
+    #: names of controls whose choices are labels
+    controls: frozenset[str] = frozenset({LABELS})
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What was ticked for a rater beforehand."""
+
+    labels: frozenset[str]
+    #: of the predictions
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What tells an annotation from all others, and one state of it from the next. Label Studio's clock."""
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    #: Label Studio user id; empty if nobody is named
+    rater: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an annotation says."""
+
+    state: AnnotationState
+    #: labels that it holds, canonical; empty if it was skipped
+    chosen: frozenset[str]
+    #: labels in it that the taxonomy does not know
+    unknown: frozenset[str]
+    #: labels that were shown and not ticked; only for submitted ones
+    denied: frozenset[str]
+    taxonomy_version: str
+    ticked: Ticked | None
+    change: Change
+    comment: str | None
+    lead_time: float | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a judgement."""
+        return self.state in COUNTED
+
+    @property
+    def explanation(self) -> str | None:
+        """What goes beside the labels into the ledger."""
+        if self.state is not AnnotationState.UNDECIDED:
+            return self.comment
+        return f"can't decide: {self.comment}" if self.comment else "can't decide"
+
+
+def name_of(raw: object) -> Name:
+    """Which annotation it is.
+
+    Raises:
+        Malformed: it cannot be told.
+    """
+    if not isinstance(raw, dict):
+        raise Malformed("annotation is not an object")
+    return Name(
+        id=_id(raw.get("id"), "annotation has no id"),
+        created_at=moment(raw.get("created_at")),
+        updated_at=moment(raw.get("updated_at")),
+        rater=_rater(raw.get("completed_by")),
+    )
+
+
+def moment(value: object) -> datetime:
+    """A moment as Label Studio writes it.
+
+    Raises:
+        Malformed: it is none.
+    """
+    try:
+        found = parse_time(value) if isinstance(value, str) else None
+        if found is not None and found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Malformed("annotation has no time") from error
+    raise Malformed("annotation has no time")
+
+
+def read_annotation(
+    raw: Mapping[str, Any],
+    *,
+    taxonomy: Taxonomy,
+    shown: Shown,
+    known: Ticked | None = None,
+    recalled: Ticked | None = None,
+) -> Said:
+    """What an annotation says.
+
+    Args:
+        raw: the annotation as `LabelStudio.whole_tasks` gives it.
+        taxonomy: the labels in force.
+        shown: what the rater had before them.
+        known: what it is already known to have begun from: Label Studio forgets that when predictions are removed.
+        recalled: what our own records say was ticked, for regions that name a prediction no longer there.
+    """
+    regions = _Regions.read(raw.get("result"), shown.controls)
+    chosen, unknown = _canonical(regions.labels, taxonomy)
+    ticked = _snapshot(raw.get("prediction"), taxonomy, shown.controls) or known
+    if ticked is None and (regions.origins or raw.get("parent_prediction") is not None):
+        ticked = recalled
+    state = _state(raw, regions, chosen, unknown)
+    if state is AnnotationState.SKIPPED:
+        chosen = unknown = frozenset()
+    denied = frozenset[str]()
+    if state is AnnotationState.SUBMITTED:
+        denied = (frozenset(taxonomy.keys) if shown.labels is None else shown.labels) - chosen
+    return Said(
+        state=state,
+        chosen=chosen,
+        unknown=unknown,
+        denied=denied,
+        taxonomy_version=shown.taxonomy_version,
+        ticked=ticked,
+        change=_change(state, chosen, unknown, ticked, regions.origins),
+        comment=_comment(regions.comments),
+        lead_time=_seconds(raw.get("lead_time")),
+    )
+
+
+@dataclass(slots=True)
+class _Regions:
+    """The parts of a result, by what they are for."""
+
+    labels: list[str]
+    comments: list[str]
+    #: where the regions with labels say they come from, as far as that is a prediction
+    origins: frozenset[str]
+    undecided: bool
+    #: whether all of it could be read
+    whole: bool
+
+    @classmethod
+    def read(cls, result: object, controls: frozenset[str]) -> _Regions:
+        found = cls([], [], frozenset(), undecided=False, whole=isinstance(result, list))
+        for region in result if isinstance(result, list) else ():
+            if isinstance(region, dict):
+                found._add(region, controls)
+            else:
+                found.whole = False
+        return found
+
+    def _add(self, region: Mapping[str, Any], controls: frozenset[str]) -> None:
+        name, value = region.get("from_name"), region.get("value")
+        if not isinstance(name, str):
+            return
+        if name in controls or name == UNDECIDED:
+            choices = _strings(value.get("choices")) if isinstance(value, dict) else None
+            if choices is None:
+                self.whole = False
+            elif name == UNDECIDED:
+                self.undecided = self.undecided or bool(choices)
+            else:
+                self.labels += choices
+            if name != UNDECIDED and region.get("origin") in ("prediction", "prediction-changed"):
+                self.origins |= {region["origin"]}
+        elif name == COMMENT:
+            self.comments += (_strings(value.get("text")) if isinstance(value, dict) else None) or []
+
+
+def _state(
+    raw: Mapping[str, Any], regions: _Regions, chosen: frozenset[str], unknown: frozenset[str]
+) -> AnnotationState:
+    if raw.get("was_cancelled") is True:
+        return AnnotationState.SKIPPED
+    if not regions.whole or not _rater(raw.get("completed_by")):
+        return AnnotationState.INVALID
+    if regions.undecided:
+        return AnnotationState.UNDECIDED
+    if chosen:
+        return AnnotationState.SUBMITTED
+    # what was said is not known, so that nothing may be denied either
+    return AnnotationState.INVALID if unknown else AnnotationState.EMPTY
+
+
+def _change(
+    state: AnnotationState,
+    chosen: frozenset[str],
+    unknown: frozenset[str],
+    ticked: Ticked | None,
+    origins: frozenset[str],
+) -> Change:
+    if ticked is None and origins:
+        return Change.KEPT if origins == {"prediction"} and state is AnnotationState.SUBMITTED else Change.CHANGED
+    if ticked is None or not ticked.labels:
+        return Change.SCRATCH
+    kept = state is AnnotationState.SUBMITTED and chosen == ticked.labels and not unknown
+    return Change.KEPT if kept else Change.CHANGED
+
+
+def _snapshot(prediction: object, taxonomy: Taxonomy, controls: frozenset[str]) -> Ticked | None:
+    """What a prediction ticked; None if there is none that can be read."""
+    if not isinstance(prediction, dict) or not isinstance(prediction.get("result"), list):
+        return None
+    version = prediction.get("model_version")
+    labels, _ = _canonical(_Regions.read(prediction["result"], controls).labels, taxonomy)
+    return Ticked(labels, _clean(version)[:_MAX_LABEL] if isinstance(version, str) and version else None)
+
+
+def _canonical(names: list[str], taxonomy: Taxonomy) -> tuple[frozenset[str], frozenset[str]]:
+    """Keys of the taxonomy, and the names that mean none."""
+    meant = {name: taxonomy.canonical(name) for name in names}
+    known = frozenset(key for key in meant.values() if key is not None)
+    return known, frozenset(_clean(name)[:_MAX_LABEL] for name, key in meant.items() if key is None)
+
+
+def _comment(lines: list[str]) -> str | None:
+    joined = "\n".join(line.strip() for line in lines if line.strip())
+    return mask(_clean(joined))[:_MAX_COMMENT] or None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
+    # the store keeps single precision
+    return seconds if math.isfinite(seconds) and 0 <= seconds < 1e30 else None
+
+
+def _strings(value: object) -> list[str] | None:
+    """A string, or a list of strings, as a list; None: it is neither."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return list(value)
+    return None
+
+
+def _clean(text: str) -> str:
+    """Without what PostgreSQL cannot hold."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _id(value: object, problem: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_ID:
+        raise Malformed(problem)
+    return value
+
+
+def _rater(value: object) -> str:
+    """The user's id: Label Studio gives the id or an object with it, and null once the account is gone."""
+    if isinstance(value, dict):
+        value = value.get("id")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -1,0 +1,275 @@
+"""From the tasks of a project as they are to the ledger: only differences are written, so repeats change nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.judgement import RaterKind, RaterRef
+from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.store.tables.human_loop import AnnotationState, TaskState
+from pipeline.taxonomy import Taxonomy
+from sync.pull.annotations import COUNTED, Malformed, Name, Said, Shown, Ticked, moment, name_of, read_annotation
+from sync.pull.task_texts import TaskText, texts_of_tasks
+
+Json = dict[str, Any]
+#: what people are called in the ledger; the version is their account
+RATER = "label-studio"
+_Key = tuple[int, datetime]
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of a batch of tasks."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    #: labels that the taxonomy does not know, and how often they were met
+    unknown: Counter[str] = field(default_factory=Counter)
+    #: tasks whose annotations differed from what was stored
+    changed: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Verdicts:
+    """What is to be recorded, by rater and taxonomy version, in the order in which it was said."""
+
+    by_rater: dict[tuple[int, str], list[tuple[datetime, NewJudgement]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def add(self, rater: int, taxonomy_version: str, at: datetime, verdict: NewJudgement) -> None:
+        self.by_rater[rater, taxonomy_version].append((at, verdict))
+
+
+def apply_tasks(
+    session: Session,
+    project: store.Project,
+    tasks: Sequence[Json],
+    *,
+    taxonomy: Taxonomy,
+    languages: Sequence[str],
+    run_id: int | None = None,
+    gone: Sequence[int] = (),
+) -> Applied:
+    """Make the ledger say of these tasks what Label Studio says of them, in the caller's transaction.
+
+    Args:
+        session: an open session.
+        project: the project they are in.
+        tasks: whole tasks, as `LabelStudio.whole_tasks` gives them: with all their annotations.
+        taxonomy: the labels in force.
+        languages: those that count as in scope, for texts that people brought to Label Studio.
+        run_id: the run that brings them.
+        gone: ids of tasks that are no longer there, whose annotations are to be taken back.
+    """
+    done = Applied()
+    texts = texts_of_tasks(session, project, tasks, languages=languages, run_id=run_id, counts=done.counts)
+    mirrored = _mirrored(session, project, [*texts, *gone])
+    shown = _Configs(session, project, taxonomy)
+    recalled = _Recalled(session, project, texts.values())
+    rows = _rows(session, project, texts.values())
+    raters = _Raters(session)
+    verdicts = _Verdicts()
+    for task in tasks:
+        place = texts.get(task.get("id"))  # type: ignore[arg-type]
+        if place is None:
+            continue
+        before = mirrored.pop(place.task_id, {})
+        counted = 0
+        for raw in task.get("annotations") or ():
+            try:
+                name = name_of(raw)
+            except Malformed as problem:
+                done.counts[str(problem)] += 1
+                continue
+            old = before.pop((name.id, name.created_at), None)
+            if not name.rater and old is not None:
+                # the account was removed; whose it was is known here, and stays
+                name = replace(name, rater=raters.user_of(old.rater_id))
+                raw = raw | {"completed_by": int(name.rater) if name.rater else None}
+            said = read_annotation(
+                raw,
+                taxonomy=taxonomy,
+                shown=shown.at(name.updated_at),
+                known=_known(old),
+                recalled=recalled.of(place, name.created_at),
+            )
+            rater = raters.id_of(name.rater)
+            _compare(session, project, place, name, said, old, rater, verdicts, done)
+            counted += said.counts
+        began = _began(task)
+        for old in before.values():
+            # an earlier task had this id: what was said of that one stays, as it does wherever a task is removed
+            if began is None or old.created_at >= began:
+                _forget(old, verdicts, done)
+        _set_state(rows.get(place.row_text_id), project, counted)
+    for lost in mirrored.values():
+        for old in lost.values():
+            _forget(old, verdicts, done)
+    session.flush()
+    for (rater, version), some in sorted(verdicts.by_rater.items()):
+        some.sort(key=lambda one: one[0])
+        got = record(session, rater, [one for _, one in some], taxonomy_version=version, run_id=run_id)
+        done.counts["judgements"] += got.new
+        done.counts["revisions"] += got.revised
+    return done
+
+
+def _compare(
+    session: Session,
+    project: store.Project,
+    place: TaskText,
+    name: Name,
+    said: Said,
+    old: store.Annotation | None,
+    rater: int,
+    verdicts: _Verdicts,
+    done: Applied,
+) -> None:
+    done.unknown.update(said.unknown)
+    ref = reference(project, name.id, name.created_at)
+    if old is not None and (old.text_id, old.rater_id) != (place.text_id, rater) and old.state in COUNTED:
+        verdicts.add(old.rater_id, said.taxonomy_version, name.updated_at, _withdrawal(old.text_id, ref))
+    if said.counts:
+        verdict = NewJudgement(place.text_id, said.chosen, said.denied, explanation=said.explanation, external_ref=ref)
+        verdicts.add(rater, said.taxonomy_version, name.updated_at, verdict)
+    elif old is not None and old.state in COUNTED:
+        verdicts.add(rater, said.taxonomy_version, name.updated_at, _withdrawal(place.text_id, ref))
+    if old is None:
+        done.counts["annotations"] += 1
+        done.counts[f"new {said.state}"] += 1
+        done.changed.add(place.task_id)
+        old = store.Annotation(
+            project_id=project.id, label_studio_id=name.id, created_at=name.created_at, task_id=place.task_id
+        )
+        session.add(old)
+    elif old.updated_at != name.updated_at or old.state is not said.state:
+        done.counts["updated"] += 1
+        done.changed.add(place.task_id)
+    old.updated_at, old.text_id, old.rater_id, old.task_id = name.updated_at, place.text_id, rater, place.task_id
+    old.state, old.chosen, old.unknown = said.state, sorted(said.chosen), sorted(said.unknown)
+    old.predicted = sorted(said.ticked.labels) if said.ticked is not None else None
+    old.prediction_version = said.ticked.version if said.ticked is not None else None
+    old.change, old.lead_time, old.comment, old.blind = said.change, said.lead_time, said.comment, place.blind
+
+
+def _forget(old: store.Annotation, verdicts: _Verdicts, done: Applied) -> None:
+    """Take back what is no longer there."""
+    if old.state is AnnotationState.DELETED:
+        return
+    if old.state in COUNTED:
+        ref = f"ls:{old.project_id}:{old.label_studio_id}:{old.created_at.astimezone(UTC).isoformat()}"
+        verdicts.add(old.rater_id, "", old.updated_at, _withdrawal(old.text_id, ref))
+    old.state = AnnotationState.DELETED
+    done.counts["deleted"] += 1
+    done.changed.add(old.task_id)
+
+
+def reference(project: store.Project, annotation: int, created_at: datetime) -> str:
+    """What an annotation is called in the ledger: ids are given again after a removal, moments are not."""
+    return f"ls:{project.id}:{annotation}:{created_at.astimezone(UTC).isoformat()}"
+
+
+def _withdrawal(text_id: uuid.UUID, ref: str) -> NewJudgement:
+    return NewJudgement(text_id, external_ref=ref, withdrawn=True)
+
+
+def _began(task: Json) -> datetime | None:
+    try:
+        return moment(task.get("created_at"))
+    except Malformed:
+        return None
+
+
+def _known(old: store.Annotation | None) -> Ticked | None:
+    if old is None or old.predicted is None:
+        return None
+    return Ticked(frozenset(old.predicted), old.prediction_version)
+
+
+def _rows(session: Session, project: store.Project, places: Iterable[TaskText]) -> dict[uuid.UUID, store.Task]:
+    """Our records of the tasks, by text."""
+    t = store.Task
+    texts = [place.row_text_id for place in places]
+    query = select(t).where(t.project_id == project.id, t.text_id == func.any(texts))
+    return {row.text_id: row for row in session.scalars(query)}
+
+
+def _set_state(task: store.Task | None, project: store.Project, counted: int) -> None:
+    # one that is being sent is the push's, which looks for those
+    if task is not None and task.state is not TaskState.PUSHING:
+        # a task that wants another rater is still served, so it needs predictions; to a personal project comes no other
+        wanted = task.overlap if project.volunteer is None else 1
+        task.state = TaskState.DONE if counted >= wanted else TaskState.OPEN
+
+
+def _mirrored(
+    session: Session, project: store.Project, tasks: Sequence[int]
+) -> dict[int, dict[_Key, store.Annotation]]:
+    a = store.Annotation
+    found: dict[int, dict[_Key, store.Annotation]] = defaultdict(dict)
+    for row in session.scalars(select(a).where(a.project_id == project.id, a.task_id == func.any(list(tasks)))):
+        found[row.task_id][row.label_studio_id, row.created_at.astimezone(UTC)] = row
+    return found
+
+
+class _Raters:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._ids: dict[str, int] = {}
+
+    def id_of(self, user: str) -> int:
+        if user not in self._ids:
+            self._ids[user] = rater_id(self._session, RaterRef(RaterKind.HUMAN, RATER, user))
+        return self._ids[user]
+
+    def user_of(self, rater: int) -> str:
+        return self._session.get_one(store.Rater, rater).version
+
+
+class _Configs:
+    """Which labels the project showed when."""
+
+    def __init__(self, session: Session, project: store.Project, taxonomy: Taxonomy) -> None:
+        c = store.ProjectConfig
+        rows = session.scalars(select(c).where(c.project_id == project.id).order_by(c.since))
+        self._rows = [(row.since, Shown(frozenset(row.labels), row.taxonomy_version)) for row in rows]
+        self._default = Shown(None, taxonomy.version)
+
+    def at(self, moment: datetime) -> Shown:
+        in_force = [shown for since, shown in self._rows if since <= moment]
+        return in_force[-1] if in_force else self._rows[0][1] if self._rows else self._default
+
+
+class _Recalled:
+    """What our own records say was ticked on a task at a moment."""
+
+    def __init__(self, session: Session, project: store.Project, places: Iterable[TaskText]) -> None:
+        b, p = store.PredictionBatch, store.Prediction
+        batches = session.scalars(
+            select(b).where(b.project_id == project.id, b.shown_at.is_not(None)).order_by(b.shown_at)
+        )
+        self._shown: Sequence[tuple[datetime, str]] = [(row.shown_at, row.version) for row in batches if row.shown_at]
+        rows = session.execute(
+            select(p.version, p.text_id, p.labels).where(
+                p.project_id == project.id,
+                p.version == func.any([version for _, version in self._shown]),
+                p.text_id == func.any([place.text_id for place in places]),
+            )
+        )
+        self._ticked = {(version, text_id): labels for version, text_id, labels in rows}
+
+    def of(self, place: TaskText, at: datetime) -> Ticked | None:
+        version = next((version for since, version in reversed(self._shown) if since <= at), None)
+        if version is None or place.blind:
+            return None
+        labels = self._ticked.get((version, place.text_id))
+        return Ticked(frozenset(labels), version) if labels is not None else None

@@ -1,0 +1,244 @@
+"""Corrections home: what changed in Label Studio since the last look, into the ledger, once.
+
+A webhook only says that it is time to look. What is stored, and how far, is decided by the state of the tasks and by
+Label Studio's own clock, so it does not matter which events came, how often, or in which order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from pipeline import store
+from pipeline.errors import LabelStudioError, LabelStudioMissing
+from pipeline.progress import Progress, silent
+from pipeline.runs.record import ActiveRun, stage_run
+from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import ProjectState
+from pipeline.taxonomy import Taxonomy
+from sync.api.client import LabelStudio, parse_time
+from sync.pull.apply import Applied, apply_tasks
+
+log = logging.getLogger(__name__)
+
+#: a change may become visible this long after the moment that it carries
+_OVERLAP = timedelta(seconds=10)
+#: once the server's clock is so far ahead, nothing from before can still become visible
+_SETTLED = timedelta(seconds=60)
+#: what only the training button sends, which is another job's
+_NOT_OURS = "START_TRAINING"
+
+
+@dataclass(slots=True)
+class PullReport:
+    """What one pull did, of all projects together."""
+
+    projects: int = 0
+    tasks: int = 0
+    #: what was met and done, by name
+    counts: Counter[str] = field(default_factory=Counter)
+    #: labels that the taxonomy does not know
+    unknown_labels: Counter[str] = field(default_factory=Counter)
+    #: projects that are no longer there
+    gone: list[str] = field(default_factory=list)
+    #: projects that could not be pulled, and why
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, applied: Applied) -> None:
+        """Count what a batch came to."""
+        self.counts += applied.counts
+        self.unknown_labels += applied.unknown
+
+
+def pull(
+    engine: Engine,
+    client: LabelStudio,
+    *,
+    taxonomy: Taxonomy,
+    projects: Sequence[int] | None = None,
+    now: datetime,
+    languages: Sequence[str] = ("ms", "id", "en"),
+    progress: Progress = silent,
+) -> PullReport:
+    """Bring home what changed. A project that fails is named, and the others go on.
+
+    Args:
+        engine: the store.
+        client: the server.
+        taxonomy: the labels in force.
+        projects: our own ids of the projects; None: all open ones of this server.
+        now: our clock, for the record only.
+        languages: those in scope, for texts that people brought to Label Studio.
+        progress: told of every batch.
+
+    Raises:
+        RunConflict: another pull is under way.
+    """
+    report = PullReport()
+    for project in open_projects(engine, client, projects):
+        report.projects += 1
+        newest = _newest_event(engine)
+        try:
+            if not is_there(client, project):
+                note_gone(engine, project)
+                report.gone.append(project.title)
+                continue
+            _pull_one(engine, client, project, taxonomy, languages, report, progress)
+        except LabelStudioError as error:
+            log.warning("project %s (%s) could not be pulled: %s", project.label_studio_id, project.title, error)
+            report.failed[project.title] = str(error)
+            continue
+        _mark_handled(engine, project, newest, now)
+    if report.unknown_labels:
+        log.warning("labels that the taxonomy does not know were left out: %s", dict(report.unknown_labels))
+    return report
+
+
+def _pull_one(
+    engine: Engine,
+    client: LabelStudio,
+    project: store.Project,
+    taxonomy: Taxonomy,
+    languages: Sequence[str],
+    report: PullReport,
+    progress: Progress,
+) -> None:
+    with open_session(engine) as session:
+        cursor = session.get(store.SyncCursor, project.id)
+    since = _since(cursor)
+    pages = client.changed_tasks(project.label_studio_id, since)
+
+    def fetch() -> tuple[datetime | None, list[dict[str, Any]] | None]:
+        # the clock before the list is asked for: what becomes visible after that is not in it
+        return client.server_time, next(pages, None)
+
+    asked, page = fetch()
+    if page is None:
+        _note_looked(engine, project, asked)
+        return
+    mine = PullReport()
+    with (
+        stage_run(engine, "pull", slice=str(project.id), progress=progress) as run,
+        # the server gathers the next page while this one is stored
+        ThreadPoolExecutor(1) as ahead,
+    ):
+        while page is not None:
+            following = ahead.submit(fetch)
+            _store(engine, project, page, taxonomy, languages, run, report, mine)
+            at, page = following.result()
+            asked = asked if page is None else at
+        # the project may have been removed meanwhile, which looks like a list that ends
+        if not is_there(client, project):
+            raise LabelStudioMissing(f"project {project.label_studio_id} was removed while it was read")
+        _note_looked(engine, project, asked)
+
+
+def _store(
+    engine: Engine,
+    project: store.Project,
+    page: Sequence[dict[str, Any]],
+    taxonomy: Taxonomy,
+    languages: Sequence[str],
+    run: ActiveRun,
+    report: PullReport,
+    mine: PullReport,
+) -> None:
+    """One page: the ledger, the mirror and the cursor move together."""
+    with open_session(engine) as session, session.begin():
+        tasks = _worth_reading(session, project, page)
+        applied = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
+        _advance(session, project, max(parse_time(one["updated_at"]) for one in page))
+        run.counts = dict(mine.counts + applied.counts)
+        run.advance(mine.tasks + len(tasks), None, "pulling")
+        run.save(session)
+    for one in (mine, report):
+        one.tasks += len(tasks)
+        one.add(applied)
+
+
+def _worth_reading(session: Session, project: store.Project, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tasks with annotations, now or when they were last seen; and those that are not known at all."""
+    a, t = store.Annotation, store.Task
+    ids = [one["id"] for one in page]
+    had = set(session.scalars(select(a.task_id).where(a.project_id == project.id, a.task_id == func.any(ids))))
+    known = set(
+        session.scalars(select(t.label_studio_id).where(t.project_id == project.id, t.label_studio_id == func.any(ids)))
+    )
+    return [one for one in page if one.get("annotations") or one["id"] in had or one["id"] not in known]
+
+
+def _since(cursor: store.SyncCursor | None) -> datetime | None:
+    if cursor is None:
+        return None
+    if cursor.looked_at is not None and cursor.looked_at > cursor.watermark + _SETTLED:
+        return cursor.watermark + timedelta(microseconds=1)
+    return cursor.watermark - _OVERLAP
+
+
+def _advance(session: Session, project: store.Project, watermark: datetime) -> None:
+    cursor = session.get(store.SyncCursor, project.id)
+    if cursor is None:
+        session.add(store.SyncCursor(project_id=project.id, watermark=watermark))
+    elif watermark > cursor.watermark:
+        cursor.watermark = watermark
+
+
+def _note_looked(engine: Engine, project: store.Project, at: datetime | None) -> None:
+    c = store.SyncCursor
+    with open_session(engine) as session, session.begin():
+        session.execute(update(c).where(c.project_id == project.id).values(looked_at=at, updated_at=func.now()))
+
+
+def open_projects(engine: Engine, client: LabelStudio, chosen: Sequence[int] | None) -> Sequence[store.Project]:
+    """The projects of a server that are not known to be gone."""
+    p = store.Project
+    query = select(p).where(p.url == client.url, p.state == ProjectState.OPEN).order_by(p.id)
+    if chosen is not None:
+        query = query.where(p.id.in_(chosen))
+    with open_session(engine) as session:
+        return session.scalars(query).all()
+
+
+def is_there(client: LabelStudio, project: store.Project) -> bool:
+    """Whether the project is still the one that it was: ids are given again."""
+    try:
+        found = [client.project(project.label_studio_id)]
+    except LabelStudioMissing:
+        # whatever stands before the server says 404 as well: only a list without the project is proof
+        found = [one for one in client.projects() if one["id"] == project.label_studio_id]
+    return any(parse_time(one["created_at"]) == project.label_studio_created_at for one in found)
+
+
+def note_gone(engine: Engine, project: store.Project) -> None:
+    """Note that a project was removed. What people said in it was said, and stays."""
+    log.warning("project %s (%s) is no longer in Label Studio", project.label_studio_id, project.title)
+    with open_session(engine) as session, session.begin():
+        session.get_one(store.Project, project.id).state = ProjectState.GONE
+
+
+def _newest_event(engine: Engine) -> int:
+    with open_session(engine) as session:
+        return session.execute(select(func.coalesce(func.max(store.Event.id), 0))).scalar_one()
+
+
+def _mark_handled(engine: Engine, project: store.Project, newest: int, now: datetime) -> None:
+    e = store.Event
+    with open_session(engine) as session, session.begin():
+        session.execute(
+            update(e)
+            .where(
+                e.id <= newest,
+                e.handled_at.is_(None),
+                e.action != _NOT_OURS,
+                (e.label_studio_project == project.label_studio_id) | e.label_studio_project.is_(None),
+            )
+            .values(handled_at=now)
+        )

@@ -1,0 +1,1 @@
+"""Push: send queued texts to Label Studio as tasks, with predictions."""

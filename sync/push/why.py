@@ -1,0 +1,130 @@
+"""Why a task shows the ticks that it shows, or none."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine, select
+
+from pipeline import store
+from pipeline.errors import LabelStudioMissing, UsageError
+from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import TaskState
+from sync.api.client import Json, LabelStudio
+from sync.project.label_config import LABELS, read_config
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What a volunteer sees ticked on a task, and why."""
+
+    project: str
+    task: int
+    text_id: str
+    #: why the task was queued
+    queued: str
+    inclusion_probability: float
+    #: labels that are ticked when the page is opened
+    shown: list[str] = field(default_factory=list)
+    #: version of the predictions that is shown
+    version: str | None = None
+    #: where each tick comes from
+    sources: dict[str, str] = field(default_factory=dict)
+    #: what keeps ticks from being shown, or is worth knowing; what to do about it
+    reasons: list[str] = field(default_factory=list)
+
+
+def why(engine: Engine, client: LabelStudio, wanted: str, *, project: int | None = None) -> Explanation:
+    """Explain the ticks of a task.
+
+    Args:
+        engine: the store.
+        client: the server.
+        wanted: Label Studio's id of the task, or the id of its text.
+        project: our own id of the project, where several have that text.
+
+    Raises:
+        UsageError: no task of Saring's is meant.
+    """
+    task, of = _find(engine, client, wanted, project)
+    found = Explanation(
+        project=of.title,
+        task=task.label_studio_id or 0,
+        text_id=str(task.text_id),
+        queued=f"{task.strategy}: {task.reason}",
+        inclusion_probability=task.inclusion_probability,
+    )
+    if task.state is TaskState.PUSHING or task.label_studio_id is None:
+        found.reasons.append("it was being sent when something broke off: run `saring sync push`")
+        return found
+    try:
+        there = client.get(f"/api/tasks/{task.label_studio_id}/")
+    except LabelStudioMissing:
+        found.reasons.append("the task is no longer in Label Studio; `saring sync reconcile` notes that")
+        return found
+    settings = client.project(of.label_studio_id)
+    backends = client.get("/api/ml/", params={"project": of.label_studio_id})
+    _explain(found, task, of, there, settings, backends)
+    with open_session(engine) as session:
+        kept = session.get(store.Prediction, (of.id, found.version, task.text_id)) if found.version else None
+        found.sources = {label: str(kept.why.get(label, "")) for label in found.shown} if kept is not None else {}
+    return found
+
+
+def _explain(
+    found: Explanation, task: store.Task, project: store.Project, there: Json, settings: Json, backends: list[Json]
+) -> None:
+    """Follow Label Studio's own rules for what it shows."""
+    live = next((one for one in backends if one.get("title") == settings.get("model_version")), None)
+    found.version = str(settings.get("model_version") or "") or None
+    if not settings.get("show_collab_predictions", True):
+        found.reasons.append("the project is set not to show predictions: run `saring sync setup`")
+    if found.version is None:
+        found.reasons.append("the project shows no version of predictions: run `saring sync predict`")
+    elif live is not None:
+        found.reasons.append(
+            f"the project asks its ML backend {found.version!r} for every task, and shows nothing when that is slow or "
+            "down: run `saring sync setup`"
+        )
+    elif found.version != project.model_version:
+        found.reasons.append(
+            f"somebody had the project show {found.version!r}, and the newest predictions are "
+            f"{project.model_version!r}: run `saring sync setup`"
+        )
+    if task.blind:
+        found.reasons.append("the task is a blind one, drawn to measure how much ticks sway people: nothing is ticked")
+    here = [one for one in there.get("predictions", ()) if one.get("model_version") == found.version]
+    if not here:
+        versions = sorted({str(one.get("model_version")) for one in there.get("predictions", ())})
+        others = f"; it has {', '.join(versions)}" if versions else ""
+        found.reasons.append(f"it has no prediction of the version that is shown{others}: run `saring sync predict`")
+        return
+    ticked = [label for region in here[-1]["result"] for label in region.get("value", {}).get("choices", ())]
+    shown = read_config(str(settings.get("label_config", "")))
+    known = shown.choices.get(LABELS, ()) if shown is not None else ()
+    strange = [label for label in ticked if label not in known]
+    if strange:
+        found.reasons.append(f"the project has no label {', '.join(strange)}: run `saring sync setup`")
+    found.shown = [label for label in ticked if label in known]
+    if not ticked and not task.blind:
+        found.reasons.append("no label is likelier than not, so nothing is ticked")
+
+
+def _find(engine: Engine, client: LabelStudio, wanted: str, project: int | None) -> tuple[store.Task, store.Project]:
+    t, p = store.Task, store.Project
+    query = select(t, p).join(p, p.id == t.project_id).where(p.url == client.url).order_by(p.id.desc())
+    if project is not None:
+        query = query.where(p.id == project)
+    if wanted.isdigit():
+        query = query.where(t.label_studio_id == int(wanted))
+    else:
+        try:
+            query = query.where(t.text_id == uuid.UUID(wanted))
+        except ValueError:
+            raise UsageError(f"{wanted!r} is neither a task's number nor a text's id") from None
+    with open_session(engine) as session:
+        row = session.execute(query).first()
+    if row is None:
+        raise UsageError(f"no task {wanted} was pushed from here to {client.url}: see `saring queue show`")
+    return row[0], row[1]
