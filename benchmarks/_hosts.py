@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+from pipeline.vectors.embed_stage import EmbedStage
 from psycopg import sql
 from sqlalchemy import Engine, delete, func, insert, select, text
 
@@ -38,8 +39,7 @@ from pipeline.store.migrate import upgrade
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 from pipeline.texts.normalise import text_id
-from pipeline.vectors.embed_stage import EmbedStage
-from saring.cli import common
+from saring.context import Context
 from saring.demo.plant import read_corpus
 from saring.services.places import Account, Places, give
 from saring.services.postgres import DATABASE, Postgres
@@ -95,7 +95,7 @@ class Cluster:
     folder: Path
     hosts: Sequence[Host]
     namespace: str
-    ctx: common.Context
+    ctx: Context
     #: the broker's address, as this process reaches it
     broker_url: str = field(repr=False)
     texts: int = 0
@@ -248,7 +248,7 @@ def cluster(texts: int, *, look_seconds: float = 1.0, resend_seconds: float = 3.
         database_url = stack.enter_context(_postgres(places, server, account, passwords[Net.STORE]))
         broker_url = stack.enter_context(_valkey(places, server, account, passwords[Net.BROKER]))
         settings = Settings(home=folder / "front", database_url=database_url, redis_url=broker_url)
-        ctx = common.Context(settings)
+        ctx = Context(settings)
         stack.callback(ctx.close)
         made = Cluster(folder, hosts, server, ctx, broker_url)
         made.texts = _put_texts(made.engine, texts)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks._hosts import Cluster, Net
 from pipeline.vectors.embed_stage import EmbedStage
+
+from benchmarks._hosts import Cluster, Net
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.runs.stage import Part, Plan, RunView, Stage, Step, Values, WorkContext
 from pipeline.settings import Settings
-from saring.cli import common
+from saring.context import Context
 from saring.services import ensure_broker
 from saring.workers.app import QUEUES, make_app
 from saring.workers.environment import WorkEnvironment
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--concurrency", type=int, default=1)
     options = parser.parse_args()
-    settings = common.context().settings
+    settings = Context().settings
     setup_logging.connect(lambda **_: log_to_stderr(settings.log_format), weak=False)
     app = app_of(settings, Environment())
     queues = ",".join(QUEUES)

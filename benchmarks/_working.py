@@ -26,7 +26,7 @@ from pipeline.settings import Settings
 from pipeline.store import make_engine
 from pipeline.store.migrate import upgrade
 from pipeline.store.session import open_session
-from saring.cli import common
+from saring.context import Context
 from saring.services import ensure_database, stop_services
 from saring.services.programs import settings_environment
 
@@ -39,7 +39,7 @@ _PATIENCE_SECONDS = 1800
 class Home:
     """A home, its store, and what sends work to its workers."""
 
-    context: common.Context
+    context: Context
     environment: Environment
     app: Celery
 
@@ -59,7 +59,7 @@ def temporary_home() -> Iterator[Home]:
     """An empty home with its own PostgreSQL and Valkey, as `saring up` starts them."""
     home = Path(tempfile.mkdtemp(prefix="saring-bench-"))
     settings = Settings(home=home)
-    context = common.Context(settings)
+    context = Context(settings)
     environment = Environment(lambda: context)
     try:
         engine = make_engine(ensure_database(settings))

@@ -32,17 +32,17 @@ from _working import Home, Sent, children, machine, send, temporary_home, wait, 
 from celery import chord
 from celery.result import AsyncResult
 from centroid import load, make_data
+from pipeline.raters.judge_stage import JudgeStage
 from sqlalchemy import Engine, event, text
 
 from pipeline.filters.centroid import centroid_filter
 from pipeline.filters.centroid_stage import CentroidStage
 from pipeline.filters.cuts import Cut
 from pipeline.progress import silent
-from pipeline.raters.judge_stage import JudgeStage
 from pipeline.runs.book import open_run
-from pipeline.runs.shard import carry_shard, finish_run
+from pipeline.runs.shard import finish_run, run_shard
 from pipeline.texts.ingest import SourceInfo, ingest
-from saring.cli import common
+from saring.context import Context
 from saring.demo import plant
 
 PARTS = ("overhead", "shard", "memory", "filter")
@@ -130,11 +130,11 @@ def shard(home: Home, tasks: int) -> None:
         ctx.engine, idle.name, idle.plan(ctx, {"shards": tasks + _WARM, "nonce": time.time_ns()})
     )
     for number in numbers[:_WARM]:
-        carry_shard(ctx, stages, run_id, number)
+        run_shard(ctx, stages, run_id, number)
     with counted(ctx.engine) as counts:
         start, before = time.perf_counter(), time.process_time()
         for number in numbers[_WARM:]:
-            carry_shard(ctx, stages, run_id, number)
+            run_shard(ctx, stages, run_id, number)
         seconds, busy = time.perf_counter() - start, time.process_time() - before
     start = time.perf_counter()
     finish_run(ctx, stages, run_id)
@@ -311,7 +311,7 @@ def _say_filtered(way: str, rows: int, seconds: float, kept: int, decided: tuple
     emit("workers", {"what": "filter", "way": way, "rows": rows, **figures, **more})
 
 
-def _decisions(ctx: common.Context) -> tuple[int, str]:
+def _decisions(ctx: Context) -> tuple[int, str]:
     """How many decisions there are, and a hash of all of them."""
     digest, count = hashlib.blake2b(digest_size=8), 0
     raw: Any = ctx.engine.raw_connection()

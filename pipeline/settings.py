@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -168,16 +168,20 @@ def load_settings_file(home: Path) -> Settings:
         return Settings.model_construct(set())
 
 
-def load_settings() -> Settings:
+def load_settings(home: str | Path | None = None) -> Settings:
     """Settings from the environment, then from ``saring.env`` in the home folder.
+
+    Args:
+        home: the folder; None: what ``SARING_HOME`` says, else `default_home`.
 
     Raises:
         UsageError: a setting has a value that it can't have.
     """
-    home = Path(os.environ.get("SARING_HOME") or default_home()).expanduser()
-    env_file = home / "saring.env"
+    folder = Path(home or os.environ.get("SARING_HOME") or default_home()).expanduser()
+    env_file = folder / "saring.env"
+    chosen: dict[str, Any] = {} if home is None else {"home": folder}
     try:
-        settings = Settings(_env_file=env_file if env_file.is_file() else None)
+        settings = Settings(_env_file=env_file if env_file.is_file() else None, **chosen)
     except ValidationError as error:
         # the value is left out: it may be a secret
         first = error.errors(include_input=False)[0]

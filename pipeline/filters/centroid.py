@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pipeline.errors import EncoderError, NotEnoughVectors
-from pipeline.filters.asserted import draw_review, find_asserted, forget_stale
-from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
+from pipeline.filters.asserted import forget_stale
+from pipeline.filters.cuts import ChosenCut, Cut
 from pipeline.filters.prototypes import SAMPLE, Prototypes, make_prototypes
-from pipeline.progress import Progress, silent
-from pipeline.runs.record import ActiveRun, lock_key, stage_run
-from pipeline.store.session import open_session
+from pipeline.runs.record import lock_key
 from pipeline.store.spans import Span
-from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
 
 #: what the filter's runs and decisions are called
@@ -58,7 +55,7 @@ class LabelFilter:
 
 @dataclass(frozen=True, slots=True)
 class FilterReport:
-    """What one call of `centroid_filter` decided, label by label in the taxonomy's order."""
+    """What one run decided, label by label in the taxonomy's order."""
 
     run_id: int
     encoder: str
@@ -73,88 +70,6 @@ class FilterReport:
     def dropped(self) -> int:
         """Labels of texts that are demoted."""
         return sum(label.dropped for label in self.labels)
-
-
-def centroid_filter(
-    engine: Engine,
-    taxonomy: Taxonomy,
-    *,
-    encoder: str,
-    labels: Sequence[str] | None = None,
-    cut: Cut | None = None,
-    anchors: Mapping[str, Vectors] | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> FilterReport:
-    """Decide on every label that a machine rater currently asserts; the same store and seed give the same decisions.
-
-    A label is decided on the same way whether it is filtered alone or with others. Decisions on texts that nobody
-    asserts the label of any more are removed; those on a label that is skipped stay as they are.
-
-    Args:
-        engine: the store.
-        taxonomy: the labels there are.
-        encoder: the space to compare in.
-        labels: keys to filter; all of the taxonomy without it.
-        cut: how the cuts are chosen; a mixture without it.
-        anchors: for a label, unit vectors [m, d] of texts that surely have it, for example its exemplars.
-        seed: of the prototypes' starting points and of the review sample.
-        progress: told of every label.
-
-    Raises:
-        TaxonomyError: a label of `labels` is not in the taxonomy.
-        NotEnoughVectors: a label of `labels` has fewer vectors than the cut's minimum support.
-        EncoderError: anchors are of another dimension than the vectors.
-        RunConflict: the same filter is under way.
-    """
-    how = cut or Cut()
-    keys = taxonomy.keys if labels is None else tuple(key for key in taxonomy.keys if key in set(labels))
-    for key in labels or ():
-        taxonomy[key]  # an unknown one raises
-    where = encoder if labels is None else f"{encoder}:{','.join(keys)}"
-    params = {"cut": asdict(how), "anchored": sorted(anchors or ()), "seed": seed, "taxonomy": taxonomy.version}
-    with (
-        stage_run(engine, STAGE, slice=where, params=params, progress=progress) as run,
-        open_session(engine) as session,
-        session.begin(),
-    ):
-        take_turns(session, keys)
-        find_asserted(session, keys)
-        found, prototypes, skipped = find_prototypes(
-            session,
-            encoder,
-            keys,
-            how,
-            anchors=anchors,
-            seed=seed,
-            strict=labels is not None,
-            tell=lambda done, key: run.advance(done, len(keys), f"finding the centre of {key}"),
-        )
-        compare(session, encoder, {key: prototypes[key].centroids for key in prototypes}, keys)
-        cuts = {key: choose_cut(scores, how) for key, scores in load_scores(session, keys).items()}
-        put_cuts(session, keys, cuts)
-        kept = decide(session, run.id, keys)
-        drawn = draw_review(
-            session,
-            STAGE,
-            tuple(prototypes),
-            reason=REVIEW_REASON,
-            share=how.review_share,
-            least=how.review_min,
-            seed=seed,
-            run_id=run.id,
-        )
-        decided = summaries(
-            keys,
-            found,
-            {key: len(one.centroids) for key, one in prototypes.items()},
-            cuts,
-            kept,
-            drawn,
-            skipped,
-        )
-        _finish(run, session, decided)
-    return FilterReport(run.id, encoder, decided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,14 +292,3 @@ def summaries(
         else LabelFilter(key, found[key].support, found[key].vectors, skipped=skipped.get(key))
         for key in keys
     )
-
-
-def _finish(run: ActiveRun, session: Session, labels: Sequence[LabelFilter]) -> None:
-    run.counts = {
-        "kept": sum(label.kept for label in labels),
-        "dropped": sum(label.dropped for label in labels),
-        "in_review": sum(label.in_review for label in labels),
-        "labels": {label.label: asdict(label) for label in labels},
-    }
-    run.advance(len(labels), len(labels), "filtered")
-    run.save(session)

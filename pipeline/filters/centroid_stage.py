@@ -1,12 +1,12 @@
-"""The centroid filter: similarities by ranges of texts, then the cuts, then the decisions by ranges."""
+"""The stage of the centroid filter: similarities by ranges of texts, then the cuts, then the decisions by ranges."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -19,40 +19,72 @@ from pipeline.filters.centroid import (
     compare,
     decide,
     find_prototypes,
+    load_scores,
     put_cuts,
     summaries,
     take_turns,
 )
 from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
 from pipeline.runs.ranges import spans_of_texts
-from pipeline.runs.stage import SHARD_TEXTS, Next, Part, Plan, RunView, Step, Values, WorkContext
-from pipeline.store.session import open_session
-from pipeline.vectors.embed_stage import encoder_of
+from pipeline.runs.stage import SHARD_TEXTS, Next, Part, Plan, RunView, Step, WorkContext, is_together
+from pipeline.runs.values import Values
+from pipeline.store.spans import Span
+from pipeline.vectors.embed import encoder_of
 from pipeline.vectors.spaces import space_in_use
 
 
 @dataclass(frozen=True, slots=True)
+class CentroidParams:
+    """Which labels to filter, and how."""
+
+    #: keys to filter; None: all of the taxonomy
+    labels: Sequence[str] | None = None
+    #: how the cuts are chosen
+    cut: Cut = field(default_factory=Cut)
+    #: whether the taxonomy's exemplars count for the prototypes too
+    anchored: bool = False
+    #: the space to compare in; None: the one in use
+    encoder: str | None = None
+    #: of the prototypes' starting points and of the review sample; None: the settings'
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CentroidStage:
-    """Parameters: `encoder`, `labels` (None: all), `cut` (of `Cut`), `anchored`, `seed`."""
+    """Decide on every label that a machine rater currently asserts; the same store and seed give the same decisions.
+
+    A label is decided on the same way whether it is filtered alone or with others. Decisions on texts that nobody
+    asserts the label of any more are removed; those on a label that is skipped stay as they are.
+
+    Raises:
+        TaxonomyError: a label that was named is not in the taxonomy.
+        NotEnoughVectors: a label that was named has fewer vectors than the cut's minimum support.
+        EncoderError: the exemplars' vectors are of another dimension than the texts'.
+    """
 
     name: str = STAGE
+    report: type[FilterReport] = FilterReport
     queue: str = "cpu"
     what: str = "filtering"
     in_shards: bool = True
+    together: bool = True
     limit_seconds: int = 3600
     shard_texts: int = 10 * SHARD_TEXTS
 
-    def plan(self, ctx: WorkContext, params: Mapping[str, Any]) -> Plan:
+    def plan(self, home: WorkContext, params: CentroidParams) -> Plan:
         """The prototypes of each label from a sample of its vectors, and ranges of the texts in scope."""
-        how = Cut(**params.get("cut", {}))
-        labels = params.get("labels")
-        seed = params.get("seed", ctx.settings.seed)
-        encoder = params.get("encoder") or space_in_use(ctx.engine, ctx.settings)
-        keys = ctx.taxonomy.keys if labels is None else tuple(key for key in ctx.taxonomy.keys if key in set(labels))
+        how, labels = params.cut, params.labels
+        seed = home.settings.seed if params.seed is None else params.seed
+        encoder = params.encoder or space_in_use(home.engine, home.settings)
+        for key in labels or ():
+            home.taxonomy[key]  # an unknown one raises
+        keys = home.taxonomy.keys if labels is None else tuple(key for key in home.taxonomy.keys if key in set(labels))
         anchors = None
-        if params.get("anchored"):
-            anchors = {key: encoder_of(ctx, encoder).encode(ctx.taxonomy[key].all_exemplars()) for key in keys}
-        with open_session(ctx.engine) as session, session.begin():
+        if params.anchored:
+            anchors = {key: encoder_of(home, encoder).encode(home.taxonomy[key].all_exemplars()) for key in keys}
+        with home.begin() as session:
+            if is_together(session):
+                take_turns(session, keys)
             find_asserted(session, keys)
             found, prototypes, skipped = find_prototypes(
                 session, encoder, keys, how, anchors=anchors, seed=seed, strict=labels is not None
@@ -62,9 +94,9 @@ class CentroidStage:
             "encoder": encoder,
             "labels": labels,
             "cut": asdict(how),
-            "anchored": bool(params.get("anchored")),
+            "anchored": params.anchored,
             "seed": seed,
-            "taxonomy": ctx.taxonomy.version,
+            "taxonomy": home.taxonomy.version,
         }
         prepared = {
             "keys": list(keys),
@@ -73,37 +105,44 @@ class CentroidStage:
             "skipped": skipped,
         }
         where = encoder if labels is None else f"{encoder}:{','.join(keys)}"
-        return Plan(where, [Part(span, {"step": "compare"}) for span in spans], params=kept, prepared=prepared)
+        return Plan(
+            where, [Part(span, {"step": "compare"}) for span in spans or [Span()]], params=kept, prepared=prepared
+        )
 
-    def work(self, ctx: WorkContext, run: RunView, part: Part, step: Step) -> Values:
+    def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
         """Measure the similarities of a range, or decide on it."""
         keys: list[str] = run.prepared["keys"]
-        with open_session(ctx.engine) as session, session.begin():
-            find_asserted(session, keys, part.span)
+        with home.begin() as session:
+            together = is_together(session)
+            if not together:
+                find_asserted(session, keys, part.span)
             if part.args["step"] == "compare":
                 centroids = {
                     key: np.asarray(rows, dtype=np.float32) for key, rows in run.prepared["prototypes"].items()
                 }
                 compare(session, run.params["encoder"], centroids, keys)
-                _keep_scores(session, run.id, keys)
+                if not together:
+                    _keep_scores(session, run.id, keys)
                 step(session, 0)
                 return {}
-            take_turns(session, keys, shared=True)
-            _take_scores(session, run.id, keys, part)
+            if not together:
+                take_turns(session, keys, shared=True)
+                _take_scores(session, run.id, keys, part)
             put_cuts(session, keys, _cuts(run))
             kept = decide(session, run.id, keys, part.span)
             step(session, 0)
             return {"kept": kept}
 
-    def reduce(self, ctx: WorkContext, session: Session, run: RunView, counts: Values) -> Values | Next:
+    def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> FilterReport | Next:
         """Choose the cuts once all similarities are known; draw from what was dropped at the end."""
         how = Cut(**run.params["cut"])
         keys: list[str] = run.prepared["keys"]
         if "cuts" not in run.prepared:
-            cuts = {key: choose_cut(scores, how) for key, scores in _scores(session, run.id).items()}
+            measured = load_scores(session, keys) if is_together(session) else _scores(session, run.id)
+            cuts = {key: choose_cut(scores, how) for key, scores in measured.items()}
             spans, _ = spans_of_texts(session, size=self.shard_texts)
             return Next(
-                [Part(span, {"step": "decide"}) for span in spans],
+                [Part(span, {"step": "decide"}) for span in spans or [Span()]],
                 dict(run.prepared) | {"cuts": {key: asdict(one) for key, one in cuts.items()}},
             )
         drawn = draw_review(
@@ -127,7 +166,7 @@ class CentroidStage:
             drawn,
             run.prepared["skipped"],
         )
-        return asdict(FilterReport(run.id, run.params["encoder"], decided))
+        return FilterReport(run.id, run.params["encoder"], decided)
 
 
 def _cuts(run: RunView) -> dict[str, ChosenCut]:
@@ -160,7 +199,7 @@ def _take_scores(session: Session, run_id: int, keys: list[str], part: Part) -> 
     session.execute(text("ANALYZE centroid_compared"))
 
 
-def _scores(session: Session, run_id: int) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def _scores(session: Session, run_id: int) -> dict[str, NDArray[np.float64]]:
     rows = session.execute(
         text("""
             SELECT label, string_agg(float4send(score), ''::bytea) FROM filter_score WHERE run_id = :run GROUP BY label

@@ -181,7 +181,9 @@ def _fit(values: Similarities) -> tuple[Similarities, Similarities, Similarities
     Args:
         values: [n], with mean 0 and variance 1.
     """
-    weights, means, variances = np.array([0.1, 0.9]), np.quantile(values, [0.05, 0.6]), np.array([0.5, 0.5])
+    weights: Similarities = np.array([0.1, 0.9])
+    means: Similarities = np.asarray(np.quantile(values, [0.05, 0.6]), dtype=np.float64)
+    variances: Similarities = np.array([0.5, 0.5])
     before = -np.inf
     for _ in range(_STEPS):
         away = (values - means[:, np.newaxis]) ** 2

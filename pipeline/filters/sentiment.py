@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -18,9 +18,6 @@ from pipeline import store
 from pipeline.errors import ModelError
 from pipeline.filters.asserted import draw_review, find_asserted, forget_stale
 from pipeline.models.artefact import TrainedModel
-from pipeline.progress import Progress, silent
-from pipeline.runs.record import stage_run
-from pipeline.store.session import open_session
 from pipeline.store.spans import Span
 from pipeline.taxonomy import Taxonomy
 
@@ -47,65 +44,13 @@ class SentimentLabel:
 
 @dataclass(frozen=True, slots=True)
 class SentimentReport:
-    """What one call of `sentiment_filter` decided."""
+    """What one run decided."""
 
     run_id: int
     model: str
-    #: texts whose sentiment was found in this call
+    #: texts whose sentiment was found in this run
     scored: int
     labels: tuple[SentimentLabel, ...]
-
-
-def sentiment_filter(
-    engine: Engine,
-    taxonomy: Taxonomy,
-    model: TrainedModel,
-    *,
-    cut: float = CUT,
-    review_share: float = 0.05,
-    review_least: int = 20,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> SentimentReport:
-    """Decide on every label with a sentiment rule that a machine rater currently asserts.
-
-    Args:
-        engine: the store.
-        taxonomy: whose rules apply.
-        model: an exclusive model of `SENTIMENTS`.
-        cut: a label is kept from this probability of its allowed sentiments on.
-        review_share: share of the demoted texts of a label that goes to people.
-        review_least: and at least so many of them.
-        seed: of the review sample.
-        progress: told of each step.
-
-    Raises:
-        ModelError: the model is not one of sentiment.
-    """
-    require_sentiment(model)
-    rules = rules_of(taxonomy)
-    params = {"model": model.manifest.version, "cut": cut, "seed": seed, "taxonomy": taxonomy.version}
-    with stage_run(engine, STAGE, params=params, progress=progress) as run:
-        missing = without_sentiment(engine, list(rules), model)
-        scored = len(missing)
-        for start in range(0, scored, CHUNK):
-            with open_session(engine) as session, session.begin():
-                score_chunk(session, model, missing[start : start + CHUNK], run.id)
-                run.advance(min(scored, start + CHUNK), scored, "finding sentiment")
-                run.save(session)
-        with open_session(engine) as session, session.begin():
-            decided = decide(
-                session,
-                taxonomy,
-                run.id,
-                cut=cut,
-                review_share=review_share,
-                review_least=review_least,
-                seed=seed,
-            )
-            run.counts = {"scored": scored, "labels": {one.label: asdict(one) for one in decided}}
-            run.save(session)
-    return SentimentReport(run.id, model.manifest.version, scored, decided)
 
 
 def require_sentiment(model: TrainedModel) -> None:
@@ -124,22 +69,24 @@ def rules_of(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
 
 
 def without_sentiment(
-    engine: Engine, keys: Sequence[str], model: TrainedModel, span: Span | None = None
+    session: Session, keys: Sequence[str], model: TrainedModel, span: Span | None = None
 ) -> list[uuid.UUID]:
-    """Texts, of all or of those in a span, that a label with a rule is asserted of and this model has not seen."""
-    with open_session(engine) as session, session.begin():
-        find_asserted(session, keys, span)
-        return list(
-            session.scalars(
-                text("""
-                    SELECT DISTINCT a.text_id FROM asserted_label a
-                    WHERE NOT EXISTS (
-                        SELECT 1 FROM text_sentiment s WHERE s.text_id = a.text_id AND s.model = :model
-                    ) ORDER BY a.text_id
-                """),
-                {"model": model.manifest.version},
-            )
+    """Texts, of all or of those in a span, that a label with a rule is asserted of and this model has not seen.
+
+    Leaves the table of `find_asserted` in the transaction.
+    """
+    find_asserted(session, keys, span)
+    return list(
+        session.scalars(
+            text("""
+                SELECT DISTINCT a.text_id FROM asserted_label a
+                WHERE NOT EXISTS (
+                    SELECT 1 FROM text_sentiment s WHERE s.text_id = a.text_id AND s.model = :model
+                ) ORDER BY a.text_id
+            """),
+            {"model": model.manifest.version},
         )
+    )
 
 
 def score_chunk(session: Session, model: TrainedModel, ids: Sequence[uuid.UUID], run_id: int) -> None:

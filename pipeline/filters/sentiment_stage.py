@@ -1,10 +1,8 @@
-"""The sentiment filter: sentiments by ranges of texts, the decisions at the end."""
+"""The stage of the sentiment filter: sentiments by ranges of texts, the decisions at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
@@ -24,53 +22,77 @@ from pipeline.models.artefact import TrainedModel, load_model
 from pipeline.models.find import folder_of
 from pipeline.progress import silent
 from pipeline.runs.ranges import spans_of_texts
-from pipeline.runs.stage import SHARD_TEXTS, Part, Plan, RunView, Step, Values, WorkContext
-from pipeline.store.session import open_session
+from pipeline.runs.stage import SHARD_TEXTS, Part, Plan, RunView, Step, WorkContext
+from pipeline.runs.values import Values
+
+
+@dataclass(frozen=True, slots=True)
+class SentimentParams:
+    """How to decide."""
+
+    #: a label is kept from this probability of its allowed sentiments on
+    cut: float = CUT
+    #: share of the demoted texts of a label that goes to people, and the least number of them
+    review_share: float = 0.05
+    review_least: int = 20
+    #: of the review sample; None: the settings'
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SentimentStage:
-    """Parameters: `cut`, `review_share`, `review_least`, `seed`."""
+    """Decide on every label with a sentiment rule that a machine rater currently asserts.
+
+    The newest sentiment model of the home decides; the first is trained from the project's own lines.
+
+    Raises:
+        ModelError: the newest model is not one of sentiment.
+    """
 
     name: str = STAGE
+    report: type[SentimentReport] = SentimentReport
     queue: str = "cpu"
     what: str = "finding sentiment"
-    in_shards: bool = True
+    in_shards: bool = False
+    together: bool = False
     limit_seconds: int = 3600
     shard_texts: int = 4 * SHARD_TEXTS
 
-    def plan(self, ctx: WorkContext, params: Mapping[str, Any]) -> Plan:
+    def plan(self, home: WorkContext, params: SentimentParams) -> Plan:
         """Ranges of the texts in scope, and the model that all shards use."""
-        model = make_sentiment_model(ctx.settings.models_dir, ctx.settings.seed, silent)
+        model = make_sentiment_model(home.settings.models_dir, home.settings.seed, silent)
         require_sentiment(model)
-        with open_session(ctx.engine) as session:
+        with home.begin() as session:
             spans, _ = spans_of_texts(session, size=self.shard_texts)
+            missing = len(without_sentiment(session, list(rules_of(home.taxonomy)), model))
         kept = {
             "model": model.manifest.version,
-            "cut": params.get("cut", CUT),
-            "review_share": params.get("review_share", 0.05),
-            "review_least": params.get("review_least", 20),
-            "seed": params.get("seed", ctx.settings.seed),
-            "taxonomy": ctx.taxonomy.version,
+            "cut": params.cut,
+            "review_share": params.review_share,
+            "review_least": params.review_least,
+            "seed": home.settings.seed if params.seed is None else params.seed,
+            "taxonomy": home.taxonomy.version,
         }
-        return Plan("", [Part(span) for span in spans], params=kept)
+        return Plan("", [Part(span) for span in spans], missing, kept)
 
-    def work(self, ctx: WorkContext, run: RunView, part: Part, step: Step) -> Values:
+    def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
         """Find the sentiment of the texts in a range that have a label with a rule."""
-        model = _model(ctx, run.params["model"])
-        missing = without_sentiment(ctx.engine, list(rules_of(ctx.taxonomy)), model, part.span)
+        model = _model(home, run.params["model"])
+        with home.begin() as session:
+            missing = without_sentiment(session, list(rules_of(home.taxonomy)), model, part.span)
         for start in range(0, len(missing), CHUNK):
-            with open_session(ctx.engine) as session, session.begin():
-                score_chunk(session, model, missing[start : start + CHUNK], run.id)
-                step(session, 0)
+            chunk = missing[start : start + CHUNK]
+            with home.begin() as session:
+                score_chunk(session, model, chunk, run.id)
+                step(session, len(chunk))
         return {"scored": len(missing)}
 
-    def reduce(self, ctx: WorkContext, session: Session, run: RunView, counts: Values) -> Values:
+    def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> SentimentReport:
         """Decide on every label with a rule."""
-        how = {name: run.params[name] for name in ("cut", "review_share", "review_least", "seed")}
-        decided = decide(session, ctx.taxonomy, run.id, **how)
-        return asdict(SentimentReport(run.id, run.params["model"], counts.get("scored", 0), decided))
+        options = {name: run.params[name] for name in ("cut", "review_share", "review_least", "seed")}
+        decided = decide(session, home.taxonomy, run.id, **options)
+        return SentimentReport(run.id, run.params["model"], counts.get("scored", 0), decided)
 
 
-def _model(ctx: WorkContext, version: str) -> TrainedModel:
-    return ctx.keep(("model", version), lambda: load_model(folder_of(version, ctx.settings.models_dir)))
+def _model(home: WorkContext, version: str) -> TrainedModel:
+    return home.keep(("model", version), lambda: load_model(folder_of(version, home.settings.models_dir)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,17 @@ from pipeline.texts.labelled_files import clean
 
 #: texts scored at once: enough to keep the hashing busy, few enough to stay within memory
 BATCH = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of a text."""
+
+    text: str
+    #: keys of the labels whose probability reaches their threshold
+    labels: tuple[str, ...]
+    #: label to calibrated probability, from 0 to 1
+    scores: dict[str, float]
 
 
 def predict(model: TrainedModel, rows: Iterable[LabelledText]) -> Iterator[dict[str, Any]]:
@@ -38,3 +50,14 @@ def predict(model: TrainedModel, rows: Iterable[LabelledText]) -> Iterator[dict[
                 "labels": given,
                 "model": model.manifest.version,
             }
+
+
+def predict_texts(model: TrainedModel, texts: Sequence[str]) -> list[Prediction]:
+    """What a model says of each text, in order.
+
+    Args:
+        model: a trained model.
+        texts: as people wrote them; they are repaired and masked first.
+    """
+    rows = predict(model, (LabelledText(text) for text in texts))
+    return [Prediction(text, tuple(row["labels"]), row["scores"]) for text, row in zip(texts, rows, strict=True)]

@@ -16,21 +16,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pipeline.errors import NotEnoughLabels
-from pipeline.learning.pseudo_threshold import draw_review, score, write
-from pipeline.learning.registry import register
 from pipeline.ledger.decisions import DecidedText, decided_texts
 from pipeline.ledger.test_set import members
 from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel, save_model
 from pipeline.models.calibration import Sigmoid, fit_sigmoid
 from pipeline.models.linear import LinearClassifier, LinearConfig, fit_linear
-from pipeline.progress import Progress, silent
-from pipeline.runs.record import code_version, stage_run
-from pipeline.store.session import open_session
-from pipeline.store.texts import sample
+from pipeline.runs.record import code_version
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.near_duplicates import near_duplicate_groups
 
@@ -104,62 +98,6 @@ def scarce_labels(session: Session, taxonomy: Taxonomy, *, limit: int | None, co
             positives[key] += decision.value is True
     mean = sum(positives.values()) / len(positives)
     return [key for key, count in positives.items() if config.min_positives <= count < mean / 2]
-
-
-def pseudolabel(
-    engine: Engine,
-    taxonomy: Taxonomy,
-    label: str,
-    models_dir: Path,
-    *,
-    config: PseudoConfig | None = None,
-    linear: LinearConfig | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> PseudoReport:
-    """Learn `label` from what is decided, and give it to texts of which it is unknown where that is safe.
-
-    Texts that a filter demoted for the label are left to people. If no cut reaches the target precision on held-out
-    texts, nothing is written, and the report says so.
-
-    Args:
-        engine: the store.
-        taxonomy: the labels there are.
-        label: the scarce one.
-        models_dir: where the model's folder goes.
-        config: how sure to be.
-        linear: how the classifier is trained.
-        limit: keep to the first so many texts in scope.
-        seed: of folds, negatives and the review sample.
-        progress: told of each step.
-    """
-    taxonomy[label]  # an unknown one raises
-    config = config or PseudoConfig()
-    linear = linear or LinearConfig()
-    params = {"limit": limit, "seed": seed, "taxonomy": taxonomy.version, "config": asdict(config)}
-    with stage_run(engine, STAGE, slice=label, params=params, progress=progress) as run:
-        rng = np.random.default_rng(seed)
-        run.advance(0, None, f"learning {label}")
-        with open_session(engine) as session:
-            decided = to_learn_from(session, taxonomy, limit)
-        report, made = learn(decided, label, taxonomy.version, models_dir, config, linear, rng)
-        if made is not None:
-            model, path = made
-            with open_session(engine) as session, session.begin():
-                register(session, model.manifest, path, run_id=run.id)
-                known = settled(decided, label)
-                ids = [one for one in session.scalars(sample(limit)) if one not in known]
-                scored, confident = score(session, model, ids)
-                written = write(session, model, confident, taxonomy.version, run.id)
-                in_review = draw_review(
-                    session, label, sorted(confident), config.review_share, config.review_least, rng, run.id
-                )
-            report = replace(report, scored=scored, written=written, in_review=in_review)
-        with open_session(engine) as session, session.begin():
-            run.counts = asdict(report)
-            run.save(session)
-    return report
 
 
 def to_learn_from(session: Session, taxonomy: Taxonomy, limit: int | None) -> list[DecidedText]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -25,77 +23,99 @@ from pipeline.models.artefact import TrainedModel, load_model
 from pipeline.models.find import folder_of
 from pipeline.models.linear import LinearConfig
 from pipeline.runs.ranges import spans_of_texts, texts_in
-from pipeline.runs.stage import SHARD_TEXTS, Next, Part, Plan, RunView, Step, Values, WorkContext
+from pipeline.runs.stage import SHARD_TEXTS, Next, Part, Plan, RunView, Step, WorkContext
+from pipeline.runs.values import Values
 from pipeline.store.session import open_session
 
 
 @dataclass(frozen=True, slots=True)
+class PseudolabelParams:
+    """Which label to give."""
+
+    label: str
+    config: PseudoConfig = field(default_factory=PseudoConfig)
+    #: keep to the first so many texts in scope (see `sample`)
+    limit: int | None = None
+    #: of folds, negatives and the review sample; None: the settings'
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PseudolabelStage:
-    """Parameters: `label`, `config` (of `PseudoConfig`), `limit`, `seed`."""
+    """Learn a label from what is decided, and give it to texts of which it is unknown where that is safe.
+
+    Texts that a filter demoted for the label are left to people. If no cut reaches the target precision on held-out
+    texts, nothing is written, and the report says so.
+
+    Raises:
+        TaxonomyError: there is no such label.
+    """
 
     name: str = STAGE
+    report: type[PseudoReport] = PseudoReport
     queue: str = "cpu"
     what: str = "pseudo-labelling"
     in_shards: bool = True
+    together: bool = False
     limit_seconds: int = 6 * 3600
     shard_texts: int = 2 * SHARD_TEXTS
+    #: how the classifier is trained
+    linear: LinearConfig = field(default_factory=LinearConfig)
 
-    def plan(self, ctx: WorkContext, params: Mapping[str, Any]) -> Plan:
+    def plan(self, home: WorkContext, params: PseudolabelParams) -> Plan:
         """One shard, that learns the label."""
-        label = ctx.taxonomy[params["label"]].key
+        label = home.taxonomy[params.label].key
         kept = {
             "label": label,
-            "config": asdict(PseudoConfig(**params.get("config", {}))),
-            "limit": params.get("limit"),
-            "seed": params.get("seed", ctx.settings.seed),
-            "taxonomy": ctx.taxonomy.version,
+            "config": asdict(params.config),
+            "limit": params.limit,
+            "seed": home.settings.seed if params.seed is None else params.seed,
+            "taxonomy": home.taxonomy.version,
         }
         return Plan(label, [Part(args={"learn": True})], params=kept)
 
-    def work(self, ctx: WorkContext, run: RunView, part: Part, step: Step) -> Values:
+    def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
         """Learn the label, or give it to the texts of a range where that is safe."""
         label = run.params["label"]
         if part.args.get("learn"):
-            with open_session(ctx.engine) as session:
-                decided = to_learn_from(session, ctx.taxonomy, run.params["limit"])
+            with open_session(home.engine) as session:
+                decided = to_learn_from(session, home.taxonomy, run.params["limit"])
             rng = np.random.default_rng(run.params["seed"])
             report, made = learn(
-                decided, label, ctx.taxonomy.version, ctx.settings.models_dir, _config(run), LinearConfig(), rng
+                decided, label, home.taxonomy.version, home.settings.models_dir, _config(run), self.linear, rng
             )
             if made is not None:
-                with open_session(ctx.engine) as session, session.begin():
+                with home.begin() as session:
                     register(session, made[0].manifest, Path(made[1]), run_id=run.id)
             return {"learnt": [asdict(report)]}
-        model = self._model(ctx, run.prepared["learnt"]["model"])
-        with open_session(ctx.engine) as session, session.begin():
-            known = settled(decided_texts(session, ctx.taxonomy, span=part.span), label)
-            ids = [one for one in session.scalars(texts_in(part.span)) if one not in known]
+        model = self._model(home, run.prepared["learnt"]["model"])
+        with home.begin() as session:
+            known = settled(decided_texts(session, home.taxonomy, span=part.span), label)
+            ids = [text_id for text_id in session.scalars(texts_in(part.span)) if text_id not in known]
             scored, confident = score(session, model, ids)
-            written = write(session, model, confident, ctx.taxonomy.version, run.id)
+            written = write(session, model, confident, home.taxonomy.version, run.id)
             step(session, 0)
         return {"scored": scored, "written": written}
 
-    def reduce(self, ctx: WorkContext, session: Session, run: RunView, counts: Values) -> Values | Next:
+    def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> PseudoReport | Next:
         """Cut the texts once the label is learnt; draw some of those that were given it for people at the end."""
         if not run.prepared:
-            # nothing, if the shard that was to learn it was parked
             learnt: Values = counts.get("learnt", [{}])[0]
             spans, _ = spans_of_texts(session, size=self.shard_texts, limit=run.params["limit"])
             if not learnt.get("model") or not spans:
-                return learnt
+                # The label is all that is known where the shard that was to learn it was parked.
+                return PseudoReport(**{"label": run.params["label"], "positives": 0, "negatives": 0} | learnt)
             return Next([Part(span) for span in spans], {"learnt": learnt})
         report = PseudoReport(**run.prepared["learnt"])
         assert report.model is not None, "shards follow a model"
-        given = given_by(session, self._model(ctx, report.model))
+        given = given_by(session, self._model(home, report.model))
         rng = np.random.default_rng(run.params["seed"])
         config = _config(run)
         drawn = draw_review(session, report.label, given, config.review_share, config.review_least, rng, run.id)
-        return asdict(
-            replace(report, scored=counts.get("scored", 0), written=counts.get("written", 0), in_review=drawn)
-        )
+        return replace(report, scored=counts.get("scored", 0), written=counts.get("written", 0), in_review=drawn)
 
-    def _model(self, ctx: WorkContext, version: str) -> TrainedModel:
-        return ctx.keep(("model", version), lambda: load_model(folder_of(version, ctx.settings.models_dir)))
+    def _model(self, home: WorkContext, version: str) -> TrainedModel:
+        return home.keep(("model", version), lambda: load_model(folder_of(version, home.settings.models_dir)))
 
 
 def _config(run: RunView) -> PseudoConfig:

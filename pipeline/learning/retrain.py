@@ -61,8 +61,8 @@ def retrain(
     """Train on what the ledger says now; a model that passes the gate is promoted, another one is rejected.
 
     Champion and challenger are measured on the same held-out texts, which neither learnt from (see
-    `pipeline.learning.gate.rules`). The model and the gate's report lie in its folder before the registry hears of it, so
-    a training that is killed and repeated ends in the same store.
+    `pipeline.learning.gate.rules`). The model and the gate's report lie in its folder before the registry hears of it,
+    so a training that is killed and repeated ends in the same store.
 
     Raises:
         NotEnoughLabels: too little is decided to train from.

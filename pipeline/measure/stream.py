@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
 from pipeline.measure.metrics import RESAMPLES, Booleans, Estimate, Floats, Ranking, estimate_of, resampled, rounded
@@ -131,7 +132,7 @@ def effective(weights: Floats) -> float:
 class _Column:
     """One label's known texts."""
 
-    known: np.ndarray[tuple[int], np.dtype[np.int64]]
+    known: NDArray[np.intp]
     truth: Booleans
     given: Booleans
     ranking: Ranking

@@ -20,7 +20,7 @@ def folder_of(name: str, models_dir: Path) -> Path:
     if path.name == name:
         if (models_dir / name / MANIFEST).is_file():
             return models_dir / name
-        begun = sorted(folder for folder in _folders(models_dir) if folder.name.startswith(name))
+        begun = sorted(folder for folder in list_folders(models_dir) if folder.name.startswith(name))
         if len(begun) == 1:
             return begun[0]
         if begun:
@@ -34,14 +34,15 @@ def newest(models_dir: Path, purpose: str) -> tuple[Path, Manifest]:
     Raises:
         ModelError: there is none.
     """
-    found = [(folder, read_manifest(folder)) for folder in _folders(models_dir)]
+    found = [(folder, read_manifest(folder)) for folder in list_folders(models_dir)]
     of_purpose = [one for one in found if one[1].purpose == purpose]
     if not of_purpose:
         raise ModelError(f"no model for {purpose!r} in {models_dir}: train one with `saring train --data FILE`")
     return max(of_purpose, key=lambda one: (one[1].created_at, one[0].name))
 
 
-def _folders(models_dir: Path) -> list[Path]:
+def list_folders(models_dir: Path) -> list[Path]:
+    """The folders of all models in a directory."""
     if not models_dir.is_dir():
         return []
     return [folder for folder in models_dir.iterdir() if (folder / MANIFEST).is_file() and folder.name[0] != "."]

@@ -280,7 +280,8 @@ class _Probe:
     def of(cls, chances: Floats, space: Space, rng: np.random.Generator) -> _Probe:
         n = len(chances)
         if n <= _PROBE or space.vectors is None:
-            rows, weights = np.arange(n), np.ones(n)
+            rows: Rows = np.arange(n)
+            weights: Floats = np.ones(n)
         else:
             # half by their chance, which tells the number of the drawn best, half evenly
             even = np.full(n, 1 / n)

@@ -8,33 +8,42 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.errors import UsageError
+from pipeline.judgement import RaterKind
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.llm.budget import Allowance
 from pipeline.llm.cache import keep_replies
-from pipeline.progress import Progress, silent
+from pipeline.raters.make import make_rater
 from pipeline.raters.protocol import Answers, NoVerdict, Rater, StreamingRater, TextToJudge
-from pipeline.runs.record import stage_run
+from pipeline.runs.ranges import spans_of_texts, texts_in
+from pipeline.runs.stage import Part, Plan, RunView, Step, WorkContext
+from pipeline.runs.values import Values
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
-from pipeline.vectors.embed import embed
+from pipeline.vectors.embed import embed_range, encoder_of
 from pipeline.vectors.encoders.protocol import Encoder
-from pipeline.vectors.table import get_vectors
+from pipeline.vectors.spaces import space_in_use
+from pipeline.vectors.table import get_vectors, register_encoder
 
 #: texts judged and committed together
 CHUNK = 1_000
+#: texts in a shard: those that have no vector yet get one on the way
+_SHARD_TEXTS = 1_000
+#: a slow language model gives one verdict in some seconds
+_LLM_SHARD_TEXTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeReport:
-    """What one call of `judge_texts` added."""
+    """What one run added."""
 
     rater: str
     judged: int
@@ -55,67 +64,99 @@ class JudgeReport:
     stopped: str | None = None
 
 
-def judge_texts(
-    engine: Engine,
-    rater: Rater,
-    *,
-    taxonomy_version: str,
-    encoder: Encoder | None = None,
-    limit: int | None = None,
-    most_tokens: int | None = None,
-    most_cost: float | None = None,
-    progress: Progress = silent,
-) -> JudgeReport:
-    """Have `rater` judge the texts that it has not judged yet; what it said is committed all along.
+@dataclass(frozen=True, slots=True)
+class JudgeParams:
+    """Who judges, and how much."""
 
-    Args:
-        engine: the store.
-        rater: who judges.
-        taxonomy_version: the taxonomy that the rater was made from.
-        encoder: where vectors come from, for a rater that needs them; missing ones are computed first.
-        limit: keep to the first so many texts in scope (see `sample`).
-        most_tokens, most_cost: stop before a rater that is paid takes more.
-        progress: told of every commit.
+    #: `bootstrap`, or the name of a language model that is described
+    rater: str
+    #: keep to the first so many texts in scope (see `sample`)
+    limit: int | None = None
+    #: stop before a rater that is paid takes more tokens, or costs more; None: no limit
+    most_tokens: int | None = None
+    most_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeStage:
+    """Have a rater judge the texts that it has not judged yet.
+
+    A run keeps to the space of vectors that was in use when it began.
+
+    Raises:
+        UsageError: there is no such rater, or this worker has another version of it.
+        LlmError: its server cannot be asked which models it has.
     """
-    if rater.needs_vectors and encoder is not None:
-        embed(engine, encoder, limit=limit, progress=progress)
-    ref = rater.ref
-    with stage_run(
-        engine,
-        "judge",
-        slice=f"{ref.kind}:{ref.name}",
-        params={"limit": limit, "version": ref.version},
-        progress=progress,
-    ) as run:
-        with open_session(engine) as session, session.begin():
-            who = rater_id(session, ref, rater.details)
-            chosen = sample(limit)
-            total = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
+
+    name: str = "judge"
+    report: type[JudgeReport] = JudgeReport
+    queue: str = "cpu"
+    what: str = "judging"
+    in_shards: bool = False
+    together: bool = False
+    limit_seconds: int = 3600
+    shard_texts: int | None = None
+
+    def queue_of(self, slice: str) -> str:
+        """A language model computes elsewhere, so its shards only wait."""
+        return "io" if slice.startswith(f"{RaterKind.LLM}:") else self.queue
+
+    def plan(self, home: WorkContext, params: JudgeParams) -> Plan:
+        """Ranges of the texts in scope, and what may be spent by all of them together."""
+        space = space_in_use(home.engine, home.settings)
+        rater = rater_of(home, params.rater, space)
+        size = self.shard_texts or (_LLM_SHARD_TEXTS if isinstance(rater, StreamingRater) else _SHARD_TEXTS)
+        with home.begin() as session:
+            if rater.needs_vectors:
+                register_encoder(session, encoder_of(home, space))
+            who = rater_id(session, rater.ref, rater.details)
+            spans, _ = spans_of_texts(session, size=size, limit=params.limit)
+            missing = len(not_judged(session, who, sample(params.limit)))
+            allowed = allowance(session, rater, params.most_tokens, params.most_cost)
+        return Plan(
+            f"{rater.ref.kind}:{rater.ref.name}",
+            [Part(span) for span in spans],
+            missing,
+            {"rater": params.rater, "limit": params.limit, "version": rater.ref.version, "encoder": space},
+            {"allowed": asdict(allowed)},
+        )
+
+    def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
+        """Judge the texts of a range that the rater has not judged; vectors that it needs are computed first."""
+        space = run.params.get("encoder")
+        rater = rater_of(home, run.params["rater"], space)
+        if rater.ref.version != run.params["version"]:
+            raise UsageError(
+                f"the run is of version {run.params['version']} of {rater.ref.name} and this worker has "
+                f"{rater.ref.version}: give all workers the same taxonomy and raters, and start the run anew"
+            )
+        encoder = encoder_of(home, space) if rater.needs_vectors else None
+        chosen = texts_in(part.span)
+        # Read before vectors are computed: a text that is ingested meanwhile has none, and is for the next run.
+        with home.begin() as session:
+            who = rater_id(session, rater.ref, rater.details)
             missing = not_judged(session, who, chosen)
-            allowed = allowance(session, rater, most_tokens, most_cost)
-        run.counts = {"texts": total, "present": total - len(missing)} | new_counts()
-        what, began = f"judging ({ref.name})", time.monotonic()
-        run.advance(0, len(missing), what)
-
-        def step(session: Session, _: int) -> None:
-            done = run.counts["judged"] + sum(run.counts["no_verdict"].values())
-            run.advance(done, len(missing), what, _pace(run.counts, done, time.monotonic() - began))
-            run.save(session)
-
+            total = len(session.scalars(chosen).all())
+        if encoder is not None:
+            embed_range(home, encoder, chosen, step, counted=False)
+        counts: Values = {"present": total - len(missing)} | new_counts()
         judge_missing(
-            engine,
+            home,
             rater,
             who,
             missing,
-            taxonomy_version,
             run.id,
-            run.counts,
-            encoder=encoder if rater.needs_vectors else None,
-            allowed=allowed,
+            counts,
+            encoder=encoder,
+            allowed=Allowance(**run.prepared.get("allowed", {})),
             step=step,
         )
-    counts = {name: value for name, value in run.counts.items() if name != "texts"}
-    return JudgeReport(rater=ref.name, **counts)
+        return counts
+
+    def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> JudgeReport:
+        """The counts of all parts."""
+        values: Values = {"rater": run.slice.partition(":")[2], "present": 0} | new_counts() | counts
+        return JudgeReport(**values)
 
 
 def new_counts() -> dict[str, Any]:
@@ -136,42 +177,56 @@ def not_judged(session: Session, who: int, chosen: Select[uuid.UUID]) -> list[uu
 
 
 def judge_missing(
-    engine: Engine,
+    home: WorkContext,
     rater: Rater,
     who: int,
     ids: Sequence[uuid.UUID],
-    taxonomy_version: str,
     run_id: int,
     counts: dict[str, Any],
     *,
     encoder: Encoder | None,
     allowed: Allowance,
-    step: Callable[[Session, int], None],
+    step: Step,
 ) -> None:
-    """Have texts judged and record it, in as many transactions as it takes; `step` is called last in each.
+    """Have texts judged and record it, in as many transactions as it takes.
 
     Args:
-        engine: the store.
+        home: what to work with.
         rater: who judges.
         who: the rater's id.
         ids: the texts.
-        taxonomy_version: the taxonomy that the rater was made from.
         run_id: the run.
         counts: what is added to, from `new_counts`.
         encoder: where vectors come from, for a rater that needs them.
         allowed: what the rater may have spent in all when it stops.
-        step: told how many more texts are done.
+        step: counts the texts.
     """
-    for answers in _answers(engine, rater, ids, encoder, allowed, run_id):
-        verdicts = [one for one in answers.given if isinstance(one, NewJudgement)]
-        with open_session(engine) as session, session.begin():
-            record(session, who, verdicts, taxonomy_version=taxonomy_version, run_id=run_id)
+    began = time.monotonic()
+    for answers in _answers(home.engine, rater, ids, encoder, allowed, run_id):
+        verdicts = [answer for answer in answers.given if isinstance(answer, NewJudgement)]
+        with home.begin() as session:
+            record(session, who, verdicts, taxonomy_version=home.taxonomy.version, run_id=run_id)
             keep_replies(session, answers.paid, run_id)
             counts["judged"] += len(verdicts)
-            _tally(counts["no_verdict"], [one.reason for one in answers.given if isinstance(one, NoVerdict)])
-            _tally(counts["asserted"], [label for one in verdicts for label in one.asserted])
+            _tally(counts["no_verdict"], [answer.reason for answer in answers.given if isinstance(answer, NoVerdict)])
+            _tally(counts["asserted"], [label for verdict in verdicts for label in verdict.asserted])
             _add(counts, answers.counts)
-            step(session, len(answers.given))
+            done = counts["judged"] + sum(counts["no_verdict"].values())
+            step(session, len(answers.given), _pace(counts, done, time.monotonic() - began))
+
+
+def rater_of(home: WorkContext, name: str, space: str | None = None) -> Rater:
+    """The rater of that name, with the encoder of a space (None: the one in use); made once a process.
+
+    Raises:
+        UsageError: there is none.
+        LlmError: its server cannot be asked which models it has.
+    """
+    space = space or space_in_use(home.engine, home.settings)
+    return home.keep(
+        ("rater", name, home.taxonomy.version, space),
+        lambda: make_rater(name, home.settings, home.taxonomy, home.engine, lambda: encoder_of(home, space)),
+    )
 
 
 def _answers(

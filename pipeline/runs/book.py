@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.errors import RunCancelled, RunMissing
 from pipeline.runs.record import code_version, refuse_beside_workers, stage_lock
-from pipeline.runs.stage import Next, Part, Plan, RunView, Values
+from pipeline.runs.stage import Next, Part, Plan, RunView
+from pipeline.runs.values import Values, add_up, to_values
 from pipeline.store.session import open_session
 from pipeline.store.spans import Span
 from pipeline.store.tables.core import RunState
@@ -42,7 +43,8 @@ def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
     Raises:
         RunConflict: the stage is at work on the slice already.
     """
-    # whoever works in a process of its own holds this
+    params = to_values(plan.params)
+    # Whoever works in a process of its own holds this lock.
     with stage_lock(engine, stage, plan.slice), open_session(engine) as session, session.begin():
         refuse_beside_workers(session, stage, plan.slice)
         r = store.Run
@@ -57,7 +59,7 @@ def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
             last is not None
             and last.on_workers
             and last.state in (RunState.CANCELLED, RunState.FAILED)
-            and last.params == plan.params
+            and last.params == params
         )
         if resumes:
             assert last is not None
@@ -66,9 +68,9 @@ def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
             stage=stage,
             slice=plan.slice,
             state=RunState.RUNNING,
-            params=plan.params,
+            params=params,
             progress_total=len(plan.parts) if plan.total is None else plan.total,
-            checkpoint=plan.prepared,
+            checkpoint=to_values(plan.prepared),
             code_version=code_version(),
             on_workers=True,
         )
@@ -85,7 +87,9 @@ def go_on(session: Session, run_id: int, following: Next) -> list[int]:
     session.execute(
         update(r)
         .where(r.id == run_id)
-        .values(checkpoint=following.prepared, progress_total=r.progress_total + more, heartbeat_at=func.now())
+        .values(
+            checkpoint=to_values(following.prepared), progress_total=r.progress_total + more, heartbeat_at=func.now()
+        )
     )
     return _add_shards(session, run_id, following.parts, first)
 
@@ -239,7 +243,7 @@ def finish_shard(connection: Connection, run_id: int, number: int, counts: Value
         counts: what came of it.
         in_shards: the run's progress is counted in shards, and not by `step`.
     """
-    said = orjson.dumps(counts, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    said = orjson.dumps(to_values(counts)).decode()
     values = {"run": run_id, "number": number, "counts": said, "units": int(in_shards)}
     return connection.execute(_FINISH, values).first() is not None
 
@@ -307,20 +311,3 @@ def parked_note(session: Session, run_id: int) -> str | None:
         f"{len(rows)} of {total} shards were parked, the first is {number} ({error}): "
         f"mend that and run `saring runs resume {run_id}`"
     )
-
-
-def add_up(counts: Sequence[Mapping[str, Any]]) -> Values:
-    """Numbers added up by name, and those in mappings by the names there; lists one after the other; of anything else
-    the last."""
-    total: Values = {}
-    for one in counts:
-        for name, value in one.items():
-            if isinstance(value, Mapping):
-                total[name] = add_up([total.get(name, {}), value])
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                total[name] = total.get(name, 0) + value
-            elif isinstance(value, list):
-                total[name] = [*total.get(name, []), *value]
-            else:
-                total[name] = value
-    return total

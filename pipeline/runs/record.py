@@ -49,6 +49,8 @@ class ActiveRun:
     slice: str
     counts: dict[str, Any] = field(default_factory=dict)
     checkpoint: dict[str, Any] = field(default_factory=dict)
+    #: the report as plain values, once there is one
+    result: dict[str, Any] | None = None
     #: the run whose checkpoint this one goes on from
     resumed_from: int | None = None
     progress: Progress = silent
@@ -87,17 +89,32 @@ class ActiveRun:
 
 
 @dataclass(frozen=True, slots=True)
-class CarriedShard:
-    """Which part of which run is being carried out here."""
+class CurrentShard:
+    """The part of a run that this thread works on."""
 
     run_id: int
     stage: str
     slice: str
+    #: None: the shards are being put together
     shard: int | None
 
 
-#: the run on workers, and the number of its shard, that this thread carries out
-CARRIED: ContextVar[CarriedShard | None] = ContextVar("saring_carried", default=None)
+_CURRENT: ContextVar[CurrentShard | None] = ContextVar("saring_current_shard", default=None)
+
+
+@contextmanager
+def current_shard(run_id: int, stage: str, slice: str, shard: int | None) -> Iterator[None]:
+    """Note, for the length of the block, that this thread works on a shard."""
+    token = _CURRENT.set(CurrentShard(run_id, stage, slice, shard))
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def shard_at_work() -> CurrentShard | None:
+    """The shard that this thread works on; None outside of runs that an executor carries out."""
+    return _CURRENT.get()
 
 
 @contextmanager
@@ -114,15 +131,15 @@ def stage_run(
     If the last run of the stage on the slice with the same parameters did not finish, its checkpoint and counts are
     taken over.
 
-    Where a worker carries out the whole of such a run, as its only shard, no other is recorded: it is that one.
+    Within a shard of the same stage and slice no second run is recorded: the work belongs to the shard's run.
 
     Raises:
         RunConflict: the same stage works on the same slice in another process.
     """
-    carried = CARRIED.get()
-    if carried is not None and (carried.stage, carried.slice) == (stage, slice):
-        # whoever carries the shard records how it ends
-        yield ActiveRun(id=carried.run_id, stage=stage, slice=slice, progress=progress)
+    current = shard_at_work()
+    if current is not None and (current.stage, current.slice) == (stage, slice):
+        # The executor records the end of the run.
+        yield ActiveRun(id=current.run_id, stage=stage, slice=slice, progress=progress)
         return
     with stage_lock(engine, stage, slice):
         active = _begin(engine, stage, slice, dict(params or {}))
@@ -238,6 +255,6 @@ def one_line(error: BaseException) -> str:
 def _finish(engine: Engine, active: ActiveRun, state: RunState, error: str | None) -> None:
     values: dict[str, Any] = {"state": state, "error": error, "finished_at": datetime.now(UTC)}
     if state is RunState.DONE:
-        values |= {"counts": active.counts}
+        values |= {"counts": active.counts, "result": active.result}
     with Session(engine) as session, session.begin():
         session.execute(update(Run).where(Run.id == active.id).values(**values))

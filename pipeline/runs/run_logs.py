@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline import store
 from pipeline.errors import StoreError
-from pipeline.runs.record import CARRIED
+from pipeline.runs.record import shard_at_work
 from pipeline.store.session import open_session
 
 #: Saring's own loggers; what libraries say is in the worker's log
@@ -33,7 +33,7 @@ class _Keeper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line, if it belongs to the run."""
-        carried = CARRIED.get()
+        carried = shard_at_work()
         if carried is None or (carried.run_id, carried.shard) != (self._run_id, self._shard):
             return
         self.rows.append(

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 from sqlalchemy.exc import DBAPIError
@@ -20,10 +21,12 @@ from pipeline.errors import (
     ServiceError,
     StoreUnavailable,
 )
+from pipeline.progress import Progress, silent
 from pipeline.runs import book
-from pipeline.runs.record import CARRIED, CarriedShard, held, lock_key, one_line
+from pipeline.runs.record import current_shard, held, lock_key, one_line
 from pipeline.runs.run_logs import kept_log
-from pipeline.runs.stage import Next, RunView, Stage, Values, WorkContext
+from pipeline.runs.stage import Next, RunView, Stage, WorkContext
+from pipeline.runs.values import Values, to_values
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 
@@ -62,15 +65,21 @@ def is_worth_retrying(error: BaseException) -> bool:
     return isinstance(error, WORTH_RETRYING)
 
 
-def carry_shard(
-    ctx: WorkContext, stages: Mapping[str, Stage], run_id: int, number: int, *, again: bool = False, last: bool = False
+def run_shard(
+    home: WorkContext,
+    stages: Mapping[str, Stage[Any, Any]],
+    run_id: int,
+    number: int,
+    *,
+    again: bool = False,
+    last: bool = False,
 ) -> Outcome:
     """Do a shard of a run, whatever happened to it before.
 
     An error of the work parks the shard; one that is worth retrying goes on to the caller, unless this is the last try.
 
     Args:
-        ctx: what to work with.
+        home: what to work with.
         stages: those that may be spread, by name.
         run_id: whose shard.
         number: which.
@@ -81,7 +90,7 @@ def carry_shard(
         StoreUnavailable: the store went away.
         Exception: anything else for which `is_worth_retrying`.
     """
-    engine = ctx.engine
+    engine = home.engine
     with held(engine, shard_lock(run_id, number)) as mine:
         if mine is None:
             return Outcome.ELSEWHERE
@@ -94,11 +103,10 @@ def carry_shard(
             why = f"this worker knows no stage {run.stage!r}: its code is older or newer than the run's"
             book.park_shard(engine, run_id, number, why)
             return Outcome.PARKED
-        token = CARRIED.set(CarriedShard(run_id, run.stage, run.slice, number))
         try:
-            with kept_log(engine, run_id, number):
+            with current_shard(run_id, run.stage, run.slice, number), kept_log(engine, run_id, number):
                 log.debug("shard %s of run %s begins", number, run_id)
-                counts = stage.work(ctx, run, begun.part, lambda session, units: book.step(session, run_id, units))
+                counts = stage.work(home, run, begun.part, ShardStep(run_id))
         except RunCancelled:
             return Outcome.CANCELLED
         except Exception as error:
@@ -111,13 +119,11 @@ def carry_shard(
             log.debug("what happened", exc_info=error)
             book.park_shard(engine, run_id, number, one_line(error))
             return Outcome.PARKED
-        finally:
-            CARRIED.reset(token)
         done = book.finish_shard(mine, run_id, number, counts, in_shards=stage.in_shards)
         return Outcome.DONE if done else Outcome.NOTHING
 
 
-def finish_run(ctx: WorkContext, stages: Mapping[str, Stage], run_id: int) -> list[int]:
+def finish_run(home: WorkContext, stages: Mapping[str, Stage[Any, Any]], run_id: int) -> list[int]:
     """Put a run's shards together, if all are settled and nobody has; the shards that are to be sent next, if the
     stage has more to do.
 
@@ -125,7 +131,7 @@ def finish_run(ctx: WorkContext, stages: Mapping[str, Stage], run_id: int) -> li
         StoreUnavailable: the store went away.
         Exception: anything else for which `is_worth_retrying`.
     """
-    engine = ctx.engine
+    engine = home.engine
     with held(engine, lock_key("reduce", str(run_id))) as mine:
         if mine is None:
             return []
@@ -135,7 +141,7 @@ def finish_run(ctx: WorkContext, stages: Mapping[str, Stage], run_id: int) -> li
                 if found is None:
                     return []
                 run, counts = found
-                result = _reduced(ctx, stages[run.stage], session, run, counts)
+                result = _reduced(home, stages[run.stage], session, run, counts)
                 if isinstance(result, Next):
                     return book.go_on(session, run_id, result)
                 note = book.parked_note(session, run_id)
@@ -155,13 +161,32 @@ def finish_run(ctx: WorkContext, stages: Mapping[str, Stage], run_id: int) -> li
     return []
 
 
-def _reduced(ctx: WorkContext, stage: Stage, session: Session, run: RunView, counts: Values) -> Values | Next:
-    token = CARRIED.set(CarriedShard(run.id, run.stage, run.slice, None))
-    try:
-        with kept_log(ctx.engine, run.id, None):
-            return stage.reduce(ctx, session, run, counts)
-    finally:
-        CARRIED.reset(token)
+def _reduced(
+    home: WorkContext, stage: Stage[Any, Any], session: Session, run: RunView, counts: Values
+) -> Values | Next:
+    """The plain values of the run's report, or the work that comes next."""
+    with current_shard(run.id, run.stage, run.slice, None), kept_log(home.engine, run.id, None):
+        outcome = stage.reduce(home, session, run, counts)
+    if isinstance(outcome, Next):
+        return outcome
+    values: Values = to_values(outcome)
+    return values
+
+
+class ShardStep:
+    """Counts the finished work of a shard on a worker; see `Step`."""
+
+    def __init__(self, run_id: int) -> None:
+        self._run_id = run_id
+
+    @property
+    def progress(self) -> Progress:
+        """Silent: followers read the run's record."""
+        return silent
+
+    def __call__(self, session: Session, units: int, note: str = "") -> None:  # noqa: ARG002 - for a progress bar
+        """Count units in the transaction that holds them."""
+        book.step(session, self._run_id, units)
 
 
 def worker_name() -> str:

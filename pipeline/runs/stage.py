@@ -1,28 +1,37 @@
-"""What a stage must be able to do for its work to be spread over workers."""
+"""The form of a stage, and what is handed to it. An executor (`pipeline.runs.executor`) runs it, here or on workers.
+
+A stage is written once. It cuts its work (`plan`), does one part of it (`work`), and puts the parts together
+(`reduce`). It does not know who runs it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from pipeline.progress import Progress
+from pipeline.runs.values import Values
 from pipeline.settings import Settings
 from pipeline.store.spans import Span
 from pipeline.taxonomy import Taxonomy
 
-#: plain values, as they stand in a run's record
-Values = dict[str, Any]
 T = TypeVar("T")
+P = TypeVar("P", contravariant=True)
+R = TypeVar("R", covariant=True)
 
 #: texts in a shard: some seconds to some minutes of work for one core, whatever the stage
 SHARD_TEXTS = 5_000
+#: key of `Session.info`, set where one transaction holds a whole run
+_TOGETHER = "saring_together"
 
 
 class WorkContext(Protocol):
-    """What a stage works with, wherever it is carried out."""
+    """What a stage works with. `saring.Home` is one."""
 
     @property
     def settings(self) -> Settings:
@@ -30,19 +39,22 @@ class WorkContext(Protocol):
 
     @property
     def taxonomy(self) -> Taxonomy:
-        """The labels there are."""
+        """The taxonomy in force."""
 
     @property
     def engine(self) -> Engine:
         """The store."""
 
     def keep(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` makes, made once a process: encoders and models are slow to load."""
+        """Make a value once a process: encoders and models are slow to load."""
+
+    def begin(self) -> AbstractContextManager[Session]:
+        """Open a transaction, which is committed at the end of the block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one shard is to be about."""
+    """The share of a run's work that one shard does."""
 
     span: Span = field(default_factory=Span)
     args: Values = field(default_factory=dict)
@@ -50,7 +62,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a stage's work on a slice of the data is cut."""
+    """The way in which a stage's work on a slice of the data is cut."""
 
     #: one run of the stage on a slice at a time
     slice: str
@@ -59,13 +71,13 @@ class Plan:
     total: int | None = None
     #: what makes two runs the same: one that ended early is taken up again by the next with the same
     params: Values = field(default_factory=dict)
-    #: what planning found out that all shards need
+    #: results of planning that all shards need
     prepared: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What a stage does after its first shards, when their results were needed to cut it."""
+    """More work, which could be cut only once the first shards were done."""
 
     parts: Sequence[Part]
     #: in place of what was prepared before
@@ -74,80 +86,112 @@ class Next:
     total: int | None = None
 
 
-class Step(Protocol):
-    """Called by a shard's work in each transaction, last of all."""
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run, as a stage sees it."""
 
-    def __call__(self, session: Session, units: int) -> None:
-        """So many more units are done with this transaction.
+    id: int
+    stage: str
+    slice: str
+    params: Mapping[str, Any]
+    #: what `plan`, or the last `Next`, prepared
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+    #: shards that were given up
+    parked: int = 0
+
+
+class Step(Protocol):
+    """Counts finished work. A stage calls it last in each of its transactions."""
+
+    @property
+    def progress(self) -> Progress:
+        """Where to report progress within one part; silent on workers."""
+
+    def __call__(self, session: Session, units: int, note: str = "") -> None:
+        """Count `units` more units of work as done with this transaction.
+
+        Args:
+            session: the transaction.
+            units: how many.
+            note: a few words for a progress bar.
 
         Raises:
             RunCancelled: the run was cancelled.
         """
 
 
-class Stage(Protocol):
-    """A stage whose work can be spread. Everything in it may be done twice, or die half-way and be done again."""
+class Stage(Protocol[P, R]):
+    """A stage with parameters `P` and a report `R`, both plain dataclasses.
+
+    Everything in it may be done twice, or die half-way and be done again.
+    """
 
     @property
     def name(self) -> str:
-        """As runs call it."""
+        """Its name in run records."""
+
+    @property
+    def report(self) -> type[R]:
+        """The class of its report, by which a record is read."""
 
     @property
     def queue(self) -> str:
-        """What its shards wait for: `cpu`, `io`, `gpu`."""
+        """The queue of its shards: `cpu`, `io` or `gpu`."""
 
     @property
     def what(self) -> str:
-        """What it is doing, for a progress bar."""
+        """A few words for a progress bar, such as `embedding`."""
 
     @property
     def in_shards(self) -> bool:
-        """Whether progress is counted in shards; else in units that the work passes to `Step`."""
+        """True: progress is counted in shards. False: in the units that are passed to `Step`."""
+
+    @property
+    def together(self) -> bool:
+        """True: its decisions belong together, so in one process the whole run is one transaction."""
 
     @property
     def limit_seconds(self) -> int:
         """A shard that takes longer is stopped and parked."""
 
-    def plan(self, ctx: WorkContext, params: Mapping[str, Any]) -> Plan:
-        """Cut the work. Called by whoever starts a run, in no transaction; may prepare what all shards need."""
+    def plan(self, home: WorkContext, params: P) -> Plan:
+        """Cut the work, and prepare what all parts need."""
 
-    def work(self, ctx: WorkContext, run: RunView, part: Part, step: Step) -> Values:
-        """Do a shard's work, in transactions of its own, and return what came of it, numbers by name."""
+    def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
+        """Do one part in transactions of its own (`home.begin`), and return its counts by name."""
 
-    def reduce(self, ctx: WorkContext, session: Session, run: RunView, counts: Values) -> Values | Next:
-        """Put the shards together in the transaction that ends the run, and return what the run reports; or say what
-        there is to do next, after which this is called again.
+    def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> R | Next:
+        """Put the parts together in the transaction that ends the run.
 
         Args:
-            ctx: what to work with.
+            home: what to work with.
             session: an open transaction, committed by the caller.
             run: the run.
-            counts: what all shards so far returned, added up.
+            counts: the counts of all parts so far, added up.
+
+        Returns:
+            The report; or the work that comes next, after which this is called again.
         """
 
 
 @runtime_checkable
 class ChoosesQueue(Protocol):
-    """A stage whose shards wait for different things, as the slice says."""
+    """A stage whose queue depends on the slice."""
 
     def queue_of(self, slice: str) -> str:
-        """What the shards of a run on that slice wait for."""
+        """The queue of a run on that slice."""
 
 
-def queue_of(stage: Stage, slice: str) -> str:
-    """What the shards of a stage's run on a slice wait for: `cpu`, `io`, `gpu`."""
+def queue_of(stage: Stage[Any, Any], slice: str) -> str:
+    """The queue of a stage's run on a slice: `cpu`, `io` or `gpu`."""
     return stage.queue_of(slice) if isinstance(stage, ChoosesQueue) else stage.queue
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """A run, as those see it who carry out its work."""
+def mark_together(session: Session) -> None:
+    """Note on a session that its transaction holds a whole run."""
+    session.info[_TOGETHER] = True
 
-    id: int
-    stage: str
-    slice: str
-    params: Mapping[str, Any]
-    #: what was found out before the shards at hand
-    prepared: Mapping[str, Any] = field(default_factory=dict)
-    #: shards that were given up
-    parked: int = 0
+
+def is_together(session: Session) -> bool:
+    """True where the transaction holds a whole run: temporary tables of one part are still there for the next."""
+    return bool(session.info.get(_TOGETHER))

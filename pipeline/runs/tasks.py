@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline import store
 from pipeline.errors import StoreError, StoreUnavailable
-from pipeline.runs.shard import carry_shard, finish_run, is_worth_retrying
+from pipeline.runs.shard import finish_run, is_worth_retrying, run_shard
 from pipeline.runs.stage import Stage, WorkContext, queue_of
 from pipeline.runs.sweep import find_lost
 from pipeline.store.session import open_session
@@ -44,7 +44,7 @@ class Environment(Protocol):
     """What a worker process brings to its tasks: `app.conf.saring`."""
 
     @property
-    def stages(self) -> Mapping[str, Stage]:
+    def stages(self) -> Mapping[str, Stage[Any, Any]]:
         """What can be spread, by name."""
 
     def context(self) -> WorkContext:
@@ -58,10 +58,10 @@ class Environment(Protocol):
 def shard_task(self: Task, run_id: int, number: int) -> str:
     """Do one shard of a run."""
     tried = self.request.retries
-    return _patiently(
+    return _with_retries(
         self,
         lambda env: str(
-            carry_shard(env.context(), env.stages, run_id, number, again=tried > 0, last=tried + 1 >= _TRIES)
+            run_shard(env.context(), env.stages, run_id, number, again=tried > 0, last=tried + 1 >= _TRIES)
         ),
     )
 
@@ -69,7 +69,7 @@ def shard_task(self: Task, run_id: int, number: int) -> str:
 @shared_task(name=REDUCE, bind=True, max_retries=None)
 def reduce_task(self: Task, run_id: int) -> None:
     """Put a run's shards together, and send those that come next."""
-    numbers = _patiently(self, lambda env: finish_run(env.context(), env.stages, run_id))
+    numbers = _with_retries(self, lambda env: finish_run(env.context(), env.stages, run_id))
     if numbers:
         send_shards(self.app, _environment(self.app), run_id, numbers)
 
@@ -122,7 +122,7 @@ def _environment(app: Celery) -> Environment:
     return env
 
 
-def _patiently(task: Task, work: Callable[[Environment], R]) -> R:
+def _with_retries(task: Task, work: Callable[[Environment], R]) -> R:
     """Do the work; what may go better in a moment is tried again after a while (exponential backoff, full jitter)."""
     env = _environment(task.app)
     try:

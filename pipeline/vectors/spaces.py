@@ -23,10 +23,9 @@ from pipeline.settings import Settings
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import ModelState, RunState
 from pipeline.store.texts import sample
-from pipeline.vectors.embed import embed_chunk
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.encoders.protocol import Encoder
-from pipeline.vectors.table import partition_of, take_turn
+from pipeline.vectors.table import embed_chunk, partition_of, take_turn
 
 log = logging.getLogger(__name__)
 

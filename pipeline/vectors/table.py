@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from pgvector import HalfVector
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -80,3 +80,18 @@ def get_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID]) -> dic
     v = store.Vector
     rows = session.execute(select(v.text_id, v.embedding).where(v.encoder == encoder, v.text_id == func.any(list(ids))))
     return {text_id: np.asarray(vector, dtype=np.float32) for text_id, vector in rows}
+
+
+def missing_vectors(session: Session, encoder: str, chosen: Select[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of the chosen texts that have no vector in an encoder's space, in order."""
+    ids_of, v = chosen.subquery(), store.Vector
+    has_one = select(v.text_id).where(v.encoder == encoder, v.text_id == ids_of.c.id).exists()
+    return list(session.scalars(select(ids_of.c.id).where(~has_one).order_by(ids_of.c.id)))
+
+
+def embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) -> None:
+    """Compute and store the vectors of some texts; the encoder makes batches of them as suits it."""
+    t = store.Text
+    rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids)))).all()
+    vectors = encoder.encode([masked for _, masked in rows])
+    put_vectors(session, encoder.name, [text_id for text_id, _ in rows], vectors)

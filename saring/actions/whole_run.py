@@ -8,20 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.errors import NotEnoughLabels
-from pipeline.filters.cuts import Cut
-from pipeline.filters.report import write_report
-from pipeline.learning.pseudolabel import PseudoConfig
 from pipeline.llm.config import default_rater
 from pipeline.progress import Progress
-from pipeline.texts.ingest import SourceInfo, ingest
-from pipeline.vectors.embed import embed
 from pipeline.vectors.encoders.make import space_name
-from saring.actions.training_options import training_config
-from saring.cli import common, stages
-from saring.cli.data import run_judge
+from saring.actions.filtering import filter_by_centroid, filter_by_sentiment, pseudolabel, write_filter_page
+from saring.actions.judging import embed, judge
+from saring.actions.texts import ingest
+from saring.actions.training import TrainOptions, train
+from saring.context import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +32,10 @@ class StageSummary:
     details: dict[str, Any]
 
 
-def run_ingest(ctx: common.Context, paths: Sequence[str], source: str, progress: Progress) -> StageSummary:
+def run_ingest(home: Context, paths: Sequence[str], source: str, progress: Progress) -> StageSummary:
     """Ingest files with the settings of this home."""
     began = time.monotonic()
-    got = ingest(
-        ctx.engine,
-        paths,
-        SourceInfo(source),
-        languages=ctx.settings.languages,
-        rejects_dir=ctx.settings.rejects_dir,
-        progress=progress,
-    )
+    got = ingest(home, paths, source, progress=progress)
     aside = (
         f"{got.exact_duplicates:,} exact and {got.near_duplicates:,} near-duplicates, "
         f"{got.out_of_scope:,} in other languages, {sum(got.rejected.values()):,} broken"
@@ -61,7 +49,7 @@ def run_ingest(ctx: common.Context, paths: Sequence[str], source: str, progress:
 
 
 def run_everything(
-    ctx: common.Context,
+    home: Context,
     paths: Sequence[str],
     source: str | None,
     *,
@@ -72,16 +60,16 @@ def run_everything(
     """Ingest (if files are given), embed, judge, filter, pseudo-label, train and promote.
 
     Args:
-        ctx: settings, taxonomy and store.
+        home: settings, taxonomy and store.
         paths: files to read first; none to go on with what the store has.
         source: what to call where they come from.
         limit: embed and judge a random sample of so many texts.
         report_dir: where the filter's page goes.
         progress: told of every stage.
     """
-    rater = default_rater(ctx.settings)
-    encoder = ctx.encoder()
-    wanted = space_name(ctx.settings.encoder)
+    rater = default_rater(home.settings)
+    space = home.space
+    wanted = space_name(home.settings.encoder)
     done: list[StageSummary] = []
 
     def stage(name: str, work: Callable[[], tuple[str, str, str, dict[str, Any]]]) -> None:
@@ -90,14 +78,12 @@ def run_everything(
         done.append(StageSummary(name, round(time.monotonic() - began, 2), taken, given, aside, details))
 
     def embed_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = embed(ctx.engine, encoder, limit=limit, progress=progress)
-        aside = (
-            "" if encoder.name == wanted else f"of {encoder.name}: {wanted} is used once `saring embed` has filled it"
-        )
+        got = embed(home, space, limit=limit, progress=progress)
+        aside = "" if space == wanted else f"of {space}: {wanted} is used once `saring embed` has filled it"
         return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", aside, asdict(got)
 
     def judge_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = run_judge(ctx, rater, limit=limit, progress=progress)
+        got = judge(home, rater, limit=limit, progress=progress)
         asserted = sum(got.asserted.values())
         return (
             f"{got.judged + got.present:,} texts",
@@ -107,21 +93,14 @@ def run_everything(
         )
 
     def centroid_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = stages.run_centroid(ctx, Cut(), labels=None, anchored=False, progress=progress)
-        page = write_report(
-            ctx.engine,
-            got,
-            ctx.taxonomy,
-            report_dir,
-            encoder=got.encoder,
-            rng=np.random.default_rng(ctx.settings.seed),
-        )
+        got = filter_by_centroid(home, progress=progress)
+        page = write_filter_page(home, got, report_dir)
         people = sum(one.in_review for one in got.labels)
         aside = f"{got.dropped:,} demoted, {people:,} of them to people"
         return f"{got.kept + got.dropped:,} labels", f"{got.kept:,} kept", aside, asdict(got) | {"page": page}
 
     def sentiment_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = stages.run_sentiment(ctx, progress=progress)
+        got = filter_by_sentiment(home, progress=progress)
         kept, dropped, people = (
             sum(getattr(one, name) for one in got.labels) for name in ("kept", "dropped", "in_review")
         )
@@ -129,35 +108,33 @@ def run_everything(
         return f"{kept + dropped:,} labels", f"{kept:,} kept", aside, asdict(got)
 
     def pseudo_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = stages.run_pseudolabel(ctx, PseudoConfig(), labels=None, limit=limit, progress=progress)
+        got = pseudolabel(home, limit=limit, progress=progress)
         written = sum(one.written for one in got)
         unreached = [one.label for one in got if one.stopped is not None]
         aside = f"target not reached: {', '.join(unreached)}" if unreached else ""
         return f"{len(got)} scarce labels", f"{written:,} labels", aside, {"labels": [asdict(one) for one in got]}
 
     def train_stage() -> tuple[str, str, str, dict[str, Any]]:
-        config = training_config(ctx)
         try:
-            got = stages.train_from_store(ctx, config, None, limit=limit, progress=progress)
+            got = train(home, TrainOptions(limit=limit), progress=progress)
         except NotEnoughLabels as error:
             return "", "no model", str(error), {}
-        metrics = got.report.evaluation.to_dict()
-        macro = metrics["macro_average_precision"]
+        macro = got.metrics["macro_average_precision"]
         given = f"macro average precision {macro['value']:.3f} [{macro['low']:.3f}, {macro['high']:.3f}]"
-        sizes = ", ".join(f"{count:,} {name}" for name, count in got.report.splits.items())
-        aside = f"{'champion' if got.promoted else 'rejected'}: {got.verdict}"
+        sizes = ", ".join(f"{count:,} {name}" for name, count in got.splits.items())
+        aside = f"{'champion' if got.promoted else 'rejected'}: {got.reason}"
         details = {
-            "model": got.report.model.manifest.version,
-            "path": got.report.path,
-            "metrics": metrics,
+            "model": got.model,
+            "path": got.path,
+            "metrics": got.metrics,
             "promoted": got.promoted,
-            "snapshot": got.snapshot.hash,
-            "judged_by_people_or_data_sets": got.snapshot.counts["judged_by_people_or_data_sets"],
+            "snapshot": got.data.get("snapshot"),
+            "judged_by_people_or_data_sets": got.data.get("judged_by_people_or_data_sets"),
         }
         return sizes, given, aside, details
 
     if paths:
-        done.append(run_ingest(ctx, paths, source or "files", progress))
+        done.append(run_ingest(home, paths, source or "files", progress))
     stage("embed", embed_stage)
     stage("judge", judge_stage)
     stage("centroid filter", centroid_stage)

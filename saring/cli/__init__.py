@@ -10,7 +10,7 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.errors import SaringError
-from saring.cli import common
+from saring.cli import output
 from saring.cli.lazy import LazyGroup
 
 #: what the shell calls a command that was stopped with Ctrl-C
@@ -58,7 +58,7 @@ def main() -> None:
         _fail(f"{error.strerror or error}: {error.filename or 'no file named'}; nothing half-written is used", error)
     except SystemExit as done:
         if done.code == _INTERRUPTED:
-            common.err.print("saring: stopped; the same command goes on from here")
+            output.err.print("saring: stopped; the same command goes on from here")
         raise
 
 
@@ -69,5 +69,5 @@ def _first_line(error: BaseException | None) -> str:
 def _fail(message: str, error: BaseException, status: int = 1) -> None:
     # the traceback may quote rows, so it is for those who ask for debugging only
     logging.getLogger(__name__).debug("the command failed", exc_info=error)
-    common.err.print(f"saring: {message}", style="red", markup=False, soft_wrap=True)
+    output.err.print(f"saring: {message}", style="red", markup=False, soft_wrap=True)
     sys.exit(status)

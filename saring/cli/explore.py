@@ -11,13 +11,13 @@ from rich.table import Table
 
 from pipeline.explore.explore import explore
 from pipeline.explore.page import write_page
-from saring.cli import common
+from saring.cli import output
 
 
 def explore_command(
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write explore.html there.")] = None,
     points: Annotated[int, typer.Option(min=0, help="Texts on the map, at most.")] = 1_500,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Show labels by tier and language, their words, lengths, duplicates, and a map of the texts.
 
@@ -25,8 +25,8 @@ def explore_command(
 
     Example: saring explore --report out/
     """
-    ctx = common.context()
-    with common.progress_bar() as progress:
+    ctx = output.home()
+    with output.progress_bar() as progress:
         found = explore(
             ctx.engine,
             ctx.taxonomy,
@@ -37,11 +37,11 @@ def explore_command(
             progress=progress,
         )
     page = write_page(found, ctx.taxonomy, report) if report is not None else None
-    common.emit(found.to_dict() | {"report": page}, as_json=as_json, say=_say)
+    output.emit(found.to_dict() | {"report": page}, as_json=as_json, say=_say)
 
 
 def _say(result: dict[str, Any]) -> None:
-    out = common.out(least_width=100)
+    out = output.out(least_width=100)
     out.print(f"{result['texts']:,} texts, {result['judged']:,} judged", markup=False)
     tiers, languages = ("gold", "silver", "pseudo"), list(result["languages"])[:4]
     table = Table(box=None)

@@ -13,8 +13,8 @@ import typer
 from pipeline.errors import UsageError
 from pipeline.learning.unlabelled import read_texts, store_texts
 from pipeline.texts.rejects import RejectSink
-from saring.cli import common
-from saring.cli.models import warn_rejects
+from saring.actions.training import tell_rejects
+from saring.cli import output
 
 
 def pretrain_command(
@@ -43,7 +43,7 @@ def pretrain_command(
     vocabulary: Annotated[int, typer.Option(min=300, help="From scratch: tokens of the tokenizer.")] = 8_000,
     checkpoint_steps: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 200,
     seed: Annotated[int | None, typer.Option(help="Of every random choice. Default: SARING_SEED.")] = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Teach a network the language of texts, without labels: some tokens are masked, and it learns to fill them in.
 
@@ -58,7 +58,7 @@ def pretrain_command(
     from pipeline.models.pretraining.network import Shape
     from pipeline.models.pretraining.pretrain import PretrainConfig, pretrain
 
-    ctx = common.context()
+    ctx = output.home()
     if with_store and not paths:
         raise UsageError("--store adds the store's texts to those of files: without files they are taken anyway")
     config = PretrainConfig(
@@ -77,18 +77,18 @@ def pretrain_command(
         seed=ctx.settings.seed if seed is None else seed,
     )
     rejects = RejectSink()
-    with common.progress_bar() as progress:
+    with output.progress_bar() as progress:
         texts = chain(
             read_texts(paths or (), rejects, text_field=text_field, progress=progress),
             store_texts(ctx.engine, progress=progress) if with_store or not paths else (),
         )
         report = pretrain(texts, config, out, progress=progress)
-    warn_rejects(rejects)
-    common.emit(asdict(report) | {"rejected": dict(rejects.counts)}, as_json=as_json, say=_say)
+    tell_rejects(rejects, output.warn)
+    output.emit(asdict(report) | {"rejected": dict(rejects.counts)}, as_json=as_json, say=_say)
 
 
 def _say(result: dict[str, Any]) -> None:
-    out = common.out()
+    out = output.out()
     out.print(
         f"{result['parameters']:,} parameters, {result['texts']:,} texts ({result['tokens']:,} tokens), "
         f"{result['steps']:,} steps",

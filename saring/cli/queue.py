@@ -9,18 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import func, select
 
-from pipeline import store
 from pipeline.errors import UsageError
-from pipeline.progress import Progress
-from pipeline.queue.build import STAGE, build_queue
 from pipeline.queue.config import QueueConfig, QueueReport
-from pipeline.queue.waiting import bump, drop, queued, waiting
-from pipeline.store.session import open_session
-from saring.actions.serving import load_champion
-from saring.cli import common
-from saring.cli.on_workers import on_the_workers
+from saring.cli import output
 
 queue_app = typer.Typer(
     add_completion=False,
@@ -52,8 +44,8 @@ def build_command(
     target: Annotated[int, typer.Option(min=1, help="Gold texts each label should have.")] = _DEFAULT.gold_target,
     pool: Annotated[int, typer.Option(min=1, help="Candidates to look at, at most.")] = _DEFAULT.pool,
     seed: Annotated[int | None, typer.Option(help="Of every coin. Default: that of the settings.")] = None,
-    on_workers: common.AsyncFlag = False,
-    as_json: common.JsonFlag = False,
+    on_workers: output.AsyncFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Draw a new queue, in place of the texts that wait and have not been pushed.
 
@@ -61,7 +53,6 @@ def build_command(
 
     Example: saring queue build --size 200 --mix uncertain=0.5,random=0.5
     """
-    ctx = common.context()
     config = QueueConfig(
         size=size,
         mix=_parse_mix(mix) if mix is not None else _DEFAULT.mix,
@@ -73,26 +64,11 @@ def build_command(
         gold_target=target,
         pool=pool,
     )
-    if on_workers:
-        found = on_the_workers(ctx, STAGE, {"config": asdict(config), "mix": list(config.mix.items()), "seed": seed})
-        done = QueueReport(**found | {"notes": tuple(found["notes"])})
-    else:
-        with common.progress_bar() as progress:
-            done = run_build(ctx, config, seed=seed, progress=progress)
-    common.emit(asdict(done), as_json=as_json, say=lambda _: _say_built(done))
-
-
-def run_build(ctx: common.Context, config: QueueConfig, *, seed: int | None = None, progress: Progress) -> QueueReport:
-    """Draw a queue with the settings and the champion of this home."""
-    return build_queue(
-        ctx.engine,
-        ctx.taxonomy,
-        config,
-        model=load_champion(ctx.engine, ctx.settings),
-        encoder=ctx.space,
-        seed=ctx.settings.seed if seed is None else seed,
-        progress=progress,
-    )
+    with output.progress_bar() as progress:
+        done = output.home().queue.build(
+            config=config, seed=seed, executor=output.executor(on_workers), progress=progress
+        )
+    output.emit(asdict(done), as_json=as_json, say=lambda _: _say_built(done))
 
 
 @queue_app.command("show")
@@ -101,7 +77,7 @@ def show_command(
     strategy: Annotated[str | None, typer.Option(help="Only those that it brought.")] = None,
     label: Annotated[str | None, typer.Option(help="Only those drawn for it, or expected to have it.")] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show harsh texts too.")] = False,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Show what waits, in the order in which it will be served: why, for which label, with what probability.
 
@@ -109,56 +85,42 @@ def show_command(
 
     Example: saring queue show --label hate --limit 10
     """
-    ctx = common.context()
-    key = None
-    if label is not None and (key := ctx.taxonomy.canonical(label)) is None:
-        raise UsageError(f"no label is called {label!r}; the labels are {', '.join(ctx.taxonomy.keys)}")
-    with open_session(ctx.engine) as session:
-        items = queued(session, limit, strategy=strategy, label=key)
-        t = store.Text
-        ids = [item.text_id for item in items]
-        masked = {one.id: one.masked for one in session.execute(select(t.id, t.masked).where(t.id == func.any(ids)))}
-        result = {
-            "waiting": waiting(session),
-            "items": [_as_row(item, masked[item.text_id], reveal=reveal) for item in items],
-        }
-    common.emit(result, as_json=as_json, say=_say_queue)
+    found = output.home().queue.show(limit, strategy=strategy, label=label, reveal=reveal)
+    output.emit(asdict(found), as_json=as_json, say=_say_queue)
 
 
 @queue_app.command("bump")
 def bump_command(
     text_id: _TextId,
     first: Annotated[bool, typer.Option("--first/--last", help="Before all others, or behind them.")] = True,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Put a waiting text first, or last. A new build draws the queue anew.
 
     Example: saring queue bump 0b6e7a3e-59a1-4a4e-8f0a-2f1a3c5d7e9b --last
     """
-    chosen, ctx = _parse_id(text_id), common.context()
-    with open_session(ctx.engine) as session, session.begin():
-        bump(session, chosen, first=first)
+    chosen = _parse_id(text_id)
+    output.home().queue.bump(chosen, first=first)
     where = "first" if first else "last"
-    common.emit(
+    output.emit(
         {"text_id": chosen, "place": where},
         as_json=as_json,
-        say=lambda _: common.out().print(f"{chosen} is {where} in the queue", markup=False, soft_wrap=True),
+        say=lambda _: output.out().print(f"{chosen} is {where} in the queue", markup=False, soft_wrap=True),
     )
 
 
 @queue_app.command("drop")
-def drop_command(text_id: _TextId, as_json: common.JsonFlag = False) -> None:
+def drop_command(text_id: _TextId, as_json: output.JsonFlag = False) -> None:
     """Take a waiting text out of the queue, for good: no later build draws it.
 
     Example: saring queue drop 0b6e7a3e-59a1-4a4e-8f0a-2f1a3c5d7e9b
     """
-    chosen, ctx = _parse_id(text_id), common.context()
-    with open_session(ctx.engine) as session, session.begin():
-        drop(session, chosen)
-    common.emit(
+    chosen = _parse_id(text_id)
+    output.home().queue.drop(chosen)
+    output.emit(
         {"text_id": chosen, "state": "refused"},
         as_json=as_json,
-        say=lambda _: common.out().print(f"{chosen} will not be queued again", markup=False, soft_wrap=True),
+        say=lambda _: output.out().print(f"{chosen} will not be queued again", markup=False, soft_wrap=True),
     )
 
 
@@ -183,26 +145,8 @@ def _parse_id(written: str) -> uuid.UUID:
         raise UsageError(f"{written!r} is not the id of a text; see `saring queue show`") from None
 
 
-def _as_row(item: store.QueueItem, masked: str, *, reveal: bool) -> dict[str, Any]:
-    hidden = item.harsh and not reveal
-    return {
-        "text_id": str(item.text_id),
-        "text": None if hidden else masked,
-        "hidden": hidden,
-        "strategy": item.strategy,
-        "label": item.label,
-        "reason": item.reason,
-        "inclusion_probability": item.inclusion_probability,
-        "priority": item.priority,
-        "harsh": item.harsh,
-        "expected": item.expected,
-        "blind": item.blind,
-        "gold": item.gold,
-    }
-
-
 def _say_built(done: QueueReport) -> None:
-    out = common.out()
+    out = output.out()
     out.print(
         f"{done.drawn:,} texts are queued, of {done.eligible:,} that might have been: "
         f"{done.harsh:,} are expected to be harsh, {done.blind:,} are blind, {done.gold:,} have a known answer",
@@ -226,7 +170,7 @@ def _say_built(done: QueueReport) -> None:
 
 
 def _say_queue(result: dict[str, Any]) -> None:
-    out = common.out(least_width=150)
+    out = output.out(least_width=150)
     if not result["items"]:
         out.print(
             "nothing waits: `saring queue build` draws a queue" if not result["waiting"] else "none of those wait"

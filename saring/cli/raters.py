@@ -19,7 +19,8 @@ from pipeline.measure.metrics import Estimate
 from pipeline.raters.report import RaterReport, rater_report
 from pipeline.raters.worth import RaterWorth
 from pipeline.store.session import open_session
-from saring.cli import common
+from saring.cli import output
+from saring.context import Context
 
 raters_app = typer.Typer(
     add_completion=False,
@@ -45,12 +46,12 @@ PriceOption = Annotated[
 
 @raters_app.callback()
 def list_command(
-    context: typer.Context, people: PeopleFlag = False, price: PriceOption = None, as_json: common.JsonFlag = False
+    context: typer.Context, people: PeopleFlag = False, price: PriceOption = None, as_json: output.JsonFlag = False
 ) -> None:
     """Every rater, unless a command of its own follows."""
     if context.invoked_subcommand is None:
-        found = measure(common.context(), people=people, prices=price or [])
-        common.emit(found.to_dict(), as_json=as_json, say=lambda _: say_raters(found))
+        found = measure(output.home(), people=people, prices=price or [])
+        output.emit(found.to_dict(), as_json=as_json, say=lambda _: say_raters(found))
 
 
 @raters_app.command("show")
@@ -58,19 +59,19 @@ def show_command(
     name: Annotated[str, typer.Argument(help="As `saring raters` gives it.")],
     people: PeopleFlag = False,
     price: PriceOption = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Show one rater label by label: sensitivity and specificity, each with its interval.
 
     Example: saring raters show gpt-oss
     """
-    found = measure(common.context(), people=people, prices=price or [])
+    found = measure(output.home(), people=people, prices=price or [])
     chosen = [one for one in found.raters if one.name == name]
     if not chosen:
         known = ", ".join(sorted({one.name for one in found.raters})) or "none yet"
         raise UsageError(f"no rater is called {name!r}; the raters are {known}")
     shown = replace(found, raters=chosen)
-    common.emit(shown.to_dict(), as_json=as_json, say=lambda _: say_labels(shown))
+    output.emit(shown.to_dict(), as_json=as_json, say=lambda _: say_labels(shown))
 
 
 @raters_app.command("fit")
@@ -78,7 +79,7 @@ def fit_command(
     method: Annotated[
         Choice | None, typer.Option(help="How words are combined. Default: that of the settings, `auto` unless set.")
     ] = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Fit how the words of several machines are combined, and put it in force. `saring train` does so by itself.
 
@@ -86,8 +87,8 @@ def fit_command(
 
     Example: saring raters fit --method majority
     """
-    ctx = common.context()
-    with common.progress_bar() as progress:
+    ctx = output.home()
+    with output.progress_bar() as progress:
         done = fit_consensus(
             ctx.engine,
             ctx.taxonomy,
@@ -95,13 +96,13 @@ def fit_command(
             seed=ctx.settings.seed,
             progress=progress,
         )
-    common.emit(done.to_dict(), as_json=as_json, say=lambda _: say_fit(done))
+    output.emit(done.to_dict(), as_json=as_json, say=lambda _: say_fit(done))
 
 
-def measure(ctx: common.Context, *, people: bool, prices: Sequence[str]) -> RaterReport:
+def measure(ctx: Context, *, people: bool, prices: Sequence[str]) -> RaterReport:
     """Every rater of this home's store."""
     given = dict(map(_price, prices))
-    with common.progress_bar() as progress, open_session(ctx.engine) as session:
+    with output.progress_bar() as progress, open_session(ctx.engine) as session:
         found = rater_report(
             session,
             ctx.taxonomy,
@@ -126,7 +127,7 @@ def _price(given: str) -> tuple[str, float]:
 
 def say_raters(report: RaterReport) -> None:
     """Print the table for a person."""
-    out = common.out(least_width=100)
+    out = output.out(least_width=100)
     if not report.raters:
         out.print("nobody has judged anything yet: run `saring judge` or `saring import`")
         return
@@ -144,7 +145,7 @@ def say_raters(report: RaterReport) -> None:
 
 def say_labels(report: RaterReport) -> None:
     """Print raters label by label."""
-    out = common.out(least_width=100)
+    out = output.out(least_width=100)
     for one in report.raters:
         table = Table(box=None, title=f"\n{escape(_name(one))}: {one.judged:,} texts", title_justify="left")
         table.add_column("label")
@@ -166,7 +167,7 @@ def say_labels(report: RaterReport) -> None:
 
 def say_fit(done: Fit) -> None:
     """Print what was put in force."""
-    out = common.out(least_width=100)
+    out = output.out(least_width=100)
     out.print(f"in force: {done.consensus.method}, {done.consensus.version}: {done.why}", markup=False, soft_wrap=True)
     for family in sorted(set(done.consensus.families.values())):
         out.print(f"one voice together: {family}", markup=False, soft_wrap=True)
@@ -233,7 +234,7 @@ def _say_method(report: RaterReport) -> None:
     said = f"{report.method} ({report.consensus}): {report.why}"
     if report.consensus is None:
         said = "none was fitted yet, so machines must agree; these figures are what a majority would give"
-    common.out(least_width=100).print(
+    output.out(least_width=100).print(
         f"{report.gold:,} of {report.texts:,} texts have gold ({report.gold_by}); consensus: {said}",
         markup=False,
         soft_wrap=True,

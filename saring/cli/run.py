@@ -12,8 +12,8 @@ from rich.table import Table
 
 from pipeline.errors import UsageError
 from saring.actions.whole_run import StageSummary, run_everything
-from saring.cli import common
-from saring.cli.data import Limit
+from saring.cli import output
+from saring.cli.options import Limit
 
 
 def run_command(
@@ -21,7 +21,7 @@ def run_command(
     source: Annotated[str | None, typer.Option("--source", help="What to call where they come from.")] = None,
     limit: Limit = None,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the filter's page goes.")] = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Run every stage once, in order: ingest, embed, judge, filter, pseudo-label, train.
 
@@ -31,12 +31,12 @@ def run_command(
     """
     if paths and source is None:
         raise UsageError("say with --source what to call where the files come from")
-    ctx = common.context()
-    with common.progress_bar() as progress:
+    ctx = output.home()
+    with output.progress_bar() as progress:
         done = run_everything(
             ctx, paths or [], source, limit=limit, report_dir=report or ctx.settings.reports_dir, progress=progress
         )
-    common.emit({"stages": [asdict(one) for one in done]}, as_json=as_json, say=lambda _: say_stages(done))
+    output.emit({"stages": [asdict(one) for one in done]}, as_json=as_json, say=lambda _: say_stages(done))
 
 
 def say_stages(done: list[StageSummary]) -> None:
@@ -47,4 +47,4 @@ def say_stages(done: list[StageSummary]) -> None:
     table.add_column("seconds", justify="right")
     for one in done:
         table.add_row(one.stage, *(escape(cell) for cell in (one.taken, one.given, one.aside)), f"{one.seconds:.1f}")
-    common.out(least_width=130).print(table)
+    output.out(least_width=130).print(table)

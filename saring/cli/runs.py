@@ -17,7 +17,7 @@ from pipeline.runs.watch import RunStatus, follow, status
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
-from saring.cli import common
+from saring.cli import output
 
 runs_app = typer.Typer(
     add_completion=False,
@@ -34,28 +34,28 @@ _COLOURS = {"running": "yellow", "done": "green", "failed": "red", "cancelled": 
 def list_command(
     stage: Annotated[str | None, typer.Option(help="Only of this stage.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 20,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Show the newest runs.
 
     Example: saring runs list --stage train
     """
-    ctx = common.context()
+    ctx = output.home()
     r = store.Run
     query = select(r.id).order_by(r.id.desc()).limit(limit)
     with open_session(ctx.engine) as session:
         ids = session.scalars(query if stage is None else query.where(r.stage == stage)).all()
         found = [status(session, run_id) for run_id in ids]
-    common.emit({"runs": [asdict(one) for one in found]}, as_json=as_json, say=lambda _: _say_runs(found))
+    output.emit({"runs": [asdict(one) for one in found]}, as_json=as_json, say=lambda _: _say_runs(found))
 
 
 @runs_app.command("show")
-def show_command(run: _RunId, as_json: common.JsonFlag = False) -> None:
+def show_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
     """Show a run: its parameters, how far it is, what came of it, and what was parked.
 
     Example: saring runs show 12
     """
-    ctx = common.context()
+    ctx = output.home()
     s = store.Shard
     with open_session(ctx.engine) as session:
         found = status(session, run)
@@ -63,60 +63,60 @@ def show_command(run: _RunId, as_json: common.JsonFlag = False) -> None:
             select(s.number, s.worker, s.error).where(s.run_id == run, s.state == ShardState.PARKED).order_by(s.number)
         ).all()
     result = asdict(found) | {"parked": [{"shard": n, "worker": w, "error": e} for n, w, e in parked]}
-    common.emit(result, as_json=as_json, say=_say_run)
+    output.emit(result, as_json=as_json, say=_say_run)
 
 
 @runs_app.command("watch")
-def watch_command(run: _RunId, as_json: common.JsonFlag = False) -> None:
+def watch_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
     """Follow a run to its end. With --json, one object a line, at each change.
 
     Example: saring runs watch 12
     """
-    ctx = common.context()
+    ctx = output.home()
     if as_json:
         for one in follow(ctx.engine, run):
             typer.echo(orjson.dumps(asdict(one), default=str).decode())
         return
-    from saring.workers.handover import wait
+    from saring.workers.executor import Workers
 
-    with common.progress_bar() as progress:
-        wait(ctx, run, progress)
+    with output.progress_bar() as progress:
+        Workers(output.warn).wait(ctx, run, progress)
     with open_session(ctx.engine) as session:
         _say_runs([status(session, run)])
 
 
 @runs_app.command("cancel")
-def cancel_command(run: _RunId, as_json: common.JsonFlag = False) -> None:
+def cancel_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
     """End a run. What it has done stays; it can be resumed.
 
     Example: saring runs cancel 12
     """
-    state = cancel_run(common.context().engine, run)
-    common.emit({"run": run, "state": str(state)}, as_json=as_json, say=_say_cancelled)
+    state = cancel_run(output.home().engine, run)
+    output.emit({"run": run, "state": str(state)}, as_json=as_json, say=_say_cancelled)
 
 
 @runs_app.command("resume")
 def resume_command(
     run: _RunId,
     wait_for_it: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Let a run on workers go on: what was not done, and what was parked.
 
     Example: saring runs resume 12
     """
-    from saring.workers.handover import resume, wait
+    from saring.workers.executor import Workers
 
-    ctx = common.context()
-    sent = resume(ctx, run)
+    workers, ctx = Workers(output.warn), output.home()
+    sent = workers.resume(ctx, run)
     result: dict[str, Any] = {"run": run, "shards": sent}
     if wait_for_it:
-        with common.progress_bar() as progress:
-            result["result"] = wait(ctx, run, progress)
-    common.emit(
+        with output.progress_bar() as progress:
+            result["result"] = workers.wait(ctx, run, progress)
+    output.emit(
         result,
         as_json=as_json,
-        say=lambda _: common.out().print(f"run {run}: {sent:,} shards sent{' and done' if wait_for_it else ''}"),
+        say=lambda _: output.out().print(f"run {run}: {sent:,} shards sent{' and done' if wait_for_it else ''}"),
     )
 
 
@@ -124,13 +124,13 @@ def resume_command(
 def logs_command(
     run: _RunId,
     shard: Annotated[int | None, typer.Option(min=0, help="Only of this shard.")] = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Show what was logged while a run was at work, on whichever machine.
 
     Example: saring runs logs 12
     """
-    ctx = common.context()
+    ctx = output.home()
     one = store.RunLog
     query = select(one).where(one.run_id == run).order_by(one.at, one.id)
     with open_session(ctx.engine) as session:
@@ -144,21 +144,21 @@ def logs_command(
     def say(_: dict[str, Any]) -> None:
         for line in lines:
             where = f"shard {line['shard']}" if line["shard"] is not None else "run"
-            common.out().print(
+            output.out().print(
                 f"{line['at']:%Y-%m-%d %H:%M:%S} {line['level']:7} {line['worker']} {where}: {line['message']}",
                 markup=False,
                 soft_wrap=True,
             )
         if not lines:
             mine = "" if found_run.on_workers else ": only runs on workers keep what they say"
-            common.out().print(f"run {run} logged nothing{mine}", markup=False)
+            output.out().print(f"run {run} logged nothing{mine}", markup=False)
 
-    common.emit({"run": run, "lines": lines}, as_json=as_json, say=say)
+    output.emit({"run": run, "lines": lines}, as_json=as_json, say=say)
 
 
 def _say_runs(found: list[RunStatus]) -> None:
     if not found:
-        common.out().print("there are no runs yet")
+        output.out().print("there are no runs yet")
         return
     table = Table(box=None)
     for column in ("run", "stage", "of", "state", "progress", "shards", "began", "took", "note"):
@@ -175,7 +175,7 @@ def _say_runs(found: list[RunStatus]) -> None:
             _took(one),
             one.error or "",
         )
-    common.out(least_width=130).print(table)
+    output.out(least_width=130).print(table)
 
 
 def _progress(one: RunStatus) -> str:
@@ -190,7 +190,7 @@ def _took(one: RunStatus) -> str:
 
 
 def _say_run(result: dict[str, Any]) -> None:
-    out = common.out()
+    out = output.out()
     where = "on workers" if result["on_workers"] else "in one process"
     of = f" of {result['slice']}" if result["slice"] else ""
     out.print(f"run {result['id']}: {result['stage']}{of}, {where}, {result['state']}", markup=False)
@@ -209,4 +209,4 @@ def _say_cancelled(result: dict[str, Any]) -> None:
         RunState.CANCELLED: "is cancelled; `saring runs resume` goes on from there",
         RunState.RUNNING: "is asked to stop, which it does when it next saves",
     }
-    common.out().print(f"run {result['run']} {words.get(RunState(result['state']), 'is over already')}")
+    output.out().print(f"run {result['run']} {words.get(RunState(result['state']), 'is over already')}")

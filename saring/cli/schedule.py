@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from saring.cli import common
+from saring.cli import output
 from saring.services import ensure_broker
 from saring.workers.app import make_app
 from saring.workers.schedule import last_sent, regular_jobs
@@ -22,14 +22,14 @@ def _group() -> None:
 
 
 @schedule_app.command("show")
-def show_command(as_json: common.JsonFlag = False) -> None:
+def show_command(as_json: output.JsonFlag = False) -> None:
     """Show the regular jobs, how often each is sent, and when it last was.
 
     The settings say when; a change of the settings file is taken up within a minute, without a restart.
 
     Example: saring schedule show
     """
-    settings = common.context().settings
+    settings = output.home().settings
     app = make_app(ensure_broker(settings), settings=settings)
     sent = last_sent(app)
     jobs = [
@@ -41,7 +41,7 @@ def show_command(as_json: common.JsonFlag = False) -> None:
         }
         for job in regular_jobs(settings)
     ]
-    common.emit({"kept": sent is not None, "jobs": jobs}, as_json=as_json, say=_say)
+    output.emit({"kept": sent is not None, "jobs": jobs}, as_json=as_json, say=_say)
 
 
 def _say(result: dict[str, Any]) -> None:
@@ -58,6 +58,6 @@ def _say(result: dict[str, Any]) -> None:
             ago,
             job["what"],
         )
-    common.out(least_width=110).print(table)
+    output.out(least_width=110).print(table)
     if not result["kept"]:
-        common.out().print("nobody sends them yet: `saring up` or `saring beat` does")
+        output.out().print("nobody sends them yet: `saring up` or `saring beat` does")

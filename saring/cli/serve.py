@@ -21,8 +21,9 @@ from pipeline.errors import ServiceError, UsageError
 from pipeline.models.artefact import TrainedModel
 from pipeline.settings import Settings
 from pipeline.store import make_engine
-from saring.actions.serving import load_folder
-from saring.cli import common
+from saring.actions.models import load_folder
+from saring.cli import output
+from saring.context import Context
 from saring.services import ensure_database
 
 #: seconds; a request waits this long for the store before the champion answers alone
@@ -45,7 +46,7 @@ def serve_command(
 
     Example: saring serve --port 9090
     """
-    ctx = common.context()
+    ctx = output.home()
     family, address = _resolved(host, port)
     on_loopback = ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
     if not on_loopback and ctx.settings.backend_password is None:
@@ -61,9 +62,9 @@ def serve_command(
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         app = create_app(_config(ctx))
         shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
-        common.err.print(f"serving on http://{shown}:{port}", markup=False, soft_wrap=True)
+        output.err.print(f"serving on http://{shown}:{port}", markup=False, soft_wrap=True)
         if on_loopback:
-            common.err.print("this machine only: for others, set SARING_BACKEND_PASSWORD and --host", soft_wrap=True)
+            output.err.print("this machine only: for others, set SARING_BACKEND_PASSWORD and --host", soft_wrap=True)
         # the command's own logging is kept; a request's line would tell who looked at what
         config = uvicorn.Config(
             app,
@@ -93,7 +94,7 @@ class _Server(uvicorn.Server):
         gc.freeze()
 
 
-def _config(ctx: common.Context) -> BackendConfig:
+def _config(ctx: Context) -> BackendConfig:
     settings = ctx.settings
 
     def load(folder: Path) -> TrainedModel:
@@ -109,7 +110,7 @@ def _config(ctx: common.Context) -> BackendConfig:
     )
 
 
-def _engine(ctx: common.Context) -> Engine:
+def _engine(ctx: Context) -> Engine:
     """The store, which must not keep a volunteer waiting."""
     ctx.engine.dispose()  # it has the schema now, or has said what is wrong with it
     url = make_url(ensure_database(ctx.settings))

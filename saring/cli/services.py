@@ -15,7 +15,7 @@ from pipeline.store.migrate import current_and_head, upgrade
 from pipeline.store.overview import count_rows, size_bytes
 from saring import doctor
 from saring.actions.encoders import known_spaces, spaces_in_words
-from saring.cli import common
+from saring.cli import output
 from saring.services import (
     LabelStudioAccess,
     ensure_backend,
@@ -44,7 +44,7 @@ class Part(enum.StrEnum):
 
 def up_command(
     without: Annotated[list[Part] | None, typer.Option("--without", help="Leave this out. May be repeated.")] = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Start everything of this home: the database, the broker, Label Studio, the ML backend, the workers, what sends
     them the regular jobs, and what starts each of them again should it die.
@@ -54,10 +54,10 @@ def up_command(
 
     Example: saring up --without label-studio
     """
-    settings = common.context().settings
+    settings = output.home().settings
     left_out = frozenset(without or ())
     access: LabelStudioAccess | None = None
-    with common.progress_bar() as progress:
+    with output.progress_bar() as progress:
         start_services(settings, progress)
         if Part.LABEL_STUDIO not in left_out:
             access = ensure_label_studio(settings, progress)
@@ -75,26 +75,26 @@ def up_command(
     if access is not None:
         kept = owner_file(settings) if access.embedded else None
         result["label_studio"] = {"url": access.url, "email": access.email, "password_file": kept}
-    common.emit(result, as_json=as_json, say=_say_up)
+    output.emit(result, as_json=as_json, say=_say_up)
 
 
-def down_command(as_json: common.JsonFlag = False) -> None:
+def down_command(as_json: output.JsonFlag = False) -> None:
     """Stop everything of this home that runs. The worker first finishes what it has in hand, for a minute at most.
 
     Servers at an address of your own (SARING_DATABASE_URL, SARING_REDIS_URL, LABEL_STUDIO_URL) are left alone.
 
     Example: saring down
     """
-    stopped = stop_services(common.context().settings)
-    common.emit({"stopped": stopped}, as_json=as_json, say=_say_stopped)
+    stopped = stop_services(output.home().settings)
+    output.emit({"stopped": stopped}, as_json=as_json, say=_say_stopped)
 
 
-def status_command(as_json: common.JsonFlag = False) -> None:
+def status_command(as_json: output.JsonFlag = False) -> None:
     """Show what runs, and how much the store holds. Starts nothing.
 
     Example: saring status --json
     """
-    settings = common.context().settings
+    settings = output.home().settings
     services = service_status(settings)
     result: dict[str, Any] = {
         "home": settings.home,
@@ -113,37 +113,37 @@ def status_command(as_json: common.JsonFlag = False) -> None:
                 "encoders": [asdict(one) for one in known_spaces(session, settings)] if current == head else None,
             }
         engine.dispose()
-    common.emit(result, as_json=as_json, say=_say_status)
+    output.emit(result, as_json=as_json, say=_say_status)
 
 
-def doctor_command(as_json: common.JsonFlag = False) -> None:
+def doctor_command(as_json: output.JsonFlag = False) -> None:
     """Check everything that Saring needs, and say how to mend what is wrong.
 
     Exit status 1 when something that is needed does not work. Starts nothing.
 
     Example: saring doctor
     """
-    checks = doctor.examine(common.context().settings)
+    checks = doctor.examine(output.home().settings)
     failed = any(check.verdict is doctor.Verdict.FAIL for check in checks)
-    common.emit({"ok": not failed, "checks": [asdict(check) for check in checks]}, as_json=as_json, say=_say_checks)
+    output.emit({"ok": not failed, "checks": [asdict(check) for check in checks]}, as_json=as_json, say=_say_checks)
     if failed:
         raise typer.Exit(1)
 
 
-def init_command(as_json: common.JsonFlag = False) -> None:
+def init_command(as_json: output.JsonFlag = False) -> None:
     """Make the home, start the database, and bring its schema up to date. Safe to repeat.
 
     Example: saring init
     """
-    settings = common.context().settings
-    with common.progress_bar() as progress:
+    settings = output.home().settings
+    with output.progress_bar() as progress:
         engine = make_engine(ensure_database(settings, progress))
     before, _ = current_and_head(engine)
     upgrade(engine)
     after, _ = current_and_head(engine)
     engine.dispose()
     result = {"home": settings.home, "schema_before": before, "schema": after}
-    common.emit(result, as_json=as_json, say=_say_init)
+    output.emit(result, as_json=as_json, say=_say_init)
 
 
 def _say_services(result: dict[str, Any]) -> None:
@@ -160,8 +160,8 @@ def _say_services(result: dict[str, Any]) -> None:
             "-" if service["uptime_s"] is None else _span(service["uptime_s"]),
             escape(_where(service)),
         )
-    common.out().print(f"home {result['home']}", soft_wrap=True, markup=False)
-    common.out().print(table)
+    output.out().print(f"home {result['home']}", soft_wrap=True, markup=False)
+    output.out().print(table)
 
 
 def _where(service: dict[str, Any]) -> str:
@@ -176,14 +176,14 @@ def _say_up(result: dict[str, Any]) -> None:
     found = result["label_studio"]
     if found is None:
         return
-    common.out().print(f"\nLabel Studio: {found['url']}", soft_wrap=True, markup=False)
+    output.out().print(f"\nLabel Studio: {found['url']}", soft_wrap=True, markup=False)
     if found["email"]:
         line = f"log in as {found['email']}; the password is in {found['password_file']}"
-        common.out().print(line, soft_wrap=True, markup=False)
+        output.out().print(line, soft_wrap=True, markup=False)
 
 
 def _say_stopped(result: dict[str, Any]) -> None:
-    common.out().print(f"stopped {' and '.join(result['stopped'])}" if result["stopped"] else "nothing was running")
+    output.out().print(f"stopped {' and '.join(result['stopped'])}" if result["stopped"] else "nothing was running")
 
 
 def _say_status(result: dict[str, Any]) -> None:
@@ -191,18 +191,18 @@ def _say_status(result: dict[str, Any]) -> None:
     database = result["database"]
     if database is None:
         return
-    common.out().print(f"\ndatabase {database['bytes'] / 1e6:.1f} MB, schema {database['schema'] or 'none'}")
+    output.out().print(f"\ndatabase {database['bytes'] / 1e6:.1f} MB, schema {database['schema'] or 'none'}")
     if database["rows"] is None:
-        common.out().print("the schema is not this version's: run `saring init`")
+        output.out().print("the schema is not this version's: run `saring init`")
         return
     table = Table(box=None)
     table.add_column("table")
     table.add_column("rows", justify="right")
     for name, rows in database["rows"].items():
         table.add_row(name, f"{rows:,}")
-    common.out().print(table)
+    output.out().print(table)
     for line in spaces_in_words(database["encoders"]):
-        common.out().print(line, markup=False, soft_wrap=True)
+        output.out().print(line, markup=False, soft_wrap=True)
 
 
 def _say_checks(result: dict[str, Any]) -> None:
@@ -214,12 +214,12 @@ def _say_checks(result: dict[str, Any]) -> None:
         table.add_row(
             f"[{_COLOURS[verdict]}]{verdict}[/]", check["name"], escape(check["found"]), escape(check["mend"])
         )
-    common.out().print(table)
+    output.out().print(table)
 
 
 def _say_init(result: dict[str, Any]) -> None:
     done = "is up to date" if result["schema_before"] == result["schema"] else f"is now {result['schema']}"
-    common.out().print(f"{result['home']} is ready: the schema {done}", soft_wrap=True, markup=False)
+    output.out().print(f"{result['home']} is ready: the schema {done}", soft_wrap=True, markup=False)
 
 
 def _span(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saring.cli import common
+from saring.cli import output
 from sync.quality.exclusion import Exclusion, exclude, include
 
 Volunteer = Annotated[str, typer.Argument(metavar="NUMBER", help="The volunteer's number in `saring sync quality`.")]
@@ -17,7 +17,7 @@ Volunteer = Annotated[str, typer.Argument(metavar="NUMBER", help="The volunteer'
 def exclude_command(
     volunteer: Volunteer,
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Leave what a volunteer said, and will say, out of what is believed and learnt.
 
@@ -26,17 +26,17 @@ def exclude_command(
 
     Example: saring sync exclude 7 --reason "answers in a second; spoke with them"
     """
-    done = exclude(common.context().engine, _number(volunteer), why=reason, now=datetime.now(UTC))
-    common.emit(asdict(done), as_json=as_json, say=lambda _: _say(done))
+    done = exclude(output.home().engine, _number(volunteer), why=reason, now=datetime.now(UTC))
+    output.emit(asdict(done), as_json=as_json, say=lambda _: _say(done))
 
 
-def include_command(volunteer: Volunteer, as_json: common.JsonFlag = False) -> None:
+def include_command(volunteer: Volunteer, as_json: output.JsonFlag = False) -> None:
     """Take in again what an excluded volunteer said, and will say.
 
     Example: saring sync include 7
     """
-    done = include(common.context().engine, _number(volunteer))
-    common.emit(asdict(done), as_json=as_json, say=lambda _: _say(done))
+    done = include(output.home().engine, _number(volunteer))
+    output.emit(asdict(done), as_json=as_json, say=lambda _: _say(done))
 
 
 def _number(volunteer: str) -> str:
@@ -47,6 +47,6 @@ def _say(done: Exclusion) -> None:
     what = "left out" if done.excluded else "counts"
     already = "" if done.changed else ", as before"
     line = f"what volunteer #{done.rater} said on {done.texts:,} texts {what}{already}"
-    common.out().print(line, markup=False)
+    output.out().print(line, markup=False)
     if done.changed:
-        common.out().print("`saring train` learns from what is believed now", markup=False)
+        output.out().print("`saring train` learns from what is believed now", markup=False)

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from saring.cli import common
-from saring.cli.label_studio import connect, current_projects
-from saring.cli.on_workers import on_the_workers
-from saring.workers.reports import plain
-from sync.pull.pull import PullReport, open_projects, pull
-from sync.pull.reconcile import ReconcileReport, reconcile
-from sync.quality.review import request_reviews
-
-ProjectOption = Annotated[
-    int | None, typer.Option("--project", metavar="ID", help="Label Studio's id of the project. Default: all.")
-]
+from saring.actions.label_studio import Pulled
+from saring.cli import output
+from saring.cli.options import ProjectOption
+from sync.pull.reconcile import ReconcileReport
 
 
 def pull_command(
-    project: ProjectOption = None, on_workers: common.AsyncFlag = False, as_json: common.JsonFlag = False
+    project: ProjectOption = None, on_workers: output.AsyncFlag = False, as_json: output.JsonFlag = False
 ) -> None:
     """Bring home what changed in Label Studio since the last pull. Doing it again adds nothing.
 
@@ -33,28 +25,9 @@ def pull_command(
 
     Example: saring sync pull
     """
-    ctx = common.context()
-    if on_workers:
-        shown = on_the_workers(ctx, "pull", {"project": project})
-        asked = shown.get("reviews_asked", 0)
-        report = PullReport(**{name: value for name, value in shown.items() if name in _names(PullReport)})
-        common.emit(shown, as_json=as_json, say=lambda _: _say_pulled(report, asked))
-        raise typer.Exit(1 if report.failed else 0)
-    with common.progress_bar() as progress, connect(ctx, progress) as client:
-        chosen = [one.id for one in current_projects(ctx, client, project)]
-        report = pull(
-            ctx.engine,
-            client,
-            taxonomy=ctx.taxonomy,
-            projects=chosen,
-            now=datetime.now(UTC),
-            languages=ctx.settings.languages,
-            progress=progress,
-        )
-        still = open_projects(ctx.engine, client, chosen)
-        asked = sum(request_reviews(ctx.engine, client, project_id=one.id).asked for one in still)
-    shown = plain(report) | {"reviews_asked": asked}
-    common.emit(shown, as_json=as_json, say=lambda _: _say_pulled(report, asked))
+    with output.progress_bar() as progress:
+        report = output.home().label_studio.pull(project, executor=output.executor(on_workers), progress=progress)
+    output.emit(_shown(report), as_json=as_json, say=lambda _: _say_pulled(report))
     if report.failed:
         raise typer.Exit(1)
 
@@ -64,8 +37,8 @@ def reconcile_command(
     withdraw_deleted: Annotated[
         bool, typer.Option("--withdraw-deleted", help="Take back what was said of tasks that were removed.")
     ] = False,
-    on_workers: common.AsyncFlag = False,
-    as_json: common.JsonFlag = False,
+    on_workers: output.AsyncFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Compare every annotation with the ledger, and repair what differs.
 
@@ -74,46 +47,39 @@ def reconcile_command(
 
     Example: saring sync reconcile
     """
-    ctx = common.context()
-    if on_workers:
-        shown = on_the_workers(ctx, "reconcile", {"project": project, "withdraw_deleted": withdraw_deleted})
-        report = ReconcileReport(**{name: value for name, value in shown.items() if name in _names(ReconcileReport)})
-        common.emit(shown, as_json=as_json, say=lambda _: _say_compared(report))
-        raise typer.Exit(1 if report.failed else 0)
-    with common.progress_bar() as progress, connect(ctx, progress) as client:
-        chosen = [one.id for one in current_projects(ctx, client, project)]
-        report = reconcile(
-            ctx.engine,
-            client,
-            taxonomy=ctx.taxonomy,
-            projects=chosen,
-            now=datetime.now(UTC),
-            languages=ctx.settings.languages,
+    with output.progress_bar() as progress:
+        report = output.home().label_studio.reconcile(
+            project,
             withdraw_deleted=withdraw_deleted,
+            executor=output.executor(on_workers),
             progress=progress,
         )
-    common.emit(plain(report), as_json=as_json, say=lambda _: _say_compared(report))
+    output.emit(_shown(report), as_json=as_json, say=lambda _: _say_compared(report))
     if report.failed:
         raise typer.Exit(1)
 
 
-def _names(kind: type[PullReport | ReconcileReport]) -> set[str]:
-    return {one.name for one in fields(kind)}
+def _shown(report: Pulled | ReconcileReport) -> dict[str, Any]:
+    """The fields by name; before Python 3.12, `asdict` counts the entries of a Counter instead."""
+    return {field.name: getattr(report, field.name) for field in fields(report)}
 
 
-def _say_pulled(report: PullReport, asked: int) -> None:
-    out = common.out()
+def _say_pulled(report: Pulled) -> None:
+    out = output.out()
     out.print(f"{report.tasks:,} changed tasks looked at in {_many(report.projects, 'project')}", markup=False)
     _say_rest(report.counts, report.gone, report.failed)
-    if asked:
-        out.print(f"  {_many(asked, 'task')} served again, because raters disagree or were excluded", markup=False)
+    if report.reviews_asked:
+        out.print(
+            f"  {_many(report.reviews_asked, 'task')} served again, because raters disagree or were excluded",
+            markup=False,
+        )
     if report.unknown_labels:
         named = ", ".join(f"{label} ({count})" for label, count in report.unknown_labels.items())
         out.print(f"labels that the taxonomy does not know, left out: {named}", markup=False, soft_wrap=True)
 
 
 def _say_compared(report: ReconcileReport) -> None:
-    out = common.out()
+    out = output.out()
     out.print(
         f"{report.annotations:,} annotations of {report.tasks:,} tasks compared; {report.repaired:,} tasks repaired",
         markup=False,
@@ -130,7 +96,7 @@ def _say_compared(report: ReconcileReport) -> None:
 
 
 def _say_rest(counts: Mapping[str, int], gone: list[str], failed: Mapping[str, str]) -> None:
-    out = common.out()
+    out = output.out()
     for name, count in counts.items():
         out.print(f"  {name}: {count:,}", markup=False)
     for title in gone:

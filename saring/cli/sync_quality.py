@@ -14,9 +14,9 @@ from rich.table import Table
 
 from pipeline.measure.metrics import Estimate
 from pipeline.store.session import open_session
-from saring.cli import common
-from saring.cli.label_studio import connect, current_projects
-from saring.cli.sync_pull import ProjectOption
+from saring.actions.label_studio import connect, current_projects
+from saring.cli import output
+from saring.cli.options import ProjectOption
 
 if TYPE_CHECKING:
     from sync.quality.report import QualityReport, RaterQuality
@@ -30,7 +30,7 @@ def quality_command(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Keep to annotations made on this day or later.")
     ] = None,
     names: Annotated[bool, typer.Option("--names", help="Show people's addresses instead of numbers.")] = False,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Show how raters agree, how each does, who may be careless, and how much harsh content each met.
 
@@ -41,7 +41,7 @@ def quality_command(
     # statistics take seconds to import, which the other commands beside this one need not
     from sync.quality.report import quality_report
 
-    ctx = common.context()
+    ctx = output.home()
     ours = None
     called: Mapping[str, str] = {}
     if project is not None or names:
@@ -53,12 +53,12 @@ def quality_command(
         moment = since.astimezone() if since is not None else None
         report = quality_report(session, ctx.taxonomy, project=ours, since=moment, rng=rng)
     shown = asdict(report) | {"careless": report.careless, "names": dict(called)}
-    common.emit(shown, as_json=as_json, say=lambda _: say_quality(report, called))
+    output.emit(shown, as_json=as_json, say=lambda _: say_quality(report, called))
 
 
 def say_quality(report: QualityReport, names: Mapping[str, str]) -> None:
     """Print the report for a person."""
-    out = common.out(least_width=130)
+    out = output.out(least_width=130)
     out.print(
         f"\n{report.answers:,} answers of {len(report.raters)} volunteers on {report.texts:,} texts", markup=False
     )
@@ -103,7 +103,7 @@ def _cells(one: RaterQuality) -> list[str]:
 
 
 def _say_agreement(report: QualityReport) -> None:
-    out = common.out(least_width=130)
+    out = output.out(least_width=130)
     fair = report.fair_agreement
     if fair is not None and fair.overall is not None:
         found, which = fair, "texts that a coin had two volunteers asked for"
@@ -121,7 +121,7 @@ def _say_agreement(report: QualityReport) -> None:
 
 
 def _say_sway(report: QualityReport) -> None:
-    out = common.out(least_width=130)
+    out = output.out(least_width=130)
     kept = report.acceptance
     out.print(
         f"ticks kept {kept.kept:,}, changed {kept.changed:,}; nothing was ticked for {kept.scratch:,} answers",
@@ -149,7 +149,7 @@ def _say_days(report: QualityReport, names: Mapping[str, str]) -> None:
         style = "red" if one.over else None
         cells = (f"{one.tasks:,}", f"{one.harsh:,}", f"{one.harsh_minutes:.1f}", f"{one.cap:,}")
         table.add_row(one.day.isoformat(), escape(_name(one.rater, names)), *cells, style=style)
-    common.out(least_width=130).print(table)
+    output.out(least_width=130).print(table)
 
 
 def _name(rater: str, names: Mapping[str, str]) -> str:
@@ -165,4 +165,4 @@ def _share(estimate: Estimate | None) -> str:
 
 
 def _number(estimate: Estimate | None) -> str:
-    return "-" if estimate is None else common.bracketed(asdict(estimate))
+    return "-" if estimate is None else output.bracketed(asdict(estimate))

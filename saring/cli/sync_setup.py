@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from pipeline.backend_credentials import backend_credentials
 from pipeline.errors import UsageError
-from saring.cli import common
-from saring.cli.label_studio import connect
-from saring.services import ensure_backend
-from sync.api.client import LabelStudio
-from sync.project.projects import SetupReport, setup
+from saring.cli import output
+from sync.project.projects import SetupReport
 
 
 def setup_command(
@@ -35,7 +30,7 @@ def setup_command(
     backend: Annotated[
         bool, typer.Option("--backend/--no-backend", help="Connect the ML backend and its webhook.")
     ] = True,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Make the Label Studio project from the taxonomy, or bring it up to date. Doing it again changes nothing.
 
@@ -45,37 +40,22 @@ def setup_command(
     """
     if no_opt_out and opt_out:
         raise UsageError("--opt-out and --no-opt-out exclude each other: give one of them")
-    ctx = common.context()
-    with common.progress_bar() as progress, connect(ctx, progress) as client:
-        report = setup(
-            ctx.engine,
-            client,
-            taxonomy=ctx.taxonomy,
-            backend_url=ensure_backend(ctx.settings, progress) if backend else None,
-            credentials=backend_credentials(ctx.settings),
-            volunteer=_account(client, volunteer) if volunteer is not None else None,
+    with output.progress_bar() as progress:
+        report = output.home().label_studio.setup(
+            title=title,
+            volunteer=volunteer,
             opt_out=[] if no_opt_out else opt_out or None,
             harsh_cap=harsh_cap,
-            title=title,
+            backend=backend,
             force=force,
             drop_labels=drop_labels,
-            now=datetime.now(UTC),
+            progress=progress,
         )
-    common.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
-
-
-def _account(client: LabelStudio, named: str) -> str:
-    """The id of the account with that address or id."""
-    for user in client.users():
-        if named.strip().casefold() in (str(user["id"]), str(user["email"]).casefold()):
-            return str(user["id"])
-    raise UsageError(
-        f"no account of Label Studio is {named!r}: invite them first (Organization, Add members), or check the address"
-    )
+    output.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
 
 
 def _say(report: SetupReport) -> None:
-    out = common.out()
+    out = output.out()
     what = "made" if report.created else "changed" if report.changed else "as it should be"
     lines = [f"{report.title}: {what} ({report.url})", *(f"  {one}" for one in report.changed)]
     lines += [f"  left alone, not Saring's: {one}" for one in report.others]

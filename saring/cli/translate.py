@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,14 +10,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipeline.errors import UsageError
-from pipeline.llm.translation.make import make_translator
-from pipeline.llm.translation.rows import RowCounts, translated_rows
-from pipeline.llm.translation.translate import TranslationReport, translate_texts
-from pipeline.texts.labelled import LabelledText
-from pipeline.texts.labelled_files import read_labelled
-from pipeline.texts.rejects import RejectSink
-from saring.cli import common
-from saring.cli.data import Limit, MaxCost, MaxTokens
+from pipeline.llm.translation.rows import RowCounts
+from pipeline.llm.translation.translate import TranslationReport
+from saring.actions.translating import translate, translate_files
+from saring.cli import output
+from saring.cli.options import Limit, MaxCost, MaxTokens
 
 
 def translate_command(
@@ -33,7 +30,8 @@ def translate_command(
     limit: Limit = None,
     max_tokens: MaxTokens = None,
     max_cost: MaxCost = None,
-    as_json: common.JsonFlag = False,
+    on_workers: output.AsyncFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Translate the texts of the store, or bring a labelled set into another language.
 
@@ -49,24 +47,32 @@ def translate_command(
         raise UsageError(
             "a labelled set needs both its files and --out; without either, the store's texts are translated"
         )
-    ctx = common.context()
-    with common.progress_bar() as progress:
-        translator = make_translator(by, ctx.settings, ctx.engine, most_tokens=max_tokens, most_cost=max_cost)
+    if on_workers and paths:
+        raise UsageError("--async translates the store's texts: leave out the files and --out")
+    home = output.home()
+    with output.progress_bar() as progress:
         if not paths or out is None:
-            report = translate_texts(ctx.engine, translator, to, limit=limit, progress=progress)
-            common.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
+            executor = output.executor(on_workers)
+            report = translate(
+                home,
+                to,
+                by=by,
+                limit=limit,
+                most_tokens=max_tokens,
+                most_cost=max_cost,
+                executor=executor,
+                progress=progress,
+            )
+            output.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
             _fail_if(not report.translated and not report.present and bool(report.failed))
             return
-        if not out.parent.is_dir():
-            raise UsageError(f"--out {out}: there is no folder {out.parent}: make it first")
-        counts = RowCounts()
-        with RejectSink(ctx.settings.rejects_dir / "translate.jsonl") as sink:
-            rows = _first(read_labelled(paths, sink, keep_extra=True), limit)
-            made = translated_rows(ctx.engine, translator, rows, to, counts, progress=progress)
-            _write(made, out)
-            rejected = dict(sink.counts)
-    result: dict[str, Any] = {"translator": translator.name, "language": to, "path": out, "rejected": rejected}
-    common.emit(result | asdict(counts), as_json=as_json, say=lambda _: _say_rows(counts, out, sum(rejected.values())))
+        made = translate_files(
+            home, paths, out, to, by=by, limit=limit, most_tokens=max_tokens, most_cost=max_cost, progress=progress
+        )
+    counts = made.counts
+    result: dict[str, Any] = {"translator": made.translator, "language": to, "path": out, "rejected": made.rejected}
+    rejected = sum(made.rejected.values())
+    output.emit(result | asdict(counts), as_json=as_json, say=lambda _: _say_rows(counts, out, rejected))
     _fail_if(not counts.translated and not counts.already)
 
 
@@ -76,29 +82,8 @@ def _fail_if(nothing: bool) -> None:
         raise typer.Exit(1)
 
 
-def _first(rows: Iterator[LabelledText], limit: int | None) -> Iterator[LabelledText]:
-    for number, row in enumerate(rows):
-        if limit is not None and number == limit:
-            return
-        yield row
-
-
-def _write(rows: Iterator[LabelledText], out: Path) -> None:
-    """All of them or nothing: a file that is half there would be taken for the whole, and so would an empty one."""
-    partial = out.with_name(f"{out.name}.partial")
-    written = 0
-    try:
-        with partial.open("wb") as file:
-            for written, row in enumerate(rows, 1):  # noqa: B007 - the last is how many
-                file.write(row.to_json() + b"\n")
-        if written:
-            partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _say(report: TranslationReport) -> None:
-    out = common.out()
+    out = output.out()
     out.print(
         f"{report.translated:,} texts translated into {report.language} by {report.translator}; "
         f"{report.present:,} were before, {report.already:,} are {report.language} as they are",
@@ -109,7 +94,7 @@ def _say(report: TranslationReport) -> None:
 
 
 def _say_rows(counts: RowCounts, out: Path, rejected: int) -> None:
-    console = common.out()
+    console = output.out()
     written = counts.translated + counts.already
     if written:
         said = f"{written:,} rows written to {out}: {counts.translated:,} translated, {counts.already:,} as they were"
@@ -122,7 +107,7 @@ def _say_rows(counts: RowCounts, out: Path, rejected: int) -> None:
 
 
 def _say_failures(failed: Mapping[str, int], tokens: int, cost: float) -> None:
-    out = common.out()
+    out = output.out()
     for reason, count in sorted(failed.items()):
         out.print(f"  not translated: {reason}: {count:,}", markup=False)
     if tokens:

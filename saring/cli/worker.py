@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from celery.signals import beat_init, setup_logging, worker_ready
 
-from saring.cli import common
+from saring.cli import output
 from saring.services import ensure_broker
 from saring.services.keeper import PARTS
 from saring.services.programs import say_ready
@@ -36,7 +36,7 @@ def worker_command(
     # loads every stage, which beat and keep have no use for
     from saring.workers.environment import WorkEnvironment
 
-    settings = common.context().settings
+    settings = output.home().settings
     _log_as(settings.log_format)
     worker_ready.connect(_say_ready, weak=False)
     app = make_app(ensure_broker(settings), WorkEnvironment(), settings)
@@ -64,7 +64,7 @@ def beat_command() -> None:
 
     Example: saring beat
     """
-    settings = common.context().settings
+    settings = output.home().settings
     _log_as(settings.log_format)
     # before RedBeat, which waits here for its turn
     beat_init.connect(_say_ready, weak=False)
@@ -82,7 +82,7 @@ def keep_command(
 
     Example: saring keep --without label-studio
     """
-    settings = common.context().settings
+    settings = output.home().settings
     log_to_stderr(settings.log_format)
     stopped = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):

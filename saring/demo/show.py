@@ -12,14 +12,12 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.progress import Progress
-from pipeline.raters.imported import import_labelled
-from pipeline.raters.mapping import load_mapping
 from pipeline.settings import Settings
 from pipeline.store.session import open_session
 from pipeline.texts.ingest import SourceInfo
 from saring.actions.whole_run import StageSummary, run_everything, run_ingest
-from saring.cli import common
 from saring.demo.plant import Planted, plant
+from saring.home import Home
 
 #: what the demo's sources are called
 SOURCE, AUTHORS = "demo", "demo-authors"
@@ -55,29 +53,28 @@ def demo_settings(settings: Settings, home: Path) -> Settings:
     return settings.model_copy(update={"home": home.absolute()} | dict.fromkeys(elsewhere) | by_hand)
 
 
-def run_demo(settings: Settings, home: Path, progress: Progress) -> DemoResult:
+def run_demo(settings: Settings, folder: Path, progress: Progress) -> DemoResult:
     """Run the pipeline on the demo corpus in a home of its own; a second time nothing is done twice."""
-    ctx = common.Context(demo_settings(settings, home))
+    home = Home(settings=demo_settings(settings, folder))
     progress(0, None, "writing the demo's files")
-    planted = plant(home / "input", ctx.taxonomy, seed=settings.seed)
+    planted = plant(folder / "input", home.taxonomy, seed=settings.seed)
     source, authors = (SourceInfo(name, licence="Apache-2.0", redistributable=True) for name in (SOURCE, AUTHORS))
-    reports = home / "reports"
-    stages = [run_ingest(ctx, [str(planted.raw)], SOURCE, progress)]
+    reports = folder / "reports"
+    stages = [run_ingest(home, [str(planted.raw)], SOURCE, progress)]
     for path, rater, origin in (
         (planted.llm, RaterRef(RaterKind.LLM, "stand-in"), source),
         # a source of their own, because they bring splits
         (planted.human, RaterRef(RaterKind.HUMAN, "authors"), authors),
     ):
-        mapping = load_mapping(None, ctx.taxonomy, "labels")
-        import_labelled(ctx.engine, [str(path)], origin, mapping, rater, progress=progress)
-    stages += run_everything(ctx, [], None, limit=None, report_dir=reports, progress=progress)
-    with open_session(ctx.engine) as session:
+        home.import_labelled(path, origin, kind=rater.kind, rater=rater.name, progress=progress)
+    stages += run_everything(home, [], None, limit=None, report_dir=reports, progress=progress)
+    with open_session(home.engine) as session:
         caught, filters = _count(session, planted, stages)
     details = {stage.stage: stage.details for stage in stages}
-    paths = {"home": home, "input": planted.raw.parent, "filter page": details["centroid filter"]["page"]}
+    paths = {"home": folder, "input": planted.raw.parent, "filter page": details["centroid filter"]["page"]}
     if "path" in details["train"]:
         paths["model card"] = details["train"]["path"] / "README.md"
-    ctx.engine.dispose()
+    home.close()
     return DemoResult(stages, caught, filters, paths, planted)
 
 

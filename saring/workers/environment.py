@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.runs.stage import Stage
-from saring.cli import common
-from saring.workers.stages import stages_for
+from pipeline.runs.stage import WorkContext
+from saring.context import Context
+from saring.workers.stages import AnyStage, stages_for
+
+
+@dataclass(frozen=True, slots=True)
+class FixedEnvironment:
+    """A context that is there already, for a process that sends work and does none."""
+
+    home: WorkContext
+    stages: Mapping[str, AnyStage]
+
+    def context(self) -> WorkContext:
+        """The context."""
+        return self.home
+
+    def forget(self) -> None:
+        """Keep it: whoever made it looks after it."""
+
 
 #: which process, and when its settings and taxonomy were last changed
 _Stamp = tuple[int, float, float, float]
@@ -21,17 +38,17 @@ class WorkEnvironment:
     shard may take. It is made anew after a fork, and when the settings file, the raters file or the taxonomy changed.
     """
 
-    def __init__(self, make: Callable[[], common.Context] = common.context) -> None:
+    def __init__(self, make: Callable[[], Context] = Context) -> None:
         self._make = make
-        self._ctx: common.Context | None = None
+        self._ctx: Context | None = None
         self._stamp: _Stamp | None = None
 
     @property
-    def stages(self) -> Mapping[str, Stage]:
+    def stages(self) -> Mapping[str, AnyStage]:
         """What can be spread, by name."""
         return stages_for(self.context().settings)
 
-    def context(self) -> common.Context:
+    def context(self) -> Context:
         """What to work with."""
         if self._ctx is None or self._stamp is None or self._stamp != _stamp(self._ctx):
             self.forget()
@@ -47,7 +64,7 @@ class WorkEnvironment:
         self._ctx = None
 
 
-def _stamp(ctx: common.Context) -> _Stamp:
+def _stamp(ctx: Context) -> _Stamp:
     taxonomy = ctx.settings.taxonomy
     changed = (_changed(ctx.settings.env_file), _changed(ctx.settings.raters_file))
     return os.getpid(), *changed, _changed(taxonomy) if taxonomy is not None else 0.0

@@ -25,18 +25,17 @@ from pipeline.errors import (
 )
 from pipeline.learning import registry
 from pipeline.learning.due import news_since_training, why_due
-from pipeline.progress import silent
 from pipeline.queue.build import STAGE as QUEUE_STAGE
 from pipeline.queue.config import QueueConfig
 from pipeline.runs.record import lock_key
 from pipeline.runs.tasks import send_shards
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import QueueState, TaskState
-from saring.actions.training_options import training_config
-from saring.cli import common
-from saring.cli.label_studio import connect, current_projects
+from saring.actions import label_studio, queue
+from saring.actions.training import train
+from saring.context import Context
+from saring.workers.reembed import plan_reembedding
 from saring.workers.schedule import renew_schedule
-from sync.api.client import LabelStudio
 
 log = logging.getLogger(__name__)
 
@@ -50,146 +49,100 @@ _DRAWN_LATELY = timedelta(minutes=10)
 
 @shared_task(name="saring.pull", bind=True, throws=_AWAY)
 def pull_job(self: Task, **_: object) -> None:
-    """Bring home what changed in Label Studio, and ask for another rater where raters disagree."""
-    from sync.pull.pull import pull
-    from sync.quality.review import request_reviews
-
-    ctx = _context(self)
-    with _label_studio(ctx) as client:
-        try:
-            report = pull(
-                ctx.engine,
-                client,
-                taxonomy=ctx.taxonomy,
-                now=datetime.now(UTC),
-                languages=ctx.settings.languages,
-            )
-            log.info("pulled: %s", report)
-            for project in current_projects(ctx, client):
-                request_reviews(ctx.engine, client, project_id=project.id)
-        except RunConflict:
-            log.info("another pull is under way")
-        except LabelStudioMissing as error:
-            log.info("nothing to pull: %s", error)
+    """Copy changed annotations into the ledger, and ask for another rater where raters disagree."""
+    home = _home(self)
+    with _label_studio_may_fail("pull"):
+        log.info("pulled: %s", label_studio.pull(home))
 
 
 @shared_task(name="saring.reconcile", bind=True, throws=_AWAY)
 def reconcile_job(self: Task, **_: object) -> None:
     """Compare every annotation with the ledger, and repair."""
-    from sync.pull.reconcile import reconcile
-
-    ctx = _context(self)
-    with _label_studio(ctx) as client:
-        try:
-            report = reconcile(
-                ctx.engine,
-                client,
-                taxonomy=ctx.taxonomy,
-                now=datetime.now(UTC),
-                languages=ctx.settings.languages,
-            )
-            log.info("reconciled: %s", report)
-        except RunConflict:
-            log.info("another reconciliation is under way")
+    home = _home(self)
+    with _label_studio_may_fail("reconcile"):
+        log.info("reconciled: %s", label_studio.reconcile(home))
 
 
 @shared_task(name="saring.predict_ahead", bind=True, throws=_AWAY)
 def predict_ahead_job(self: Task, **_: object) -> None:
     """Write the open tasks' predictions anew and show them, where another champion wrote those that are shown."""
-    _predict_ahead(_context(self))
+    _predict_ahead(_home(self))
 
 
-def _predict_ahead(ctx: common.Context) -> None:
-    from saring.cli.sync_push import predict_projects
-
-    with _label_studio(ctx) as client:
-        try:
-            outdated = _outdated(ctx.engine, current_projects(ctx, client))
-            if outdated:
-                done = predict_projects(ctx, client, outdated, silent)
-                log.info("predictions written ahead: %s", done)
-        except RunConflict:
-            log.info("predictions are being written already")
-        except LabelStudioMissing as error:
-            log.info("no predictions to write: %s", error)
+def _predict_ahead(home: Context) -> None:
+    with _label_studio_may_fail("predict"):
+        with label_studio.connect(home) as client:
+            outdated = _outdated(home.engine, label_studio.current_projects(home, client))
+        for project in outdated:
+            log.info("predictions written ahead: %s", label_studio.predict(home, project.label_studio_id))
 
 
 @shared_task(name="saring.retrain", bind=True, throws=_AWAY)
 def retrain_job(self: Task, **_: object) -> None:
-    """Retrain if it is due: the training button was pressed since the last time (many presses are one retraining),
-    or people have said enough, or waited long enough."""
-    from saring.cli.stages import train_from_store
+    """Retrain if it is due.
 
-    ctx = _context(self)
-    with _only_one(ctx.engine, "retrain") as alone:
+    It is due if the training button was pressed since the last time (many presses are one retraining), or if people
+    have judged enough, or waited long enough.
+    """
+    home = _home(self)
+    with _only_one(home.engine, "retrain") as alone:
         if not alone:
             log.info("not retrained yet: a retraining is under way")
             return
-        # asked for now that the one before has said which it saw to
-        asked = _waiting_requests(ctx.engine)
-        why = "the training button" if asked else _why_due(ctx)
+        # Asked for now that the one before has said which requests it saw to.
+        requests = _waiting_requests(home.engine)
+        why = "the training button" if requests else _why_due(home)
         if why is None:
             return
         log.info("retraining: %s", why)
-        config = training_config(ctx)
         promoted = False
-        known = _newest_judgement(ctx.engine)
+        newest = _newest_judgement(home.engine)
         try:
-            done = train_from_store(ctx, config, None, progress=silent)
-            promoted = done.promoted
-            log.info("retrained: %s, %s", done.report.model.manifest.version, done.verdict)
+            trained = train(home)
+            promoted = trained.promoted is True
+            log.info("retrained: %s, %s", trained.model, trained.verdict)
         except (NotEnoughLabels, RunCancelled) as error:
             log.warning("not retrained: %s", error)
         except RunConflict as error:
             log.info("not retrained yet: %s", error)
             return
-        if _newest_judgement(ctx.engine) == known:
-            # pressed again meanwhile, with nothing more to learn from
-            asked = _waiting_requests(ctx.engine)
-        # only now, so that a worker that dies meanwhile leaves the request for the next
-        _mark_handled(ctx.engine, asked)
+        if _newest_judgement(home.engine) == newest:
+            # The button was pressed again meanwhile, with nothing more to learn from.
+            requests = _waiting_requests(home.engine)
+        # Only now, so that a worker that dies meanwhile leaves the request for the next.
+        _mark_handled(home.engine, requests)
     if promoted:
-        _predict_ahead(ctx)
+        _predict_ahead(home)
 
 
 @shared_task(name="saring.refill", bind=True, throws=_AWAY)
 def refill_job(self: Task, **_: object) -> None:
     """Draw the queue anew and push it, when few texts are left for people."""
-    from saring.cli.queue import run_build
-    from saring.cli.sync_push import push_projects
-
-    ctx = _context(self)
-    renewed = renew_schedule(self.app, ctx.settings)
+    home = _home(self)
+    renewed = renew_schedule(self.app, home.settings)
     if renewed:
         log.info("the settings changed when these are sent: %s", ", ".join(renewed))
-    if not ctx.settings.queue_low:
+    if not home.settings.queue_low:
         return
-    with _only_one(ctx.engine, "refill") as alone:
-        if not alone or not _runs_low(ctx.engine, ctx.settings.queue_low, datetime.now(UTC)):
+    with _only_one(home.engine, "refill") as alone, _label_studio_may_fail("refill"):
+        if not alone or not _runs_low(home.engine, home.settings.queue_low, datetime.now(UTC)):
             return
-        with _label_studio(ctx) as client:
-            try:
-                projects = current_projects(ctx, client)
-                report = run_build(ctx, QueueConfig(size=ctx.settings.queue_refill), progress=silent)
-                done = push_projects(ctx, client, projects, None, silent)
-                log.info("the queue ran low: %d texts were drawn, %d sent", report.drawn, sum(one.sent for one in done))
-            except RunConflict as error:
-                log.info("not refilled yet: %s", error)
-            except LabelStudioMissing as error:
-                log.info("no queue to fill: %s", error)
+        with label_studio.connect(home) as client:
+            label_studio.current_projects(home, client)  # without one there is no queue to fill
+        report = queue.build(home, QueueConfig(size=home.settings.queue_refill))
+        sent = sum(project.sent for project in label_studio.push(home).projects)
+        log.info("the queue ran low: %d texts were drawn, %d sent", report.drawn, sent)
 
 
 @shared_task(name="saring.reembed", bind=True, throws=_AWAY)
 def reembed_job(self: Task, **_: object) -> None:
     """Where another encoder is wanted than the one in use, have the workers compute its vectors beside the others."""
-    from saring.workers.reembed import plan_reembedding
-
-    ctx = _context(self)
-    with _only_one(ctx.engine, "reembed") as alone:
-        found = plan_reembedding(ctx, now=datetime.now(UTC)) if alone else None
-    if found is not None:
-        run_id, numbers = found
-        log.info("run %s embeds all texts with %s, beside what is in use", run_id, ctx.settings.encoder)
+    home = _home(self)
+    with _only_one(home.engine, "reembed") as alone:
+        begun = plan_reembedding(home, now=datetime.now(UTC)) if alone else None
+    if begun is not None:
+        run_id, numbers = begun
+        log.info("run %s embeds all texts with %s, beside what is in use", run_id, home.settings.encoder)
         send_shards(self.app, self.app.conf.saring, run_id, numbers)
 
 
@@ -201,10 +154,10 @@ def _only_one(engine: Engine, job: str) -> Iterator[bool]:
         yield lock.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), key).scalar_one()
 
 
-def _why_due(ctx: common.Context) -> str | None:
-    with open_session(ctx.engine) as session:
+def _why_due(home: Context) -> str | None:
+    with open_session(home.engine) as session:
         news = news_since_training(session)
-    return why_due(news, labels=ctx.settings.retrain_labels, hours=ctx.settings.retrain_hours, now=datetime.now(UTC))
+    return why_due(news, labels=home.settings.retrain_labels, hours=home.settings.retrain_hours, now=datetime.now(UTC))
 
 
 def _runs_low(engine: Engine, low: int, now: datetime) -> bool:
@@ -253,16 +206,19 @@ def _mark_handled(engine: Engine, events: list[int]) -> None:
         session.execute(update(e).where(e.id.in_(events)).values(handled_at=datetime.now(UTC)))
 
 
-def _context(task: Task) -> common.Context:
-    ctx: common.Context = task.app.conf.saring.context()
-    return ctx
+def _home(task: Task) -> Context:
+    home: Context = task.app.conf.saring.context()
+    return home
 
 
 @contextmanager
-def _label_studio(ctx: common.Context) -> Iterator[LabelStudio]:
+def _label_studio_may_fail(job: str) -> Iterator[None]:
+    """Log in one line what the schedule will try again; what was stored stays stored."""
     try:
-        with connect(ctx) as client:
-            yield client
+        yield
+    except RunConflict as error:
+        log.info("%s: not now: %s", job, error)
+    except LabelStudioMissing as error:
+        log.info("%s: nothing to do: %s", job, error)
     except LabelStudioError as error:
-        # the schedule tries again; what was stored stays stored
-        log.warning("%s", error)
+        log.warning("%s: %s", job, error)

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from celery import current_task
 
-from pipeline.runs.record import CARRIED
+from pipeline.runs.record import shard_at_work
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s%(where)s: %(message)s"
 
@@ -21,7 +21,7 @@ class _WithIds(logging.Filter):
     """Adds the ids of the run, shard and task at work to a record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        carried = CARRIED.get()
+        carried = shard_at_work()
         record.__dict__ |= {
             "run": carried.run_id if carried is not None else None,
             "shard": carried.shard if carried is not None else None,

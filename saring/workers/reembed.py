@@ -14,10 +14,10 @@ from pipeline.runs.book import open_run
 from pipeline.runs.record import code_version, one_line
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
-from pipeline.vectors.embed_stage import EmbedStage
+from pipeline.vectors.embed import EmbedParams, EmbedStage
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import active_space
-from saring.cli import common
+from saring.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _REST = timedelta(minutes=10)
 
 
-def plan_reembedding(ctx: common.Context, *, now: datetime) -> tuple[int, list[int]] | None:
+def plan_reembedding(ctx: Context, *, now: datetime) -> tuple[int, list[int]] | None:
     """A run of shards that fills the wanted space, and the numbers of those to be sent; None if there is nothing to do.
 
     An encoder that can't be used leaves a failed run that says why, and is tried again after a while. All else goes on
@@ -42,7 +42,7 @@ def plan_reembedding(ctx: common.Context, *, now: datetime) -> tuple[int, list[i
         if active is None or active == wanted or not _may_begin(session, stage.name, wanted, now):
             return None
     try:
-        return open_run(ctx.engine, stage.name, stage.plan(ctx, {}))
+        return open_run(ctx.engine, stage.name, stage.plan(ctx, EmbedParams()))
     except RunConflict as error:
         log.info("not embedded anew yet: %s", error)
     except (EncoderError, UsageError) as error:

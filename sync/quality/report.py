@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy.orm import Session
 
+from pipeline.measure.arrays import LabelMatrix
 from pipeline.taxonomy import Taxonomy
 from sync.quality.agreement import Agreement, agreement
 from sync.quality.answers import Answers
@@ -108,7 +109,7 @@ def quality_report(
 def _of_one(
     answers: Answers,
     mine: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    others: np.ndarray[tuple[int, int], np.dtype[np.int8]],
+    others: LabelMatrix,
     rater: str,
     read: Read,
     care: Care,

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.errors import EncoderError, NotEnoughVectors, TaxonomyError, UsageError
 from pipeline.filters.asserted import find_asserted
-from pipeline.filters.centroid import REVIEW_REASON, STAGE, LabelFilter, centroid_filter
+from pipeline.filters.centroid import REVIEW_REASON, STAGE, LabelFilter
 from pipeline.filters.cuts import Cut
 from pipeline.filters.report import write_report
 from pipeline.judgement import RaterKind, RaterRef
@@ -25,6 +25,7 @@ from pipeline.ledger.resolve import FILTERED_KINDS, current_judgements, resolve
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import put_vectors, register_encoder
+from tests.support.stages import centroid_filter
 
 D = 48
 LLM = RaterRef(RaterKind.LLM, "a-model", "1")
@@ -322,8 +323,9 @@ def test_the_run_records_what_was_decided(field: Field, engine: Engine, session:
     report = centroid_filter(engine, taxonomy, encoder="planted")
     run = session.get_one(store.Run, report.run_id)
     assert (run.stage, run.slice, run.state) == (STAGE, "planted", "done")
-    assert run.counts["kept"] == report.kept
-    assert run.counts["labels"]["hate"]["dropped"] == label_of(report.labels, "hate").dropped
+    assert run.result is not None
+    [hate] = [label for label in run.result["labels"] if label["label"] == "hate"]
+    assert (hate["kept"], hate["dropped"]) == (report.kept, label_of(report.labels, "hate").dropped)
 
 
 @pytest.fixture

@@ -16,17 +16,17 @@ from pipeline.errors import EncoderError
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, judgements_by_text
 from pipeline.raters.bootstrap import BootstrapRater
-from pipeline.raters.judge import judge_texts
 from pipeline.raters.protocol import NoVerdict, TextToJudge
 from pipeline.store import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.taxonomy import Taxonomy, parse_taxonomy
-from pipeline.vectors.embed import EmbedReport, embed
+from pipeline.vectors.embed import EmbedReport
 from pipeline.vectors.encoders.openai import OpenAIEncoder
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import get_vectors
 from tests.integration import embeddings_stub
 from tests.integration.embeddings_stub import EmbeddingsStub
+from tests.support.stages import embed, judge_texts
 
 _TAXONOMY = """
 labels:
@@ -54,7 +54,7 @@ class TopicEncoder:
 
     dimension = 16
 
-    def __init__(self, name: str = "topic", *, breaks_on: str | None = None) -> None:
+    def __init__(self, name: str = "openai:topic", *, breaks_on: str | None = None) -> None:
         self.name = name
         self.asked: list[str] = []
         self._breaks_on = breaks_on
@@ -132,9 +132,9 @@ def test_each_text_gets_the_vector_of_what_raters_may_see(engine: Engine) -> Non
     texts = [f"hate {n} {'long ' * n}".strip() for n in range(150)]
     ids = add_texts(engine, texts)
     encoder = TopicEncoder()
-    assert embed(engine, encoder) == EmbedReport("topic", embedded=150, present=0)
+    assert embed(engine, encoder) == EmbedReport("openai:topic", 150, 0, in_use="openai:topic")
     assert sorted(encoder.asked) == sorted(texts)
-    stored = vectors(engine, "topic", ids)
+    stored = vectors(engine, "openai:topic", ids)
     want = TopicEncoder().encode(texts)
     # half precision: eleven bits of each number
     np.testing.assert_allclose([stored[id_] for id_ in ids], want, atol=1e-3)
@@ -145,9 +145,9 @@ def test_only_missing_vectors_are_computed(engine: Engine) -> None:
     embed(engine, TopicEncoder())
     add_texts(engine, ["hate 2"])
     encoder = TopicEncoder()
-    assert embed(engine, encoder) == EmbedReport("topic", embedded=1, present=2)
+    assert embed(engine, encoder) == EmbedReport("openai:topic", 1, 2, in_use="openai:topic")
     assert encoder.asked == ["hate 2"]
-    assert embed(engine, encoder) == EmbedReport("topic", embedded=0, present=3)
+    assert embed(engine, encoder) == EmbedReport("openai:topic", 0, 3, in_use="openai:topic")
     assert encoder.asked == ["hate 2"]
     assert count(engine, store.Vector) == 3
 
@@ -157,7 +157,7 @@ def test_encoders_live_side_by_side(engine: Engine) -> None:
     embed(engine, TopicEncoder())
     other = TopicEncoder("openai:it's a 100% new\\name")
     assert embed(engine, other).embedded == 1
-    assert set(vectors(engine, other.name, ids)) == set(vectors(engine, "topic", ids)) == set(ids)
+    assert set(vectors(engine, other.name, ids)) == set(vectors(engine, "openai:topic", ids)) == set(ids)
     assert count(engine, store.Vector) == 2
 
 
@@ -166,9 +166,8 @@ def test_an_encoder_that_changed_its_dimension_must_change_its_name(engine: Engi
     embed(engine, TopicEncoder())
     changed = TopicEncoder()
     changed.dimension = 8
-    with pytest.raises(EncoderError, match="'topic' gives 8 dimensions, its stored vectors have 16"):
+    with pytest.raises(EncoderError, match="'openai:topic' gives 8 dimensions, its stored vectors have 16"):
         embed(engine, changed)
-    assert last_run(engine, "embed").state is RunState.FAILED
 
 
 def test_texts_out_of_scope_and_duplicates_are_left_out(engine: Engine, taxonomy: Taxonomy) -> None:
@@ -179,7 +178,7 @@ def test_texts_out_of_scope_and_duplicates_are_left_out(engine: Engine, taxonomy
     assert embed(engine, encoder).embedded == 1
     assert encoder.asked == ["hate 1"]
     rater = BootstrapRater(taxonomy, TopicEncoder())
-    assert judge_texts(engine, rater, taxonomy_version="t1", encoder=encoder).judged == 1
+    assert judge_texts(engine, rater, encoder=encoder).judged == 1
     with open_session(engine) as session:
         assert [id_ for id_, _ in judgements_by_text(session)] == [first]
 
@@ -188,18 +187,11 @@ def test_a_limit_keeps_to_the_same_first_texts_for_every_stage(engine: Engine) -
     ids = add_texts(engine, [f"hate {n}" for n in range(20)])
     first = sorted(ids)[:5]
     assert embed(engine, TopicEncoder(), limit=5).embedded == 5
-    assert set(vectors(engine, "topic", ids)) == set(first)
-    assert judge_texts(engine, StubbornRater(), taxonomy_version="t1", limit=5).judged == 5
+    assert set(vectors(engine, "openai:topic", ids)) == set(first)
+    assert judge_texts(engine, StubbornRater(), limit=5).judged == 5
     with open_session(engine) as session:
         assert [id_ for id_, _ in judgements_by_text(session)] == first
-    assert embed(engine, TopicEncoder(), limit=8) == EmbedReport("topic", embedded=3, present=5)
-
-
-def test_texts_may_be_chosen_by_a_query(engine: Engine) -> None:
-    ids = add_texts(engine, ["hate 1", "calm 1", "calm 2"])
-    calm = select(store.Text.id).where(store.Text.masked.startswith("calm"))
-    assert embed(engine, TopicEncoder(), texts=calm).embedded == 2
-    assert set(vectors(engine, "topic", ids)) == set(ids[1:])
+    assert embed(engine, TopicEncoder(), limit=8) == EmbedReport("openai:topic", 3, 5, in_use="openai:topic")
 
 
 def test_when_the_encoder_fails_in_the_middle_what_was_done_is_kept_and_gone_on_from(engine: Engine) -> None:
@@ -213,13 +205,13 @@ def test_when_the_encoder_fails_in_the_middle_what_was_done_is_kept_and_gone_on_
     assert record.state is RunState.FAILED
     assert record.error == "EncoderError: the graphics card fell off"
     kept = count(engine, store.Vector)
-    assert 0 < kept < 2_000
-    assert record.counts["embedded"] == record.progress_done == kept
+    assert 0 < kept <= 2_000
+    assert record.progress_done == kept
 
     told: list[tuple[int, int | None]] = []
     mended = TopicEncoder()
     report = embed(engine, mended, progress=lambda done, total, what: told.append((done, total)))
-    assert report == EmbedReport("topic", embedded=2_500 - kept, present=kept)
+    assert report == EmbedReport("openai:topic", 2_500 - kept, kept, in_use="openai:topic")
     assert len(mended.asked) == 2_500 - kept
     assert count(engine, store.Vector) == 2_500
     assert told[0] == (0, 2_500 - kept)
@@ -244,10 +236,10 @@ def test_the_bootstrap_rater_judges_each_text_once(engine: Engine, taxonomy: Tax
     ids = add_texts(engine, texts)
     encoder = TopicEncoder()
     rater = BootstrapRater(taxonomy, encoder)
-    report = judge_texts(engine, rater, taxonomy_version=taxonomy.version, encoder=encoder)
+    report = judge_texts(engine, rater, taxonomy=taxonomy, encoder=encoder)
     assert (report.rater, report.judged, report.present, report.no_verdict) == ("bootstrap", 50, 0, {})
     assert report.asserted == {"hate": 30, "safe for work": 20}
-    assert set(vectors(engine, "topic", ids)) == set(ids)
+    assert set(vectors(engine, "openai:topic", ids)) == set(ids)
     with open_session(engine) as session:
         found = dict(judgements_by_text(session))
         versions = set(session.scalars(select(store.Judgement.taxonomy_version)))
@@ -257,7 +249,7 @@ def test_the_bootstrap_rater_judges_each_text_once(engine: Engine, taxonomy: Tax
     assert {pile[0].rater for pile in found.values()} == {rater.ref}
     assert versions == {taxonomy.version}
 
-    again = judge_texts(engine, rater, taxonomy_version=taxonomy.version, encoder=encoder)
+    again = judge_texts(engine, rater, taxonomy=taxonomy, encoder=encoder)
     assert (again.judged, again.present, again.asserted) == (0, 50, {})
     assert count(engine, store.Judgement) == 50
 
@@ -265,26 +257,25 @@ def test_the_bootstrap_rater_judges_each_text_once(engine: Engine, taxonomy: Tax
 def test_a_new_version_of_a_rater_judges_everything_anew(engine: Engine, taxonomy: Taxonomy) -> None:
     add_texts(engine, ["hate 1", "calm 1"])
     encoder = TopicEncoder()
-    judge_texts(engine, BootstrapRater(taxonomy, encoder), taxonomy_version=taxonomy.version, encoder=encoder)
+    judge_texts(engine, BootstrapRater(taxonomy, encoder), taxonomy=taxonomy, encoder=encoder)
     reworded = parse_taxonomy(_TAXONOMY.replace("hate three", "hate four").encode())
-    report = judge_texts(engine, BootstrapRater(reworded, encoder), taxonomy_version=reworded.version, encoder=encoder)
+    report = judge_texts(engine, BootstrapRater(reworded, encoder), taxonomy=reworded, encoder=encoder)
     assert (report.judged, report.present) == (2, 0)
     assert count(engine, store.Judgement) == 4
 
 
-def test_a_rater_that_needs_vectors_says_so_when_there_are_none(engine: Engine, taxonomy: Taxonomy) -> None:
-    add_texts(engine, ["hate 1"])
+def test_a_rater_that_needs_vectors_says_so_when_there_are_none(taxonomy: Taxonomy) -> None:
+    rater = BootstrapRater(taxonomy, TopicEncoder())
     with pytest.raises(EncoderError, match="run `saring embed` first"):
-        judge_texts(engine, BootstrapRater(taxonomy, TopicEncoder()), taxonomy_version="t1")
-    assert count(engine, store.Judgement) == 0
+        list(rater.judge([TextToJudge(uuid.uuid4(), "hate 1")]))
 
 
 def test_texts_without_a_verdict_are_counted_by_reason_and_asked_of_again(engine: Engine) -> None:
     add_texts(engine, ["hate 1", "odd 1", "odd 2", "calm 1"])
-    report = judge_texts(engine, StubbornRater(), taxonomy_version="t1")
+    report = judge_texts(engine, StubbornRater())
     assert (report.judged, report.no_verdict, report.asserted) == (2, {"refused": 2}, {"hate": 1})
     rater = StubbornRater()
-    again = judge_texts(engine, rater, taxonomy_version="t1")
+    again = judge_texts(engine, rater)
     assert sorted(rater.asked) == ["odd 1", "odd 2"]
     assert (again.judged, again.present, again.no_verdict) == (0, 2, {"refused": 2})
 
@@ -294,12 +285,12 @@ def test_judging_that_was_stopped_goes_on_and_doubles_nothing(engine: Engine) ->
     ids = add_texts(engine, texts)
     late = texts[ids.index(sorted(ids)[1_500])]
     with pytest.raises(KeyboardInterrupt):
-        judge_texts(engine, StubbornRater(breaks_on=late), taxonomy_version="t1")
+        judge_texts(engine, StubbornRater(breaks_on=late))
     assert last_run(engine, "judge").state is RunState.CANCELLED
     kept = count(engine, store.Judgement)
     assert 0 < kept < 1_500
     rater = StubbornRater()
-    report = judge_texts(engine, rater, taxonomy_version="t1")
+    report = judge_texts(engine, rater)
     assert (report.judged, report.present) == (2_300 - kept, kept)
     assert len(rater.asked) == 2_300 - kept
     assert count(engine, store.Judgement) == 2_300
@@ -309,6 +300,6 @@ def test_judging_that_was_stopped_goes_on_and_doubles_nothing(engine: Engine) ->
 
 def test_an_empty_store_is_nothing_to_do(engine: Engine, taxonomy: Taxonomy) -> None:
     encoder = TopicEncoder()
-    assert embed(engine, encoder) == EmbedReport("topic", 0, 0)
-    report = judge_texts(engine, BootstrapRater(taxonomy, encoder), taxonomy_version="t1", encoder=encoder)
+    assert embed(engine, encoder) == EmbedReport("openai:topic", 0, 0, in_use="openai:topic")
+    report = judge_texts(engine, BootstrapRater(taxonomy, encoder), encoder=encoder)
     assert (report.judged, report.present) == (0, 0)

@@ -23,7 +23,7 @@ from pipeline.llm.cache import spending
 from pipeline.llm.client import find_model
 from pipeline.llm.config import Limits, LlmConfig, Price, PromptConfig
 from pipeline.llm.translation.llm import LlmTranslator
-from pipeline.raters.judge import JudgeReport, judge_texts
+from pipeline.raters.judge import JudgeReport
 from pipeline.raters.llm.rater import LlmRater
 from pipeline.settings import Settings
 from pipeline.store import open_session
@@ -32,6 +32,7 @@ from saring.services import ensure_worker, stop_services
 from tests import llm_server
 from tests.integration.worker_process import until
 from tests.llm_server import MODEL, LlmServer, verdict
+from tests.support.stages import judge_texts
 
 TAXONOMY = load_taxonomy()
 #: retries that a test need not wait for
@@ -58,7 +59,7 @@ def config_of(server: LlmServer, **more: Any) -> LlmConfig:
 
 def judge(engine: Engine, config: LlmConfig, **more: Any) -> JudgeReport:
     rater = LlmRater(config, TAXONOMY, engine)
-    return judge_texts(engine, rater, taxonomy_version=TAXONOMY.version, **more)
+    return judge_texts(engine, rater, taxonomy=TAXONOMY, **more)
 
 
 def judgements(engine: Engine) -> list[store.Judgement]:
@@ -266,7 +267,7 @@ def test_a_prompt_may_want_the_text_translated(engine: Engine, server: LlmServer
     server.otherwise = behave
     config = config_of(server, prompt=PromptConfig(text="both"))
     rater = LlmRater(config, TAXONOMY, engine, translator=LlmTranslator(config, engine))
-    assert judge_texts(engine, rater, taxonomy_version=TAXONOMY.version).judged == 1
+    assert judge_texts(engine, rater, taxonomy=TAXONOMY).judged == 1
     assert seen == [{"text": "saya suka hujan", "translation": "I like rain"}]
     with open_session(engine) as session:
         [made] = session.scalars(select(store.Translation))

@@ -16,7 +16,7 @@ from pipeline.errors import TaxonomyError
 from pipeline.filters.sentiment import STAGE as SENTIMENT_STAGE
 from pipeline.judgement import RaterKind, RaterRef, Tier
 from pipeline.learning.pseudo_threshold import REVIEW_REASON
-from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport, pseudolabel, scarce_labels
+from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport, scarce_labels
 from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, record
 from pipeline.ledger.resolve import resolve
 from pipeline.models.artefact import load_model
@@ -27,6 +27,7 @@ from pipeline.store import open_session
 from pipeline.store.tables.core import ModelState
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.normalise import text_id
+from tests.support.stages import pseudolabel
 
 LLM = RaterRef(RaterKind.LLM, "a-model", "1")
 HUMAN = RaterRef(RaterKind.HUMAN, "aisyah")
@@ -45,8 +46,8 @@ def taxonomy() -> Taxonomy:
 class Field:
     """Plants texts that do or don't have the word, and what raters say of them."""
 
-    def __init__(self, engine: Engine, taxonomy: Taxonomy, models: Path) -> None:
-        self.engine, self.taxonomy, self.models = engine, taxonomy, models
+    def __init__(self, engine: Engine, taxonomy: Taxonomy, folder: Path) -> None:
+        self.engine, self.taxonomy, self.folder, self.models = engine, taxonomy, folder, folder / "models"
         self._rng = random.Random(6)
 
     def plant(self, count: int, *words: str, by: RaterRef | None = None, said: bool | None = None) -> list[uuid.UUID]:
@@ -80,7 +81,7 @@ class Field:
         return self.plant(50, "lucah"), self.plant(60)
 
     def run(self, label: str = "porn", **more: Any) -> PseudoReport:
-        return pseudolabel(self.engine, self.taxonomy, label, self.models, **({"linear": _LINEAR, "seed": 1} | more))
+        return pseudolabel(self.engine, self.taxonomy, label, self.folder, **({"linear": _LINEAR, "seed": 1} | more))
 
     def pseudo(self) -> dict[uuid.UUID, list[store.Judgement]]:
         """What was written by pseudo-raters, text by text."""
@@ -104,7 +105,7 @@ class Field:
 
 @pytest.fixture
 def field(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> Field:
-    return Field(engine, taxonomy, tmp_path / "models")
+    return Field(engine, taxonomy, tmp_path)
 
 
 def test_texts_that_clearly_have_the_label_are_given_it(field: Field) -> None:
@@ -140,7 +141,7 @@ def test_what_is_written_names_its_model_its_run_and_its_probability(field: Fiel
     assert rater.name == "pseudo:porn"
     assert report.model.endswith(f"-{rater.version}")
     assert (known.version, known.state, known.run_id) == (report.model, ModelState.CANDIDATE, run.id)
-    assert (run.slice, run.counts["written"]) == ("porn", report.written)
+    assert (run.slice, run.result["written"]) == ("porn", report.written)
     for [judgement] in field.pseudo().values():
         assert judgement.run_id == run.id
         assert report.cut is not None
@@ -177,7 +178,7 @@ def test_where_the_target_cannot_be_reached_nothing_is_written(field: Field) -> 
     assert not field.models.exists()
     with open_session(field.engine) as session:
         [run] = session.scalars(select(store.Run))
-    assert (run.state, run.counts["stopped"]) == ("done", report.stopped)
+    assert (run.state, run.result["stopped"]) == ("done", report.stopped)
 
 
 @pytest.mark.parametrize(("yes", "no"), [(29, 100), (100, 29), (0, 0)])

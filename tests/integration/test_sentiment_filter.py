@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import random
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import ModelError
-from pipeline.filters.sentiment import REVIEW_REASON, STAGE, SentimentLabel, SentimentReport, sentiment_filter
+from pipeline.filters.sentiment import REVIEW_REASON, STAGE, SentimentLabel, SentimentReport
 from pipeline.filters.sentiment_model import as_labels
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.learning.sets.examples import gather
@@ -23,9 +25,10 @@ from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, rec
 from pipeline.ledger.resolve import resolve
 from pipeline.models.artefact import TrainedModel
 from pipeline.models.features import NgramConfig
-from pipeline.models.linear import LinearConfig
+from pipeline.models.linear import LinearClassifier, LinearConfig
 from pipeline.taxonomy import Taxonomy, parse_taxonomy
 from pipeline.texts.labelled import LabelledText
+from tests.support.stages import sentiment_filter
 
 LLM = RaterRef(RaterKind.LLM, "a-model", "1")
 HUMAN = RaterRef(RaterKind.HUMAN, "aisyah")
@@ -136,13 +139,13 @@ def of(report: SentimentReport, label: str) -> SentimentLabel:
 
 
 def test_a_label_stays_where_its_sentiment_can_be_and_goes_elsewhere(
-    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
 ) -> None:
     angry, glad = field.plant("negative", 40, {"hate"}), field.plant("positive", 30, {"hate"})
     calm, cheerful = field.plant("neutral", 25, {"safe"}), field.plant("positive", 25, {"safe"})
     upset = field.plant("negative", 20, {"safe"})
 
-    report = sentiment_filter(engine, taxonomy, model)
+    report = sentiment_filter(engine, taxonomy, model, tmp_path)
 
     assert field.kept("hate", angry) == field.kept("safe", calm + cheerful) == 1
     assert field.kept("hate", glad) == field.kept("safe", upset) == 0
@@ -156,10 +159,10 @@ def test_a_label_stays_where_its_sentiment_can_be_and_goes_elsewhere(
 
 
 def test_only_labels_with_a_rule_are_decided(
-    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
 ) -> None:
     ids = field.plant("positive", 10, {"porn", "hate"})
-    report = sentiment_filter(engine, taxonomy, model)
+    report = sentiment_filter(engine, taxonomy, model, tmp_path)
     assert [one.label for one in report.labels] == ["hate", "safe"]
     assert not field.decisions("porn")
     assert set(field.decisions("hate")) == set(ids)
@@ -167,18 +170,18 @@ def test_only_labels_with_a_rule_are_decided(
 
 
 def test_a_demoted_label_is_no_longer_believed(
-    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
 ) -> None:
     angry, glad = field.plant("negative", 10, {"hate"}), field.plant("positive", 10, {"hate"})
     assert all(labels == {"hate"} for labels in field.believed().values())
-    sentiment_filter(engine, taxonomy, model)
+    sentiment_filter(engine, taxonomy, model, tmp_path)
     believed = field.believed()
     assert all(believed[i] == {"hate"} for i in angry)
     assert not any(believed[i] for i in glad)
 
 
 def test_what_people_and_data_sets_said_is_not_decided(
-    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
 ) -> None:
     others = [
         id_
@@ -189,7 +192,7 @@ def test_what_people_and_data_sets_said_is_not_decided(
     field.say(HUMAN, both, {"hate"})
     machine = field.plant("positive", 10, {"hate"}, by=RaterRef(RaterKind.BOOTSTRAP, "bootstrap"))
 
-    report = sentiment_filter(engine, taxonomy, model)
+    report = sentiment_filter(engine, taxonomy, model, tmp_path)
 
     assert report.scored == 20
     assert set(field.decisions("hate")) == set(both + machine)
@@ -200,18 +203,20 @@ def test_what_people_and_data_sets_said_is_not_decided(
 
 @pytest.mark.parametrize(("dropped", "drawn"), [(12, 12), (50, 20), (600, 30)])
 def test_a_sample_of_what_was_demoted_goes_to_people_with_its_probability(
-    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, dropped: int, drawn: int
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, dropped: int, drawn: int, tmp_path: Path
 ) -> None:
     field.plant("negative", 15, {"hate"})
     glad = field.plant("positive", dropped, {"hate"})
-    report = sentiment_filter(engine, taxonomy, model)
+    report = sentiment_filter(engine, taxonomy, model, tmp_path)
     reviews = field.reviews()
     assert of(report, "hate").in_review == len(reviews) == drawn
     assert set(reviews) <= set(glad)
     assert list(reviews.values()) == pytest.approx([drawn / dropped] * drawn)
 
 
-def test_running_again_changes_nothing(field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel) -> None:
+def test_running_again_changes_nothing(
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
+) -> None:
     field.plant("negative", 30, {"hate"})
     field.plant("positive", 60, {"hate", "safe"})
     field.plant("negative", 40, {"safe"})
@@ -221,10 +226,10 @@ def test_running_again_changes_nothing(field: Field, engine: Engine, taxonomy: T
         UNION ALL SELECT 'review', count(*), md5(string_agg(r::text, ',' ORDER BY r::text)) FROM review r
         UNION ALL SELECT 'sentiment', count(*), md5(string_agg(s::text, ',' ORDER BY s::text)) FROM text_sentiment s
     """)
-    first = sentiment_filter(engine, taxonomy, model, seed=4)
+    first = sentiment_filter(engine, taxonomy, model, tmp_path, seed=4)
     with engine.connect() as connection:
         before = connection.execute(everything).all()
-    second = sentiment_filter(engine, taxonomy, model, seed=4)
+    second = sentiment_filter(engine, taxonomy, model, tmp_path, seed=4)
     with engine.connect() as connection:
         assert connection.execute(everything).all() == before
     assert (first.scored, second.scored) == (130, 0)
@@ -232,37 +237,39 @@ def test_running_again_changes_nothing(field: Field, engine: Engine, taxonomy: T
 
 
 def test_only_new_texts_are_scored_and_another_model_scores_all_again(
-    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
 ) -> None:
     field.plant("negative", 10, {"hate"})
-    sentiment_filter(engine, taxonomy, model)
+    sentiment_filter(engine, taxonomy, model, tmp_path)
     more = field.plant("positive", 5, {"hate"})
-    assert sentiment_filter(engine, taxonomy, model).scored == 5
+    assert sentiment_filter(engine, taxonomy, model, tmp_path).scored == 5
     assert field.kept("hate", more) == 0
     newer = TrainedModel(model.classifier, model.manifest.model_copy(update={"version": "sentiment-2"}))
-    report = sentiment_filter(engine, taxonomy, newer)
+    report = sentiment_filter(engine, taxonomy, newer, tmp_path)
     assert (report.scored, report.model) == (15, "sentiment-2")
 
 
-def test_a_lower_cut_believes_more(field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel) -> None:
+def test_a_lower_cut_believes_more(
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
+) -> None:
     glad = field.plant("positive", 20, {"hate"})
-    sentiment_filter(engine, taxonomy, model)
+    sentiment_filter(engine, taxonomy, model, tmp_path)
     assert field.kept("hate", glad) == 0
-    sentiment_filter(engine, taxonomy, model, cut=0.0)
+    sentiment_filter(engine, taxonomy, model, tmp_path, cut=0.0)
     assert field.kept("hate", glad) == 1
     assert all(labels == {"hate"} for labels in field.believed().values())
 
 
 def test_decisions_go_with_the_judgement_and_with_the_rule(
-    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel
+    field: Field, engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
 ) -> None:
     glad = field.plant("positive", 10, {"hate"})
     upset = field.plant("negative", 10, {"safe"})
-    sentiment_filter(engine, taxonomy, model)
+    sentiment_filter(engine, taxonomy, model, tmp_path)
     field.say(LLM, glad[:4], {"porn"})
-    sentiment_filter(engine, taxonomy, model)
+    sentiment_filter(engine, taxonomy, model, tmp_path)
     assert set(field.decisions("hate")) == set(glad[4:])
-    sentiment_filter(engine, a_taxonomy(hate=""), model)
+    sentiment_filter(engine, a_taxonomy(hate=""), model, tmp_path)
     assert not field.decisions("hate")
     believed = field.believed()
     assert all(believed[i] == {"hate"} for i in glad[4:])
@@ -270,28 +277,34 @@ def test_decisions_go_with_the_judgement_and_with_the_rule(
 
 
 def test_a_model_of_something_else_is_refused(
-    field: Field, engine: Engine, session: Session, taxonomy: Taxonomy, model: TrainedModel
+    field: Field, engine: Engine, session: Session, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
 ) -> None:
     field.plant("positive", 10, {"hate"})
-    labels = tuple(one.model_copy(update={"key": f"not {one.key}"}) for one in model.manifest.labels)
-    other = TrainedModel(model.classifier, model.manifest.model_copy(update={"labels": labels, "version": "sfw-1"}))
+    labels = tuple(label.model_copy(update={"key": f"not {label.key}"}) for label in model.manifest.labels)
+    classifier = copy.copy(model.classifier)
+    assert isinstance(classifier, LinearClassifier)
+    classifier._labels = tuple(label.key for label in labels)
+    other = TrainedModel(classifier, model.manifest.model_copy(update={"labels": labels, "version": "sfw-1"}))
     with pytest.raises(ModelError, match="sfw-1 is no sentiment model"):
-        sentiment_filter(engine, taxonomy, other)
+        sentiment_filter(engine, taxonomy, other, tmp_path)
     assert not session.scalars(select(store.FilterDecision)).all()
     assert not session.scalars(select(store.Run)).all()
 
 
-def test_an_empty_store_is_nothing_to_do(engine: Engine, taxonomy: Taxonomy, model: TrainedModel) -> None:
-    report = sentiment_filter(engine, taxonomy, model)
+def test_an_empty_store_is_nothing_to_do(
+    engine: Engine, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
+) -> None:
+    report = sentiment_filter(engine, taxonomy, model, tmp_path)
     assert report.scored == 0
     assert all((one.kept, one.dropped, one.in_review) == (0, 0, 0) for one in report.labels)
 
 
 def test_the_run_records_what_was_decided(
-    field: Field, engine: Engine, session: Session, taxonomy: Taxonomy, model: TrainedModel
+    field: Field, engine: Engine, session: Session, taxonomy: Taxonomy, model: TrainedModel, tmp_path: Path
 ) -> None:
     field.plant("positive", 10, {"hate"})
-    report = sentiment_filter(engine, taxonomy, model)
+    report = sentiment_filter(engine, taxonomy, model, tmp_path)
     run = session.get_one(store.Run, report.run_id)
     assert (run.stage, run.state, run.params["model"]) == (STAGE, "done", model.manifest.version)
-    assert run.counts["labels"]["hate"]["dropped"] == 10
+    assert run.result is not None
+    assert {one["label"]: one["dropped"] for one in run.result["labels"]} == {"hate": 10, "safe": 0}

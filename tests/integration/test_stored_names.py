@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from pipeline.runs.tasks import send_shards
 from pipeline.settings import Settings
-from pipeline.tasks import send_shards
-from saring.celery_app import job_sender, make_app
 from saring.services import ensure_broker
 from saring.services.valkey import client
-from saring.work.schedule import renew_schedule
+from saring.workers.app import job_sender, make_app
+from saring.workers.schedule import renew_schedule
 
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 

@@ -22,22 +22,22 @@ from pipeline.errors import EncoderError, RunConflict, UsageError
 from pipeline.models.artefact import MANIFEST, Manifest
 from pipeline.runs import book
 from pipeline.runs.record import stage_run
-from pipeline.runs.shard import Outcome, carry_shard, finish_run
+from pipeline.runs.shard import Outcome, finish_run, run_shard
 from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.store.tables.core import ModelState, RunState
-from pipeline.vectors.embed import EmbedReport, embed
+from pipeline.vectors.embed import EmbedParams, EmbedReport
 from pipeline.vectors.encoders.protocol import Encoder, Vectors, unit
-from pipeline.vectors.fill import fill
 from pipeline.vectors.spaces import SWITCH_STAGE, active_space, drop_space, space_in_use, spaces, switch, try_switch
 from pipeline.vectors.table import partition_of
-from saring.cli import common
+from saring.context import Context
 from saring.services import ensure_worker, stop_services
 from saring.workers.reembed import plan_reembedding
 from saring.workers.stages import STAGES
 from tests.integration import embeddings_stub
 from tests.integration.embeddings_stub import EmbeddingsStub
 from tests.integration.worker_process import until
+from tests.support.stages import embed, fill
 from tests.typed import typed
 
 OLD, NEW = "openai:old", "openai:new"
@@ -209,12 +209,12 @@ def test_on_workers_texts_that_came_meanwhile_are_the_next_shards(engine: Engine
     fill(engine, ctx.settings)
     ctx = context(engine, stub, NEW)
     stage = STAGES["embed"]
-    run_id, numbers = book.open_run(engine, "embed", stage.plan(ctx, {}))
-    assert [carry_shard(ctx, STAGES, run_id, number) for number in numbers] == [Outcome.DONE]
+    run_id, numbers = book.open_run(engine, "embed", stage.plan(ctx, EmbedParams()))
+    assert [run_shard(ctx, STAGES, run_id, number) for number in numbers] == [Outcome.DONE]
     add(engine, "late")
     following = finish_run(ctx, STAGES, run_id)
     assert (in_use(engine), len(following)) == (OLD, 1)
-    assert carry_shard(ctx, STAGES, run_id, following[0]) is Outcome.DONE
+    assert run_shard(ctx, STAGES, run_id, following[0]) is Outcome.DONE
     assert finish_run(ctx, STAGES, run_id) == []
     with open_session(engine) as session:
         ended = session.get_one(store.Run, run_id)
@@ -247,8 +247,8 @@ def test_the_schedule_begins_it_once_and_rests_after_a_failure(engine: Engine, s
     assert plan_reembedding(new, now=now + timedelta(minutes=12)) is None
 
 
-def context(engine: Engine, stub: EmbeddingsStub, encoder: str) -> common.Context:
-    ctx = common.Context(Settings(encoder=encoder, embeddings_url=stub.url))
+def context(engine: Engine, stub: EmbeddingsStub, encoder: str) -> Context:
+    ctx = Context(Settings(encoder=encoder, embeddings_url=stub.url))
     # the test's own, which is closed at its end
     ctx.__dict__["engine"] = engine
     return ctx

@@ -17,15 +17,16 @@ from pipeline import store
 from pipeline.errors import InputError, LabelStudioUnavailable, RunCancelled, RunConflict, RunMissing
 from pipeline.runs import book
 from pipeline.runs.record import held, stage_run
-from pipeline.runs.shard import Outcome, carry_shard, finish_run, shard_lock
-from pipeline.runs.stage import Next, Part, Plan, RunView, Step, Values
+from pipeline.runs.shard import Outcome, ShardStep, finish_run, run_shard, shard_lock
+from pipeline.runs.stage import Next, Part, Plan, RunView, Step
 from pipeline.runs.sweep import find_lost
+from pipeline.runs.values import Values
 from pipeline.runs.watch import follow, status
 from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
-from saring.cli import common
+from saring.context import Context
 
 log = logging.getLogger("pipeline.counting")
 PATIENCE = timedelta(seconds=60)
@@ -36,6 +37,8 @@ class Counting:
     """A stage that leaves a mark in the store for each shard, and does to some what the test says."""
 
     name: str = "counting"
+    report: type[Values] = dict
+    together: bool = False
     queue: str = "cpu"
     what: str = "counting"
     in_shards: bool = True
@@ -65,13 +68,13 @@ class Counting:
 
 
 @pytest.fixture
-def ctx(engine: Engine, tmp_path: Any) -> common.Context:
-    made = common.Context(Settings(home=tmp_path))
+def ctx(engine: Engine, tmp_path: Any) -> Context:
+    made = Context(Settings(home=tmp_path))
     made.__dict__["engine"] = engine
     return made
 
 
-def begin(ctx: common.Context, stage: Counting, shards: int) -> tuple[int, list[int]]:
+def begin(ctx: Context, stage: Counting, shards: int) -> tuple[int, list[int]]:
     return book.open_run(ctx.engine, stage.name, stage.plan(ctx, {"shards": shards}))
 
 
@@ -111,14 +114,14 @@ def age(engine: Engine, run_id: int, by: timedelta) -> None:
         session.execute(update(r).where(r.id == run_id).values(heartbeat_at=r.heartbeat_at - by))
 
 
-def test_each_shard_is_done_once_and_the_counts_add_up(ctx: common.Context, engine: Engine) -> None:
+def test_each_shard_is_done_once_and_the_counts_add_up(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, numbers = begin(ctx, stage, 3)
     assert numbers == [0, 1, 2]
     stages = {stage.name: stage}
     # messages come twice, and what puts the shards together comes too early
     for number in (0, 0, 2, 1):
-        carry_shard(ctx, stages, run_id, number)
+        run_shard(ctx, stages, run_id, number)
         finish_run(ctx, stages, run_id) if number != 1 else None
     assert run_of(engine, run_id).state is RunState.RUNNING
     assert finish_run(ctx, stages, run_id) == []
@@ -129,31 +132,31 @@ def test_each_shard_is_done_once_and_the_counts_add_up(ctx: common.Context, engi
         3,
         None,
     )
-    assert carry_shard(ctx, stages, run_id, 0) is Outcome.NOTHING
+    assert run_shard(ctx, stages, run_id, 0) is Outcome.NOTHING
     finish_run(ctx, stages, run_id)
     assert marks(engine) == ["0", "1", "2"]
 
 
-def test_a_stage_may_have_more_to_do_once_its_first_shards_are_done(ctx: common.Context, engine: Engine) -> None:
+def test_a_stage_may_have_more_to_do_once_its_first_shards_are_done(ctx: Context, engine: Engine) -> None:
     stage = Counting(more=2)
     stages = {stage.name: stage}
     run_id, numbers = begin(ctx, stage, 1)
-    carry_shard(ctx, stages, run_id, numbers[0])
+    run_shard(ctx, stages, run_id, numbers[0])
     following = finish_run(ctx, stages, run_id)
     assert following == [1, 2]
     for number in following:
-        carry_shard(ctx, stages, run_id, number)
+        run_shard(ctx, stages, run_id, number)
     finish_run(ctx, stages, run_id)
     assert run_of(engine, run_id).state is RunState.DONE
     assert marks(engine) == ["0", "100", "101"]
 
 
-def test_what_is_said_at_work_is_kept_with_the_run(ctx: common.Context, engine: Engine) -> None:
+def test_what_is_said_at_work_is_kept_with_the_run(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, numbers = begin(ctx, stage, 2)
     log.warning("said by nobody's shard")
     for number in numbers:
-        carry_shard(ctx, {stage.name: stage}, run_id, number)
+        run_shard(ctx, {stage.name: stage}, run_id, number)
     with open_session(engine) as session:
         kept = session.scalars(select(store.RunLog).order_by(store.RunLog.id)).all()
     assert [(one.run_id, one.shard, one.level, one.message) for one in kept] == [
@@ -162,18 +165,18 @@ def test_what_is_said_at_work_is_kept_with_the_run(ctx: common.Context, engine: 
     ]
 
 
-def test_a_run_without_shards_ends(ctx: common.Context, engine: Engine) -> None:
+def test_a_run_without_shards_ends(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 0)
     finish_run(ctx, {stage.name: stage}, run_id)
     assert run_of(engine, run_id).state is RunState.DONE
 
 
-def test_a_poison_shard_is_parked_and_the_run_says_so(ctx: common.Context, engine: Engine) -> None:
+def test_a_poison_shard_is_parked_and_the_run_says_so(ctx: Context, engine: Engine) -> None:
     stage = Counting(errors={1: InputError("line 7 of x.jsonl is not JSON: mend it")})
     stages = {stage.name: stage}
     run_id, numbers = begin(ctx, stage, 3)
-    outcomes = [carry_shard(ctx, stages, run_id, number) for number in numbers]
+    outcomes = [run_shard(ctx, stages, run_id, number) for number in numbers]
     assert outcomes == [Outcome.DONE, Outcome.PARKED, Outcome.DONE]
     finish_run(ctx, stages, run_id)
     ended = run_of(engine, run_id)
@@ -186,33 +189,33 @@ def test_a_poison_shard_is_parked_and_the_run_says_so(ctx: common.Context, engin
     # mended, only what was parked is done
     stage.errors.clear()
     assert book.reopen_run(engine, run_id) == [1]
-    assert carry_shard(ctx, stages, run_id, 1) is Outcome.DONE
+    assert run_shard(ctx, stages, run_id, 1) is Outcome.DONE
     finish_run(ctx, stages, run_id)
     ended = run_of(engine, run_id)
     assert (ended.error, ended.result) == (None, {"done": 3, "by": {"0": 1, "1": 1, "2": 1}})
     assert marks(engine) == ["0", "1", "2"]
 
 
-def test_what_may_go_better_is_tried_again_and_only_then_parked(ctx: common.Context, engine: Engine) -> None:
+def test_what_may_go_better_is_tried_again_and_only_then_parked(ctx: Context, engine: Engine) -> None:
     stage = Counting(errors={0: LabelStudioUnavailable()})
     stages = {stage.name: stage}
     run_id, _ = begin(ctx, stage, 1)
     with pytest.raises(LabelStudioUnavailable):
-        carry_shard(ctx, stages, run_id, 0)
+        run_shard(ctx, stages, run_id, 0)
     waiting = shard_of(engine, run_id, 0)
     assert waiting.state is ShardState.RUNNING
     assert waiting.error is not None
     assert waiting.error.startswith("LabelStudioUnavailable")
-    assert carry_shard(ctx, stages, run_id, 0, again=True, last=True) is Outcome.PARKED
+    assert run_shard(ctx, stages, run_id, 0, again=True, last=True) is Outcome.PARKED
 
 
-def test_a_shard_that_kills_its_workers_is_parked_in_the_end(ctx: common.Context, engine: Engine) -> None:
+def test_a_shard_that_kills_its_workers_is_parked_in_the_end(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 1)
     for _ in range(book.MOST_DEATHS):
         # what is left when the process dies here
         assert take(engine, run_id, 0) is not None
-    assert carry_shard(ctx, {stage.name: stage}, run_id, 0) is Outcome.PARKED
+    assert run_shard(ctx, {stage.name: stage}, run_id, 0) is Outcome.PARKED
     parked = shard_of(engine, run_id, 0)
     assert parked.state is ShardState.PARKED
     assert "does it kill its worker?" in (parked.error or "")
@@ -220,45 +223,45 @@ def test_a_shard_that_kills_its_workers_is_parked_in_the_end(ctx: common.Context
     assert run_of(engine, run_id).state is RunState.DONE
 
 
-def test_two_workers_never_have_the_same_shard(ctx: common.Context, engine: Engine) -> None:
+def test_two_workers_never_have_the_same_shard(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 1)
     with engine.connect() as other:
         other.execute(text("SELECT pg_advisory_lock(:key)"), {"key": shard_lock(run_id, 0)})
-        assert carry_shard(ctx, {stage.name: stage}, run_id, 0) is Outcome.ELSEWHERE
+        assert run_shard(ctx, {stage.name: stage}, run_id, 0) is Outcome.ELSEWHERE
     assert marks(engine) == []
 
 
-def test_a_worker_that_does_not_know_the_stage_parks_it(ctx: common.Context, engine: Engine) -> None:
+def test_a_worker_that_does_not_know_the_stage_parks_it(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 1)
-    assert carry_shard(ctx, {}, run_id, 0) is Outcome.PARKED
+    assert run_shard(ctx, {}, run_id, 0) is Outcome.PARKED
     assert "its code is older or newer" in (shard_of(engine, run_id, 0).error or "")
 
 
-def test_a_cancelled_run_stops_at_its_next_step_and_goes_on_when_resumed(ctx: common.Context, engine: Engine) -> None:
+def test_a_cancelled_run_stops_at_its_next_step_and_goes_on_when_resumed(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     stages = {stage.name: stage}
     run_id, _ = begin(ctx, stage, 2)
-    carry_shard(ctx, stages, run_id, 0)
+    run_shard(ctx, stages, run_id, 0)
     begun = take(engine, run_id, 1)
     assert begun is not None
     assert book.cancel_run(engine, run_id) is RunState.CANCELLED
     # the one that was under way
     with pytest.raises(RunCancelled):
-        stage.work(ctx, begun.run, begun.part, lambda session, units: book.step(session, run_id, units))
-    assert carry_shard(ctx, stages, run_id, 1) is Outcome.NOTHING
+        stage.work(ctx, begun.run, begun.part, ShardStep(run_id))
+    assert run_shard(ctx, stages, run_id, 1) is Outcome.NOTHING
     assert marks(engine) == ["0"]
     # the same command goes on with it
     again, numbers = begin(ctx, stage, 2)
     assert (again, numbers) == (run_id, [1])
-    carry_shard(ctx, stages, run_id, 1)
+    run_shard(ctx, stages, run_id, 1)
     finish_run(ctx, stages, run_id)
     assert run_of(engine, run_id).state is RunState.DONE
     assert marks(engine) == ["0", "1"]
 
 
-def test_one_run_of_a_stage_on_a_slice_at_a_time(ctx: common.Context, engine: Engine) -> None:
+def test_one_run_of_a_stage_on_a_slice_at_a_time(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 1)
     with pytest.raises(RunConflict, match=f"run {run_id}, `counting` of all, is under way on the workers"):
@@ -285,7 +288,7 @@ def test_a_command_of_its_own_stops_when_it_is_cancelled(engine: Engine) -> None
         book.cancel_run(engine, 999)
 
 
-def test_the_sweep_finds_a_shard_whose_worker_died(ctx: common.Context, engine: Engine) -> None:
+def test_the_sweep_finds_a_shard_whose_worker_died(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 2)
     take(engine, run_id, 0)
@@ -298,7 +301,7 @@ def test_the_sweep_finds_a_shard_whose_worker_died(ctx: common.Context, engine: 
     assert (shard_of(engine, run_id, 0).state, shard_of(engine, run_id, 0).sends) == (ShardState.WAITING, 2)
 
 
-def test_the_sweep_sends_what_the_broker_lost_and_has_patience(ctx: common.Context, engine: Engine) -> None:
+def test_the_sweep_sends_what_the_broker_lost_and_has_patience(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 2)
     assert find_lost(engine, now=datetime.now(UTC), patience=PATIENCE).shards == {}
@@ -311,10 +314,10 @@ def test_the_sweep_sends_what_the_broker_lost_and_has_patience(ctx: common.Conte
     assert find_lost(engine, now=datetime.now(UTC), patience=PATIENCE).shards == {run_id: [0, 1]}
 
 
-def test_the_sweep_finds_a_run_that_nobody_put_together(ctx: common.Context, engine: Engine) -> None:
+def test_the_sweep_finds_a_run_that_nobody_put_together(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 1)
-    carry_shard(ctx, {stage.name: stage}, run_id, 0)
+    run_shard(ctx, {stage.name: stage}, run_id, 0)
     age(engine, run_id, timedelta(seconds=10))
     lost = find_lost(engine, now=datetime.now(UTC), patience=PATIENCE)
     assert (lost.shards, lost.unfinished) == ({}, [run_id])
@@ -334,7 +337,7 @@ def test_the_sweep_notices_that_a_process_died(engine: Engine) -> None:
     assert run_of(engine, alive.id).state is RunState.DONE
 
 
-def test_a_follower_hears_of_each_step(ctx: common.Context, engine: Engine) -> None:
+def test_a_follower_hears_of_each_step(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     stages = {stage.name: stage}
     run_id, numbers = begin(ctx, stage, 3)
@@ -342,7 +345,7 @@ def test_a_follower_hears_of_each_step(ctx: common.Context, engine: Engine) -> N
     for one in follow(engine, run_id):
         seen.append(one.done)
         if numbers:
-            carry_shard(ctx, stages, run_id, numbers.pop(0))
+            run_shard(ctx, stages, run_id, numbers.pop(0))
         else:
             finish_run(ctx, stages, run_id)
     assert seen[-1] == 3

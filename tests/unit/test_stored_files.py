@@ -16,19 +16,19 @@ from typing import Any
 
 from sqlalchemy import Enum
 
-from ml_backend.events import JOBS
+from ml_backend.jobs import JOBS
 from pipeline import errors, store
-from pipeline.classifiers.artefact import MANIFEST, Manifest, read_manifest
-from pipeline.classifiers.backends import BESIDE, backend_of
-from pipeline.credentials import BACKEND_USER, WEBHOOK_HEADER
-from pipeline.ledger.rater_kind import RaterKind
+from pipeline.backend_credentials import BACKEND_USER, WEBHOOK_HEADER
+from pipeline.judgement import RaterKind
+from pipeline.models.artefact import MANIFEST, Manifest, read_manifest
+from pipeline.models.backends import BESIDE, backend_of
 from pipeline.store.migrate import PARTITION_PREFIX
 from pipeline.store.transfer import known_revisions
 from pipeline.vectors.table import partition_of
 from saring.backup import manifest as backup
 from saring.services.label_studio import OWNER_FILE
-from sync.seal import PLACE
-from sync.wiring import ACTIONS, BACKEND_TITLE
+from sync.project.seal import PLACE
+from sync.project.wiring import ACTIONS, BACKEND_TITLE
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("pipeline", "saring", "sync", "ml_backend")

@@ -21,13 +21,13 @@ from redbeat import RedBeatSchedulerEntry
 from redbeat.schedulers import ensure_conf
 from ruamel.yaml import YAML
 
-from pipeline.runs import lock_key
+from pipeline.runs.record import lock_key
 from pipeline.settings import Settings
-from saring.celery_app import QUEUES, make_app
 from saring.cli import app as commands
-from saring.heartbeat import VARIABLE as HEARTBEAT
 from saring.services.programs import READY_FILE_VARIABLE, SARING
-from saring.work.stages import STAGES
+from saring.workers.app import QUEUES, make_app
+from saring.workers.heartbeat import VARIABLE as HEARTBEAT
+from saring.workers.stages import STAGES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("pipeline", "saring", "sync", "ml_backend")

@@ -46,15 +46,23 @@ class LlmTranslator:
         engine: the store, which keeps the replies.
         most_tokens: what all its translations may take from now on; None: as much as the configuration allows.
         most_cost: the same in money.
+        allowance: what the model may have taken in all, in place of both.
     """
 
     def __init__(
-        self, config: LlmConfig, engine: Engine, *, most_tokens: int | None = None, most_cost: float | None = None
+        self,
+        config: LlmConfig,
+        engine: Engine,
+        *,
+        most_tokens: int | None = None,
+        most_cost: float | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         assert config.model is not None, "which model is found out first: see find_model"
         self._config, self._engine = config, engine
         limited = most_tokens is not None or most_cost is not None
-        self._allowance = Allowance.of(config, self._spent() if limited else Spent(), most_tokens, most_cost)
+        spent = self._spent() if limited else Spent()
+        self._allowance = allowance or Allowance.of(config, spent, most_tokens, most_cost)
         version = hashlib.blake2b(
             orjson.dumps([config.model, _SYSTEM, config.sampling.model_dump(exclude_none=True)]), digest_size=6
         ).hexdigest()
@@ -66,6 +74,11 @@ class LlmTranslator:
     def name(self) -> str:
         """See Translator."""
         return self._name
+
+    @property
+    def allowance(self) -> Allowance:
+        """See Translator."""
+        return self._allowance
 
     def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
         """See Translator.

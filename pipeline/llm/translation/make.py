@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from pipeline.errors import UsageError
+from pipeline.llm.budget import Allowance
 from pipeline.llm.client import find_model
 from pipeline.llm.config import default_rater, llm_config
 from pipeline.llm.translation.llm import LlmTranslator
@@ -21,10 +22,12 @@ def make_translator(
     *,
     most_tokens: int | None = None,
     most_cost: float | None = None,
+    allowance: Allowance | None = None,
 ) -> Translator:
     """The translator of that name: a rater's, or `seq2seq:PATH`; without one, the language model that judges.
 
-    `most_tokens` and `most_cost` are what a language model may take from now on; a model on this machine takes none.
+    `most_tokens` and `most_cost` are what a language model may take from now on, or `allowance` is what it may have
+    taken in all; a model on this machine takes none.
 
     Raises:
         UsageError: there is none of that name, or no language model to take.
@@ -44,4 +47,4 @@ def make_translator(
             f"{settings.raters_file}, or name a translation model with --with seq2seq:PATH"
         )
     config = find_model(llm_config(settings, name))
-    return LlmTranslator(config, engine, most_tokens=most_tokens, most_cost=most_cost)
+    return LlmTranslator(config, engine, most_tokens=most_tokens, most_cost=most_cost, allowance=allowance)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from pipeline.llm.budget import Allowance
 from pipeline.llm.cache import PaidReply
 
 Language = Literal["ms", "en"]
@@ -28,6 +29,10 @@ class Translator(Protocol):
     @property
     def name(self) -> str:
         """Kind, name and version: what a translation says of where it comes from."""
+
+    @property
+    def allowance(self) -> Allowance:
+        """What it may have spent in all when it stops."""
 
     def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
         """The texts in that language, as they come. Each text at most once, in any order."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ModelError
+from pipeline.llm.budget import Allowance
 from pipeline.llm.replies import NoReply
 from pipeline.llm.translation.protocol import Language, Translated
 from pipeline.models.hub import model_place
@@ -59,6 +60,11 @@ class Seq2SeqTranslator:
     def name(self) -> str:
         """See Translator."""
         return self._name
+
+    @property
+    def allowance(self) -> Allowance:
+        """See Translator: nothing limits a model on this machine."""
+        return Allowance()
 
     def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
         """See Translator."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.llm.budget import Allowance
 from pipeline.llm.cache import keep_replies
+from pipeline.llm.config import default_rater
+from pipeline.llm.translation.make import make_translator
 from pipeline.llm.translation.protocol import Language, Translated, Translator
-from pipeline.progress import Progress, silent
-from pipeline.runs.record import stage_run
+from pipeline.runs.ranges import spans_of_texts, texts_in
+from pipeline.runs.stage import Part, Plan, RunView, Step, WorkContext
+from pipeline.runs.values import Values
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
 from pipeline.texts.normalise import text_id
@@ -28,7 +32,7 @@ _PORTION = 500
 
 @dataclass(frozen=True, slots=True)
 class TranslationReport:
-    """What one call of `translate_texts` added."""
+    """What one run added."""
 
     translator: str
     language: str
@@ -67,65 +71,111 @@ def translated(
     return found
 
 
-def translate_texts(
-    engine: Engine,
-    translator: Translator,
-    language: Language,
-    *,
-    limit: int | None = None,
-    progress: Progress = silent,
-) -> TranslationReport:
+@dataclass(frozen=True, slots=True)
+class TranslateParams:
+    """What to translate, and who does it."""
+
+    language: Language = "ms"
+    #: a rater's name, or `seq2seq:PATH`; None: the language model that judges
+    by: str | None = None
+    #: keep to the first so many texts in scope (see `sample`)
+    limit: int | None = None
+    #: stop before a language model takes more tokens, or costs more; None: no limit
+    most_tokens: int | None = None
+    most_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TranslateStage:
     """Translate the texts in scope that are in another language and have no translation by this translator.
 
-    Args:
-        engine: the store.
-        translator: who translates.
-        language: into which.
-        limit: keep to the first so many texts in scope (see `sample`).
-        progress: told of every portion.
-
     Raises:
-        RunConflict: the same translator is at work on that language in another process.
+        UsageError: there is no such translator.
         LlmError: the server will not have us, or does not answer.
     """
-    t = store.Text
-    with stage_run(
-        engine, STAGE, slice=f"{translator.name}:{language}", params={"limit": limit}, progress=progress
-    ) as run:
-        with open_session(engine) as session:
-            chosen = sample(limit).subquery()
-            other = func.coalesce(t.language, "") != language
-            ids = list(session.scalars(select(t.id).join(chosen, chosen.c.id == t.id).where(other).order_by(t.id)))
-            already = session.execute(select(func.count()).select_from(chosen)).scalar_one() - len(ids)
-        run.counts = {
-            "texts": len(ids),
-            "already": already,
-            "translated": 0,
-            "present": 0,
-            "failed": {},
-            "tokens": 0,
-            "cost": 0.0,
-        }
-        done, what = 0, f"translating into {language}"
+
+    name: str = STAGE
+    report: type[TranslationReport] = TranslationReport
+    queue: str = "cpu"
+    what: str = "translating"
+    in_shards: bool = False
+    together: bool = False
+    limit_seconds: int = 3600
+    shard_texts: int = _PORTION
+
+    def queue_of(self, slice: str) -> str:
+        """A language model computes elsewhere, so its shards only wait."""
+        return "io" if slice.startswith("llm:") else self.queue
+
+    def plan(self, home: WorkContext, params: TranslateParams) -> Plan:
+        """Ranges of the texts in scope, and what may be spent by all of them together."""
+        by = params.by or default_rater(home.settings)
+        translator = make_translator(
+            by, home.settings, home.engine, most_tokens=params.most_tokens, most_cost=params.most_cost
+        )
+        with home.begin() as session:
+            spans, total = spans_of_texts(session, size=self.shard_texts, limit=params.limit)
+            foreign = len(session.scalars(_foreign(sample(params.limit), params.language)).all())
+        kept = {"by": by, "language": params.language, "limit": params.limit}
+        return Plan(
+            f"{translator.name}:{params.language}",
+            [Part(span) for span in spans],
+            foreign,
+            kept,
+            {"allowed": asdict(translator.allowance), "already": total - foreign},
+        )
+
+    def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
+        """Translate what is missing of a range, in portions."""
+        language: Language = run.params["language"]
+        translator = home.keep(
+            ("translator", run.id),
+            lambda: make_translator(
+                run.params["by"], home.settings, home.engine, allowance=Allowance(**run.prepared["allowed"])
+            ),
+        )
+        with home.begin() as session:
+            ids = list(session.scalars(_foreign(texts_in(part.span), language)))
+        counts: Values = {"translated": 0, "present": 0, "failed": {}, "tokens": 0, "cost": 0.0}
         for start in range(0, len(ids), _PORTION):
-            portion = ids[start : start + _PORTION]
-            with open_session(engine) as session:
-                rows = session.scalars(select(t.masked).where(t.id == func.any(portion)).order_by(t.id))
-                texts = list(dict.fromkeys(rows))
-                known = stored(session, texts, language, translator.name)
-            run.counts["present"] += len(known)
-            done += len(portion) - len(texts) + len(known)
-            missing = [text for text in texts if text not in known]
-            for some in translator.translate(missing, language) if missing else ():
-                with open_session(engine) as session, session.begin():
-                    keep(session, some, language, translator.name, run.id)
-                    _count(run.counts, some)
-                    done += len(some.bodies) + sum(some.failed.values())
-                    run.advance(done, len(ids), what)
-                    run.save(session)
-            run.advance(done, len(ids), what)
-    counts = {name: value for name, value in run.counts.items() if name != "texts"}
-    return TranslationReport(translator.name, language, **counts)
+            self._portion(home, run, translator, ids[start : start + _PORTION], counts, step)
+        return counts
+
+    def _portion(
+        self,
+        home: WorkContext,
+        run: RunView,
+        translator: Translator,
+        ids: Sequence[uuid.UUID],
+        counts: Values,
+        step: Step,
+    ) -> None:
+        t, language = store.Text, run.params["language"]
+        with home.begin() as session:
+            rows = session.scalars(select(t.masked).where(t.id == func.any(list(ids))).order_by(t.id))
+            texts = list(dict.fromkeys(rows))
+            known = stored(session, texts, language, translator.name)
+            step(session, len(ids) - len(texts) + len(known))
+        counts["present"] += len(known)
+        missing = [text for text in texts if text not in known]
+        for batch in translator.translate(missing, language) if missing else ():
+            with home.begin() as session:
+                keep(session, batch, language, translator.name, run.id)
+                _count(counts, batch)
+                step(session, len(batch.bodies) + sum(batch.failed.values()))
+
+    def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> TranslationReport:
+        """The counts of all parts."""
+        who, _, language = run.slice.rpartition(":")
+        values: Values = {"translated": 0, "present": 0} | counts
+        return TranslationReport(translator=who, language=language, already=run.prepared["already"], **values)
+
+
+def _foreign(chosen: Select[uuid.UUID], language: str) -> Select[uuid.UUID]:
+    """Ids of those of the chosen texts that are not in the language, in order."""
+    t, ids = store.Text, chosen.subquery()
+    other = func.coalesce(t.language, "") != language
+    return select(t.id).join(ids, ids.c.id == t.id).where(other).order_by(t.id)
 
 
 def stored(session: Session, texts: Sequence[str], language: Language, translator: str) -> dict[str, str]:

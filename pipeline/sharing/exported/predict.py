@@ -73,12 +73,14 @@ class Classifier:
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """For each text the labels that it is given, and the probability of each label."""
         found = []
-        for row in self.probabilities(texts):
+        rows: Any = self.probabilities(texts).tolist()
+        cuts: list[float] = self.thresholds.tolist()
+        for row in rows:
             if self._exclusive:
-                given = [self.labels[int(row.argmax())]]
+                given = [self.labels[row.index(max(row))]]
             else:
-                given = [label for label, p, cut in zip(self.labels, row, self.thresholds, strict=True) if p >= cut]
-            scores = {label: round(float(p), 6) for label, p in zip(self.labels, row, strict=True)}
+                given = [label for label, p, cut in zip(self.labels, row, cuts, strict=True) if p >= cut]
+            scores = {label: round(p, 6) for label, p in zip(self.labels, row, strict=True)}
             found.append({"labels": given, "scores": scores})
         return found
 
@@ -88,7 +90,8 @@ class Classifier:
             counts = hasher.transform(texts)
             np.log(counts.data, counts.data)
             counts.data += 1.0
-            blocks.append(normalize(counts @ sp.diags(idf.astype(counts.dtype))))
+            weights: Any = idf.astype(counts.dtype)
+            blocks.append(normalize(counts @ sp.diags(weights)))
         joined: sp.csr_matrix = sp.hstack(blocks, format="csr", dtype=np.float32)
         return joined
 

@@ -88,7 +88,7 @@ def unpack(blocks: NDArray[Any]) -> NDArray[np.float32]:
     # what is no such file may hold infinite scales: that is noticed by what comes of it
     with np.errstate(invalid="ignore", over="ignore"):
         weights *= blocks["scale"].astype(np.float32)[..., None]
-    return weights.reshape(*blocks.shape[:-1], -1)
+    return np.asarray(weights.reshape(*blocks.shape[:-1], -1), dtype=np.float32)
 
 
 def read_nano_file(path: Path) -> NanoFile:

@@ -19,9 +19,11 @@ from pipeline.learning.gate.rules import MEGABYTE, Margins
 from pipeline.learning.quantise import quantise_model
 from pipeline.models.find import folder_of
 from pipeline.store.session import open_session
-from saring.actions.serving import load_folder
-from saring.cli import common
-from saring.cli.compare import examples_to_compare
+from pipeline.texts.rejects import RejectSink
+from saring.actions.models import examples_to_compare, load_folder
+from saring.actions.training import tell_rejects
+from saring.cli import output
+from saring.context import Context
 
 
 def quantise_command(
@@ -34,7 +36,7 @@ def quantise_command(
     promote: Annotated[
         bool, typer.Option("--promote", help="Make it the champion if it passes the gate against the one that serves.")
     ] = False,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Make the 8-bit form of a transformer model, and measure what it loses and gains, on the same texts.
 
@@ -43,7 +45,7 @@ def quantise_command(
 
     Example: saring models quantise sfw-transformers-20260101-0a1b2c3d --promote
     """
-    ctx = common.context()
+    ctx = output.home()
     if more and not on:
         raise UsageError(f"name the files after --on: saring models quantise {version} --on {' '.join(more)}")
     if on and promote:
@@ -51,19 +53,19 @@ def quantise_command(
     folder = folder_of(version, ctx.settings.models_dir)
     before = Contender(load_folder(folder, ctx.settings), folder)
     files = [*on, *(more or ())] if on else None
-    examples, rows = examples_to_compare(ctx, files, list(before.model.labels), [before.version])
+    rejects = RejectSink()
+    examples, rows = examples_to_compare(ctx, files, list(before.model.labels), [before.version], rejects)
+    tell_rejects(rejects, output.warn)
     after = quantise_model(before.model, examples, folder.parent, seed=ctx.settings.seed)
     margins = Margins.of(ctx.settings)
     gate = hold_against(before, after, examples, rows, margins, seed=ctx.settings.seed)
     write_gate(gate, after.folder, now=datetime.now(UTC))
     promoted = _register(ctx, before, after, gate, promote=promote) if on is None else None
     result = _result(before, after, gate) | {"promoted": promoted}
-    common.emit(result, as_json=as_json, say=_say)
+    output.emit(result, as_json=as_json, say=_say)
 
 
-def _register(
-    ctx: common.Context, before: Contender, after: Contender, gate: GateReport, *, promote: bool
-) -> str | None:
+def _register(ctx: Context, before: Contender, after: Contender, gate: GateReport, *, promote: bool) -> str | None:
     """Register the small model; the reason if it was promoted."""
     m = store.Model
     with open_session(ctx.engine) as session:
@@ -102,7 +104,7 @@ def _result(before: Contender, after: Contender, gate: GateReport) -> dict[str, 
 
 
 def _say(result: dict[str, Any]) -> None:
-    out = common.out(least_width=110)
+    out = output.out(least_width=110)
     macro = result["macro_average_precision"]
     table = Table(box=None)
     table.add_column("")
@@ -110,14 +112,14 @@ def _say(result: dict[str, Any]) -> None:
         table.add_column(column, justify="right")
     for name, cost, key in (("before", result["before"], "champion"), ("after", result["after"], "challenger")):
         if cost is not None:
-            shown = common.bracketed(macro[key]) if macro is not None else "-"
+            shown = output.bracketed(macro[key]) if macro is not None else "-"
             size = f"{cost['bytes'] / MEGABYTE:.1f}"
             table.add_row(name, shown, f"{cost['p50_ms']:.2f}", f"{cost['p95_ms']:.2f}", size)
     out.print(f"{result['model']}, made from {result['quantised_from']}", markup=False, soft_wrap=True)
     out.print(table)
     if macro is not None:
         out.print(
-            f"difference {common.bracketed(macro['difference'])}; {result['rows']['texts']:,} texts", markup=False
+            f"difference {output.bracketed(macro['difference'])}; {result['rows']['texts']:,} texts", markup=False
         )
     verdict = result["verdict"]
     said = "passes" if verdict["passed"] else "does not pass"

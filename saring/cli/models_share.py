@@ -16,7 +16,8 @@ from pipeline.sharing.model_folder import About, export_model
 from pipeline.sharing.model_sources import SourceFact, sources_of
 from pipeline.store.migrate import current_and_head
 from pipeline.store.session import make_engine, open_session
-from saring.cli import common
+from saring.cli import output
+from saring.context import Context
 from saring.services import ensure_database, service_status
 
 Which = Annotated[str, typer.Argument(metavar="VERSION|PATH", help="Which model.")]
@@ -27,7 +28,7 @@ def export_command(
     version: Which,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where it goes.")],
     licence: Licence = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Write a model as a folder that others can use without Saring.
 
@@ -36,13 +37,13 @@ def export_command(
 
     Example: saring models export sfw-linear-20260101-0a1b2c3d --out shared/sfw
     """
-    ctx = common.context()
+    ctx = output.home()
     folder = folder_of(version, ctx.settings.models_dir)
     done = export_model(folder, out, _about(ctx, read_manifest(folder), licence))
-    common.emit(
+    output.emit(
         asdict(done),
         as_json=as_json,
-        say=lambda result: common.out().print(
+        say=lambda result: output.out().print(
             f"{result['model']} is in {result['path']}: {', '.join(result['files'])}", markup=False, soft_wrap=True
         ),
     )
@@ -53,7 +54,7 @@ def push_command(
     repo: Annotated[str, typer.Option(metavar="NAME", help="The repository: OWNER/NAME.")],
     private: Annotated[bool, typer.Option("--private", help="Only its owner may see it.")] = False,
     licence: Licence = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Send a model to the Hugging Face Hub, with the token in HF_TOKEN.
 
@@ -62,7 +63,7 @@ def push_command(
 
     Example: saring models push sfw-linear-20260101-0a1b2c3d --repo OWNER/sfw --private
     """
-    ctx = common.context()
+    ctx = output.home()
     folder = folder_of(version, ctx.settings.models_dir)
     about = _about(ctx, read_manifest(folder), licence, name=repo)
     with tempfile.TemporaryDirectory(prefix="saring-push-") as building:
@@ -76,14 +77,14 @@ def push_command(
             endpoint=ctx.settings.hf_endpoint,
             message=done.model,
         )
-    common.emit({"model": done.model, **asdict(pushed)}, as_json=as_json, say=_say_pushed)
+    output.emit({"model": done.model, **asdict(pushed)}, as_json=as_json, say=_say_pushed)
 
 
-def _about(ctx: common.Context, manifest: Manifest, licence: str | None, name: str = ".") -> About:
+def _about(ctx: Context, manifest: Manifest, licence: str | None, name: str = ".") -> About:
     return About(ctx.taxonomy, _sources(ctx, manifest), licence, name)
 
 
-def _sources(ctx: common.Context, manifest: Manifest) -> list[SourceFact]:
+def _sources(ctx: Context, manifest: Manifest) -> list[SourceFact]:
     """With licences, if the store is up; it isn't started for that."""
     if service_status(ctx.settings)[0].state != "ready":
         return sources_of(manifest, None)
@@ -100,4 +101,4 @@ def _sources(ctx: common.Context, manifest: Manifest) -> list[SourceFact]:
 
 def _say_pushed(result: dict[str, Any]) -> None:
     who = "for its owner alone" if result["private"] else "for everyone"
-    common.out().print(f"{result['model']} is at {result['url']}, {who}", markup=False, soft_wrap=True)
+    output.out().print(f"{result['model']} is at {result['url']}, {who}", markup=False, soft_wrap=True)

@@ -10,25 +10,19 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.table import Table
-from sqlalchemy import Engine
 
 from pipeline.errors import InputError, ModelError, UsageError
 from pipeline.learning import registry
 from pipeline.learning.gate.decide import Contender, hold_against
-from pipeline.learning.gate.report import Rows, write_gate
+from pipeline.learning.gate.report import write_gate
 from pipeline.learning.gate.rules import Margins
-from pipeline.learning.sets.examples import Examples, gather
-from pipeline.learning.sets.snapshot import learnt_from
 from pipeline.learning.stream_rows import field_rows, measure_field
-from pipeline.ledger import test_set as testset
 from pipeline.models.find import folder_of
 from pipeline.store.session import open_session
-from pipeline.texts.labelled_files import clean, read_labelled
-from pipeline.texts.normalise import text_id
 from pipeline.texts.rejects import RejectSink
-from saring.actions.serving import load_folder
-from saring.cli import common
-from saring.cli.models import warn_rejects
+from saring.actions.models import examples_to_compare, load_folder
+from saring.actions.training import tell_rejects
+from saring.cli import output
 
 
 def compare_command(
@@ -40,7 +34,7 @@ def compare_command(
         typer.Option("--on", metavar="FILE...", help="Labelled JSON lines or Parquet; without it, the test set."),
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write gate.html and gate.json there.")] = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Hold one model against another on the same texts, by the rules of the gate. Nothing is promoted.
 
@@ -48,14 +42,16 @@ def compare_command(
 
     Example: saring models compare sfw-linear-20260101-0a1b2c3d sfw-linear-20260201-9f8e7d6c --report out/
     """
-    ctx = common.context()
+    ctx = output.home()
     if more and not on:
         raise UsageError(f"name the files after --on: saring models compare {first} {second} --on {' '.join(more)}")
     folders = [folder_of(name, ctx.settings.models_dir) for name in (first, second)]
     champion, challenger = (Contender(load_folder(folder, ctx.settings), folder) for folder in folders)
     labels = list(dict.fromkeys([*champion.model.labels, *challenger.model.labels]))
     files = [*on, *(more or ())] if on else None
-    examples, rows = examples_to_compare(ctx, files, labels, [champion.version, challenger.version])
+    rejects = RejectSink()
+    examples, rows = examples_to_compare(ctx, files, labels, [champion.version, challenger.version], rejects)
+    tell_rejects(rejects, output.warn)
     gate = hold_against(champion, challenger, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
     if gate.duel is None and champion.version != challenger.version:
         raise InputError(f"nothing to compare: {rows.origin} says nothing of a label that both models know")
@@ -63,12 +59,12 @@ def compare_command(
     page = write_gate(gate, report, now=now) if report is not None else None
     # texts are for the page, which blurs them
     result = gate.to_dict(now) | {"flips": _counted(gate.to_dict(now)["flips"]), "report": page}
-    common.emit(result, as_json=as_json, say=_say_gate)
+    output.emit(result, as_json=as_json, say=_say_gate)
 
 
 def field_command(
     version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Default: the champion.")] = None,
-    as_json: common.JsonFlag = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
     """Measure a model on the stream it works on, from the texts that volunteers judged because the queue drew them.
 
@@ -76,7 +72,7 @@ def field_command(
 
     Example: saring models field
     """
-    ctx = common.context()
+    ctx = output.home()
     with open_session(ctx.engine) as session:
         if version is None:
             champion = registry.champion(session, "sfw")
@@ -88,7 +84,7 @@ def field_command(
         model = load_folder(folder, ctx.settings)
         found = field_rows(session, ctx.taxonomy, model.manifest.version)
     metrics = measure_field(model, found, rng=np.random.default_rng(ctx.settings.seed))
-    common.emit(
+    output.emit(
         {
             "model": model.manifest.version,
             "builds": found.builds,
@@ -102,42 +98,13 @@ def field_command(
     )
 
 
-def examples_to_compare(
-    ctx: common.Context, files: Sequence[str] | None, labels: Sequence[str], versions: Sequence[str]
-) -> tuple[Examples, Rows]:
-    """The texts to compare models on: those of files, or the newest test set without what the models learnt from.
-
-    Raises:
-        InputError: a file cannot be read, or there is no test set.
-    """
-    return _from_files(files, labels) if files is not None else _from_test_set(ctx.engine, labels, versions)
-
-
-def _from_test_set(engine: Engine, labels: Sequence[str], versions: Sequence[str]) -> tuple[Examples, Rows]:
-    with open_session(engine) as session:
-        newest = testset.require_newest(session)
-        members = testset.rows_of(session, newest.version)
-        learnt = {str(one) for version in versions for one in learnt_from(session, version) or ()}
-    known = {text_id(clean(row.text)) for row in members if row.id in learnt}
-    examples = gather(members, labels)
-    kept = [i for i, one in enumerate(examples.ids) if one not in known]
-    return examples.take(kept), Rows("the frozen test set", newest, len(kept), len(examples) - len(kept))
-
-
-def _from_files(files: Sequence[str], labels: Sequence[str]) -> tuple[Examples, Rows]:
-    rejects = RejectSink()
-    examples = gather(read_labelled(files, rejects), labels)
-    warn_rejects(rejects)
-    return examples, Rows(", ".join(Path(path).name for path in files), None, len(examples))
-
-
 def _counted(flips: Sequence[dict[str, Any]]) -> dict[str, int]:
     right = sum(flip["right"] for flip in flips)
     return {"turned_right": right, "turned_wrong": len(flips) - right}
 
 
 def _say_gate(result: dict[str, Any]) -> None:
-    out = common.out(least_width=130)
+    out = output.out(least_width=130)
     verdict = result["verdict"]
     out.print(
         f"{result['challenger']} {'passes' if verdict['passed'] else 'does not pass'}: {verdict['reason']}",
@@ -153,7 +120,7 @@ def _say_gate(result: dict[str, Any]) -> None:
         table.add_row(
             check["name"],
             "yes" if check["passed"] else "no",
-            common.bracketed(check),
+            output.bracketed(check),
             f"{check['margin']:g}",
             check["says"],
         )
@@ -193,10 +160,10 @@ def _say_field(result: dict[str, Any]) -> None:
             *counts,
             f"{one['total']['value']:,.0f}",
             "weighted",
-            *(common.bracketed(ratio["weighted"]) for ratio in ratios),
+            *(output.bracketed(ratio["weighted"]) for ratio in ratios),
         )
-        table.add_row("", "", "", "", "", "unweighted", *(common.bracketed(ratio["unweighted"]) for ratio in ratios))
-    out = common.out(least_width=170)
+        table.add_row("", "", "", "", "", "unweighted", *(output.bracketed(ratio["unweighted"]) for ratio in ratios))
+    out = output.out(least_width=170)
     out.print(f"{result['model']} on {result['judged']:,} judged texts, worth {metrics['effective_texts']:.0f}")
     out.print(table)
     out.print(

@@ -1,0 +1,47 @@
+"""A stage that is one piece of work, such as a training or a draw over all texts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from sqlalchemy.orm import Session
+
+from pipeline.progress import Progress
+from pipeline.runs.stage import Next, Part, Plan, RunView, Step, WorkContext
+from pipeline.runs.values import Values, from_values, to_values
+
+P = TypeVar("P")
+R = TypeVar("R")
+_HOUR = 3600
+
+
+class WholeStage(ABC, Generic[P, R]):
+    """One shard does it all; parameters and report are plain dataclasses."""
+
+    name: str
+    what: str
+    slice: str = ""
+    params: type[P]
+    report: type[R]
+    queue: str = "cpu"
+    in_shards: bool = True
+    together: bool = False
+    limit_seconds: int = 12 * _HOUR
+
+    @abstractmethod
+    def call(self, home: WorkContext, params: P, progress: Progress) -> R:
+        """Do the work."""
+
+    def plan(self, home: WorkContext, params: P) -> Plan:  # noqa: ARG002 - as the form of a stage has it
+        """One shard."""
+        return Plan(self.slice, [Part()], params=to_values(params))
+
+    def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:  # noqa: ARG002
+        """All of it."""
+        values: Values = to_values(self.call(home, from_values(self.params, run.params), step.progress))
+        return values
+
+    def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> R | Next:  # noqa: ARG002
+        """The report of the work."""
+        return from_values(self.report, counts)

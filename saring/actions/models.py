@@ -1,0 +1,171 @@
+"""Load, measure and use models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.learning.sets.snapshot import learnt_from
+from pipeline.models.artefact import TrainedModel, load_model, read_manifest
+from pipeline.models.find import folder_of, list_folders, newest
+from pipeline.models.protocol import Encode
+from pipeline.settings import Settings
+from pipeline.texts.labelled_files import clean, read_labelled
+from pipeline.texts.normalise import text_id
+from pipeline.texts.rejects import RejectSink
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from pipeline.learning.evaluate import Evaluation
+    from pipeline.learning.gate.report import Rows
+    from saring.context import Context
+
+PURPOSE = "sfw"
+
+
+def load_champion(engine: Engine, settings: Settings, purpose: str = PURPOSE) -> TrainedModel | None:
+    """The champion of a purpose; None when there is none yet.
+
+    Raises:
+        ModelError: its folder is missing or damaged.
+    """
+    folder = champion_folder(engine, purpose)
+    return None if folder is None else load_folder(folder, settings)
+
+
+def champion_folder(engine: Engine, purpose: str = PURPOSE) -> Path | None:
+    """The folder of the champion of a purpose; None when there is none yet."""
+    from pipeline.learning.registry import champion
+    from pipeline.store.session import open_session
+
+    with open_session(engine) as session:
+        model = champion(session, purpose)
+    return None if model is None else Path(model.path)
+
+
+def load_folder(folder: Path, settings: Settings) -> TrainedModel:
+    """The model in a folder, with the encoder that it was trained with.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    return load_model(folder, encode_of(settings, read_manifest(folder).encoder))
+
+
+def encode_of(settings: Settings, encoder: str | None) -> Encode | None:
+    """The function that gives an encoder's vectors; None for none."""
+    if encoder is None:
+        return None
+    from pipeline.vectors.encoders.make import make_encoder
+
+    return make_encoder(settings, encoder).encode
+
+
+def choose_model(
+    settings: Settings, name: str | None, *, purpose: str = PURPOSE, tell: Callable[[str], None] = lambda _: None
+) -> TrainedModel:
+    """The model that was named; without a name the champion if the store is running, else the newest.
+
+    Args:
+        settings: those of the home. Its services are not started.
+        name: a version, the beginning of one, or a folder.
+        purpose: of the model that is chosen without a name.
+        tell: told which model was chosen without a name.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if name is not None:
+        return load_folder(folder_of(name, settings.models_dir), settings)
+    folder = _running_champion(settings, purpose)
+    if folder is not None:
+        tell(f"using the champion, {folder.name}")
+    else:
+        folder, manifest = newest(settings.models_dir, purpose)
+        tell(f"no champion is known; using the newest model, {manifest.version}")
+    return load_folder(folder, settings)
+
+
+def _running_champion(settings: Settings, purpose: str) -> Path | None:
+    """The champion's folder, if the store is running and its schema is this code's."""
+    if not list_folders(settings.models_dir):
+        return None
+    from pipeline.store.migrate import current_and_head
+    from pipeline.store.session import make_engine
+    from saring.services import ensure_database, service_status
+
+    if service_status(settings)[0].state != "ready":
+        return None
+    engine = make_engine(ensure_database(settings))
+    try:
+        current, head = current_and_head(engine)
+        return champion_folder(engine, purpose) if current == head else None
+    finally:
+        engine.dispose()
+
+
+def evaluate(
+    model: TrainedModel,
+    files: Sequence[str],
+    *,
+    split: str | None = None,
+    seed: int = 0,
+    rejects: RejectSink | None = None,
+) -> Evaluation:
+    """Measure a model on labelled files, per label and by language.
+
+    Args:
+        model: a trained model.
+        files: labelled JSON lines or Parquet.
+        split: keep to the rows of one split.
+        seed: of the bootstrap.
+        rejects: takes the rows that can't be used.
+
+    Raises:
+        InputError: a file can't be read at all.
+    """
+    from pipeline.learning.evaluate import evaluate_examples
+
+    sink = rejects if rejects is not None else RejectSink()
+    rows = (row for row in read_labelled(files, sink) if split is None or row.split == split)
+    return evaluate_examples(model, gather(rows, model.labels), rng=np.random.default_rng(seed))
+
+
+def examples_to_compare(
+    home: Context,
+    files: Sequence[str] | None,
+    labels: Sequence[str],
+    versions: Sequence[str],
+    rejects: RejectSink | None = None,
+) -> tuple[Examples, Rows]:
+    """The texts to compare models on: those of files, or the newest test set without what the models learnt from.
+
+    Raises:
+        InputError: a file cannot be read, or there is no test set.
+    """
+    from pipeline.learning.gate.report import Rows
+
+    if files is None:
+        return _from_test_set(home.engine, labels, versions)
+    examples = gather(read_labelled(files, rejects if rejects is not None else RejectSink()), labels)
+    return examples, Rows(", ".join(Path(path).name for path in files), None, len(examples))
+
+
+def _from_test_set(engine: Engine, labels: Sequence[str], versions: Sequence[str]) -> tuple[Examples, Rows]:
+    from pipeline.learning.gate.report import Rows
+    from pipeline.ledger import test_set
+    from pipeline.store.session import open_session
+
+    with open_session(engine) as session:
+        newest_set = test_set.require_newest(session)
+        members = test_set.rows_of(session, newest_set.version)
+        learnt = {str(text) for version in versions for text in learnt_from(session, version) or ()}
+    known = {text_id(clean(row.text)) for row in members if row.id in learnt}
+    examples = gather(members, labels)
+    kept = [i for i, identity in enumerate(examples.ids) if identity not in known]
+    return examples.take(kept), Rows("the frozen test set", newest_set, len(kept), len(examples) - len(kept))

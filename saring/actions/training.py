@@ -1,0 +1,327 @@
+"""Train a model: from the ledger, or from files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError, UsageError
+from pipeline.learning.gate.rules import Margins
+from pipeline.learning.retrain import Retrained, retrain
+from pipeline.learning.sets.examples import Examples, gather
+from pipeline.learning.sets.snapshot import SnapshotPolicy
+from pipeline.learning.train import TrainConfig, TrainReport
+from pipeline.learning.train import train as train_examples
+from pipeline.ledger.consensus.fit import fit_consensus, several_speak
+from pipeline.models.linear import LinearConfig
+from pipeline.models.thresholds import parse_objective
+from pipeline.models.transformer.config import TransformerConfig
+from pipeline.progress import Progress, silent
+from pipeline.runs.executor import Executor, run
+from pipeline.runs.stage import WorkContext
+from pipeline.runs.whole import WholeStage
+from pipeline.store.session import open_session
+from pipeline.texts.labelled import LabelledText
+from pipeline.texts.labelled_files import read_labelled, unknown_labels
+from pipeline.texts.rejects import RejectSink
+from pipeline.vectors.encoders.make import space_name
+from pipeline.vectors.spaces import space_in_use
+from saring.actions.models import encode_of, load_folder
+from saring.context import Context
+
+BACKENDS = ("linear", "transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """What to train."""
+
+    #: `linear` or `transformers`; None: the settings'
+    backend: str | None = None
+    #: what thresholds are chosen for: `f1`, `precision=P` or `recall=R`
+    objective: str = "f1"
+    #: whether the linear classifier takes the encoder's vectors as well
+    vectors: bool = False
+    #: fields of `TransformerConfig` that differ from the defaults
+    transformer: Mapping[str, Any] = field(default_factory=dict)
+    #: sources to leave out
+    without: Sequence[str] = ()
+    #: keep to a random sample of so many texts
+    limit: int | None = None
+    #: where the model's folder goes; None: the home's models
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained model, what it is worth, and, if it was trained from the ledger, whether it serves."""
+
+    #: version
+    model: str
+    path: Path
+    #: as `saring evaluate --json` gives them, on the test split
+    metrics: Mapping[str, Any]
+    #: texts in train, dev and test
+    splits: Mapping[str, int]
+    #: labels that could not be learnt, and why
+    left_out: Mapping[str, str]
+    #: what it was trained from
+    data: Mapping[str, Any]
+    #: None: it was trained from files, and is not in the registry
+    promoted: bool | None = None
+    #: the gate's verdict, in words, and its reason alone
+    verdict: str | None = None
+    reason: str | None = None
+    #: the page of the gate's report
+    gate: Path | None = None
+
+    @classmethod
+    def of(cls, report: TrainReport) -> Trained:
+        """The plain values of a training from files."""
+        manifest = report.model.manifest
+        return cls(
+            model=manifest.version,
+            path=report.path,
+            metrics=report.evaluation.to_dict(),
+            splits=dict(report.splits),
+            left_out=dict(report.left_out),
+            data=manifest.model_dump(mode="json")["data"],
+        )
+
+
+class TrainStage(WholeStage[TrainOptions, Trained]):
+    """Train on what the ledger says now, and promote the model if it passes the gate.
+
+    Where several machines of one kind have judged, how their judgements are combined is fitted first.
+    """
+
+    name = "train"
+    what = "training"
+    slice = "sfw"
+    params = TrainOptions
+    report = Trained
+
+    def __init__(self, queue: str = "cpu") -> None:
+        self.queue = queue
+
+    def call(self, home: WorkContext, params: TrainOptions, progress: Progress) -> Trained:
+        """Snapshot, train, compare, register."""
+        retrained = _retrain(home, params, progress)
+        trained = Trained.of(retrained.report)
+        verdict = f"{'promoted' if retrained.promoted else 'not promoted'}: {retrained.verdict}"
+        return Trained(
+            trained.model,
+            trained.path,
+            trained.metrics,
+            trained.splits,
+            trained.left_out,
+            trained.data,
+            promoted=retrained.promoted,
+            verdict=verdict,
+            reason=retrained.verdict,
+            gate=retrained.page,
+        )
+
+
+def train(
+    home: Context,
+    options: TrainOptions | None = None,
+    *,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+) -> Trained:
+    """Train on what the ledger says now, and promote the model if it passes the gate.
+
+    Args:
+        home: whose ledger.
+        options: what to train.
+        executor: who does it; without one, this process.
+        progress: told of each step.
+
+    Raises:
+        NotEnoughLabels: too little is decided to train from.
+        UsageError: the options don't go together.
+        RunConflict: another training is under way.
+    """
+    chosen = options or TrainOptions()
+    training_config(home, chosen)  # refused before it is handed to anybody
+    return run(TrainStage(home.settings.train_queue), home, chosen, executor=executor, progress=progress)
+
+
+def train_from_files(
+    home: Context,
+    files: Sequence[str],
+    options: TrainOptions | None = None,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Trained:
+    """Train on labelled files, without the store.
+
+    Args:
+        home: whose settings and models.
+        files: labelled JSON lines or Parquet.
+        options: what to train.
+        tell: told which rows and labels were left out, a sentence each.
+        progress: told of each step.
+
+    Raises:
+        InputError: a file can't be read, or no row says anything of a label.
+        NotEnoughLabels: there are too few rows to train from.
+        UsageError: the options don't go together.
+    """
+    chosen = options or TrainOptions()
+    config = training_config(home, chosen, encoder=space_name(home.settings.encoder))
+    progress(0, None, "reading")
+    examples, about = _examples_of(files, frozenset(chosen.without), home.taxonomy.keys, tell)
+    report = train_examples(
+        examples,
+        config,
+        chosen.out or home.settings.models_dir,
+        encode=encode_of(home.settings, config.linear.encoder),
+        about=about,
+        progress=progress,
+    )
+    return Trained.of(report)
+
+
+def train_sentiment_from_files(
+    home: Context,
+    files: Sequence[str],
+    out: Path | None = None,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Trained:
+    """Train the sentiment classifier on the `sentiment` of labelled rows; see `train_from_files`."""
+    from pipeline.filters.sentiment_model import train_sentiment
+
+    progress(0, None, "reading")
+    rejects = RejectSink()
+    report = train_sentiment(
+        read_labelled(files, rejects),
+        out or home.settings.models_dir,
+        seed=home.settings.seed,
+        about={"files": [Path(path).name for path in files]},
+        progress=progress,
+    )
+    tell_rejects(rejects, tell)
+    return Trained.of(report)
+
+
+def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | None = None) -> TrainConfig:
+    """The configuration of a training, from the settings and the options.
+
+    Args:
+        home: whose settings.
+        options: what was asked for.
+        encoder: the space of the vectors; None: the one in use.
+
+    Raises:
+        UsageError: the options don't go together.
+    """
+    chosen = options.backend or home.settings.train_backend
+    if chosen not in BACKENDS:
+        raise UsageError(f"--backend {chosen!r} is not known: this version has {' and '.join(BACKENDS)}")
+    asked = {name: value for name, value in options.transformer.items() if value is not None}
+    if chosen == "linear" and asked:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(asked))
+        raise UsageError(f"{named}: only for --backend transformers")
+    if chosen == "transformers" and options.vectors:
+        raise UsageError("--vectors is for --backend linear: a transformer makes its own")
+    if options.vectors and encoder is None:
+        encoder = space_in_use(home.engine, home.settings)
+    transformer = (
+        TransformerConfig(**({"base": home.settings.base_model} | asked)) if chosen == "transformers" else None
+    )
+    return TrainConfig(
+        taxonomy_version=home.taxonomy.version,
+        objective=parse_objective(options.objective),
+        linear=LinearConfig(encoder=encoder if options.vectors else None),
+        transformer=transformer,
+        seed=home.settings.seed,
+    )
+
+
+def note_on_base(home: Context, options: TrainOptions) -> str | None:
+    """A sentence for a person who trains a transformer from scratch; None: there is nothing to say."""
+    if (options.backend or home.settings.train_backend) != "transformers":
+        return None
+    if options.transformer.get("base") or home.settings.base_model:
+        return None
+    return (
+        "no base model is set: a small network is trained from scratch. One that has learnt the language will be "
+        "better: give its hub name or folder with --base or SARING_BASE_MODEL"
+    )
+
+
+def absolute_base(base: str | None) -> str | None:
+    """A base that is a folder here, in full, for workers that stand elsewhere in the file tree."""
+    if base is None or not (place := Path(base).expanduser()).is_dir():
+        return base
+    return str(place.absolute())
+
+
+def tell_rejects(rejects: RejectSink, tell: Callable[[str], None]) -> None:
+    """Tell which rows of files were left out, and why; nothing if none was."""
+    if rejects.counts:
+        named = ", ".join(f"{count} {reason}" for reason, count in rejects.counts.most_common())
+        tell(f"rows left out: {named}")
+
+
+def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Retrained:
+    config = training_config(home, options)
+    with open_session(home.engine) as session:
+        combine = several_speak(session)
+    if combine:
+        fit_consensus(
+            home.engine, home.taxonomy, choice=home.settings.consensus, seed=home.settings.seed, progress=progress
+        )
+    return retrain(
+        home.engine,
+        home.taxonomy,
+        config,
+        SnapshotPolicy(
+            limit=options.limit, without=tuple(sorted(options.without)), increment=home.settings.test_set_increment
+        ),
+        models_dir=options.out or home.settings.models_dir,
+        snapshots_dir=home.settings.snapshots_dir,
+        load=lambda folder: load_folder(folder, home.settings),
+        margins=Margins.of(home.settings),
+        encode=encode_of(home.settings, config.linear.encoder),
+        progress=progress,
+    )
+
+
+def _examples_of(
+    files: Sequence[str], without: frozenset[str], labels: tuple[str, ...], tell: Callable[[str], None]
+) -> tuple[Examples, dict[str, Any]]:
+    rejects = RejectSink()
+    sources: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+
+    def wanted(rows: Iterable[LabelledText]) -> Iterator[LabelledText]:
+        for row in rows:
+            unknown.update(unknown_labels([row], labels))
+            if row.source in without:
+                continue
+            sources[row.source or "unnamed"] += 1
+            yield row
+
+    examples = gather(wanted(read_labelled(files, rejects)), labels)
+    tell_rejects(rejects, tell)
+    if unknown:
+        named = ", ".join(f"{label} ({count} rows)" for label, count in unknown.most_common())
+        tell(f"labels outside the taxonomy were left out: {named}")
+    if not len(examples):
+        raise InputError(f"{', '.join(files)}: no row asserts or denies a label of the taxonomy")
+    return examples, {
+        "files": [Path(path).name for path in files],
+        "sources": dict(sources.most_common()),
+        "excluded": sorted(without),
+        "labels_outside_taxonomy": dict(unknown),
+        "rejected": dict(rejects.counts),
+    }

@@ -1,0 +1,78 @@
+"""`saring evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from pipeline.learning.card import write_card
+from pipeline.texts.rejects import RejectSink
+from saring.actions.models import evaluate
+from saring.actions.training import tell_rejects
+from saring.cli import output
+from saring.cli.options import ModelOption
+
+
+def evaluate_command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Labelled JSON lines or Parquet.")],
+    model: ModelOption = None,
+    split: Annotated[Literal["train", "dev", "test"] | None, typer.Option(help="Only rows of one split.")] = None,
+    card: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a card with plots of this evaluation.")
+    ] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Measure a model on labelled files: per label, with bootstrap intervals, and by language.
+
+    Rows whose text was in the model's own training data flatter it: use --split on data that it was trained from.
+
+    Example: saring evaluate held-out.jsonl --model sfw-linear-20260101-0a1b2c3d
+    """
+    home = output.home()
+    trained = home.model(model, tell=output.note)
+    rejects = RejectSink()
+    evaluation = evaluate(trained, files, split=split, seed=home.settings.seed, rejects=rejects)
+    tell_rejects(rejects, output.warn)
+    if card is not None:
+        card.mkdir(parents=True, exist_ok=True)
+        write_card(card, trained.manifest, evaluation, held_out=False)
+    output.emit(
+        {"model": trained.manifest.version, "files": files, "metrics": evaluation.to_dict()},
+        as_json=as_json,
+        say=lambda result: say_metrics(result["metrics"]),
+    )
+
+
+def say_metrics(metrics: dict[str, Any]) -> None:
+    """The figures of each label, and those over all labels."""
+    table = Table(box=None)
+    table.add_column("label")
+    for column in ("pos", "neg", "average precision", "precision", "recall", "F1", "ECE"):
+        table.add_column(column, justify="right")
+    for label, m in metrics["labels"].items():
+        table.add_row(
+            label,
+            str(m["positives"]),
+            str(m["negatives"]),
+            *(output.bracketed(m[name]) for name in ("average_precision", "precision", "recall", "f1")),
+            f"{m['calibration_error']:.3f}",
+        )
+    out = output.out(least_width=130)
+    out.print(table)
+    out.print(
+        f"macro average precision {output.bracketed(metrics['macro_average_precision'])}, "
+        f"micro {output.bracketed(metrics['micro_average_precision'])}; "
+        f"macro F1 {output.bracketed(metrics['macro_f1'])}; {metrics['texts']:,} held-out texts",
+        markup=False,
+        soft_wrap=True,
+    )
+    for name, one in metrics.get("languages", {}).items():
+        macro = one["macro_average_precision"]
+        if macro["value"] is not None:
+            count = len(one["labels"])
+            out.print(f"  {name}: {output.bracketed(macro)} over {count} labels, {one['texts']:,} texts", markup=False)
+    if metrics["unmeasured"]:
+        out.print(f"not measured (too few held-out texts): {', '.join(metrics['unmeasured'])}", markup=False)

@@ -1,0 +1,134 @@
+"""Shared by all commands: the home, the executor, progress, and one way to print results and errors.
+
+With ``--json`` a command prints one JSON object on standard output and nothing else there; everything meant for a
+person goes to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from pipeline.progress import Progress as ProgressCallback
+from pipeline.runs.executor import Executor
+from saring.home import Home
+
+#: columns of a line that nobody reads on a screen
+_UNBROKEN = 1_000
+#: for people; standard output is kept for results
+err = Console(stderr=True, highlight=False)
+
+AsyncFlag = Annotated[
+    bool, typer.Option("--async", help="Hand the work to the workers, and follow it. Ctrl-C stops following.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+
+
+def home() -> Home:
+    """The home of this command."""
+    return Home()
+
+
+def executor(on_workers: bool) -> Executor | None:
+    """The executor that `--async` chooses; None: the action's own, which works in this process."""
+    if not on_workers:
+        return None
+    # Celery is not loaded by commands that have no use for it.
+    from saring.workers.executor import Workers
+
+    return Workers(warn)
+
+
+def note(sentence: str) -> None:
+    """Tell a person something of no weight on standard error."""
+    err.print(sentence, style="dim", markup=False)
+
+
+def warn(sentence: str) -> None:
+    """Tell a person something on standard error."""
+    err.print(sentence, style="yellow", markup=False, soft_wrap=True)
+
+
+def emit(result: dict[str, Any], *, as_json: bool, say: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """Print a command's result: as JSON, or for a person by `say` (which writes to `out`)."""
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(result, default=str, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+        sys.stdout.flush()
+    elif say is not None:
+        say(result)
+
+
+def out(least_width: int = 0) -> Console:
+    """Standard output, for results that a person reads; a table may ask for a width below which it can't be read.
+
+    What goes into a file or another program is not broken over lines, unless COLUMNS says where.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        least_width = _UNBROKEN
+    return Console(highlight=False, width=max(console.width, least_width))
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressCallback]:
+    """A progress bar on standard error; one line for each `what` that is reported."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=err,
+        transient=True,
+        # without a terminal there is nobody to watch it
+        disable=not err.is_terminal,
+    )
+    tasks: dict[str, Any] = {}
+
+    def report(done: int, total: int | None, what: str, note: str = "") -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total, note=note)
+        bar.update(tasks[what], completed=done, total=total, note=note)
+
+    with bar:
+        yield report
+
+
+def bracketed(estimate: dict[str, float | None]) -> str:
+    """A number with its interval, for a person."""
+    value, low, high = (estimate[name] for name in ("value", "low", "high"))
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def say_counts(what: str, counts: Any, unit: str) -> None:
+    """A table of counts by name; nothing if there are none."""
+    if not counts:
+        return
+    table = Table(box=None)
+    table.add_column(what)
+    table.add_column(unit, justify="right")
+    for name, count in counts.items():
+        table.add_row(escape(name), f"{count:,}")
+    out().print(table)

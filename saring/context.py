@@ -1,0 +1,104 @@
+"""The context of a home: settings, taxonomy, store, and what is slow to load, each made when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipeline.settings import Settings, load_settings
+from pipeline.taxonomy import Taxonomy, load_taxonomy
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from pipeline.vectors.encoders.protocol import Encoder
+
+T = TypeVar("T")
+
+
+@dataclass
+class Context:
+    """What actions and stages work with.
+
+    Args:
+        settings: the settings in force.
+    """
+
+    settings: Settings = field(default_factory=load_settings)
+    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Make a value once, and give the same one afterwards: encoders and models are slow to load."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        value: T = self._kept[key]
+        return value
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """Open a transaction, which is committed at the end of the block.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        from pipeline.store.session import open_session
+
+        with open_session(self.engine) as session, session.begin():
+            yield session
+
+    def close(self, *, theirs: bool = False) -> None:
+        """Close the store's connections.
+
+        Args:
+            theirs: they belong to the process that this one was forked from, and stay open there.
+        """
+        if "engine" in self.__dict__:
+            self.engine.dispose(close=not theirs)
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The taxonomy in force."""
+        return load_taxonomy(self.settings.taxonomy)
+
+    @property
+    def space(self) -> str:
+        """The space of vectors in use: the store's active one, or the settings' before there is any.
+
+        Raises:
+            UsageError: the settings name no encoder.
+        """
+        from pipeline.vectors.spaces import space_in_use
+
+        return space_in_use(self.engine, self.settings)
+
+    def encoder(self, name: str | None = None) -> Encoder:
+        """The encoder of that name, or of the space in use; loaded once.
+
+        Raises:
+            EncoderError: it can't be loaded or reached.
+        """
+        from pipeline.vectors.embed import encoder_of
+
+        return encoder_of(self, name)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The store: the embedded server is started if need be, and an empty database is given its tables.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+            StoreNotReady: its schema is older or newer than this code.
+        """
+        from pipeline.store.migrate import current_and_head, require_head, upgrade
+        from pipeline.store.session import make_engine
+        from saring.services import ensure_database
+
+        engine = make_engine(ensure_database(self.settings))
+        if current_and_head(engine)[0] is None:
+            upgrade(engine)
+        require_head(engine)
+        return engine

@@ -1,0 +1,429 @@
+"""The front door for programs: a home, and what can be done with it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.progress import Progress, silent
+from pipeline.settings import Settings, load_settings
+from saring.context import Context
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]
+
+    from pipeline.filters.cuts import Cut
+    from pipeline.judgement import RaterKind
+    from pipeline.learning.predict import Prediction
+    from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport
+    from pipeline.llm.translation.protocol import Language
+    from pipeline.llm.translation.translate import TranslationReport
+    from pipeline.models.artefact import TrainedModel
+    from pipeline.queue.config import QueueConfig, QueueReport
+    from pipeline.raters.imported import ImportReport
+    from pipeline.raters.judge import JudgeReport
+    from pipeline.runs.executor import Executor
+    from pipeline.texts.ingest import IngestReport, SourceInfo
+    from pipeline.texts.readers import Format
+    from pipeline.vectors.embed import EmbedReport
+    from saring.actions.filtering import Filtered
+    from saring.actions.label_studio import Predicted, Pulled, Pushed
+    from saring.actions.queue import Waiting
+    from saring.actions.training import Trained
+    from sync.project.projects import SetupReport
+    from sync.pull.reconcile import ReconcileReport
+
+
+class Home(Context):
+    """A home: a folder with a store, models and settings. Services start when they are first needed.
+
+    Args:
+        path: the folder; None: what `SARING_HOME` says, else `~/.local/share/saring`.
+        settings: all settings; None: those of the environment and of the folder's `saring.env`.
+
+    Raises:
+        UsageError: a setting has no meaning.
+    """
+
+    def __init__(self, path: str | Path | None = None, *, settings: Settings | None = None) -> None:
+        super().__init__(settings if settings is not None else load_settings(home=path))
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def stop(self) -> None:
+        """Stop the services of this home, and close its connections."""
+        from saring.services import stop_services
+
+        self.close()
+        stop_services(self.settings)
+
+    def ingest(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        source: str | SourceInfo,
+        *,
+        form: Format | None = None,
+        text_field: str = "text",
+        id_field: str = "id",
+        follow: Callable[[], bool] | None = None,
+        progress: Progress = silent,
+    ) -> IngestReport:
+        """Read texts into the store; see `saring.actions.texts.ingest`."""
+        from saring.actions.texts import ingest
+
+        return ingest(
+            self,
+            paths,
+            source,
+            form=form,
+            text_field=text_field,
+            id_field=id_field,
+            follow=follow,
+            progress=progress,
+        )
+
+    def import_labelled(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        source: str | SourceInfo,
+        *,
+        labels_field: str = "labels",
+        mapping: Path | None = None,
+        kind: RaterKind | None = None,
+        rater: str | None = None,
+        form: Format | None = None,
+        text_field: str = "text",
+        id_field: str = "id",
+        progress: Progress = silent,
+    ) -> ImportReport:
+        """Read labelled texts into the store and the ledger; see `saring.actions.texts.import_labelled`."""
+        from pipeline.judgement import RaterKind as Kind
+        from saring.actions.texts import import_labelled
+
+        return import_labelled(
+            self,
+            paths,
+            source,
+            labels_field=labels_field,
+            mapping=mapping,
+            kind=kind or Kind.EXTERNAL,
+            rater=rater,
+            form=form,
+            text_field=text_field,
+            id_field=id_field,
+            progress=progress,
+        )
+
+    def embed(
+        self,
+        encoder: str | None = None,
+        *,
+        limit: int | None = None,
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> EmbedReport:
+        """Give each text its vector; see `saring.actions.judging.embed`."""
+        from saring.actions.judging import embed
+
+        return embed(self, encoder, limit=limit, executor=executor, progress=progress)
+
+    def judge(
+        self,
+        rater: str | None = None,
+        *,
+        limit: int | None = None,
+        most_tokens: int | None = None,
+        most_cost: float | None = None,
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> JudgeReport:
+        """Have a rater judge the texts that it has not judged yet; see `saring.actions.judging.judge`."""
+        from saring.actions.judging import judge
+
+        return judge(
+            self,
+            rater,
+            limit=limit,
+            most_tokens=most_tokens,
+            most_cost=most_cost,
+            executor=executor,
+            progress=progress,
+        )
+
+    def translate(
+        self,
+        language: Language = "ms",
+        *,
+        by: str | None = None,
+        limit: int | None = None,
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> TranslationReport:
+        """Translate the store's texts; see `saring.actions.translating.translate`."""
+        from saring.actions.translating import translate
+
+        return translate(self, language, by=by, limit=limit, executor=executor, progress=progress)
+
+    def filter(
+        self,
+        labels: Sequence[str] | None = None,
+        *,
+        cut: Cut | None = None,
+        anchored: bool = False,
+        sentiment: bool = True,
+        report: Path | None = None,
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> Filtered:
+        """Demote machine labels that are probably wrong; see `saring.actions.filtering.filter_labels`."""
+        from saring.actions.filtering import filter_labels
+
+        return filter_labels(
+            self,
+            labels,
+            cut=cut,
+            anchored=anchored,
+            sentiment=sentiment,
+            report=report,
+            executor=executor,
+            progress=progress,
+        )
+
+    def pseudolabel(
+        self,
+        labels: Sequence[str] | None = None,
+        *,
+        config: PseudoConfig | None = None,
+        limit: int | None = None,
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> list[PseudoReport]:
+        """Give scarce labels where a classifier is sure; see `saring.actions.filtering.pseudolabel`."""
+        from saring.actions.filtering import pseudolabel
+
+        return pseudolabel(self, labels, config=config, limit=limit, executor=executor, progress=progress)
+
+    def train(
+        self,
+        files: str | Path | Sequence[str | Path] | None = None,
+        *,
+        backend: str | None = None,
+        objective: str = "f1",
+        vectors: bool = False,
+        transformer: Mapping[str, Any] | None = None,
+        without: Sequence[str] = (),
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> Trained:
+        """Train a model, from the ledger or from labelled files.
+
+        A model that is trained from the ledger goes through the gate; see `saring.actions.training`.
+
+        Args:
+            files: labelled JSON lines or Parquet; None: what the ledger says now.
+            backend: `linear` or `transformers`; None: the settings'.
+            objective: what thresholds are chosen for: `f1`, `precision=P` or `recall=R`.
+            vectors: whether the linear classifier takes the encoder's vectors as well.
+            transformer: fields of `TransformerConfig` that differ from the defaults.
+            without: sources to leave out.
+            executor: who does it; without one, this process. Files are read in this process always.
+            progress: told of each step.
+
+        Raises:
+            NotEnoughLabels: too little is known to train from.
+            UsageError: the options don't go together.
+        """
+        from saring.actions.texts import as_paths
+        from saring.actions.training import TrainOptions, train, train_from_files
+
+        options = TrainOptions(backend, objective, vectors, dict(transformer or {}), tuple(without))
+        if files is not None:
+            return train_from_files(self, as_paths(files), options, progress=progress)
+        return train(self, options, executor=executor, progress=progress)
+
+    def model(self, name: str | None = None, *, tell: Callable[[str], None] = lambda _: None) -> TrainedModel:
+        """The model of that version or folder; without one the champion, else the newest. It is loaded once.
+
+        Args:
+            name: a version, the beginning of one, or a folder.
+            tell: told which model was chosen without a name.
+
+        Raises:
+            ModelError: there is none.
+        """
+        from saring.actions.models import choose_model
+
+        return choose_model(self.settings, name, tell=tell)
+
+    def predict(self, texts: Iterable[str], model: str | None = None) -> list[Prediction]:
+        """What a model says of each text, in order.
+
+        Args:
+            texts: as people wrote them; they are repaired and masked first.
+            model: a version or folder; None: the champion, else the newest.
+
+        Raises:
+            ModelError: there is none.
+        """
+        from pipeline.learning.predict import predict_texts
+
+        return predict_texts(self.model(model), list(texts))
+
+    @property
+    def queue(self) -> Queue:
+        """The queue of texts for people."""
+        return Queue(self)
+
+    @property
+    def label_studio(self) -> LabelStudio:
+        """The Label Studio where people label."""
+        return LabelStudio(self)
+
+
+class Queue:
+    """The queue of texts for people."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def build(
+        self,
+        size: int | None = None,
+        *,
+        config: QueueConfig | None = None,
+        seed: int | None = None,
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> QueueReport:
+        """Draw a new queue, in place of the texts that wait and have not been pushed.
+
+        Args:
+            size: texts to draw; None: as the configuration says.
+            config: what is wanted; without it, the defaults.
+            seed: of every random choice; None: the settings'.
+            executor: who does it; without one, this process.
+            progress: told of every chunk that is read.
+        """
+        from dataclasses import replace
+
+        from pipeline.queue.config import QueueConfig as Config
+        from saring.actions.queue import build
+
+        chosen = config or Config()
+        if size is not None:
+            chosen = replace(chosen, size=size)
+        return build(self._home, chosen, seed=seed, executor=executor, progress=progress)
+
+    def show(
+        self, limit: int = 20, *, strategy: str | None = None, label: str | None = None, reveal: bool = False
+    ) -> Waiting:
+        """The texts that wait, in the order in which they will be served; see `saring.actions.queue.show`."""
+        from saring.actions.queue import show
+
+        return show(self._home, limit, strategy=strategy, label=label, reveal=reveal)
+
+    def to_frame(self, limit: int = 10_000, *, reveal: bool = False) -> DataFrame:
+        """The texts that wait as a pandas data frame, one row a text: id, text, strategy, label, reason, probability.
+
+        Args:
+            limit: so many at most.
+            reveal: show harsh texts too; otherwise their text is None.
+        """
+        import pyarrow as pa
+
+        rows = [dict(row) for row in self.show(limit, reveal=reveal).items]
+        return pa.Table.from_pylist(rows).to_pandas()
+
+    def bump(self, text_id: uuid.UUID, *, first: bool = True) -> None:
+        """Put a waiting text first, or last."""
+        from saring.actions.queue import bump
+
+        bump(self._home, text_id, first=first)
+
+    def drop(self, text_id: uuid.UUID) -> None:
+        """Take a waiting text out of the queue for good."""
+        from saring.actions.queue import drop
+
+        drop(self._home, text_id)
+
+
+class LabelStudio:
+    """The Label Studio of a home, where people label."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def setup(
+        self,
+        *,
+        title: str | None = None,
+        volunteer: str | None = None,
+        opt_out: Sequence[str] | None = None,
+        harsh_cap: int | None = None,
+        backend: bool = True,
+        force: bool = False,
+        drop_labels: bool = False,
+        progress: Progress = silent,
+    ) -> SetupReport:
+        """Make the project from the taxonomy, or bring it up to date; see `saring.actions.label_studio.setup`."""
+        from saring.actions.label_studio import setup
+
+        return setup(
+            self._home,
+            title=title,
+            volunteer=volunteer,
+            opt_out=opt_out,
+            harsh_cap=harsh_cap,
+            backend=backend,
+            force=force,
+            drop_labels=drop_labels,
+            progress=progress,
+        )
+
+    def push(
+        self,
+        project: int | None = None,
+        *,
+        limit: int | None = None,
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> Pushed:
+        """Send queued texts to Label Studio, with labels ticked; see `saring.actions.label_studio.push`."""
+        from saring.actions.label_studio import push
+
+        return push(self._home, project, limit=limit, executor=executor, progress=progress)
+
+    def pull(
+        self, project: int | None = None, *, executor: Executor | None = None, progress: Progress = silent
+    ) -> Pulled:
+        """Copy changed annotations into the ledger; see `saring.actions.label_studio.pull`."""
+        from saring.actions.label_studio import pull
+
+        return pull(self._home, project, executor=executor, progress=progress)
+
+    def reconcile(
+        self,
+        project: int | None = None,
+        *,
+        withdraw_deleted: bool = False,
+        executor: Executor | None = None,
+        progress: Progress = silent,
+    ) -> ReconcileReport:
+        """Compare every annotation with the ledger, and repair; see `saring.actions.label_studio.reconcile`."""
+        from saring.actions.label_studio import reconcile
+
+        return reconcile(self._home, project, withdraw_deleted=withdraw_deleted, executor=executor, progress=progress)
+
+    def predict(
+        self, project: int | None = None, *, executor: Executor | None = None, progress: Progress = silent
+    ) -> Predicted:
+        """Tick the open tasks anew; see `saring.actions.label_studio.predict`."""
+        from saring.actions.label_studio import predict
+
+        return predict(self._home, project, executor=executor, progress=progress)

@@ -1,0 +1,109 @@
+"""A model by itself, without a home or a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.learning.predict import Prediction
+    from pipeline.measure.arrays import Scores
+    from pipeline.models.artefact import TrainedModel
+    from pipeline.models.protocol import Encode
+
+
+class Model:
+    """A trained classifier with its calibration and thresholds."""
+
+    def __init__(self, trained: TrainedModel) -> None:
+        self._trained = trained
+
+    @property
+    def version(self) -> str:
+        """The name that the model was given when it was trained."""
+        return self._trained.manifest.version
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Keys of the labels, in the order of the columns of `probabilities`."""
+        return self._trained.labels
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Label to the probability from which on it is given."""
+        return self._trained.thresholds
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """What the model says of each text, in order.
+
+        Args:
+            texts: as people wrote them; they are repaired and masked first.
+        """
+        from pipeline.learning.predict import predict_texts
+
+        return predict_texts(self._trained, texts)
+
+    def probabilities(self, texts: Sequence[str]) -> Scores:
+        """Calibrated probabilities: float64 [texts, labels], each from 0 to 1.
+
+        Args:
+            texts: as people wrote them; they are repaired and masked first.
+        """
+        from pipeline.texts.labelled_files import clean
+
+        return self._trained.probabilities([clean(text) for text in texts])
+
+
+def load_model(name: str | Path, *, revision: str | None = None) -> Model:
+    """Load a model that Saring trained or exported.
+
+    A linear model needs the base install only. A transformer needs the extra `transformers`, a name on the Hugging Face
+    Hub the extra `hub`.
+
+    Args:
+        name: a model's folder, or its name on the Hub, as OWNER/NAME.
+        revision: a branch, tag or commit on the Hub; None: the newest.
+
+    Raises:
+        ModelError: there is no such model, or it is damaged.
+        UsageError: a package is missing; the message names the extra.
+    """
+    from pipeline.models.artefact import load_model as read_model
+    from pipeline.models.artefact import read_manifest
+
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = _from_hub(str(name), revision)
+    return Model(read_model(folder, _encode_of(read_manifest(folder).encoder)))
+
+
+def _encode_of(encoder: str | None) -> Encode | None:
+    if encoder is None:
+        return None
+    from pipeline.settings import load_settings
+    from pipeline.vectors.encoders.make import make_encoder
+
+    return make_encoder(load_settings(), encoder).encode
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise UsageError(
+            f"there is no folder {name!r}; to look for it on the Hugging Face Hub, install: pip install 'saring[hub]'"
+        ) from error
+    from pipeline.models.hub import model_place
+
+    place = Path(model_place(name, revision=revision))
+    if place.is_dir():
+        return place
+    try:
+        return Path(snapshot_download(name, revision=revision))
+    except OSError as error:
+        raise ModelError(
+            f"{name!r} cannot be fetched from the Hugging Face Hub: try again where there is a network"
+        ) from error
