@@ -9,18 +9,17 @@ how many raters a task) is set once and then left to people.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.backend_credentials import BackendCredentials
 from pipeline.errors import LabelStudioError, LabelStudioMissing, UsageError
-from pipeline.runs.record import lock_key
+from pipeline.store.locks import lock_key, waited_for
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState
 from pipeline.taxonomy import Taxonomy
@@ -115,7 +114,7 @@ def setup(
     _check(title, harsh_cap)
     opted = _canonical(opt_out, taxonomy) if opt_out is not None else None
     wanted = _KEPT | {"label_config": label_config(taxonomy), "expert_instruction": guidelines(taxonomy)}
-    with _alone(engine), open_session(engine) as session:
+    with waited_for(engine, lock_key("sync-setup", "")), open_session(engine) as session:
         project = _known(session, client, volunteer)
         created = False
         if project is None:
@@ -321,11 +320,3 @@ def _canonical(names: Sequence[str], taxonomy: Taxonomy) -> list[str]:
             raise UsageError(f"no label is called {name!r}; the labels are {', '.join(taxonomy.keys)}")
         keys.append(key)
     return sorted(set(keys), key=taxonomy.keys.index)
-
-
-@contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
-    """One setup at a time: two would make two projects."""
-    with engine.connect() as lock, lock.begin():
-        lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("sync-setup", "")})
-        yield

@@ -21,8 +21,8 @@ from redbeat import RedBeatSchedulerEntry
 from redbeat.schedulers import ensure_conf
 from ruamel.yaml import YAML
 
-from pipeline.runs.record import lock_key
 from pipeline.settings import Settings
+from pipeline.store.locks import lock_key
 from saring.cli import app as commands
 from saring.services.programs import READY_FILE_VARIABLE, SARING
 from saring.workers.app import QUEUES, make_app
