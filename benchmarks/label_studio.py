@@ -51,7 +51,7 @@ from pipeline.texts.labelled_files import clean
 from pipeline.texts.normalise import text_id
 from saring.demo.plant import Line, read_corpus
 from saring.services import LabelStudioAccess, ensure_database, ensure_label_studio, stop_services
-from sync.api.client import LabelStudio
+from sync.api.client import LabelStudio, identity
 from sync.project.label_config import label_config
 from sync.project.projects import SetupReport, setup
 from sync.pull.pull import pull
@@ -145,7 +145,7 @@ def _push(bench: Bench, options: argparse.Namespace) -> None:
     sent = bench.push(project)
     seconds = time.perf_counter() - start
     there = bench.client.project(project.label_studio_id)
-    found = {"tasks": sent, "predictions": there["total_predictions_number"]}
+    found = {"tasks": sent, "predictions": there.total_predictions_number}
     emit("label_studio", {"who": "saring", "what": "push", **found, "seconds": seconds} | _target("push"))
     if options.sdk is None:
         emit("label_studio", {"who": "label-studio-sdk", "skipped": f"--sdk DIR is not given; to get it: {_SDK}"})
@@ -153,7 +153,7 @@ def _push(bench: Bench, options: argparse.Namespace) -> None:
     rows = bench.home / "rows.json"
     rows.write_text(json.dumps(_rows(bench, project.project_id)))
     peer = bench.client.create_project(title="Peer", label_config=label_config(_TAXONOMY))
-    _sdk(bench, options, "push", int(peer["id"]), rows)
+    _sdk(bench, options, "push", identity(peer)[0], rows)
 
 
 def _pull(bench: Bench, options: argparse.Namespace) -> tuple[SetupReport, float]:

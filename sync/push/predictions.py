@@ -213,12 +213,10 @@ class _Writer:
         """Give tasks whose ticks change their new reasons."""
         for task in tasks:
             proposal = proposals[task.text_id]
-            path = f"/api/tasks/{task.label_studio_id}/"
+            there = str(task.label_studio_id)
+            reasons = {"why": panel(proposal.why), "confidence": proposal.confidence}
             try:
-                data = self.client.get(path)["data"]
-                self.client.patch(
-                    path, json={"data": data | {"why": panel(proposal.why), "confidence": proposal.confidence}}
-                )
+                self.client.tasks.update(there, data=self.client.tasks.get(there).data | reasons)
             except LabelStudioMissing:
                 log.info("task %s is gone; a reconciliation will note it", task.label_studio_id)
         return len(tasks)
@@ -226,7 +224,7 @@ class _Writer:
     def show(self, version: str, sent: int, created: int) -> None:
         """Show the version, in one change."""
         there = self.client.update_project(self.project.label_studio_id, model_version=version)
-        if there.get("model_version") != version:
+        if there.model_version != version:
             raise LabelStudioError(f"{self.client.url} did not switch to the new predictions: the old ones stay")
         b = store.PredictionBatch
         with open_session(self.engine) as session, session.begin():
