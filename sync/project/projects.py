@@ -29,9 +29,11 @@ from sync.project import shown
 from sync.project.guidelines import guidelines
 from sync.project.label_config import label_config
 from sync.project.migrate_config import plan, uses_of_labels
+from sync.project.page_check import check_page
 from sync.project.seal import is_sealed
 from sync.project.views import wire_view
 from sync.project.wiring import Wiring, backend_titles, wire
+from sync.push.task_rows import ticks
 
 if TYPE_CHECKING:
     from label_studio_sdk.types import AllRolesProjectList, LseProjectCreate, LseProjectResponse
@@ -118,6 +120,7 @@ def setup(
     _check(title, harsh_cap)
     opted = _canonical(opt_out, taxonomy) if opt_out is not None else None
     wanted = _KEPT | {"label_config": label_config(taxonomy), "expert_instruction": guidelines(taxonomy)}
+    check_page(wanted["label_config"], {"result": [ticks(taxonomy.keys)], "score": 1.0})
     with waited_for(engine, lock_key("sync-setup", "")), open_session(engine) as session:
         project = _known(session, client, volunteer)
         created = False

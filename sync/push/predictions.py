@@ -32,6 +32,7 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
+from sync.project.page_check import refusals
 from sync.push.task_rows import prediction_result
 from sync.push.turns import in_turn
 
@@ -185,10 +186,20 @@ class _Writer:
             self._give_up(version, len(tasks), created)
             raise LabelStudioError(
                 f"{self.client.url} took {created} of {len(tasks)} predictions of project "
-                f"{self.project.label_studio_id}: the old ones stay; see whether its labels are the taxonomy's "
-                "(`saring sync setup`), then `saring sync reconcile` for tasks that are gone"
+                f"{self.project.label_studio_id}{self._why_refused(tasks, proposals, version)}: the old ones stay; see "
+                "whether its labels are the taxonomy's (`saring sync setup`), then `saring sync reconcile` for tasks "
+                "that are gone"
             )
         return created
+
+    def _why_refused(self, tasks: Sequence[store.Task], proposals: dict[uuid.UUID, Proposal], version: str) -> str:
+        """What the project's page has against predictions, which the server drops without a word."""
+        page = self.client.project(self.project.label_studio_id).label_config or ""
+        reasons = refusals(page, [_row(task, proposals[task.text_id], version) for task in tasks])
+        if not reasons:
+            return ""
+        [(reason, number)] = reasons.most_common(1)
+        return f" ({number} of them: {reason})"
 
     def _give_up(self, version: str, sent: int, created: int) -> None:
         with open_session(self.engine) as session, session.begin():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline import store
 from pipeline.preannotation import Proposal
 from pipeline.preannotation.proposal import panel
+from sync.project.label_config import LABELS, TEXT
 
 
 def task_row(task: store.Task, text: str, language: str | None, proposal: Proposal, version: str) -> dict[str, Any]:
@@ -35,15 +37,15 @@ def asks_for(raters: int) -> dict[str, Any]:
 
 def prediction_result(proposal: Proposal) -> list[dict[str, Any]]:
     """What is ticked, as Label Studio writes it."""
-    if not proposal.labels:
-        return []
-    return [
-        {
-            "id": "saring",
-            "from_name": "labels",
-            "to_name": "text",
-            "type": "choices",
-            "value": {"choices": list(proposal.labels)},
-            "score": proposal.confidence,
-        }
-    ]
+    return [ticks(proposal.labels) | {"score": proposal.confidence}] if proposal.labels else []
+
+
+def ticks(labels: Iterable[str]) -> dict[str, Any]:
+    """The region of a result that ticks these labels."""
+    return {
+        "id": "saring",
+        "from_name": LABELS,
+        "to_name": TEXT,
+        "type": "choices",
+        "value": {"choices": list(labels)},
+    }
