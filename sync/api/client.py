@@ -29,8 +29,8 @@ Json = dict[str, Any]
 
 #: tasks that are asked for by their ids at once: they must fit into an address
 _LISTED = 500
-#: projects of a page
-_PROJECTS = 100
+#: projects of a page, and tasks of a page of those that bear a mark
+_PROJECTS, _MARKED = 100, 2_000
 #: fields of tasks and of what is in them: the server takes one list for both, and all fields take three times as long
 _WHOLE = "id,created_at,updated_at,data,annotations,completed_by,result,was_cancelled,lead_time,parent_prediction"
 _PREDICTIONS = "id,predictions,result,model_version"
@@ -179,7 +179,7 @@ class LabelStudio(Connection):
         """Every task with `id`, `updated_at`, `data`, and of its annotations only `id` and `updated_at`, in batches."""
         yield from self._walk(project, None, "id,updated_at,data,annotations", page_size)
 
-    def marked_tasks(self, project: int, mark: str, *, page_size: int = 2_000) -> list[Json]:
+    def marked_tasks(self, project: int, mark: str) -> list[Json]:
         """Every task whose data bears a mark of ours as its `batch`, with `id` and `data`, by its id."""
         batch = {"filter": "filter:tasks:data.batch", "operator": "equal", "value": mark, "type": "String"}
         marked: list[Json] = []
@@ -187,9 +187,9 @@ class LabelStudio(Connection):
         while True:
             later = {"filter": "filter:tasks:id", "operator": "greater", "value": last, "type": "Number"}
             query = {"filters": {"conjunction": "and", "items": [batch, later]}, "ordering": ["tasks:id"]}
-            page = self._page(project, query, "id,data", page_size)
+            page = self._page(project, query, "id,data", _MARKED)
             marked += [task for task in page if task["data"].get("batch") == mark]
-            if len(page) < page_size:
+            if len(page) < _MARKED:
                 return marked
             last = page[-1]["id"]
 

@@ -38,6 +38,10 @@ T = TypeVar("T")
 _NO_TOKEN = "none"  # noqa: S105 - no secret
 
 
+class _Unreadable(LabelStudioUnavailable):
+    """A success that is reported in JSON of another shape."""
+
+
 class Connection:
     """One Label Studio server, spoken to for one account. Not for several threads at once.
 
@@ -130,7 +134,7 @@ class Connection:
         try:
             return call(*args, **kwargs)
         except (ApiError, AttributeError, TypeError) as error:
-            raise LabelStudioUnavailable(f"{self.url}: what it says of {what} cannot be read") from error
+            raise _Unreadable(f"{self.url}: what it says of {what} cannot be read") from error
 
     def _create(self, what: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Make a call of the SDK that creates something.
@@ -140,9 +144,7 @@ class Connection:
         """
         try:
             return self._read(what, call, *args, **kwargs)
-        except LabelStudioUnavailable as error:
-            if not isinstance(error.__cause__, AttributeError | TypeError | ValueError):
-                raise
+        except _Unreadable as error:
             raise UncertainOutcome(f"{error}: it is not known whether it was done") from error
 
     # calls that the SDK has not, or not as they are needed
