@@ -5,6 +5,7 @@ The SDK is imported with the first call that needs it.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -51,8 +52,8 @@ class Connection:
         timeout: seconds that an answer may take; imports may take ten times as long.
         sleep: waits between tries.
 
-    Every method, and every call of a part of the SDK, raises LabelStudioUnavailable (no answer, or none that can be
-    read), LabelStudioRefused (the token, or what the account may do), LabelStudioMissing (404), or LabelStudioError
+    Every method, and every call of a part of the SDK, raises LabelStudioUnavailable (no answer, or none that is
+    JSON), LabelStudioRefused (the token, or what the account may do), LabelStudioMissing (404), or LabelStudioError
     (the request itself is wrong). Requests that create something raise UncertainOutcome where it is not known whether
     they did. To delete what is gone is no error.
     """
@@ -131,6 +132,8 @@ class Connection:
         """Make a call of the SDK, which fails in errors of Python where an answer is JSON of another shape."""
         from label_studio_sdk.core.api_error import ApiError
 
+        # a field that it does not know is a mistake of ours, and no answer of the server's
+        inspect.signature(call).bind(*args, **kwargs)
         try:
             return call(*args, **kwargs)
         except (ApiError, AttributeError, TypeError) as error:

@@ -214,6 +214,13 @@ def test_to_the_sdk_anything_is_a_project(before: Front, label_studio: LabelStud
                 client.project(5)
 
 
+def test_a_field_that_no_project_has_is_no_fault_of_the_server(client: LabelStudio, proxy: FaultyProxy) -> None:
+    for ask in (lambda: client.create_project(titel="never"), lambda: client.update_project(1, titel="never")):
+        with pytest.raises(TypeError, match="titel"):
+            ask()
+    assert proxy.seen == []
+
+
 @pytest.mark.parametrize("body", [b"[]", b"null", b"{}", b'"made"', b""])
 def test_what_was_made_is_not_known_where_the_answer_is_something_else(
     before: Front, label_studio: LabelStudioAccess, body: bytes
