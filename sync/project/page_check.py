@@ -1,6 +1,6 @@
 """Checks of a labelling page, and of predictions for it, by the SDK's reading of label configs.
 
-That reading takes 0.7 s to import, so it is imported where it is needed: at setup, and after predictions were refused.
+That reading takes 0.4 s to import, so it is imported where it is needed: at setup, and after predictions were refused.
 """
 
 from __future__ import annotations
