@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.arrays import UNKNOWN
-from pipeline.measure.metrics import Floats
+from pipeline.measure.arrays import UNKNOWN, Floats
 
 #: [texts, voices]: 1 asserted, 0 denied, -1 nothing said
 VoteMatrix = NDArray[np.int8]

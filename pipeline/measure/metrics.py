@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
-
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scores
 
 RESAMPLES = 1_000
 #: resamples whose weights are held in memory together

@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scores
 from pipeline.measure.metrics import (
     LEAST_SLICE,
     RESAMPLES,
-    Booleans,
     Estimate,
-    Floats,
     Ranking,
     area,
     estimate_of,

@@ -17,10 +17,10 @@ from pipeline.ledger.book import judgements_by_text
 from pipeline.ledger.consensus.rule import Consensus
 from pipeline.ledger.consensus.saved import current_consensus
 from pipeline.ledger.resolve import current_judgements, resolve, text_tier
+from pipeline.measure.arrays import Floats
 from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
-from pipeline.queue.sampling import Floats
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 

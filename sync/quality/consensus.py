@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from sync.quality.answers import Answers, Booleans, Floats
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix
+from sync.quality.answers import Answers
 
 #: the model has a say on a label only with so many ticks of it, ...
 LEAST_TICKS = 10

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import betabinom
 
+from pipeline.measure.arrays import Floats, Ints
 from pipeline.measure.metrics import Estimate
-from sync.quality.answers import Floats, Ints
 
 RESAMPLES = 1_000
 #: resamples whose weights are held in memory together

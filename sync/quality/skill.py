@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
+from pipeline.measure.arrays import UNKNOWN, Floats, LabelMatrix
 from pipeline.measure.metrics import Estimate, wilson
-from sync.quality.answers import Answers, Floats, right
+from sync.quality.answers import Answers, right
 from sync.quality.intervals import bootstrap, by_text
 
 #: tasks with a reference, below which nothing is said of a rater

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.arrays import UNKNOWN
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats
 from pipeline.measure.metrics import Estimate
-from sync.quality.answers import Answers, Booleans, Floats
+from sync.quality.answers import Answers
 from sync.quality.intervals import bootstrap, by_text
 
 #: answers on either side, below which no difference is given
