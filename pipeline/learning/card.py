@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.learning.evaluate import Evaluation
 from pipeline.learning.plots import precision_recall_plot, reliability_plot
-from pipeline.measure.metrics import Estimate
+from pipeline.measure.intervals import Estimate
 from pipeline.models.artefact import Manifest
 
 CARD = "README.md"

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.measure.metrics import Estimate
+from pipeline.measure.intervals import Estimate
 from pipeline.store.session import open_session
 from saring.actions.label_studio import connect, current_projects
 from saring.cli import output

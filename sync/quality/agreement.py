@@ -8,9 +8,8 @@ import krippendorff
 import numpy as np
 
 from pipeline.measure.arrays import Floats
-from pipeline.measure.metrics import Estimate
+from pipeline.measure.intervals import Estimate, bootstrap
 from sync.quality.answers import Answers
-from sync.quality.intervals import bootstrap
 
 #: texts with two answers or more, below which an alpha says nothing
 LEAST_TEXTS = 10
