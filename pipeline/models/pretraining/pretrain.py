@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from pipeline.atomic import new_folder, write_file
 from pipeline.errors import ModelError, UsageError
 from pipeline.models.backends import file_hash
 from pipeline.models.pretraining.mntp import Masker, held_out_loss, unigram_loss
@@ -200,12 +201,10 @@ def _network(
         return _tokenizer(config.base), load_network(config.base)
     kept = work / "tokenizer"
     if not kept.is_dir():
-        building = work / ".tokenizer"
-        shutil.rmtree(building, ignore_errors=True)
         made = train_tokenizer(learnt, config.shape.vocabulary)
         made.model_max_length = config.length
-        made.save_pretrained(building)
-        building.rename(kept)
+        with new_folder(kept) as building:
+            made.save_pretrained(building)
     tokenizer = _tokenizer(kept)
     return tokenizer, new_network(config.shape, tokenizer, config.length, config.seed)
 
@@ -253,6 +252,4 @@ def _finish(
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    building = path.with_name(f".{path.name}")
-    building.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    building.replace(path)
+    write_file(path, json.dumps(content, indent=2) + "\n")
