@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.atomic import new_folder, write_file
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, first_line
 from pipeline.measure.arrays import Scores
 from pipeline.models.backends import backend_of
 from pipeline.models.calibration import Sigmoid
@@ -153,7 +153,7 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: no model there ({MANIFEST} is missing)") from error
     except (OSError, ValidationError) as error:
-        raise ModelError(f"{path}: not the manifest of a model ({str(error).splitlines()[0]})") from error
+        raise ModelError(f"{path}: not the manifest of a model ({first_line(error)})") from error
 
 
 def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:

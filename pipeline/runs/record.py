@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from pipeline.errors import RunCancelled, RunConflict
+from pipeline.errors import LONGEST_LINE, RunCancelled, RunConflict, first_line
 from pipeline.progress import Progress, silent
 from pipeline.store import Run
 from pipeline.store.locks import held, lock_key
@@ -221,8 +221,8 @@ def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> Act
 
 def one_line(error: BaseException) -> str:
     """An error as a run's record keeps it."""
-    # PostgreSQL keeps no zero bytes, and an error may quote the row that was bad
-    return f"{type(error).__name__}: {error}".replace("\0", "").splitlines()[0][:500]
+    kind, words = type(error).__name__, first_line(error)
+    return words if words == kind else f"{kind}: {words}"[:LONGEST_LINE]
 
 
 def _finish(engine: Engine, active: ActiveRun, state: RunState, error: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from pipeline.atomic import new_folder, write_file
-from pipeline.errors import ModelError, UsageError
+from pipeline.errors import ModelError, UsageError, first_line
 from pipeline.models.backends import file_hash
 from pipeline.models.pretraining.mntp import Masker, held_out_loss, unigram_loss
 from pipeline.models.pretraining.network import MistralForMaskedNextToken, Shape, load_network, new_network
@@ -213,7 +213,7 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(folder))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no tokenizer that can be read ({str(error).splitlines()[0]})") from error
+        raise ModelError(f"{folder}: no tokenizer that can be read ({first_line(error)})") from error
 
 
 def _loop_config(config: PretrainConfig, texts: int) -> LoopConfig:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline.atomic import new_file, to_disk, write_file
-from pipeline.errors import TrainingError
+from pipeline.errors import TrainingError, first_line
 from pipeline.models.training.seeding import random_state, restore_random_state
 
 _STATE, _MODEL, _OPTIMIZER, _RANDOM = "state.json", "model.safetensors", "optimizer.safetensors", "random.safetensors"
@@ -113,7 +113,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         return Position(**state["position"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, TrainingError) as error:
         raise TrainingError(
-            f"{last}: the checkpoint cannot be used ({str(error).splitlines()[0]}): remove it to train from the start"
+            f"{last}: the checkpoint cannot be used ({first_line(error)}): remove it to train from the start"
         ) from error
 
 
