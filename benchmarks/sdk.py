@@ -22,7 +22,7 @@ import orjson
 from _measure import emit
 from label_studio_sdk.base_client import LabelStudioBase
 
-from sync.push.task_rows import ticks
+from pipeline.preannotation.label_studio_format import ticks
 
 _URL = "http://label-studio.example"
 _RUNS = 5

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pipeline.errors import NotEnoughLabels

@@ -216,7 +216,8 @@ class LabelStudio(Connection):
         params = {"project": project, "page": 1, "page_size": size, "fields": "all", "include": include}
         params["query"] = json.dumps(query)
         # Not by the SDK: unless told otherwise it asks for all fields, it goes by numbers of pages, which shift while
-        # they are read, and of every task it makes an object, at fifteen times the cost, with annotations untyped in it.
+        # they are read, and of every task it makes an object, at fifteen times the cost, with annotations
+        # untyped.
         answer = self.get("/api/tasks/", params=params, timeout=5 * self._timeout)
         tasks = answer.get("tasks") if isinstance(answer, dict) else None
         if not isinstance(tasks, list):

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import LabelStudioError
+from pipeline.preannotation.label_studio_format import LABELS, read_config
 from pipeline.store.tables.human_loop import AnnotationState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
-from sync.project.label_config import LABELS, label_changes, read_config
+from sync.project.label_config import label_changes
 from sync.project.seal import is_sealed
 
 #: lines of a difference that are shown

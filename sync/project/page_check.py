@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.errors import TaxonomyError
+from pipeline.preannotation.label_studio_format import read_config
 from sync.api.client import Json
-from sync.project.label_config import read_config
 
 
 def check_page(config: str, example: Json) -> None:

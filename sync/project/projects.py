@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.backend_credentials import BackendCredentials
 from pipeline.errors import LabelStudioError, LabelStudioMissing, UsageError
+from pipeline.preannotation.label_studio_format import ticks
 from pipeline.store.locks import lock_key, waited_for
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState
@@ -33,7 +34,6 @@ from sync.project.page_check import check_page
 from sync.project.seal import is_sealed
 from sync.project.views import wire_view
 from sync.project.wiring import Wiring, backend_titles, wire
-from sync.push.task_rows import ticks
 
 if TYPE_CHECKING:
     from label_studio_sdk.types import AllRolesProjectList, LseProjectCreate, LseProjectResponse

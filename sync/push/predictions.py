@@ -25,6 +25,7 @@ from pipeline.errors import (
 )
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, Preannotator, Proposal
+from pipeline.preannotation.label_studio_format import score_of
 from pipeline.preannotation.proposal import panel
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
@@ -261,6 +262,6 @@ def _row(task: store.Task, proposal: Proposal, version: str) -> dict[str, Any]:
     return {
         "task": task.label_studio_id,
         "result": [] if task.blind else prediction_result(proposal),
-        "score": 1.0 - task.priority,
+        "score": score_of(task.priority),
         "model_version": version,
     }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from pipeline import store
 from pipeline.preannotation import Proposal
+from pipeline.preannotation.label_studio_format import score_of, ticks
 from pipeline.preannotation.proposal import panel
-from sync.project.label_config import LABELS, TEXT
 
 
 def task_row(task: store.Task, text: str, language: str | None, proposal: Proposal, version: str) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def task_row(task: store.Task, text: str, language: str | None, proposal: Propos
             "queue": task.strategy,
             "lang": language,
         },
-        "predictions": [{"result": result, "score": 1.0 - task.priority, "model_version": version}],
+        "predictions": [{"result": result, "score": score_of(task.priority), "model_version": version}],
     }
 
 
@@ -37,15 +36,4 @@ def asks_for(raters: int) -> dict[str, Any]:
 
 def prediction_result(proposal: Proposal) -> list[dict[str, Any]]:
     """What is ticked, as Label Studio writes it."""
-    return [ticks(proposal.labels) | {"score": proposal.confidence}] if proposal.labels else []
-
-
-def ticks(labels: Iterable[str]) -> dict[str, Any]:
-    """The region of a result that ticks these labels."""
-    return {
-        "id": "saring",
-        "from_name": LABELS,
-        "to_name": TEXT,
-        "type": "choices",
-        "value": {"choices": list(labels)},
-    }
+    return [ticks(proposal.labels, score=proposal.confidence)] if proposal.labels else []

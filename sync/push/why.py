@@ -11,10 +11,10 @@ from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.errors import LabelStudioMissing, UsageError
+from pipeline.preannotation.label_studio_format import LABELS, read_config
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import TaskState
 from sync.api.client import LabelStudio
-from sync.project.label_config import LABELS, read_config
 
 if TYPE_CHECKING:
     from label_studio_sdk.types import LseProjectResponse, MlBackend, RoleBasedTask

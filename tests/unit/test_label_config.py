@@ -10,18 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import TaxonomyError
+from pipeline.preannotation.label_studio_format import CANT_DECIDE, LABELS, TEXT, UNDECIDED, Shown, read_config
 from pipeline.taxonomy import Bilingual, Taxonomy, load_taxonomy
-from sync.project.label_config import (
-    CANT_DECIDE,
-    LABELS,
-    RESERVED_HOTKEYS,
-    TEXT,
-    UNDECIDED,
-    Shown,
-    label_changes,
-    label_config,
-    read_config,
-)
+from sync.project.label_config import RESERVED_HOTKEYS, label_changes, label_config
 from sync.project.seal import is_sealed
 from tests.unit.label_makers import make_label, taxonomies, taxonomy_named, taxonomy_of
 

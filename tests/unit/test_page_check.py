@@ -12,10 +12,10 @@ from label_studio_sdk.label_interface.create import choices
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from pipeline.errors import TaxonomyError
+from pipeline.preannotation.label_studio_format import COMMENT, LABELS, TEXT, UNDECIDED, ticks
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from sync.project.label_config import COMMENT, LABELS, TEXT, UNDECIDED, label_config
+from sync.project.label_config import label_config
 from sync.project.page_check import check_page, refusals
-from sync.push.task_rows import ticks
 from tests.unit.label_makers import taxonomies, taxonomy_named
 
 _TAXONOMY = load_taxonomy()

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ModelError
-from pipeline.llm.budget import Allowance
 from pipeline.errors import ModelError, first_line
+from pipeline.llm.budget import Allowance
 from pipeline.llm.replies import NoReply
 from pipeline.llm.translation.protocol import Language, Translated
 from pipeline.models.hub import model_place
