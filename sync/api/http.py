@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -23,7 +23,9 @@ from pipeline.errors import (
     LabelStudioRefused,
     LabelStudioUnavailable,
     UncertainOutcome,
+    first_line,
 )
+from pipeline.retry_after import retry_after, wait_before
 from sync.api.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ log = logging.getLogger(__name__)
 _REPEATABLE = frozenset({"GET", "PATCH", "DELETE"})
 #: tries of a request that may be repeated
 _TRIES = 4
-_LONGEST_WAIT = 30.0
+#: seconds: the first wait, doubled with each try, and the longest
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 #: seconds that connecting may take
 _CONNECT = 10.0
 _RENEWAL = "/api/token/refresh/"
@@ -157,7 +160,7 @@ class CarefulClient(httpx.Client):
             answer = super().send(request)
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Passing(
-                f"{self._url} does not answer {self._name(request)} ({_reason(error)}); see `saring doctor`"
+                f"{self._url} does not answer {self._name(request)} ({first_line(error)}); see `saring doctor`"
             ) from error
         date = answer.headers.get("Date")
         if date:
@@ -185,28 +188,15 @@ class CarefulClient(httpx.Client):
                 f"{self._url} sends {what} on to {answer.headers.get('Location', '?')}: set LABEL_STUDIO_URL to that"
             )
         if status in (408, 429) or status >= 500:
-            raise _Passing(f"{self._url} answers {what} with {status} ({said})", _retry_after(answer))
+            wait = retry_after(answer.headers.get("Retry-After"))
+            raise _Passing(f"{self._url} answers {what} with {status} ({said})", wait)
         raise LabelStudioError(f"{self._url} does not accept {what} ({status}: {said})")
 
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.wait if isinstance(error, _Passing) else None
-    return min(asked if asked is not None else 0.5 * 2.0 ** (state.attempt_number - 1), _LONGEST_WAIT)
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    value = answer.headers.get("Retry-After", "")
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)) / timedelta(seconds=1))
-    except (TypeError, ValueError):
-        return None
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0] or type(error).__name__
+    return wait_before(state.attempt_number, first=_FIRST_WAIT, longest=_LONGEST_WAIT, asked=asked)
 
 
 def _said(answer: httpx.Response) -> str:
