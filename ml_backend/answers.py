@@ -44,7 +44,7 @@ class _Pushed:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the store says of the texts of a request."""
+    """The store's records of the texts of a request."""
 
     #: an item's position to its text's id
     ids: Mapping[int, uuid.UUID] = field(default_factory=dict)
@@ -118,7 +118,7 @@ def _task_of(item: Item, pushed: Mapping[uuid.UUID, Sequence[_Pushed]]) -> _Push
 
 
 def _from_store(items: Sequence[Item], serving: Serving, engine: Engine) -> _Known | None:
-    """What the store says; None if it does not answer."""
+    """Look the texts up in the store; None if it does not answer."""
     asked = sorted({one for item in items for one in item.ids})
     if not asked:
         return _Known()

@@ -1,4 +1,4 @@
-"""What Prometheus reads: how requests go, what serves, and how the store and the broker are doing.
+"""Metrics for Prometheus: requests, the model that serves, the store and the broker.
 
 Requests are counted as they are answered. The store and the broker are asked when somebody scrapes, for a short time
 and not twice within a few seconds; either may be away, which is a figure like any other.
@@ -116,7 +116,7 @@ class Stopwatch:
 
 
 class _Watched(Collector):
-    """What is looked at when somebody scrapes."""
+    """The values that are looked up when Prometheus asks."""
 
     def __init__(self, config: BackendConfig, champion: Champion) -> None:
         self._config = config

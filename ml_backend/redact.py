@@ -42,7 +42,7 @@ def read_event(payload: Any, *, size: int, most: int) -> dict[str, Any] | None:
 
 
 def _summary(payload: Mapping[str, Any], project_id: object) -> dict[str, Any]:
-    """What a large event is about: ids, and that there was more."""
+    """The ids in a large event, and a note that there was more."""
     body: dict[str, Any] = {"summary": True, "action": _clean(payload.get("action")), "project": {"id": project_id}}
     for name in ("task", "tasks", "annotation", "annotations"):
         found = payload.get(name)

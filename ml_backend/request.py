@@ -1,4 +1,4 @@
-"""What Label Studio sends to be predicted, read with suspicion: nothing in it is sure to be of its type."""
+"""Requests for predictions, read with care: no field is sure to have its type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every way of hosting does: the same setup, predictions and events over HTTP and under label-studio-ml."""
+"""The work behind every way of hosting: setup, predictions and events, over HTTP and under label-studio-ml."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Service:
         self._jobs.close()
 
     def health(self) -> dict[str, Any]:
-        """How it is, from memory alone."""
+        """The state of the backend, from memory alone."""
         return {
             "status": "UP",
             "model_class": "Saring",
@@ -89,7 +89,7 @@ class Service:
         return {"versions": list(dict.fromkeys([serving, *ahead]))}
 
     def asked(self, payload: Mapping[str, Any]) -> Asked:
-        """What a request for predictions asks for.
+        """Read a request for predictions.
 
         Raises:
             InputError: it has no list of tasks.

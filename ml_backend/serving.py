@@ -1,4 +1,4 @@
-"""Which model serves, and its change without a pause: the new one is loaded beside the old, then put in its place."""
+"""The model that serves, and its change without a pause: the new one is loaded beside the old, then takes its place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What a request is answered with, from its first task to its last."""
+    """Everything that a request is answered with, from its first task to its last."""
 
     #: written on every prediction, and what /setup says
     version: str

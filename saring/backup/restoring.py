@@ -125,7 +125,7 @@ def _require_empty(home: Path) -> None:
 
 
 def _is_resumed(home: Path, seal: str) -> bool:
-    """Whether a restore of the same backup was stopped while it put files in place.
+    """True where a restore of the same backup was stopped while it put files in place.
 
     Raises:
         BackupError: one of another backup was.

@@ -34,7 +34,7 @@ Json = dict[str, Any]
 
 
 def installation(settings: Settings) -> Iterable[Check]:
-    """Whether the embedded one can be started."""
+    """Check that the embedded one can be started."""
     if settings.label_studio_url is not None:
         return
     programs = environment(settings)
@@ -52,7 +52,7 @@ def installation(settings: Settings) -> Iterable[Check]:
 
 
 def server(settings: Settings) -> Iterable[Check]:
-    """Whether the one that is used lets us in, and is set up so that people see what they should."""
+    """Check that the server lets us in, and is set up so that people see what they should."""
     access = label_studio_access(settings)  # which says what is wrong with the settings
     if access is None or (access.embedded and loop_status(settings)[0].state != "ready"):
         return  # nothing to ask yet, and the check of the services says so
@@ -87,7 +87,7 @@ def server(settings: Settings) -> Iterable[Check]:
 
 
 def check_project(project: Json, backends: list[Json], hooks: list[Json], own: str | None) -> Iterator[Check]:
-    """What is wrong with one project, from what the server says of it.
+    """The faults of one project, from the server's settings of it.
 
     Args:
         project: the project.
@@ -166,7 +166,7 @@ def _version(client: httpx.Client) -> Check:
 
 
 def _backend_address(settings: Settings, access: LabelStudioAccess, backends: list[Json]) -> Iterator[Check]:
-    """Whether Label Studio can be expected to call the ML backend. What it refuses can only be known by trying."""
+    """Check that Label Studio can be expected to call the ML backend. Its own refusals show only when it is tried."""
     if access.embedded and settings.backend_url is None:
         return  # both on loopback, which the embedded one is allowed to call
     url = _own_backend(settings)

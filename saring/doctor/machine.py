@@ -1,4 +1,4 @@
-"""What Saring needs of a machine and of the servers that it brings along."""
+"""Saring's needs of a machine, and of the servers that come along."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def python(_: Settings) -> Iterable[Check]:
 
 
 def packages(_: Settings) -> Iterable[Check]:
-    """What Saring is built on."""
+    """Check the packages that Saring is built on."""
     try:
         version, needed = importlib.metadata.version("saring"), importlib.metadata.requires("saring") or []
     except importlib.metadata.PackageNotFoundError:
@@ -87,7 +87,7 @@ def text_encoding(_: Settings) -> Iterable[Check]:
 
 
 def home(settings: Settings) -> Iterable[Check]:
-    """Where everything is kept."""
+    """Check the folder where everything is kept."""
     home = settings.home
     nearest = _nearest(home)
     if not nearest.is_dir():
@@ -162,7 +162,7 @@ def valkey_program(settings: Settings) -> Iterable[Check]:
 
 
 def services(settings: Settings) -> Iterable[Check]:
-    """What runs."""
+    """Check the services."""
     for service in service_status(settings):
         yield _service(service)
         if service.state == "ready" and service.name == "PostgreSQL":
@@ -236,7 +236,7 @@ def taxonomy(settings: Settings) -> Iterable[Check]:
 
 
 def encoder(settings: Settings) -> Iterable[Check]:
-    """What turns texts into vectors."""
+    """Check the encoder."""
     encoder = make_encoder(settings)
     vectors = encoder.encode(["apa khabar"])
     yield Check("encoder", Verdict.OK, f"{encoder.name}, {vectors.shape[1]} dimensions")

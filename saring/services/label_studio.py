@@ -96,17 +96,17 @@ class LabelStudio:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / "label-studio.log"
 
     @property
     def port(self) -> Port:
-        """Where it listens."""
+        """The port that it listens on."""
         return Port(self.data / "port", self.name)
 
     @property
     def settings(self) -> Path:
-        """Where the module with its settings lies."""
+        """The folder of the module with its settings."""
         return self.data / "settings"
 
     def owner(self) -> Owner | None:

@@ -67,11 +67,11 @@ class Environment:
 
     @property
     def log(self) -> Path:
-        """What pip said."""
+        """The log of pip."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
     def is_complete(self) -> bool:
-        """Whether it is whole, for this requirement, and the Python that it was made with is still there."""
+        """True where it is whole, for this requirement, and the Python that it was made with is still there."""
         try:
             return (self.folder / _COMPLETE).read_text() == self.requirement and self.python.exists()
         except OSError:
@@ -79,7 +79,7 @@ class Environment:
 
 
 def environment(settings: Settings) -> Environment:
-    """Where Label Studio's environment is or will be: outside any home, since it holds nothing of one."""
+    """The folder of Label Studio's environment: outside any home, since it holds nothing of one."""
     cache = platformdirs.user_cache_path("saring", appauthor=False)
     return Environment((settings.label_studio_env or cache / f"label-studio-{VERSION}").expanduser().absolute())
 
@@ -154,7 +154,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def server_environment(data: Path) -> dict[str, str]:
-    """What every Label Studio process of ours gets: its folder, and silence towards the outside.
+    """The environment variables of every Label Studio process of ours: its folder, and no calls to the outside.
 
     It looks each setting up as `LABEL_STUDIO_X`, then `HEARTEX_X`, then `X`, so nothing of the caller's may pass.
     """

@@ -1,4 +1,4 @@
-"""Where the embedded servers of one home keep their files, and the account that they run as.
+"""The folders of the embedded servers of one home, and the account that they run as.
 
 HOME/services/postgres/       PostgreSQL's data
 HOME/services/valkey/         Valkey's configuration and append-only file

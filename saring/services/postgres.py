@@ -56,7 +56,7 @@ def programs() -> Path:
 
 
 def program_version() -> str:
-    """What the server program says it is, for example ``18.4``.
+    """The version that the server program states, for example ``18.4``.
 
     Raises:
         ServiceError: it is missing or cannot be run.
@@ -109,7 +109,7 @@ class Postgres:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / "postgres.log"
 
     def url(self) -> str:

@@ -41,7 +41,7 @@ class Backend:
 
     @property
     def places(self) -> Places:
-        """Where its home keeps things."""
+        """The folders of its home."""
         return Places(self.settings.home)
 
     @property
@@ -61,12 +61,12 @@ class Backend:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / "backend.log"
 
     @property
     def port(self) -> Port:
-        """Where it listens."""
+        """The port that it listens on."""
         return Port(self.data / "port", self.name)
 
     def environment(self) -> Mapping[str, str]:
@@ -114,7 +114,7 @@ class Program:
 
     @property
     def places(self) -> Places:
-        """Where its home keeps things."""
+        """The folders of its home."""
         return Places(self.settings.home)
 
     @property
@@ -134,7 +134,7 @@ class Program:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / f"{self.name}.log"
 
     @property

@@ -41,7 +41,7 @@ _KEEP_LOG_BYTES = 8 << 20
 
 
 class Answer(enum.Enum):
-    """What a server says when it is spoken to."""
+    """The answer of a server to a first contact."""
 
     READY = enum.auto()
     BUSY = enum.auto()  # there, but starting, recovering or shutting down
@@ -49,7 +49,7 @@ class Answer(enum.Enum):
 
 
 class Server(Protocol):
-    """What has to be known of a server to start and stop it."""
+    """The facts by which a server is started and stopped."""
 
     @property
     def name(self) -> str:
@@ -61,7 +61,7 @@ class Server(Protocol):
 
     @property
     def places(self) -> Places:
-        """Where its home keeps things."""
+        """The folders of its home."""
 
     @property
     def data(self) -> Path:
@@ -77,7 +77,7 @@ class Server(Protocol):
 
     @property
     def log(self) -> Path:
-        """What it and its starting say."""
+        """The log file of the server and of its start."""
 
     @property
     def stop_signals(self) -> Sequence[signal.Signals]:
@@ -85,7 +85,7 @@ class Server(Protocol):
 
     @property
     def as_caller(self) -> bool:
-        """Whether it runs as whoever starts it, even as root; else as the servers' account."""
+        """True: it runs as the account that starts it, even as root. False: as the servers' account."""
 
     def environment(self) -> Mapping[str, str]:
         """The environment variables that it gets, and no others. Read when `prepare` is done."""
@@ -184,7 +184,7 @@ def stop(server: Server) -> bool:
 
 
 def is_alive(server: Server) -> bool:
-    """Whether a server of this home, or a child of one, lives."""
+    """True where a server of this home, or a child of one, is running."""
     if not server.alive.exists():
         return False
     with _lock(server, None, fcntl.LOCK_SH) as lock:
@@ -305,7 +305,7 @@ def _spawn(command: Sequence[str], server: Server, account: Account | None, lock
 
 
 def _replaced(server: Server, process: psutil.Process | None) -> bool:
-    """Whether the process is gone and someone has started a new one already."""
+    """True where the process is gone and someone has started a new one already."""
     if process is None or process.is_running():
         return False
     return find_process(server.pid_file, server.process_name, server.data) not in (None, process)
@@ -327,7 +327,7 @@ def _account(server: Server) -> Account | None:
 
 
 def plain_environment() -> dict[str, str]:
-    """What a server needs of an environment: neither a PGDATA nor a locale of the caller is its own."""
+    """The environment variables that a server needs: neither a PGDATA nor a locale of the caller."""
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 

@@ -1,4 +1,4 @@
-"""How the services of a home are. Nothing is started."""
+"""The state of the services of a home. Nothing is started."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_PORT = "(chosen at the first start)"
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """How one service is."""
+    """The state of one service."""
 
     name: str
     #: `ready`, `busy` (starting, recovering or stopping), `stopped`, `unreachable`
@@ -49,12 +49,12 @@ class ServiceStatus:
 
 
 def service_status(settings: Settings) -> list[ServiceStatus]:
-    """How the database and the broker are."""
+    """The state of the database and the broker."""
     return [_database_status(settings), _broker_status(settings)]
 
 
 def loop_status(settings: Settings) -> list[ServiceStatus]:
-    """How Label Studio, the ML backend, the workers, beat and the keeper are."""
+    """The state of Label Studio, the ML backend, the workers, beat and the keeper."""
     version = _version()
     return [
         _label_studio_status(settings),
@@ -95,7 +95,7 @@ def _backend_status(settings: Settings, version: str | None) -> ServiceStatus:
 
 
 def _http_status(name: str, url: str, path: str) -> ServiceStatus:
-    """How a server of somebody else's is, from a page of it that asks for no credentials."""
+    """The state of a server that is not ours, from a page of it that asks for no credentials."""
     try:
         shown = str(httpx.URL(url).copy_with(username=None, password=None))
         answer = httpx.get(f"{url}{path}", timeout=_ASK_SECONDS, follow_redirects=True)

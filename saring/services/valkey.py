@@ -46,7 +46,7 @@ def program() -> Path:
 
 
 def program_version() -> str:
-    """What the server program says it is, for example ``9.1.2``.
+    """The version that the server program states, for example ``9.1.2``.
 
     Raises:
         ServiceError: it is missing or cannot be run.
@@ -100,12 +100,12 @@ class Valkey:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / "valkey.log"
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """The socket that it listens on."""
         return self.places.run / "valkey.sock"
 
     def url(self) -> str:

@@ -97,7 +97,7 @@ class LabelStudio(Connection):
         self._projects.delete(project)
 
     def summary(self, project: int) -> Json:
-        """What a project's annotations and drafts use of its labels."""
+        """Counts of labels in a project's annotations and drafts."""
         # The SDK has no such call.
         known = self.get(f"/api/projects/{project}/summary/")
         return known if isinstance(known, dict) else {}

@@ -200,7 +200,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _said(answer: httpx.Response) -> str:
-    """What the server says, in a few words; bodies may hold texts, so only fields meant for people are shown."""
+    """The server's words, shortened; bodies may hold texts, so only fields meant for people are shown."""
     try:
         found = orjson.loads(answer.content)
     except orjson.JSONDecodeError:

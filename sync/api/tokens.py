@@ -24,7 +24,7 @@ _LIFE, _RENEW_BEFORE = 300.0, 60.0
 
 
 class Tokens:
-    """What an account shows the server.
+    """The tokens that an account shows to the server.
 
     Args:
         url: address of the server, for errors.

@@ -25,7 +25,7 @@ _LINES, _WIDTH = 6, 80
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """What changes for raters."""
+    """The changes of a label config, as raters see them."""
 
     #: labels that the project shows so far
     shown: tuple[str, ...]
@@ -53,7 +53,7 @@ def plan(
     force: bool,
     drop_labels: bool,
 ) -> Migration:
-    """How the config `old` becomes `new`.
+    """Compare two label configs, and tell the way from `old` to `new`.
 
     Args:
         uses: annotations and drafts that use a label.

@@ -63,7 +63,7 @@ _KEPT: Json = {
 
 @dataclass(frozen=True, slots=True)
 class SetupReport:
-    """What a project is, and what was done to it."""
+    """A project, and what was changed in it."""
 
     #: our own id
     project_id: int

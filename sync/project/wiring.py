@@ -35,7 +35,7 @@ _CONNECTED = "CO"
 
 @dataclass(slots=True)
 class Wiring:
-    """What was done, and what people should know."""
+    """The changes of a connection, and what people should know of it."""
 
     connected: bool = False
     changed: list[str] = field(default_factory=list)
@@ -149,7 +149,7 @@ def _wire_backend(
 
 
 def _is_right(backend: MlBackend, wanted: Json) -> bool:
-    """Whether it answers and has our settings; its password cannot be read, but a wrong one ends in an error state."""
+    """True where it answers and has our settings; its password cannot be read, but a wrong one ends in an error state."""
     same = all(getattr(backend, name) == value for name, value in wanted.items() if name != "url")
     return same and _base(backend) == wanted["url"] and backend.state == _CONNECTED
 

@@ -1,4 +1,4 @@
-"""What an annotation says: from one object of Label Studio's API to a verdict. Pure, and total: whatever comes in.
+"""An annotation as a verdict, read from one object of Label Studio's API. Pure, and total: any input gives a result.
 
 Label Studio checks little of what it stores. A skipped annotation still holds the prediction it began from, labels need
 not be among those that the project shows, and regions may lack their value; each of these is told apart here.
@@ -33,7 +33,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a rater had before them."""
+    """The labels that a rater saw."""
 
     #: keys of the labels that could be ticked; None: all of the taxonomy
     labels: frozenset[str] | None
@@ -44,7 +44,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """What was ticked for a rater beforehand."""
+    """The labels that were ticked for a rater beforehand."""
 
     labels: frozenset[str]
     #: of the predictions
@@ -53,7 +53,7 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What tells an annotation from all others, and one state of it from the next. Label Studio's clock."""
+    """The identity of an annotation, and of one state of it. Times are Label Studio's."""
 
     id: int
     created_at: datetime
@@ -64,7 +64,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an annotation says."""
+    """The content of an annotation."""
 
     state: AnnotationState
     #: labels that it holds, canonical; empty if it was skipped
@@ -81,19 +81,19 @@ class Said:
 
     @property
     def counts(self) -> bool:
-        """Whether it is a judgement."""
+        """True where it is a judgement."""
         return self.state in COUNTED
 
     @property
     def explanation(self) -> str | None:
-        """What goes beside the labels into the ledger."""
+        """The notes that go into the ledger beside the labels."""
         if self.state is not AnnotationState.UNDECIDED:
             return self.comment
         return f"can't decide: {self.comment}" if self.comment else "can't decide"
 
 
 def name_of(raw: object) -> Name:
-    """Which annotation it is.
+    """The identity of an annotation.
 
     Raises:
         Malformed: it cannot be told.
@@ -131,7 +131,7 @@ def read_annotation(
     known: Ticked | None = None,
     recalled: Ticked | None = None,
 ) -> Said:
-    """What an annotation says.
+    """Read an annotation.
 
     Args:
         raw: the annotation as `LabelStudio.whole_tasks` gives it.
@@ -235,7 +235,7 @@ def _change(
 
 
 def _snapshot(prediction: object, taxonomy: Taxonomy, controls: frozenset[str]) -> Ticked | None:
-    """What a prediction ticked; None if there is none that can be read."""
+    """The labels that a prediction ticked; None if there is none that can be read."""
     if not isinstance(prediction, dict) or not isinstance(prediction.get("result"), list):
         return None
     version = prediction.get("model_version")

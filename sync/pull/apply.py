@@ -28,7 +28,7 @@ _Key = tuple[int, datetime]
 
 @dataclass(slots=True)
 class Applied:
-    """What became of a batch of tasks."""
+    """Counts of a batch of tasks."""
 
     counts: Counter[str] = field(default_factory=Counter)
     #: labels that the taxonomy does not know, and how often they were met
@@ -39,7 +39,7 @@ class Applied:
 
 @dataclass(slots=True)
 class _Verdicts:
-    """What is to be recorded, by rater and taxonomy version, in the order in which it was said."""
+    """Verdicts to be recorded, by rater and taxonomy version, in the order in which they were given."""
 
     by_rater: dict[tuple[int, str], list[tuple[datetime, NewJudgement]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -174,7 +174,7 @@ def _forget(old: store.Annotation, verdicts: _Verdicts, done: Applied) -> None:
 
 
 def reference(project: store.Project, annotation: int, created_at: datetime) -> str:
-    """What an annotation is called in the ledger: ids are given again after a removal, moments are not."""
+    """The name of an annotation in the ledger: ids are given again after a removal, moments are not."""
     return f"ls:{project.id}:{annotation}:{created_at.astimezone(UTC).isoformat()}"
 
 
@@ -236,7 +236,7 @@ class _Raters:
 
 
 class _Configs:
-    """Which labels the project showed when."""
+    """The labels that the project showed at each moment."""
 
     def __init__(self, session: Session, project: store.Project, taxonomy: Taxonomy) -> None:
         c = store.ProjectConfig
@@ -250,7 +250,7 @@ class _Configs:
 
 
 class _Recalled:
-    """What our own records say was ticked on a task at a moment."""
+    """Our own records of the labels that were ticked on a task at a moment."""
 
     def __init__(self, session: Session, project: store.Project, places: Iterable[TaskText]) -> None:
         b, p = store.PredictionBatch, store.Prediction

@@ -39,7 +39,7 @@ _NOT_OURS = "START_TRAINING"
 
 @dataclass(slots=True)
 class PullReport:
-    """What one pull did, of all projects together."""
+    """Counts of one pull, of all projects together."""
 
     projects: int = 0
     tasks: int = 0
@@ -208,7 +208,7 @@ def open_projects(engine: Engine, client: LabelStudio, chosen: Sequence[int] | N
 
 
 def is_there(client: LabelStudio, project: store.Project) -> bool:
-    """Whether the project is still the one that it was: ids are given again."""
+    """True where the project is still the same one: ids are given again."""
     try:
         there = [identity(client.project(project.label_studio_id))]
     except LabelStudioMissing:

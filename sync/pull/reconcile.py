@@ -32,7 +32,7 @@ _Stamp = tuple[int, datetime]
 
 @dataclass(slots=True)
 class ReconcileReport:
-    """What a comparison found and did, over all projects."""
+    """Counts of one comparison, over all projects."""
 
     projects: int = 0
     tasks: int = 0
@@ -51,7 +51,7 @@ class ReconcileReport:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the server has, as far as a comparison needs it."""
+    """The part of the server's data that a comparison needs."""
 
     #: the last change that was met
     newest: datetime | None = None
@@ -167,7 +167,7 @@ def _reconcile_one(
 
 
 def _mirrored(engine: Engine, project: store.Project) -> tuple[dict[int, set[_Stamp]], set[int]]:
-    """What was last seen of the annotations of each task, and the tasks that should be there."""
+    """The stored copies of the annotations of each task, and the tasks that should be there."""
     a, t = store.Annotation, store.Task
     stamps: dict[int, set[_Stamp]] = {}
     with open_session(engine) as session:

@@ -1,4 +1,4 @@
-"""Which text a task shows: one of ours, or one that somebody brought to Label Studio."""
+"""The text of a task: one of ours, or one that somebody put into Label Studio."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def texts_of_tasks(
 
 
 def _given_again(task: Json, data: Json, row: store.Task) -> bool:
-    """Whether the id of our task, which must be gone, was given to another task; if not, somebody edited the text."""
+    """True where the id of our task, which must be gone, was given to another task; if not, somebody edited the text."""
     if row.batch and data.get("batch") == row.batch:
         return False
     try:

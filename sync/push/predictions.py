@@ -47,7 +47,7 @@ _PANELS = 500
 
 @dataclass(frozen=True, slots=True)
 class PredictReport:
-    """What one call wrote ahead."""
+    """Counts of the predictions that one call wrote."""
 
     project_id: int
     #: None: nothing was to be done
@@ -194,7 +194,7 @@ class _Writer:
         return created
 
     def _why_refused(self, tasks: Sequence[store.Task], proposals: dict[uuid.UUID, Proposal], version: str) -> str:
-        """What the project's page has against predictions, which the server drops without a word."""
+        """The reasons why the project's page has no room for predictions: the server drops them silently."""
         page = self.client.project(self.project.label_studio_id).label_config or ""
         reasons = refusals(page, [_row(task, proposals[task.text_id], version) for task in tasks])
         if not reasons:

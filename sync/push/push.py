@@ -45,7 +45,7 @@ _LOOKS, _BETWEEN = 20, 1.0
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What one push did."""
+    """Counts of one push."""
 
     project_id: int
     #: tasks that are now in Label Studio because of this call

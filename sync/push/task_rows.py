@@ -29,11 +29,12 @@ def task_row(task: store.Task, text: str, language: str | None, proposal: Propos
 
 
 def asks_for(raters: int) -> dict[str, Any]:
-    """What makes a task wait for so many raters. Label Studio does not look again whether a task is done when its
-    overlap changes, so it is told."""
+    """The fields by which a task waits for so many raters. Label Studio does not look again whether a task is done when
+    its overlap changes, so it is told.
+    """
     return {"overlap": raters, "is_labeled": False}
 
 
 def prediction_result(proposal: Proposal) -> list[dict[str, Any]]:
-    """What is ticked, as Label Studio writes it."""
+    """The ticked labels, as Label Studio writes them."""
     return [ticks(proposal.labels, score=proposal.confidence)] if proposal.labels else []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Explanation:
-    """What a volunteer sees ticked on a task, and why."""
+    """The labels that a volunteer sees ticked on a task, and the reasons."""
 
     project: str
     task: int

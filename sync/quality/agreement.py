@@ -1,4 +1,4 @@
-"""How far raters agree with one another beyond chance: Krippendorff's alpha (Krippendorff 2004, chapter 11)."""
+"""Agreement of raters beyond chance: Krippendorff's alpha (Krippendorff 2004, chapter 11)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class LabelAgreement:
-    """How raters agree on one label."""
+    """Agreement of raters on one label."""
 
     label: str
     #: texts with at least two answers
@@ -32,7 +32,7 @@ class LabelAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How raters agree."""
+    """Agreement of raters on all labels."""
 
     #: texts with at least two answers
     texts: int
@@ -94,7 +94,9 @@ def nominal_alpha(counts: Floats) -> float:
 
 
 def _parts(counts: Floats) -> Floats:
-    """What each text adds: disagreement within it, answers of either kind; nothing if it has a single answer."""
+    """The share of each text in the sums: disagreement within it, answers of either kind; nothing if it has a single
+    answer.
+    """
     answers = counts.sum(axis=1)
     paired = answers >= 2
     no, yes = np.where(paired, counts[:, 0], 0), np.where(paired, counts[:, 1], 0)

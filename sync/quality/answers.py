@@ -1,4 +1,4 @@
-"""What the statistics work on: one plain table, a row for each answer."""
+"""The table that the statistics work on: one row for each answer."""
 
 from __future__ import annotations
 

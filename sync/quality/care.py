@@ -1,4 +1,4 @@
-"""How much harsh content each volunteer met on each day."""
+"""Counts of harsh content that each volunteer met on each day."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class DayOfCare:
-    """What one volunteer met on one day."""
+    """Counts of one volunteer's day."""
 
     rater: str
     day: date

@@ -1,4 +1,4 @@
-"""Who may not be reading what they answer, by a rule that is written down, with reasons in words.
+"""A written rule for raters who may not be reading, with reasons in words.
 
 Signs are of two sorts. *Wrong*: known tasks missed, the others' consensus missed, wrong ticks left standing. *Hurried*:
 too fast, the same answer over and over, every tick accepted. Each compares a rater with the others, allowing for how
@@ -53,7 +53,7 @@ _FEW_CHANGES = 1 / 3
 
 
 class Sign(enum.StrEnum):
-    """What was seen of a rater."""
+    """An observation about a rater."""
 
     MISSES_KNOWN = "misses known tasks"
     FAR_OFF = "misses known tasks far more than others"
@@ -78,7 +78,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """What the rule makes of one rater."""
+    """The rule's result for one rater."""
 
     rater: str
     careless: bool
@@ -262,7 +262,7 @@ def _per_rater(answers: Answers, rows: Booleans) -> Ints:
 
 
 def _checked(answers: Answers, consensus: LabelMatrix | None) -> Ints:
-    """How many answers of each rater have something to be compared with: the better supplied of the two references."""
+    """The number of answers of each rater that can be compared: with the better supplied of the two references."""
     known = _per_rater(answers, right(answers, answers.truth)[0])
     if consensus is None:
         return known

@@ -1,4 +1,4 @@
-"""What the answers together say is right, weighed by how good each rater seems to be (Dawid & Skene 1979)."""
+"""The answer that raters together support, each weighed by an estimate of their skill (Dawid & Skene 1979)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SURE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Consensus:
-    """What raters are measured by where nothing is known beforehand."""
+    """The reference for raters where no answer is known beforehand."""
 
     #: what the others say, for each answer: the answer's own rater has no voice in it
     others: LabelMatrix

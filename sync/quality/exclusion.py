@@ -20,7 +20,7 @@ from sync.pull.apply import RATER
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """What stands of one rater."""
+    """The state of one rater's exclusion."""
 
     #: Label Studio user id
     rater: str

@@ -31,7 +31,9 @@ def spread_of(hits: Sequence[int], of: Sequence[int]) -> tuple[float, float]:
 
 
 def tails(hits: int, of: int, *, others_hits: Sequence[int], others_of: Sequence[int]) -> tuple[float, float, float]:
-    """How likely so few, and so many, hits are for a rater like the others (beta-binomial), and the others' middle."""
+    """The probability of so few, and of so many, hits for a rater like the others (beta-binomial), and the others'
+    middle.
+    """
     middle, spread = spread_of(others_hits, others_of)
     weight = 1 / spread - 1
     like_others = betabinom(of, middle * weight, (1 - middle) * weight)

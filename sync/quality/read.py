@@ -47,7 +47,7 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What the store holds of volunteers' work."""
+    """The part of the store about volunteers' work."""
 
     answers: Answers
     exposures: tuple[Exposure, ...]

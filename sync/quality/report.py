@@ -1,4 +1,4 @@
-"""How well volunteers do, how they are treated, and what of their work needs another look."""
+"""The report on volunteers: skill, agreement, harsh content met, and work that needs another look."""
 
 from __future__ import annotations
 

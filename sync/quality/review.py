@@ -52,7 +52,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class ReviewReport:
-    """What was asked for."""
+    """Counts of the tasks that another rater was asked for."""
 
     #: tasks that now want one more rater
     asked: int
@@ -74,7 +74,7 @@ def disputed_labels(voices: Iterable[Voice]) -> tuple[str, ...]:
 
 
 def still_open(voices: Sequence[Voice]) -> bool:
-    """Whether what these raters said leaves the text open: they disagree without a majority, or nobody decided."""
+    """True where these raters' answers leave the text open: they disagree without a majority, or nobody decided."""
     ticked = [voice for voice in voices if voice is not None]
     if not ticked:
         return bool(voices)
@@ -146,7 +146,7 @@ def _what_was_said(session: Session, project_id: int) -> dict[tuple[uuid.UUID, i
 
 @dataclass(slots=True)
 class _Said:
-    """What was said of one task."""
+    """The answers to one task."""
 
     raters: set[int] = field(default_factory=set)
     annotations: int = 0
@@ -158,12 +158,12 @@ class _Said:
 
     @property
     def lacks_its_second(self) -> bool:
-        """Whether it is one of a pair of answers to be compared, and the other is not there yet."""
+        """True where it is one of a pair of answers to be compared, and the other is not there yet."""
         return self.paired and len(self.raters) == 1
 
     @property
     def is_open(self) -> bool:
-        """Whether what was said leaves it open, or nobody is left who said anything."""
+        """True where the answers leave it open, or all who answered are excluded."""
         return still_open(list(self.voices.values())) or (self.excluded and not self.raters)
 
     def add(self, rater: int, state: AnnotationState, chosen: Sequence[str], *, excluded: bool) -> None:

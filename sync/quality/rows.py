@@ -42,7 +42,7 @@ class AnswerRow:
 
 
 class Hidden:
-    """What would have been ticked on blind tasks."""
+    """The labels that would have been ticked on blind tasks."""
 
     def __init__(self, session: Session, project: int | None) -> None:
         p, b, t = store.Prediction, store.PredictionBatch, store.Task

@@ -18,7 +18,7 @@ LEAST_POSITIVES = 5
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """How one label is found."""
+    """A rater's skill with one label."""
 
     label: str
     #: answers to texts that have the label
@@ -31,7 +31,7 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How answers compare with a reference. None: not enough to say."""
+    """A comparison of answers with a reference. None: too little to compare."""
 
     #: answers of which at least one label can be compared
     tasks: int

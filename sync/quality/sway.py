@@ -1,4 +1,4 @@
-"""How far ticks shown beforehand sway people: tasks that had them beside tasks that, by the toss of a coin, had not.
+"""The effect of ticks on people: tasks that had them, compared with tasks that by a random choice had none.
 
 Which tasks are blind is drawn at random, so the difference is the effect of showing the ticks and of nothing else.
 """
@@ -33,7 +33,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Sway:
-    """How far raters follow what was predicted."""
+    """The share of predictions that raters follow."""
 
     #: answers that are just what was predicted
     agreement: Contrast
