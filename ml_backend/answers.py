@@ -119,7 +119,7 @@ def _task_of(item: Item, pushed: Mapping[uuid.UUID, Sequence[_Pushed]]) -> _Push
 
 def _from_store(items: Sequence[Item], serving: Serving, engine: Engine) -> _Known | None:
     """Look the texts up in the store; None if it does not answer."""
-    asked = sorted({one for item in items for one in item.ids})
+    asked = sorted({text_id for item in items for text_id in item.ids})
     if not asked:
         return _Known()
     try:
@@ -139,14 +139,14 @@ def _from_store(items: Sequence[Item], serving: Serving, engine: Engine) -> _Kno
 
 def _matching(items: Sequence[Item], masked: Mapping[uuid.UUID, str]) -> dict[int, uuid.UUID]:
     """The position of each item whose text the store knows, and which text it is."""
-    found = {}
+    ids = {}
     for i, item in enumerate(items):
         for text_id in item.ids:
             # an id alone is not believed: the text may have been edited in Label Studio since
             if text_id in masked and _same(masked[text_id], item.text):
-                found[i] = text_id
+                ids[i] = text_id
                 break
-    return found
+    return ids
 
 
 def _same(stored: str, shown: str | None) -> bool:
@@ -160,8 +160,8 @@ def _pushed(session: Session, text_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, 
         .join(p, p.id == k.project_id)
         .where(k.text_id == func.any(text_ids), p.state == ProjectState.OPEN)
     )
-    found: dict[uuid.UUID, list[_Pushed]] = {}
+    pushed: dict[uuid.UUID, list[_Pushed]] = {}
     for text_id, project, created_at, priority, blind in rows:
         ref = ProjectRef(project, int(created_at.timestamp()))
-        found.setdefault(text_id, []).append(_Pushed(ref, priority, blind))
-    return found
+        pushed.setdefault(text_id, []).append(_Pushed(ref, priority, blind))
+    return pushed

@@ -45,10 +45,10 @@ def _summary(payload: Mapping[str, Any], project_id: object) -> dict[str, Any]:
     """The ids in a large event, and a note that there was more."""
     body: dict[str, Any] = {"summary": True, "action": _clean(payload.get("action")), "project": {"id": project_id}}
     for name in ("task", "tasks", "annotation", "annotations"):
-        found = payload.get(name)
-        listed = found if isinstance(found, list) else [found] if isinstance(found, dict) else []
-        if ids := [one["id"] for one in listed if isinstance(one, dict) and isinstance(one.get("id"), int)]:
-            body[name] = [{"id": one} for one in ids]
+        value = payload.get(name)
+        listed = value if isinstance(value, list) else [value] if isinstance(value, dict) else []
+        if ids := [item["id"] for item in listed if isinstance(item, dict) and isinstance(item.get("id"), int)]:
+            body[name] = [{"id": item} for item in ids]
     return body if isinstance(project_id, int | None) else body | {"project": {"id": None}}
 
 

@@ -83,9 +83,9 @@ def place(home: Path, name: str) -> Path:
 def occupied(home: Path) -> Path | None:
     """Something in a home that a restored backup would lie beside or upon; None in an empty one."""
     for folder in (home / "models", home / "snapshots", home / "services" / "label-studio"):
-        found = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
-        if found is not None:
-            return found
+        entry = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
+        if entry is not None:
+            return entry
     singles = (*(home / name for name in _SINGLE), home / "services" / "backend" / "port")
     return next((path for path in singles if path.exists()), None)
 
@@ -137,11 +137,11 @@ def copy_sqlite(source: Path, copy: Path) -> None:
             database.backup(made, pages=-1)
             # a copy is one file, and has no other beside it
             made.execute("PRAGMA journal_mode = DELETE")
-            said = made.execute("PRAGMA quick_check(1)").fetchone()[0]
+            verdict = made.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         raise BackupError(f"{source} cannot be copied ({error}): see `saring doctor`") from error
-    if said != "ok":
-        raise BackupError(f"{source} is damaged ({said}): mend it with `sqlite3 {source.name} .recover`")
+    if verdict != "ok":
+        raise BackupError(f"{source} is damaged ({verdict}): mend it with `sqlite3 {source.name} .recover`")
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -117,8 +117,8 @@ class LabelStudio:
         """
         path = self.data / OWNER_FILE
         try:
-            found = orjson.loads(path.read_bytes())
-            return Owner(str(found["email"]), str(found["password"]), str(found["token"]))
+            stored = orjson.loads(path.read_bytes())
+            return Owner(str(stored["email"]), str(stored["password"]), str(stored["token"]))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError) as error:

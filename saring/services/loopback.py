@@ -61,7 +61,7 @@ class Port:
         return number
 
     def taken(self) -> str | None:
-        """A message on who listens on the port, and what to do, for a server that doesn't run; None when nobody does."""
+        """A message on who listens on the port of a stopped server, and what to do; None when nobody does."""
         number = self.number()
         if number is None or is_free(number):
             return None

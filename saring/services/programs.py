@@ -197,7 +197,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
     What the home's settings file says is left to the file, so that a change of it reaches the child.
     """
-    found = dict(os.environ)
+    variables = dict(os.environ)
     written = load_settings_file(settings.home)
     for name in sorted(settings.model_fields_set | {"home"}):
         value = getattr(settings, name)
@@ -206,12 +206,12 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         variable = f"SARING_{name}".upper().replace("SARING_LABEL_STUDIO_URL", "LABEL_STUDIO_URL")
         variable = variable.replace("SARING_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY")
         if value is None:
-            found.pop(variable, None)
+            variables.pop(variable, None)
         elif isinstance(value, SecretStr):
-            found[variable] = value.get_secret_value()
+            variables[variable] = value.get_secret_value()
         elif isinstance(value, Path):
             # the child runs in another folder
-            found[variable] = str(value.absolute())
+            variables[variable] = str(value.absolute())
         else:
-            found[variable] = ",".join(value) if isinstance(value, tuple) else str(value)
-    return found
+            variables[variable] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return variables

@@ -100,14 +100,14 @@ def _http_status(name: str, url: str, path: str) -> ServiceStatus:
         shown = str(httpx.URL(url).copy_with(username=None, password=None))
         answer = httpx.get(f"{url}{path}", timeout=_ASK_SECONDS, follow_redirects=True)
         answer.raise_for_status()
-        found = answer.json()
+        body = answer.json()
     except httpx.InvalidURL as error:
         return ServiceStatus(name, "unreachable", False, "(not an address)", detail=first_line(error))
     except httpx.HTTPError as error:
         return ServiceStatus(name, "unreachable", False, shown, detail=first_line(error))
     except ValueError:
         return ServiceStatus(name, "unreachable", False, shown, detail="it is not what it should be")
-    version = found.get("release") if isinstance(found, dict) else None
+    version = body.get("release") if isinstance(body, dict) else None
     return ServiceStatus(name, "ready", False, shown, str(version) if version else None)
 
 

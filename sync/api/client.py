@@ -236,10 +236,10 @@ class LabelStudio(Connection):
         begun = [
             task["id"]
             for task in tasks
-            if any(one.get("parent_prediction") is not None for one in _dicts(task.get("annotations")))
+            if any(row.get("parent_prediction") is not None for row in _dicts(task.get("annotations")))
         ]
-        found = self._listed(project, begun, _PREDICTIONS)
-        known = {one["id"]: one for task in found for one in _dicts(task.get("predictions"))}
+        tasks = self._listed(project, begun, _PREDICTIONS)
+        known = {row["id"]: row for task in tasks for row in _dicts(task.get("predictions"))}
         for task in tasks:
             for annotation in _dicts(task.get("annotations")):
                 annotation["prediction"] = known.get(annotation.get("parent_prediction"))
@@ -257,7 +257,7 @@ def _is_project(value: object) -> bool:
 
 
 def _dicts(value: object) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def parse_time(value: str) -> datetime:

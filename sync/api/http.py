@@ -178,9 +178,9 @@ class CarefulClient(httpx.Client):
         status = answer.status_code
         if answer.is_success:
             return
-        said = _said(answer)
+        reason = _said(answer)
         if status in (401, 403):
-            raise LabelStudioRefused(f"{self._url} refuses {what} ({status}: {said}): check LABEL_STUDIO_API_KEY")
+            raise LabelStudioRefused(f"{self._url} refuses {what} ({status}: {reason}): check LABEL_STUDIO_API_KEY")
         if status == 404:
             raise LabelStudioMissing(f"{self._url}: {what}: not there (404)")
         if answer.is_redirect:
@@ -189,8 +189,8 @@ class CarefulClient(httpx.Client):
             )
         if status in (408, 429) or status >= 500:
             wait = retry_after(answer.headers.get("Retry-After"))
-            raise _Passing(f"{self._url} answers {what} with {status} ({said})", wait)
-        raise LabelStudioError(f"{self._url} does not accept {what} ({status}: {said})")
+            raise _Passing(f"{self._url} answers {what} with {status} ({reason})", wait)
+        raise LabelStudioError(f"{self._url} does not accept {what} ({status}: {reason})")
 
 
 def _wait(state: RetryCallState) -> float:
@@ -202,14 +202,14 @@ def _wait(state: RetryCallState) -> float:
 def _said(answer: httpx.Response) -> str:
     """The server's words, shortened; bodies may hold texts, so only fields meant for people are shown."""
     try:
-        found = orjson.loads(answer.content)
+        body = orjson.loads(answer.content)
     except orjson.JSONDecodeError:
         return answer.reason_phrase or "no reason given"
-    if not isinstance(found, dict):
+    if not isinstance(body, dict):
         return answer.reason_phrase or "no reason given"
-    wrong = found.get("validation_errors")
-    said = (
-        [found.get("detail"), *(f"{name}: {what}" for name, what in wrong.items())] if isinstance(wrong, dict) else []
+    wrong = body.get("validation_errors")
+    reasons = (
+        [body.get("detail"), *(f"{name}: {what}" for name, what in wrong.items())] if isinstance(wrong, dict) else []
     )
-    said = said or [found.get("detail") or answer.reason_phrase or "no reason given"]
-    return " ".join("; ".join(str(one) for one in said if one).split())[:300]
+    reasons = reasons or [body.get("detail") or answer.reason_phrase or "no reason given"]
+    return " ".join("; ".join(str(reason) for reason in reasons if reason).split())[:300]

@@ -68,8 +68,8 @@ def plan(
             f"the label config was edited by hand ({_difference(old, new)}): bring what you need into the taxonomy, "
             "then run `saring sync setup --force`, which overwrites it"
         )
-    found = read_config(old)
-    shown = found.labels if found is not None else ()
+    config = read_config(old)
+    shown = config.labels if config is not None else ()
     added, gone = label_changes(shown, taxonomy.keys)
     renamed = {name: key for name in gone if (key := taxonomy.canonical(name)) is not None}
     dropped = tuple(name for name in gone if name not in renamed)
@@ -97,8 +97,8 @@ def uses_of_labels(session: Session, client: LabelStudio, project: store.Project
     summary = client.summary(project.label_studio_id)
     theirs: Counter[str] = Counter()
     for field in ("created_labels", "created_labels_drafts"):
-        found = (summary.get(field) or {}).get(LABELS)
-        theirs.update(found if isinstance(found, dict) else {})
+        counts = (summary.get(field) or {}).get(LABELS)
+        theirs.update(counts if isinstance(counts, dict) else {})
     return dict(counts | theirs)
 
 

@@ -136,8 +136,8 @@ def setup(
 
         changed = ["project made"] if created else []
         # the backend first: connecting one may change the version that is shown
-        done = wire(client, project.label_studio_id, backend_url, credentials) if backend_url else Wiring()
-        changed += done.changed
+        wiring = wire(client, project.label_studio_id, backend_url, credentials) if backend_url else Wiring()
+        changed += wiring.changed
         if wire_view(client, project.label_studio_id):
             changed.append("task list made that keeps texts out of sight")
         there = client.project(project.label_studio_id)
@@ -161,10 +161,10 @@ def setup(
             title=project.title,
             created=created,
             changed=tuple(changed),
-            warnings=(*done.warnings, *warnings),
-            others=tuple(done.others),
+            warnings=(*wiring.warnings, *warnings),
+            others=tuple(wiring.others),
             labels=taxonomy.keys,
-            backend=done.connected if backend_url else None,
+            backend=wiring.connected if backend_url else None,
             volunteer=project.volunteer,
             opt_out=tuple(project.opt_out),
             harsh_cap=project.harsh_cap,

@@ -18,8 +18,8 @@ def seal(text: str) -> str:
 
 def is_sealed(text: str) -> bool:
     """True where the text is as it was when it was sealed, by any version of Saring."""
-    found = _SEAL.search(text)
-    return found is not None and found[1] == _hash(_SEAL.sub(PLACE, text, count=1))
+    match = _SEAL.search(text)
+    return match is not None and match[1] == _hash(_SEAL.sub(PLACE, text, count=1))
 
 
 def _hash(text: str) -> str:

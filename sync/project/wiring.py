@@ -50,11 +50,11 @@ def wire(client: LabelStudio, project: int, backend_url: str, credentials: Backe
     A backend that does not answer, or whose address Label Studio refuses, is a warning: the loop does without.
     """
     base = backend_url.rstrip("/")
-    done = Wiring()
+    wiring = Wiring()
     backends = _by_id(client.ml.list(project=project))
-    _wire_webhook(client, project, base, credentials, backends, done)
-    _wire_backend(client, project, base, credentials, backends, done)
-    return done
+    _wire_webhook(client, project, base, credentials, backends, wiring)
+    _wire_backend(client, project, base, credentials, backends, wiring)
+    return wiring
 
 
 def backend_titles(client: LabelStudio, project: int) -> set[str]:
@@ -68,7 +68,7 @@ def _wire_webhook(
     base: str,
     credentials: BackendCredentials,
     backends: Sequence[MlBackend],
-    done: Wiring,
+    wiring: Wiring,
 ) -> None:
     wanted: Json = {
         "url": f"{base}/webhook",
@@ -79,27 +79,27 @@ def _wire_webhook(
         "actions": list(ACTIONS),
     }
     # those that Label Studio made for backends of ours have nothing but the address to tell them by
-    addresses = {f"{_base(one)}/webhook" for one in backends if _is_ours(one, base)} | {wanted["url"]}
+    addresses = {f"{_base(backend)}/webhook" for backend in backends if _is_ours(backend, base)} | {wanted["url"]}
     ours: list[Webhook] = []
     for hook in _by_id(client.webhooks.list(project=str(project))):
         if str(hook.url).rstrip("/") in addresses or WEBHOOK_HEADER in (hook.headers or {}):
             ours.append(hook)
         else:
-            done.others.append(f"webhook {hook.id} to {_plain(hook.url)}")
+            wiring.others.append(f"webhook {hook.id} to {_plain(hook.url)}")
     try:
         if not ours:
             client.webhooks.create(project=project, **wanted)
-            done.changed.append("webhook made")
+            wiring.changed.append("webhook made")
         elif any(_comparable(getattr(ours[0], name)) != _comparable(value) for name, value in wanted.items()):
             client.webhooks.update(_id(ours[0]), **wanted)
-            done.changed.append("webhook repaired")
+            wiring.changed.append("webhook repaired")
     except UncertainOutcome:
-        done.warnings.append("it is not known whether the webhook was made: run `saring sync setup` again")
+        wiring.warnings.append("it is not known whether the webhook was made: run `saring sync setup` again")
     except LabelStudioError as error:
-        done.warnings.append(f"no webhook, so corrections come home by the schedule only: {_advice(error, base)}")
+        wiring.warnings.append(f"no webhook, so annotations are pulled by the schedule only: {_advice(error, base)}")
     for hook in ours[1:]:
         client.webhooks.delete(_id(hook))
-        done.changed.append("doubled webhook removed")
+        wiring.changed.append("doubled webhook removed")
 
 
 def _wire_backend(
@@ -108,7 +108,7 @@ def _wire_backend(
     base: str,
     credentials: BackendCredentials,
     backends: Sequence[MlBackend],
-    done: Wiring,
+    wiring: Wiring,
 ) -> None:
     wanted: Json = {
         "url": base,
@@ -119,37 +119,39 @@ def _wire_backend(
     }
     secret: Json = {"basic_auth_pass": credentials.password}
     # the one at the right address first, so that it is the one that stays
-    ours = sorted((one for one in backends if _is_ours(one, base)), key=lambda one: (_base(one) != base, _id(one)))
-    for one in backends:
-        if one not in ours:
-            done.others.append(f"ML backend {one.title!r} at {_plain(one.url)}")
-    for one in ours[1:]:
-        client.ml.delete(_id(one))
-        done.changed.append("doubled ML backend removed")
+    ours = sorted(
+        (other for other in backends if _is_ours(other, base)), key=lambda other: (_base(other) != base, _id(other))
+    )
+    for other in backends:
+        if other not in ours:
+            wiring.others.append(f"ML backend {other.title!r} at {_plain(other.url)}")
+    for other in ours[1:]:
+        client.ml.delete(_id(other))
+        wiring.changed.append("doubled ML backend removed")
     try:
         if not ours:
             client.ml.create(**wanted, **secret)
-            done.changed.append("ML backend connected")
+            wiring.changed.append("ML backend connected")
         elif not _is_right(ours[0], wanted):
             client.ml.update(_id(ours[0]), **wanted, **secret)
-            done.changed.append("ML backend repaired")
-        done.connected = True
+            wiring.changed.append("ML backend repaired")
+        wiring.connected = True
     except UncertainOutcome:
-        done.warnings.append("it is not known whether the ML backend was connected: run `saring sync setup` again")
+        wiring.warnings.append("it is not known whether the ML backend was connected: run `saring sync setup` again")
     except LabelStudioError as error:
-        done.warnings.append(
+        wiring.warnings.append(
             f"the ML backend is not connected, so only predictions written ahead are shown: {_advice(error, base)}"
         )
     first = min(backends, key=_id, default=None)
     if first is not None and first not in ours:
-        done.warnings.append(
+        wiring.warnings.append(
             f"Label Studio asks only a project's first ML backend, which here is {first.title!r}, not Saring's: "
             "remove it if Saring is to answer"
         )
 
 
 def _is_right(backend: MlBackend, wanted: Json) -> bool:
-    """True where it answers and has our settings; its password cannot be read, but a wrong one ends in an error state."""
+    """True where it answers and has our settings. Its password cannot be read; a wrong one ends in an error state."""
     same = all(getattr(backend, name) == value for name, value in wanted.items() if name != "url")
     return same and _base(backend) == wanted["url"] and backend.state == _CONNECTED
 
@@ -183,12 +185,12 @@ def _plain(url: object) -> str:
 
 
 def _advice(error: LabelStudioError, base: str) -> str:
-    said = str(error)
-    if isinstance(error, LabelStudioRefused) and "reserved network" in said:
+    words = str(error)
+    if isinstance(error, LabelStudioRefused) and "reserved network" in words:
         return (
             f"Label Studio refuses private addresses such as {base}: start it with USE_DEFAULT_BANNED_SUBNETS=0, or "
             "set SARING_BACKEND_URL to an address that it accepts"
         )
-    if "health check failed" in said or "authentication" in said.lower():
+    if "health check failed" in words or "authentication" in words.lower():
         return f"Label Studio cannot use {base}: start it with `saring up`, then run `saring sync setup` again"
-    return f"{said.rstrip('.')}; see `saring doctor`"
+    return f"{words.rstrip('.')}; see `saring doctor`"

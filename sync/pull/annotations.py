@@ -115,9 +115,9 @@ def moment(value: object) -> datetime:
         Malformed: it is none.
     """
     try:
-        found = parse_time(value) if isinstance(value, str) else None
-        if found is not None and found.tzinfo is not None:
-            return found.astimezone(UTC)
+        time = parse_time(value) if isinstance(value, str) else None
+        if time is not None and time.tzinfo is not None:
+            return time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Malformed("annotation has no time") from error
     raise Malformed("annotation has no time")
@@ -178,13 +178,13 @@ class _Regions:
 
     @classmethod
     def read(cls, result: object, controls: frozenset[str]) -> _Regions:
-        found = cls([], [], frozenset(), undecided=False, whole=isinstance(result, list))
+        regions = cls([], [], frozenset(), undecided=False, whole=isinstance(result, list))
         for region in result if isinstance(result, list) else ():
             if isinstance(region, dict):
-                found._add(region, controls)
+                regions._add(region, controls)
             else:
-                found.whole = False
-        return found
+                regions.whole = False
+        return regions
 
     def _add(self, region: Mapping[str, Any], controls: frozenset[str]) -> None:
         name, value = region.get("from_name"), region.get("value")
@@ -270,7 +270,7 @@ def _strings(value: object) -> list[str] | None:
     """A string, or a list of strings, as a list; None: it is neither."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return list(value)
     return None
 

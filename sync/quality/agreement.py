@@ -65,14 +65,15 @@ def agreement(answers: Answers, *, rng: np.random.Generator) -> Agreement:
         mean = np.where(known, alphas, 0).sum(axis=1) / known.sum(axis=1)
         return np.column_stack([alphas, pooled, mean])
 
-    found = bootstrap(parts[parts.any(axis=1)], statistic, rng=rng) if enough else [None, None]
+    estimates = bootstrap(parts[parts.any(axis=1)], statistic, rng=rng) if enough else [None, None]
     by_label = {
-        i: _with_value(estimate, nominal_alpha(counts[:, i])) for i, estimate in zip(enough, found[:-2], strict=True)
+        i: _with_value(estimate, nominal_alpha(counts[:, i]))
+        for i, estimate in zip(enough, estimates[:-2], strict=True)
     }
     return Agreement(
         texts=texts,
-        overall=found[-2],
-        mean=found[-1],
+        overall=estimates[-2],
+        mean=estimates[-1],
         labels=tuple(
             LabelAgreement(label, int(pairs[i]), int(_ticks(counts[:, i])), by_label.get(i))
             for i, label in enumerate(answers.labels)

@@ -56,17 +56,17 @@ def consensus(answers: Answers) -> Consensus:
     return Consensus(others, sensitivity, specificity)
 
 
-def _votes(answers: Answers, said: NDArray[np.int8]) -> VoteMatrix:
+def _votes(answers: Answers, column: NDArray[np.int8]) -> VoteMatrix:
     """[texts, raters]: what each answer says of one label."""
     votes = np.full((answers.texts, len(answers.raters)), UNKNOWN, dtype=np.int8)
-    votes[answers.text, answers.rater] = said
+    votes[answers.text, answers.rater] = column
     return votes
 
 
 def _enough(votes: VoteMatrix) -> bool:
-    said = votes != UNKNOWN
-    paired = said.sum(axis=1) >= 2
-    busy = said[paired].sum(axis=0) >= LEAST_ANSWERS
+    voted = votes != UNKNOWN
+    paired = voted.sum(axis=1) >= 2
+    busy = voted[paired].sum(axis=0) >= LEAST_ANSWERS
     return bool((votes == 1).sum() >= LEAST_TICKS and paired.sum() >= LEAST_TEXTS and busy.sum() >= LEAST_RATERS)
 
 

@@ -104,25 +104,25 @@ class Rows:
             at=np.array([row.at.timestamp() for row in rows], dtype=np.float64),
         )
 
-    def _matrix(self, said: Sequence[Mapping[str, bool]]) -> LabelMatrix:
-        found = np.full((len(said), len(self._labels)), UNKNOWN, dtype=np.int8)
-        for i, values in enumerate(said):
+    def _matrix(self, verdicts: Sequence[Mapping[str, bool]]) -> LabelMatrix:
+        matrix = np.full((len(verdicts), len(self._labels)), UNKNOWN, dtype=np.int8)
+        for i, values in enumerate(verdicts):
             for j, key in enumerate(self._labels):
                 if key in values:
-                    found[i, j] = values[key]
-        return found
+                    matrix[i, j] = values[key]
+        return matrix
 
 
 def _first_two(rows: Sequence[AnswerRow]) -> Booleans:
     """Rows that are one of the first two answers to a text that a coin had two raters asked for: a third was asked only
     where the two disagreed."""
-    found = np.zeros(len(rows), dtype=np.bool_)
+    first = np.zeros(len(rows), dtype=np.bool_)
     seen: Counter[uuid.UUID] = Counter()
     for i in sorted(range(len(rows)), key=lambda i: rows[i].at):
         if rows[i].paired:
             seen[rows[i].text] += 1
-            found[i] = seen[rows[i].text] <= _PAIR
-    return found
+            first[i] = seen[rows[i].text] <= _PAIR
+    return first
 
 
 def _by_number(rater: str) -> tuple[int, str]:

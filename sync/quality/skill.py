@@ -56,10 +56,10 @@ def score(answers: Answers, reference: LabelMatrix, *, rng: np.random.Generator)
     comparable, fits = right(answers, reference)
     tasks, hits = int(comparable.sum()), int((comparable & fits).sum())
     known = (reference != UNKNOWN) & (answers.said != UNKNOWN)
-    true, said = known & (reference == 1), known & (answers.said == 1)
-    positives, ticked = true.sum(axis=0), said.sum(axis=0)
+    true, ticks = known & (reference == 1), known & (answers.said == 1)
+    positives, ticked = true.sum(axis=0), ticks.sum(axis=0)
     enough = np.flatnonzero(positives >= LEAST_POSITIVES)
-    cells = [known & (answers.said == reference), known, true & said, true, said]
+    cells = [known & (answers.said == reference), known, true & ticks, true, ticks]
     # per text: cells that fit, cells, then for each measured label: found, true, ticked
     columns = [cells[0].sum(axis=1), cells[1].sum(axis=1)]
     columns += [part[:, i].astype(np.float64) for i in enough for part in cells[2:]]
@@ -72,14 +72,14 @@ def score(answers: Answers, reference: LabelMatrix, *, rng: np.random.Generator)
         macro = np.where(measured, f1, 0).sum(axis=1) / measured.sum(axis=1)
         return np.column_stack([sums[:, 0] / sums[:, 1], macro, f1])
 
-    found = bootstrap(parts, statistic, rng=rng) if tasks >= LEAST_TASKS else [None, None, *([None] * len(enough))]
-    f1_of = dict(zip(enough.tolist(), found[2:], strict=True))
+    estimates = bootstrap(parts, statistic, rng=rng) if tasks >= LEAST_TASKS else [None, None, *([None] * len(enough))]
+    f1_of = dict(zip(enough.tolist(), estimates[2:], strict=True))
     return Score(
         tasks=tasks,
         right=hits,
         exact=wilson(hits, tasks, least=LEAST_TASKS),
-        agreement=found[0],
-        macro_f1=found[1],
+        agreement=estimates[0],
+        macro_f1=estimates[1],
         labels=tuple(
             LabelScore(label, int(positives[i]), int(ticked[i]), f1_of.get(i)) for i, label in enumerate(answers.labels)
         ),
