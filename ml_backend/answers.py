@@ -13,12 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ml_backend.config import Tally
-from ml_backend.label_config import Control
 from ml_backend.request import Item, ProjectRef
 from ml_backend.serving import Serving
 from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.preannotation import Proposal
+from pipeline.preannotation.label_studio_format import Control, score_of, ticks
 from pipeline.store import open_session
 from pipeline.store.tables.human_loop import ProjectState
 
@@ -84,7 +84,9 @@ def answer(items: Sequence[Item], serving: Serving, engine: Engine | None, tally
 def _answer(item: Item, proposal: Proposal | None, task: _Pushed | None, blind: bool, version: str) -> Answer:
     usable = proposal is not None and item.control is not None
     # the queue's order where the task is from the queue; else the least certain comes first
-    score = 1.0 - task.priority if task is not None else _share(proposal.confidence) if proposal and usable else _LAST
+    score = (
+        score_of(task.priority) if task is not None else _share(proposal.confidence) if proposal and usable else _LAST
+    )
     result = _result(item.control, proposal) if proposal and item.control and not blind else []
     return {"result": result, "score": round(score, 6), "model_version": version}
 
@@ -100,16 +102,8 @@ def _result(control: Control, proposal: Proposal) -> list[dict[str, Any]]:
         labels = sorted(labels, key=lambda label: -proposal.scores.get(label, 0.0))[:1]
     if not labels:
         return []
-    return [
-        {
-            "id": "saring",
-            "from_name": control.from_name,
-            "to_name": control.to_name,
-            "type": "choices",
-            "value": {"choices": [control.choices[label] for label in labels]},
-            "score": _share(proposal.confidence),
-        }
-    ]
+    spelled = [control.choices[label] for label in labels]
+    return [ticks(spelled, control=control.from_name, to=control.to_name, score=_share(proposal.confidence))]
 
 
 def _task_of(item: Item, pushed: Mapping[uuid.UUID, Sequence[_Pushed]]) -> _Pushed | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.label_config import Control
+from pipeline.preannotation.label_studio_format import Control
 from pipeline.texts.masking import mask
 from pipeline.texts.normalise import repair, text_id
 from pipeline.texts.prepare import MAX_TEXT

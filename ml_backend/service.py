@@ -12,13 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.batching import Batcher
 from ml_backend.config import BackendConfig
-from ml_backend.jobs import JOBS, Jobs, keep_event, read_event
-from ml_backend.label_config import config_reader
+from ml_backend.jobs import JOBS, Jobs, keep_event
 from ml_backend.metrics import Metrics
+from ml_backend.redact import read_event
 from ml_backend.request import Asked, read_project
 from ml_backend.serving import Champion
 from pipeline import store
 from pipeline.errors import InputError, StoreError
+from pipeline.preannotation.label_studio_format import control_reader
 from pipeline.store import open_session
 
 
@@ -50,7 +51,7 @@ class Service:
         self.metrics = Metrics(config, self.champion)
         self.batcher = Batcher(config.engine, self.champion, config.limits, self.metrics.predicted)
         self._jobs = Jobs(config.send_job)
-        self._read_config = config_reader(config.taxonomy)
+        self._read_config = control_reader(config.taxonomy)
 
     def start(self) -> None:
         """Load the champion, and keep up with its changes."""

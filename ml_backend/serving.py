@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ml_backend.config import BackendConfig
 from pipeline import store
-from pipeline.errors import SaringError, StoreError
+from pipeline.errors import SaringError, StoreError, first_line
 from pipeline.learning import registry
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, Preannotator, default_policy
@@ -124,13 +124,15 @@ class Champion:
         error = self._look_in.submit(self.poll).exception()
         if isinstance(error, StoreError | SQLAlchemyError):
             if self.store_ok:
-                logger.warning("the store cannot be read, predictions come from the champion alone: %s", _line(error))
+                logger.warning(
+                    "the store cannot be read, predictions come from the champion alone: %s", first_line(error)
+                )
             self.store_ok = False
             return
         if not self.store_ok:
             logger.info("the store answers again")
         self.store_ok = True
-        said = "" if error is None else _line(error)
+        said = "" if error is None else first_line(error)
         if said and said != self._last_error:
             logger.error("looking for the champion failed, %s goes on serving: %s", self.serving.version, said)
         self._last_error = said
@@ -151,7 +153,3 @@ def _policy_ahead(session: Session, champion: str | None) -> Policy:
         return Policy.from_dict(found)
     except (KeyError, TypeError, ValueError):
         return default_policy("the weights of the predictions written ahead are of another version of Saring")
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,10 @@ def _database(server_url: str, template: str | None) -> Iterator[str]:
     _administer(server_url, copy.format(sql.Identifier(name), sql.Identifier(template or "template0")))
     yield _address(server_url, name)
     _administer(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+#: a database for a block, where a fixture is too short or too long
+new_database = contextmanager(_database)
 
 
 def _address(server_url: str, database: str) -> str:

@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from pipeline.measure.arrays import UNKNOWN
+from pipeline.measure.arrays import UNKNOWN, Floats
 from pipeline.measure.metrics import calibration_error
 from pipeline.preannotation.evidence import Evidence, Source
-
-Floats = NDArray[np.float64]
 
 #: columns of the features
 FEATURES = ("champion", "no_champion", *Source, "demoted", "intercept")

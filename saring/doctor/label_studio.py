@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from pipeline.errors import first_line
 from pipeline.settings import Settings
 from saring.doctor.check import Check, Verdict
 from saring.services import LabelStudioAccess, label_studio_access, loop_status
@@ -80,7 +81,7 @@ def server(settings: Settings) -> Iterable[Check]:
         except httpx.RequestError as error:
             yield _silent(access, error)
         except (httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            said = first_line(error)
             mend = "see whether LABEL_STUDIO_URL is the address of Label Studio itself, its path included"
             yield Check("Label Studio server", Verdict.FAIL, f"{access.url} does not answer as it should: {said}", mend)
 
@@ -196,7 +197,7 @@ def _backend_address(settings: Settings, access: LabelStudioAccess, backends: li
 
 
 def _silent(access: LabelStudioAccess, error: httpx.RequestError) -> Check:
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    said = first_line(error)
     if "CERTIFICATE" in said.upper():
         mend = "give its certificate's authority in SSL_CERT_FILE, or use the name that the certificate is for"
     elif access.embedded:

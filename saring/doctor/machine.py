@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.errors import SaringError
+from pipeline.errors import SaringError, first_line
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import current_and_head
@@ -201,7 +201,7 @@ def _database(settings: Settings) -> Iterable[Check]:
             with open_session(engine) as session:
                 known = [asdict(one) for one in known_spaces(session, settings)]
     except (SaringError, SQLAlchemyError) as error:
-        said = str(error).strip().splitlines()[0]
+        said = first_line(error)
         yield Check("database", Verdict.FAIL, said, "see the server's log")
         return
     finally:

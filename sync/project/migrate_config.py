@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import LabelStudioError
+from pipeline.preannotation.label_studio_format import LABELS, read_config
 from pipeline.store.tables.human_loop import AnnotationState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
-from sync.project.label_config import LABELS, label_changes, read_config
+from sync.project.label_config import label_changes
 from sync.project.seal import is_sealed
 
 #: lines of a difference that are shown
@@ -93,10 +94,10 @@ def uses_of_labels(session: Session, client: LabelStudio, project: store.Project
     )
     counted = session.execute(select(ours.c.label, func.count()).group_by(ours.c.label))
     counts = Counter({str(name): int(count) for name, count in counted})
-    summary = client.get(f"/api/projects/{project.label_studio_id}/summary/")
+    summary = client.summary(project.label_studio_id)
     theirs: Counter[str] = Counter()
     for field in ("created_labels", "created_labels_drafts"):
-        found = (summary.get(field) or {}).get(LABELS) if isinstance(summary, dict) else None
+        found = (summary.get(field) or {}).get(LABELS)
         theirs.update(found if isinstance(found, dict) else {})
     return dict(counts | theirs)
 

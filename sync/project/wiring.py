@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials
 from pipeline.errors import LabelStudioError, LabelStudioRefused, UncertainOutcome
 from sync.api.client import Json, LabelStudio
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import MlBackend, Webhook
+
+    _Listed = TypeVar("_Listed", MlBackend, Webhook)
 
 #: What Label Studio calls our backend. It stands in a project's `model_version` for "ask the backend while people
 #: wait", so no version of predictions may be called so.
@@ -46,7 +51,7 @@ def wire(client: LabelStudio, project: int, backend_url: str, credentials: Backe
     """
     base = backend_url.rstrip("/")
     done = Wiring()
-    backends = _listed(client, "/api/ml", project)
+    backends = _by_id(client.ml.list(project=project))
     _wire_webhook(client, project, base, credentials, backends, done)
     _wire_backend(client, project, base, credentials, backends, done)
     return done
@@ -54,7 +59,7 @@ def wire(client: LabelStudio, project: int, backend_url: str, credentials: Backe
 
 def backend_titles(client: LabelStudio, project: int) -> set[str]:
     """Titles of the project's backends: as a `model_version` each means a live one."""
-    return {str(one.get("title")) for one in _listed(client, "/api/ml", project)}
+    return {str(backend.title) for backend in client.ml.list(project=project)}
 
 
 def _wire_webhook(
@@ -62,7 +67,7 @@ def _wire_webhook(
     project: int,
     base: str,
     credentials: BackendCredentials,
-    backends: Sequence[Json],
+    backends: Sequence[MlBackend],
     done: Wiring,
 ) -> None:
     wanted: Json = {
@@ -75,25 +80,25 @@ def _wire_webhook(
     }
     # those that Label Studio made for backends of ours have nothing but the address to tell them by
     addresses = {f"{_base(one)}/webhook" for one in backends if _is_ours(one, base)} | {wanted["url"]}
-    ours: list[Json] = []
-    for hook in _listed(client, "/api/webhooks/", project):
-        if str(hook["url"]).rstrip("/") in addresses or WEBHOOK_HEADER in (hook.get("headers") or {}):
+    ours: list[Webhook] = []
+    for hook in _by_id(client.webhooks.list(project=str(project))):
+        if str(hook.url).rstrip("/") in addresses or WEBHOOK_HEADER in (hook.headers or {}):
             ours.append(hook)
         else:
-            done.others.append(f"webhook {hook['id']} to {_plain(hook['url'])}")
+            done.others.append(f"webhook {hook.id} to {_plain(hook.url)}")
     try:
         if not ours:
-            client.post("/api/webhooks/", json=wanted | {"project": project})
+            client.webhooks.create(project=project, **wanted)
             done.changed.append("webhook made")
-        elif any(_comparable(ours[0].get(name)) != _comparable(value) for name, value in wanted.items()):
-            client.patch(f"/api/webhooks/{ours[0]['id']}/", json=wanted)
+        elif any(_comparable(getattr(ours[0], name)) != _comparable(value) for name, value in wanted.items()):
+            client.webhooks.update(_id(ours[0]), **wanted)
             done.changed.append("webhook repaired")
     except UncertainOutcome:
         done.warnings.append("it is not known whether the webhook was made: run `saring sync setup` again")
     except LabelStudioError as error:
         done.warnings.append(f"no webhook, so corrections come home by the schedule only: {_advice(error, base)}")
     for hook in ours[1:]:
-        client.delete(f"/api/webhooks/{hook['id']}/")
+        client.webhooks.delete(_id(hook))
         done.changed.append("doubled webhook removed")
 
 
@@ -102,7 +107,7 @@ def _wire_backend(
     project: int,
     base: str,
     credentials: BackendCredentials,
-    backends: Sequence[Json],
+    backends: Sequence[MlBackend],
     done: Wiring,
 ) -> None:
     wanted: Json = {
@@ -112,21 +117,21 @@ def _wire_backend(
         "auth_method": "BASIC_AUTH",
         "basic_auth_user": credentials.user,
     }
-    secret = {"basic_auth_pass": credentials.password}
+    secret: Json = {"basic_auth_pass": credentials.password}
     # the one at the right address first, so that it is the one that stays
-    ours = sorted((one for one in backends if _is_ours(one, base)), key=lambda one: (_base(one) != base, one["id"]))
+    ours = sorted((one for one in backends if _is_ours(one, base)), key=lambda one: (_base(one) != base, _id(one)))
     for one in backends:
         if one not in ours:
-            done.others.append(f"ML backend {one['title']!r} at {_plain(one['url'])}")
+            done.others.append(f"ML backend {one.title!r} at {_plain(one.url)}")
     for one in ours[1:]:
-        client.delete(f"/api/ml/{one['id']}")
+        client.ml.delete(_id(one))
         done.changed.append("doubled ML backend removed")
     try:
         if not ours:
-            client.post("/api/ml", json=wanted | secret)
+            client.ml.create(**wanted, **secret)
             done.changed.append("ML backend connected")
         elif not _is_right(ours[0], wanted):
-            client.patch(f"/api/ml/{ours[0]['id']}", json=wanted | secret)
+            client.ml.update(_id(ours[0]), **wanted, **secret)
             done.changed.append("ML backend repaired")
         done.connected = True
     except UncertainOutcome:
@@ -135,32 +140,35 @@ def _wire_backend(
         done.warnings.append(
             f"the ML backend is not connected, so only predictions written ahead are shown: {_advice(error, base)}"
         )
-    first = min(backends, key=lambda one: int(one["id"]), default=None)
+    first = min(backends, key=_id, default=None)
     if first is not None and first not in ours:
         done.warnings.append(
-            f"Label Studio asks only a project's first ML backend, which here is {first['title']!r}, not Saring's: "
+            f"Label Studio asks only a project's first ML backend, which here is {first.title!r}, not Saring's: "
             "remove it if Saring is to answer"
         )
 
 
-def _is_right(backend: Json, wanted: Json) -> bool:
+def _is_right(backend: MlBackend, wanted: Json) -> bool:
     """Whether it answers and has our settings; its password cannot be read, but a wrong one ends in an error state."""
-    same = all(backend.get(name) == value for name, value in wanted.items() if name != "url")
-    return same and _base(backend) == wanted["url"] and backend.get("state") == _CONNECTED
+    same = all(getattr(backend, name) == value for name, value in wanted.items() if name != "url")
+    return same and _base(backend) == wanted["url"] and backend.state == _CONNECTED
 
 
-def _is_ours(backend: Json, base: str) -> bool:
-    return backend.get("title") == BACKEND_TITLE or _base(backend) == base
+def _is_ours(backend: MlBackend, base: str) -> bool:
+    return backend.title == BACKEND_TITLE or _base(backend) == base
 
 
-def _base(backend: Json) -> str:
-    return str(backend.get("url", "")).rstrip("/")
+def _base(backend: MlBackend) -> str:
+    return str(backend.url or "").rstrip("/")
 
 
-def _listed(client: LabelStudio, path: str, project: int) -> list[Json]:
-    found = client.get(path, params={"project": project})
-    listed: list[Json] = found["results"] if isinstance(found, dict) else found
-    return sorted(listed, key=lambda one: int(one["id"]))
+def _id(listed: MlBackend | Webhook) -> int:
+    """Its number, which Label Studio always gives, and the SDK does not promise."""
+    return int(listed.id or 0)
+
+
+def _by_id(listed: Sequence[_Listed]) -> list[_Listed]:
+    return sorted(listed, key=_id)
 
 
 def _comparable(value: Any) -> Any:

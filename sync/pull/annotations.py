@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.preannotation.label_studio_format import COMMENT, LABELS, UNDECIDED
 from pipeline.store.tables.human_loop import AnnotationState, Change
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.masking import mask
 from sync.api.client import parse_time
 
 #: names of the controls in the label config that `saring sync setup` writes
-LABELS, UNDECIDED, COMMENT = "labels", "undecided", "comment"
 #: states in which an annotation counts as a judgement
 COUNTED = frozenset({AnnotationState.SUBMITTED, AnnotationState.UNDECIDED})
 

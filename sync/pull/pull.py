@@ -24,7 +24,7 @@ from pipeline.runs.record import ActiveRun, stage_run
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState
 from pipeline.taxonomy import Taxonomy
-from sync.api.client import LabelStudio, parse_time
+from sync.api.client import LabelStudio, identity, parse_time
 from sync.pull.apply import Applied, apply_tasks
 
 log = logging.getLogger(__name__)
@@ -210,11 +210,11 @@ def open_projects(engine: Engine, client: LabelStudio, chosen: Sequence[int] | N
 def is_there(client: LabelStudio, project: store.Project) -> bool:
     """Whether the project is still the one that it was: ids are given again."""
     try:
-        found = [client.project(project.label_studio_id)]
+        there = [identity(client.project(project.label_studio_id))]
     except LabelStudioMissing:
         # whatever stands before the server says 404 as well: only a list without the project is proof
-        found = [one for one in client.projects() if one["id"] == project.label_studio_id]
-    return any(parse_time(one["created_at"]) == project.label_studio_created_at for one in found)
+        there = [identity(listed) for listed in client.projects()]
+    return (project.label_studio_id, project.label_studio_created_at) in there
 
 
 def note_gone(engine: Engine, project: store.Project) -> None:

@@ -208,6 +208,6 @@ def _remove_doubles(
             if seen.stamps[task] or any(one["annotations"] for one in client.whole_tasks(there, [task])):
                 report.doubles_left += 1
                 continue
-            client.delete(f"/api/tasks/{task}/")
+            client.tasks.delete(str(task))
             del seen.stamps[task]
             report.doubles_removed += 1

@@ -6,7 +6,6 @@ data. Where the outcome of a call is unknown, what arrived is found by the mark,
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import uuid
@@ -42,8 +41,6 @@ log = logging.getLogger(__name__)
 _BATCH = 2_000
 #: looks at a server that may still be at work on a call that broke off, and seconds between them
 _LOOKS, _BETWEEN = 20, 1.0
-#: tasks of a list
-_PAGE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +178,7 @@ class _Sender:
             ).all()
         if not written:
             return None
-        there = self.client.get(f"/api/projects/{self.project.label_studio_id}/model-versions/")
+        there = self.client.model_versions(self.project.label_studio_id)
         return next((version for version in written if there.get(version)), None)
 
     def _rows(self, tasks: Sequence[store.Task], version: str) -> list[dict[str, Any]]:
@@ -262,12 +259,13 @@ class _Sender:
             )
 
     def _arrived(self, batch: str) -> dict[uuid.UUID, int]:
-        """The tasks of a call that are on the server, once their number no longer grows."""
+        """The tasks of a call that are on the server, once their number no longer grows: its mark is that of the whole
+        push."""
         before = -1
         found: dict[uuid.UUID, int] = {}
         for _ in range(_LOOKS):
             found = {}
-            for task in self._marked(batch):
+            for task in self.client.marked_tasks(self.project.label_studio_id, batch):
                 # the first stays where a call was carried out twice; a reconciliation removes the others
                 found.setdefault(uuid.UUID(task["data"]["text_id"]), int(task["id"]))
             if len(found) == before:
@@ -275,30 +273,6 @@ class _Sender:
             before = len(found)
             self.sleep(_BETWEEN)
         raise UncertainOutcome(f"{self.client.url} goes on making tasks of a call that broke off: push again later")
-
-    def _marked(self, batch: str) -> list[dict[str, Any]]:
-        """Every task on the server that bears a mark, by its id: a call's mark is that of the whole push."""
-        mark = {"filter": "filter:tasks:data.batch", "operator": "equal", "value": batch, "type": "String"}
-        found: list[dict[str, Any]] = []
-        last = 0
-        while True:
-            later = {"filter": "filter:tasks:id", "operator": "greater", "value": last, "type": "Number"}
-            query = {"filters": {"conjunction": "and", "items": [mark, later]}, "ordering": ["tasks:id"]}
-            answer = self.client.get(
-                "/api/tasks/",
-                params={
-                    "project": self.project.label_studio_id,
-                    "page_size": _PAGE,
-                    "fields": "all",
-                    "include": "id,data",
-                    "query": json.dumps(query),
-                },
-            )
-            page = answer["tasks"]
-            found += [task for task in page if task["data"].get("batch") == batch]
-            if len(page) < _PAGE:
-                return found
-            last = page[-1]["id"]
 
     def _put_back(self, session: Session, task: store.Task) -> None:
         """Let a text that never arrived wait again."""

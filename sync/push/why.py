@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.errors import LabelStudioMissing, UsageError
+from pipeline.preannotation.label_studio_format import LABELS, read_config
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import TaskState
-from sync.api.client import Json, LabelStudio
-from sync.project.label_config import LABELS, read_config
+from sync.api.client import LabelStudio
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import LseProjectResponse, MlBackend, RoleBasedTask
 
 
 @dataclass(slots=True)
@@ -59,12 +64,12 @@ def why(engine: Engine, client: LabelStudio, wanted: str, *, project: int | None
         found.reasons.append("it was being sent when something broke off: run `saring sync push`")
         return found
     try:
-        there = client.get(f"/api/tasks/{task.label_studio_id}/")
+        there = client.tasks.get(str(task.label_studio_id))
     except LabelStudioMissing:
         found.reasons.append("the task is no longer in Label Studio; `saring sync reconcile` notes that")
         return found
     settings = client.project(of.label_studio_id)
-    backends = client.get("/api/ml/", params={"project": of.label_studio_id})
+    backends = client.ml.list(project=of.label_studio_id)
     _explain(found, task, of, there, settings, backends)
     with open_session(engine) as session:
         kept = session.get(store.Prediction, (of.id, found.version, task.text_id)) if found.version else None
@@ -73,12 +78,17 @@ def why(engine: Engine, client: LabelStudio, wanted: str, *, project: int | None
 
 
 def _explain(
-    found: Explanation, task: store.Task, project: store.Project, there: Json, settings: Json, backends: list[Json]
+    found: Explanation,
+    task: store.Task,
+    project: store.Project,
+    there: RoleBasedTask,
+    settings: LseProjectResponse,
+    backends: Sequence[MlBackend],
 ) -> None:
     """Follow Label Studio's own rules for what it shows."""
-    live = next((one for one in backends if one.get("title") == settings.get("model_version")), None)
-    found.version = str(settings.get("model_version") or "") or None
-    if not settings.get("show_collab_predictions", True):
+    live = next((backend for backend in backends if backend.title == settings.model_version), None)
+    found.version = settings.model_version or None
+    if settings.show_collab_predictions is False:
         found.reasons.append("the project is set not to show predictions: run `saring sync setup`")
     if found.version is None:
         found.reasons.append("the project shows no version of predictions: run `saring sync predict`")
@@ -94,14 +104,15 @@ def _explain(
         )
     if task.blind:
         found.reasons.append("the task is a blind one, drawn to measure how much ticks sway people: nothing is ticked")
-    here = [one for one in there.get("predictions", ()) if one.get("model_version") == found.version]
+    predictions = there.predictions or []
+    here = [prediction for prediction in predictions if prediction.model_version == found.version]
     if not here:
-        versions = sorted({str(one.get("model_version")) for one in there.get("predictions", ())})
+        versions = sorted({str(prediction.model_version) for prediction in predictions})
         others = f"; it has {', '.join(versions)}" if versions else ""
         found.reasons.append(f"it has no prediction of the version that is shown{others}: run `saring sync predict`")
         return
-    ticked = [label for region in here[-1]["result"] for label in region.get("value", {}).get("choices", ())]
-    shown = read_config(str(settings.get("label_config", "")))
+    ticked = [label for region in here[-1].result or [] for label in region.get("value", {}).get("choices", ())]
+    shown = read_config(settings.label_config or "")
     known = shown.choices.get(LABELS, ()) if shown is not None else ()
     strange = [label for label in ticked if label not in known]
     if strange:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import krippendorff
 import numpy as np
 
-from pipeline.measure.metrics import Estimate
-from sync.quality.answers import Answers, Floats
-from sync.quality.intervals import bootstrap
+from pipeline.measure.arrays import Floats
+from pipeline.measure.intervals import Estimate, bootstrap
+from sync.quality.answers import Answers
 
 #: texts with two answers or more, below which an alpha says nothing
 LEAST_TEXTS = 10

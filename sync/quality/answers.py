@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Booleans = NDArray[np.bool_]
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, Ints, LabelMatrix
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from sync.quality.answers import Answers, Booleans, Ints, right
-from sync.quality.intervals import LEAST_OTHERS, tails
+from pipeline.measure.arrays import UNKNOWN, Booleans, Ints, LabelMatrix
+from sync.quality.answers import Answers, right
+from sync.quality.outliers import LEAST_OTHERS, tails
 from sync.quality.pace import IMPOSSIBLE_SECONDS, LEAST_SHOWN, LEAST_TIMED
 
 #: how unlikely a rater like the others must be to look like this, over all raters

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.metrics import Estimate, wilson
+from pipeline.measure.intervals import Estimate, wilson
 from sync.quality.answers import Answers
 
 #: nobody opens, reads and submits a text in less

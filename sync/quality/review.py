@@ -115,7 +115,7 @@ def request_reviews(engine: Engine, client: LabelStudio, *, project_id: int, at_
             if task.overlap >= overlap:
                 continue
             try:
-                client.patch(f"/api/tasks/{one.label_studio_id}/", json=asks_for(overlap))
+                client.tasks.update(str(one.label_studio_id), **asks_for(overlap))
             except LabelStudioMissing:
                 task.state = TaskState.GONE
                 gone += 1

@@ -13,9 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
+from pipeline.measure.arrays import UNKNOWN, Booleans, LabelMatrix
 from pipeline.taxonomy import Taxonomy
-from sync.quality.answers import Answers, Booleans
+from sync.quality.answers import Answers
 
 _PAIR = 2
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from pipeline.measure.metrics import Estimate, wilson
-from sync.quality.answers import Answers, Floats, right
-from sync.quality.intervals import bootstrap, by_text
+from pipeline.measure.arrays import UNKNOWN, Floats, LabelMatrix
+from pipeline.measure.intervals import Estimate, bootstrap, sums_by_text, wilson
+from sync.quality.answers import Answers, right
 
 #: tasks with a reference, below which nothing is said of a rater
 LEAST_TASKS = 5
@@ -64,7 +63,7 @@ def score(answers: Answers, reference: LabelMatrix, *, rng: np.random.Generator)
     # per text: cells that fit, cells, then for each measured label: found, true, ticked
     columns = [cells[0].sum(axis=1), cells[1].sum(axis=1)]
     columns += [part[:, i].astype(np.float64) for i in enough for part in cells[2:]]
-    parts = by_text(answers.text[comparable], [np.asarray(c, dtype=np.float64)[comparable] for c in columns])
+    parts = sums_by_text(answers.text[comparable], [np.asarray(c, dtype=np.float64)[comparable] for c in columns])
 
     def statistic(sums: Floats) -> Floats:
         each = sums[:, 2:].reshape(len(sums), -1, 3)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.label_config import Control
 from ml_backend.request import Asked, Item, ProjectRef, read_project, read_tasks, sound
+from pipeline.preannotation.label_studio_format import Control
 from pipeline.texts.normalise import text_id
 from pipeline.texts.prepare import MAX_TEXT
 
