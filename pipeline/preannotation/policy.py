@@ -1,6 +1,6 @@
 """How evidence becomes a probability: one logistic regression over all labels, with fixed or fitted weights. Pure.
 
-The fixed weights are what is believed before people have said enough to measure it (docs/pre-annotation.md gives the
+The fixed weights are what is believed before people have said enough to measure it (docs/preannotation.md gives the
 reasons). Fitted ones are the most probable given people's decisions, with the fixed ones as the centre of a normal
 prior, so a source that never spoke in the data keeps its fixed weight.
 """

@@ -1,4 +1,4 @@
-"""Every table of the store (docs/architecture.md, "What is stored").
+"""Every table of the store (docs/store.md has them in words).
 
 Texts are identified by content, so that reading a file twice changes nothing. Judgements are append-only: the
 database itself refuses to change or remove one (see the first migration). Whatever a stage decides names the run that
