@@ -132,7 +132,7 @@ class JudgeStage:
             )
         encoder = encoder_of(home, space) if rater.needs_vectors else None
         chosen = texts_in(part.span)
-        # Read before vectors are computed: a text that is ingested meanwhile has no vector, and is left to the next run.
+        # Read before vectors are computed: a text that is ingested meanwhile has no vector, and waits for the next run.
         with home.begin() as session:
             who = rater_id(session, rater.ref, rater.details)
             missing = not_judged(session, who, chosen)

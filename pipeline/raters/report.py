@@ -104,8 +104,8 @@ def spent_on(
 ) -> dict[RaterRef, Spent]:
     """Known tokens and costs of raters, each from the first of several places that has it.
 
-    Costs: `prices`, `spending`, then `cost` (in all) and `cost_per_1000_texts` in a rater's details. Tokens: `spending`,
-    then `tokens` in the details.
+    Costs: `prices`, `spending`, then `cost` (in all) and `cost_per_1000_texts` in a rater's details. Tokens:
+    `spending`, then `tokens` in the details.
 
     Args:
         judged: id and identity of each rater, with the number of texts that it judged.
@@ -126,7 +126,7 @@ def spent_on(
 
 
 def _judged_texts(session: Session) -> Iterator[tuple[int, RaterRef, int]]:
-    """Id and identity of each rater, with the number of texts that it judged, also those outside the report's sample."""
+    """Id and identity of each rater, with the number of texts that it judged, in the sample or not."""
     j, r = store.Judgement, store.Rater
     query = select(r.id, r.kind, r.name, r.version, func.count(distinct(j.text_id))).join(j, j.rater_id == r.id)
     for id_, kind, name, version, texts in session.execute(query.group_by(r.id)):
