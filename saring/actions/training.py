@@ -15,7 +15,7 @@ from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.sets.snapshot import SnapshotPolicy
 from pipeline.learning.train import TrainConfig, TrainReport
 from pipeline.learning.train import train as train_examples
-from pipeline.ledger.consensus.fit import fit_consensus, several_speak
+from pipeline.ledger.consensus.fit import fit_consensus, several_raters
 from pipeline.models.linear import LinearConfig
 from pipeline.models.thresholds import parse_objective
 from pipeline.models.transformer.config import TransformerConfig
@@ -275,7 +275,7 @@ def tell_rejects(rejects: RejectSink, tell: Callable[[str], None]) -> None:
 def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Retrained:
     config = training_config(home, options)
     with open_session(home.engine) as session:
-        combine = several_speak(session)
+        combine = several_raters(session)
     if combine:
         fit_consensus(
             home.engine, home.taxonomy, choice=home.settings.consensus, seed=home.settings.seed, progress=progress

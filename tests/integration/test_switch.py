@@ -138,7 +138,7 @@ def test_an_encoder_that_cannot_be_used_leaves_the_other_in_use_and_full(engine:
     add(engine, "a")
     fill(engine, Settings(encoder=OLD), make=Makers())
     add(engine, "b")
-    with pytest.raises(EncoderError, match=f"{NEW} fell over; .* all goes on with the vectors of {OLD}"):
+    with pytest.raises(EncoderError, match=f"{NEW} fell over; .* the vectors of {OLD} stay in use"):
         fill(engine, Settings(encoder=NEW), make=Makers(NEW))
     assert (in_use(engine), lacking(engine, OLD)) == (OLD, 0)
 
@@ -194,7 +194,7 @@ def test_a_change_waits_for_those_who_add_texts_and_gives_up_in_time(
     add(engine, "a")
     fill(engine, Settings(encoder=OLD), make=make)
     embed(engine, make(Settings(), NEW))
-    monkeypatch.setattr("pipeline.vectors.spaces._PATIENCE", "50ms")
+    monkeypatch.setattr("pipeline.vectors.spaces._LOCK_TIMEOUT", "50ms")
     with open_session(engine) as writer, writer.begin():
         writer.execute(insert(store.Text), {"id": uuid.uuid4(), "body": "b", "masked": "b"})
         assert try_switch(engine, NEW) is None
@@ -240,7 +240,7 @@ def test_the_schedule_begins_it_once_and_rests_after_a_failure(engine: Engine, s
         r = store.Run
         failed = session.scalars(select(r).where(r.slice == NEW)).one()
     assert failed.state is RunState.FAILED
-    assert f"all goes on with the vectors of {OLD}" in (failed.error or "")
+    assert f"the vectors of {OLD} stay in use" in (failed.error or "")
     found = plan_reembedding(new, now=now + timedelta(minutes=11))
     assert found is not None
     # it is under way
@@ -270,7 +270,10 @@ def test_a_space_that_is_needed_is_not_dropped(engine: Engine) -> None:
         drop(NEW)
     with pytest.raises(EncoderError, match="no space of openai:fourth"):
         drop("openai:fourth")
-    with stage_run(engine, "embed", slice="openai:third"), pytest.raises(RunConflict, match="is being filled"):
+    with (
+        stage_run(engine, "embed", slice="openai:third"),
+        pytest.raises(RunConflict, match="a run is computing the vectors"),
+    ):
         drop("openai:third")
     assert drop("openai:third") == 2
     with engine.connect() as connection:
