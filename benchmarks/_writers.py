@@ -1,4 +1,4 @@
-"""How many rows a second the database takes in, from one writer and from several."""
+"""Rows a second that the database takes in, from one writer and from several."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def _write_batch(raw: Any, rater: int, prefix: str) -> None:
     ids = [_spread_id(prefix, row) for row in range(_BATCH)]
     with raw.cursor() as cursor:
         with cursor.copy("COPY text (id, body, masked) FROM STDIN") as copy:
-            copy.write("".join(f"{one}\t{body}\t{body}\n" for one in ids))
+            copy.write("".join(f"{text_id}\t{body}\t{body}\n" for text_id in ids))
         with cursor.copy("COPY judgement (rater_id, text_id, asserted, taxonomy_version) FROM STDIN") as copy:
-            copy.write("".join(f"{rater}\t{one}\t{{hate}}\tbenchmark\n" for one in ids))
+            copy.write("".join(f"{rater}\t{text_id}\t{{hate}}\tbenchmark\n" for text_id in ids))
     raw.commit()
 
 

@@ -54,13 +54,13 @@ _SYLLABLES = [consonant + vowel for consonant in "bcdghjklmnprst" for vowel in "
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What `register_encoder` wants to know."""
+    """The attributes that `register_encoder` needs."""
 
     name: str = _NAME
     dimension: int = _DIMENSION
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Only the name and the dimension are asked for."""
+        """Raise: only the name and the dimension are used."""
         raise TypeError(f"{self.name} has no model for {len(texts)} texts")
 
 
@@ -200,12 +200,12 @@ def main() -> None:
         model = teach(taught, taxonomy, Path(folder))
         load(engine, stream)
         held = psutil.Process().memory_info().rss / (1 << 20)
-        with measured() as found:
+        with measured() as took:
             top = sort_by_uncertainty(engine, model, asked.size)
-        beyond = found.peak_rss_mb - held
-        tell(stream, "top by uncertainty", top, np.ones(len(top)), seconds=found.seconds, more_mb=beyond)
+        beyond = took.peak_rss_mb - held
+        tell(stream, "top by uncertainty", top, np.ones(len(top)), seconds=took.seconds, more_mb=beyond)
         held = psutil.Process().memory_info().rss / (1 << 20)
-        with measured() as found:
+        with measured() as took:
             report = build_queue(
                 engine,
                 taxonomy,
@@ -213,7 +213,7 @@ def main() -> None:
                 model=model,
                 encoder=_NAME,
             )
-        beyond = found.peak_rss_mb - held
+        beyond = took.peak_rss_mb - held
         with Session(engine) as session:
             items = queued(session)
             chances = np.array([item.inclusion_probability for item in items], dtype=np.float64)
@@ -223,7 +223,7 @@ def main() -> None:
             "saring",
             drawn,
             1 / chances,
-            seconds=found.seconds,
+            seconds=took.seconds,
             more_mb=beyond,
             candidates=report.candidates,
             gave_way=report.near_alike,

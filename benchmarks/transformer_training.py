@@ -136,7 +136,7 @@ def network(shape: dict[str, Any], vocabulary: int) -> Any:
 
 def count(model: Any) -> int:
     """Parameters."""
-    return sum(one.numel() for one in model.parameters())
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def ours(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace) -> float:
@@ -151,7 +151,14 @@ def ours(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace) -
     config = LoopConfig(epochs=given.epochs, batch_size=given.batch_size, checkpoint_steps=0)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        run_loop(model, [len(one) for one in tokens], loss_of, config, device=device, checkpoints=Path(folder))
+        run_loop(
+            model,
+            [len(text_tokens) for text_tokens in tokens],
+            loss_of,
+            config,
+            device=device,
+            checkpoints=Path(folder),
+        )
         return time.perf_counter() - start
 
 
@@ -207,7 +214,9 @@ def on_device(tokens: Tokens, truth: Tensor, given: argparse.Namespace) -> None:
     words = sum(map(len, tokens)) * given.epochs
     # the embedding is looked up, not multiplied
     multiplied = count(model) - _WORDS * _LARGE["hidden_size"]
-    attention = 12 * _LARGE["num_hidden_layers"] * _LARGE["hidden_size"] * sum(len(one) ** 2 for one in tokens)
+    attention = (
+        12 * _LARGE["num_hidden_layers"] * _LARGE["hidden_size"] * sum(len(text_tokens) ** 2 for text_tokens in tokens)
+    )
     flops = 6 * multiplied * words + attention * given.epochs
     emit(
         "transformer_training",

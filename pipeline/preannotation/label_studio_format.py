@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 #: names of the controls, which annotations and predictions carry
 TEXT, LABELS, UNDECIDED, COMMENT = "text", "labels", "undecided", "comment"
-#: the choice for those who cannot say
+#: choice of a rater who cannot decide
 CANT_DECIDE = "can't decide"
 #: id of the region that ticks labels ahead
 _REGION = "saring"
@@ -68,7 +68,7 @@ class Shown:
 
 
 def read_config(config: str) -> Shown | None:
-    """The choices of a label config, whoever wrote it; None where it cannot be parsed."""
+    """The choices of a label config; None where it cannot be parsed."""
     root = _parse(config)
     if isinstance(root, str):
         return None
@@ -97,20 +97,20 @@ ReadConfig = Callable[[object], Control | None]
 
 
 def control_reader(taxonomy: Taxonomy) -> ReadConfig:
-    """A reader that remembers: the same config comes with every request, and a fault in it is logged once."""
+    """A reader with a cache: the same config comes with every request, and a fault in it is logged once."""
 
     @lru_cache(maxsize=_KEPT)
-    def remembered(config: str) -> Control | None:
+    def cached(config: str) -> Control | None:
         control = find_control(config, taxonomy)
         if isinstance(control, str):
             logger.warning(
-                "no pre-annotation: %s; run `saring sync setup`, or mend the project's label config", control
+                "no pre-annotation: %s; run `saring sync setup`, or correct the label config of the project", control
             )
             return None
         return control
 
     def read(config: object) -> Control | None:
-        return remembered(config if isinstance(config, str) else "")
+        return cached(config if isinstance(config, str) else "")
 
     return read
 

@@ -21,7 +21,7 @@ MODELING_FILE = Path(__file__).parent / "modeling_bidirectional_mistral.py"
 
 
 def is_mistral(config: PreTrainedConfig) -> bool:
-    """Whether a checkpoint is one for `MistralForSequenceClassification`: here every Mistral looks both ways.
+    """True where a checkpoint needs `MistralForSequenceClassification`: here every Mistral is bidirectional.
 
     transformers' auto class would take its own, causal, Mistral for it.
     """
