@@ -41,7 +41,7 @@ from pipeline.texts.normalise import text_id
 from saring.services import ensure_database, label_studio_access, loop_status, service_status
 
 _ROOT = Path(__file__).resolve().parents[1]
-#: processes by what they are called in `saring status`
+#: names of processes in `saring status`
 KILLABLE = ("PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "io-worker", "beat", "keeper")
 
 
@@ -51,7 +51,7 @@ class World:
 
     home: Path
     environment: dict[str, str]
-    #: what was acknowledged: annotations by Label Studio (id to labels), texts by an ingest that ended well
+    #: confirmed data: annotations by Label Studio (id to labels), texts by an ingest that succeeded
     annotated: dict[int, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     ingested: set[str] = field(default_factory=set)
     commands: Counter[str] = field(default_factory=Counter)

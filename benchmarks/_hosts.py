@@ -1,4 +1,4 @@
-"""Two workers on two hosts, with a network between them and the servers that can be cut without a word.
+"""Two workers on two hosts, with a network between them and the servers that can be cut silently.
 
 Used by `benchmarks/partition.py` and by the tests. A host is a network namespace with a host name of its own. The store
 and the broker each have a network to themselves, a bridge in a third namespace, so that a host can be cut off from one
@@ -124,7 +124,7 @@ class Cluster:
         with self.held_up(run_id):
             send_shards(app, env, run_id, numbers)
             app.close()
-            # what listens for the chord's result, or it would look for a broker that is no more
+            # The application listens for the chord's result, and would go on when the broker is gone.
             del app
             gc.collect()
             yield run_id
@@ -257,10 +257,10 @@ def cluster(texts: int, *, look_seconds: float = 1.0, resend_seconds: float = 3.
             "SARING_REDIS_URL": f"redis://:{passwords[Net.BROKER]}@{Net.BROKER.address(1)}:{_VALKEY_PORT}/0",
             "SARING_LOOK_SECONDS": str(look_seconds),
             "SARING_RESEND_SECONDS": str(resend_seconds),
-            # nothing to pull from here
+            # There is nothing to pull from.
             "SARING_PULL_SECONDS": "3600",
             "SARING_QUEUE_LOW": "0",
-            # an engine that takes long to load lets one host do all the work meanwhile
+            # With an engine that loads slowly, one host would do all the work meanwhile.
             "SARING_ENCODER_ENGINE": "wheel",
         }
         for host in hosts:
@@ -271,7 +271,7 @@ def cluster(texts: int, *, look_seconds: float = 1.0, resend_seconds: float = 3.
 
 def _connect(server: str, hosts: Sequence[Host]) -> None:
     for net in Net:
-        # set, for it is the lowest of its ports' otherwise, and changes with them
+        # The address is set, because it would otherwise be the lowest of its ports' and change with them.
         ip("-n", server, "link", "add", "name", net.word, "address", net.hardware(1), "type", "bridge")
         ip("-n", server, "addr", "add", f"{net.address(1)}/24", "dev", net.word)
         ip("-n", server, "link", "set", "dev", net.word, "up")
@@ -298,7 +298,7 @@ def _postgres(places: Places, namespace: str, account: Account, password: str) -
         command = [*server.prepare(account, no_lock.fileno()), "-c", f"listen_addresses={Net.STORE.address(1)}"]
     with (server.data / "pg_hba.conf").open("a") as rules:
         rules.write(f"host all all {Net.STORE.address(0)}/24 scram-sha-256\n")
-    # it is thrown away
+    # The data is thrown away.
     command += ["-c", "fsync=off"]
     with _serving(command, namespace, account, server.data, server.log, signal.SIGQUIT) as process:
         wait_for_answer(process, server.log, lambda: server.connect().close(), psycopg.OperationalError)
@@ -331,7 +331,7 @@ def _serving(
         try:
             yield process
         finally:
-            # in order, for what it has in shared memory outlives it otherwise
+            # The server is stopped in order, because its shared memory would outlive it otherwise.
             process.send_signal(stop)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(20)

@@ -21,9 +21,9 @@ from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio, identity
 
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
-#: milliseconds until the page is given up, and that ticks may come after the boxes
+#: milliseconds until the page is given up, and between boxes and ticks
 _TIMEOUT, _TICKS_LATE = 90_000, 1_500
-#: what Label Studio calls a backend that it asks while people wait
+#: title of a backend that Label Studio asks while people wait
 _LIVE = "live"
 
 
@@ -73,7 +73,7 @@ def measure(
         client.post("/api/dm/actions", params=action, json=everything)
 
     ways = (("saring, written ahead", ahead, nothing), ("Label Studio, live", live, forget))
-    _open(context, ahead[0], label)  # the browser fetches the program once
+    _open(context, ahead[0], label)  # The browser fetches the program once.
     for who, (without, with_backend), between in ways:
         _emit(who, "none", [_open(context, without, label) for _ in range(openings)], 0)
         for mood in Mood:
@@ -93,7 +93,7 @@ def live_project(client: LabelStudio, config: str, texts: list[str], backend_url
     client.import_tasks(project, [{"data": {"text": text}} for text in texts])
     if backend_url is not None:
         client.post("/api/ml", json={"url": backend_url, "project": project, "title": _LIVE})
-        # connecting it makes a webhook as well, which the annotations here need not wait for
+        # Connecting it makes a webhook as well, which is not needed here.
         assert client.project(project).model_version == _LIVE
     return project
 

@@ -86,7 +86,7 @@ def _watch(figures: Measured, postgres: int | None, ended: threading.Event) -> N
 
 def _tree(pid: int, size: Callable[[psutil.Process], int]) -> float:
     total = 0
-    with suppress(psutil.Error):  # processes end while they are looked at
+    with suppress(psutil.Error):  # Processes may end meanwhile.
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
             with suppress(psutil.Error):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 NAMESPACES = Path("/run/netns")
-#: seconds that anything may take which has to happen
+#: seconds that any step may take
 DEADLINE = 120.0
 POLL_SECONDS = 0.05
 _TOOLS = ("ip", "nsenter", "unshare", "hostname")

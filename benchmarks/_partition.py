@@ -15,16 +15,16 @@ from benchmarks._hosts import Cluster, Net
 class Partitioned:
     """Result of a cut."""
 
-    #: for how long the network was cut
+    #: seconds that the network was cut
     cut_seconds: float
-    #: from the cut until the run had ended
+    #: seconds from the cut to the end of the run
     ended_seconds: float
-    #: from the healing until the host that was cut off took a shard again
+    #: seconds from healing to the next shard of the host that was cut off
     back_seconds: float
     #: shards of the first run, and how many of them were sent again
     shards: int
     resent: int
-    #: empty if all is well
+    #: violations; empty if there are none
     violations: Sequence[str]
 
 

@@ -84,7 +84,7 @@ def simulate(world: World, workers: int, rng: np.random.Generator) -> Outcome:
                 idle.append(worker)
                 continue
             if dies[worker] <= now:
-                # it died while it had nothing in hand, which nobody notices
+                # The worker died while it had no shard, which has no effect.
                 dies[worker] = now + float(rng.exponential(world.between_deaths))
             shard = waiting.popleft()
             takes = world.computing[shard]

@@ -13,7 +13,7 @@ _BATCH = 1_000
 
 
 def rows_per_second(engine: Engine, writers: int, batches: int = 10) -> float:
-    """Rows a second that so many writers insert, each a text and what is said of it, committed in batches."""
+    """Rows a second that so many writers insert, a text and a judgement each, committed in batches."""
     with engine.connect() as connection:
         rater = int(connection.execute(text("SELECT min(id) FROM rater")).scalar_one())
     errors: list[BaseException] = []
@@ -37,7 +37,7 @@ def rows_per_second(engine: Engine, writers: int, batches: int = 10) -> float:
     seconds = time.perf_counter() - start
     if errors:
         raise errors[0]
-    # two rows each
+    # Each text has two rows.
     return 2 * _BATCH * batches * writers / seconds
 
 

@@ -42,7 +42,7 @@ from saring.demo.plant import plant, read_corpus
 from saring.demo.show import DemoResult, run_demo
 from saring.services import ensure_database, stop_services
 
-#: labels with fewer texts have no centre worth the name
+#: least number of texts of a label with a centre
 _LEAST = 30
 
 Key = tuple[uuid.UUID, str]

@@ -57,7 +57,7 @@ from sync.push.task_rows import task_row
 _TAXONOMY = load_taxonomy()
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _LABEL, _OTHER = "harassment", "hate"
-#: after so many seconds without a change, a pull no longer looks back at what it has seen
+#: seconds without a change after which a pull no longer reads the same tasks again
 _SETTLED = 75.0
 _IDLE_PULLS = 5
 #: tasks of the projects that the browser opens
@@ -118,7 +118,7 @@ def main() -> None:
     arguments.add_argument("--browser", type=Path, help="a Chromium; default: the one that is found")
     arguments.add_argument("--only", choices=("bulk", "pages"), help="leave the other out")
     options = arguments.parse_args()
-    # so that a `timeout` leaves no server behind
+    # A `timeout` must leave no server behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     with _bench() as bench:
         if options.only == "pages":
@@ -187,7 +187,7 @@ def _pull(bench: Bench) -> tuple[SetupReport, float]:
 def _increments(bench: Bench, project: SetupReport, changed: float) -> None:
     """Pulls when nothing changed, and when one annotation did."""
     time.sleep(max(0.0, changed + _SETTLED - time.monotonic()))
-    bench.pull(project.project_id)  # notes that nothing came after the last change
+    bench.pull(project.project_id)  # This pull notes that nothing came after the last change.
     idle = [bench.pull(project.project_id) for _ in range(_IDLE_PULLS)]
     figures = {"pulls": len(idle), "seconds": median(idle), "max_s": max(idle)}
     emit("label_studio", {"who": "saring", "what": "idle pull", **figures} | _target("idle pull"))
@@ -275,7 +275,7 @@ def _lines(count: int, seed: int = 0, label: str | None = None) -> list[Line]:
 
 
 def _queue(engine: Engine, lines: Sequence[Line]) -> None:
-    """Store texts with what a language model says of them, and queue them."""
+    """Store texts with judgements of a language model, and queue them."""
     distinct = {text_id(line.text): line for line in lines}
     rows = [
         {"id": key, "body": line.text, "masked": clean(line.text), "language": line.language}

@@ -69,7 +69,7 @@ def _read(path: Path, limit: int) -> tuple[Sequence[str], Sequence[str]]:
 
 def _ours(*, accurate: bool) -> Callable[[str], str | None]:
     detector = MarkerDetector(accurate)
-    detector.detect("zzz qqq")  # what is loaded at first use is not counted
+    detector.detect("zzz qqq")  # Loading at first use is not counted.
     return lambda text: detector.detect(text).language
 
 

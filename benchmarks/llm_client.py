@@ -122,7 +122,7 @@ def main() -> None:
             ended = time.process_time()
             shares.append(own / peer)
             figures = {"bare_per_second": peer, "saring_per_second": own, "share": own / peer}
-            # of a processor, a request: what bounds either where the server is quicker
+            # Processor time of a request, which is the limit where the server is faster.
             figures["bare_cpu_ms"] = 1_000 * (between - began) / args.requests
             figures["saring_cpu_ms"] = 1_000 * (ended - between) / args.requests
             emit("llm_client", figures)

@@ -119,7 +119,7 @@ def _ours(
     for texts, connections in (("unknown", "kept"), ("known", "kept"), ("known", "one a request")):
         headers = authorization + ("" if connections == "kept" else "Connection: close\r\n")
         requests = _single(port, lines, options, headers, known=texts == "known")
-        asyncio.run(_ask_all(port, [of_client[:5] for of_client in requests]))  # warm
+        asyncio.run(_ask_all(port, [of_client[:5] for of_client in requests]))  # Warm up.
         figures = asyncio.run(_ask_all(port, requests)).figures()
         what = {"who": "saring", "what": f"one task, {texts} texts", "connections": connections}
         emit("ml_backend", what | _shape(options) | figures)
@@ -144,7 +144,7 @@ def _ours(
 
 def _peer(port: int, process: psutil.Process, way: str, lines: Sequence[Line], options: argparse.Namespace) -> None:
     who = f"flask, model object {'a request' if way == 'each' else 'kept'}"
-    # a few will do for what takes so long
+    # A few requests are enough where each takes long.
     few = argparse.Namespace(**vars(options) | {"requests": 4 if way == "each" else options.requests})
     requests = _single(port, lines, few, "", known=False)
     asyncio.run(_ask_all(port, [of_client[:1] for of_client in requests]))
@@ -280,7 +280,7 @@ async def _ask(port: int, requests: Sequence[bytes], seconds: list[float]) -> No
     connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     for request in requests:
         start = time.perf_counter()
-        # Flask's own server takes one request a connection, and Label Studio sends no more
+        # Flask's own server takes one request for each connection, and Label Studio sends no more.
         reader, writer = connection or await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -46,7 +46,7 @@ def main() -> None:
     for net in Net:
         if given.only not in (None, net.word):
             continue
-        # each anew, so that neither has to do with what the other left behind
+        # A new cluster for each, so that the first does not change the second.
         with cluster(given.texts, look_seconds=given.look_seconds, resend_seconds=given.resend_seconds) as world:
             result = partition(world, net, shard_texts=given.shard, cut_seconds=given.cut_seconds or None)
         violations += len(result.violations)

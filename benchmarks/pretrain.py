@@ -112,7 +112,7 @@ def main() -> None:
     encoded, asked = encode(tokenizer, learnt, length), encode(tokenizer, held_out, length)
     asker = Masker(asked, mask_id=tokenizer.mask_token_id, pad_id=tokenizer.pad_token_id, share=_SHARE)
     start = new_network(shape, tokenizer, length, _SEED)
-    # tokens that so many steps see, on average
+    # Tokens in so many steps, on average.
     tokens = given.steps * _BATCH * encoded.lengths.mean()
     ways: dict[str, Way] = {"saring": ours, "trainer": trainer}
     seconds: dict[str, list[float]] = {name: [] for name in ways}

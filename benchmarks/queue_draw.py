@@ -79,7 +79,7 @@ def make_stream(rows: int) -> Stream:
     rng = np.random.default_rng(0)
     crowds = int(rows * _CROWDED) // _CROWD
     alone = rows - crowds * _CROWD
-    # each line is a text of its own or what a crowd reposts
+    # Each line is a text of its own or a text that a crowd reposts.
     line = np.concatenate([np.arange(alone), np.repeat(alone + np.arange(crowds), _CROWD)])
     lines = alone + crowds
     topic = rng.integers(0, _TOPICS, lines)
@@ -87,7 +87,7 @@ def make_stream(rows: int) -> Stream:
     weights = rng.normal(size=(_TOPICS, 60))
     heat = weights[topic[:, None], words].sum(axis=1) / np.sqrt(14) - 1.0
     hateful = rng.random(lines) < 1 / (1 + np.exp(-3 * heat))
-    # topics share forty vocabularies, in which the same word may be kind in one topic and hateful in another
+    # Topics share forty vocabularies: the same word may be kind in one topic and hateful in another.
     bodies = [
         " ".join([*(_word(60 * (topic[at] % 40) + word) for word in words[at]), _word(i + 100_000)])
         for i, at in enumerate(line.tolist())

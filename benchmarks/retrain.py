@@ -50,7 +50,7 @@ from pipeline.raters.mapping import load_mapping
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.ingest import SourceInfo
 
-#: comes in after the first training
+#: set that is imported after the first training
 KEPT_BACK = "openai_mod_en"
 TARGET_SECONDS = 300
 _CORES = 2
@@ -206,7 +206,7 @@ def main() -> None:
         retrained = once(engine, taxonomy, config, Path(folder), "second retraining, compared with the champion")
         rows = retrained.snapshot.rows
     alone(gather(rows, taxonomy.keys), config, sklearn=not options.without_sklearn)
-    # joblib's workers would be waited for until they have been idle for minutes
+    # joblib would wait for its workers until they are idle for minutes, so they are stopped.
     get_reusable_executor().shutdown()
 
 

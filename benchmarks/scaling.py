@@ -30,9 +30,9 @@ from pipeline.taxonomy import load_taxonomy
 _HERE = Path(__file__).resolve().parent
 PAGE = _HERE.parent / "docs" / "scaling.md"
 BEGIN, END = "<!-- begin: scaling -->", "<!-- end: scaling -->"
-#: any number of workers share these
+#: steps that any number of workers share
 SPREAD = ("embed", "judge", "filter", "sentiment", "predict")
-#: one process does these, whatever the number of workers
+#: steps that one process does, whatever the number of workers
 ALONE = ("ingest", "snapshot", "train")
 _GB = 1e9
 
@@ -69,7 +69,7 @@ class Limit:
     what: str
     #: texts at which it is used up
     texts: float
-    #: what takes over there
+    #: solution beyond that
     then: str
 
 
@@ -80,7 +80,7 @@ def project(costs: Costs, parameters: Parameters, texts: int) -> Projection:
     workers = {name: costs.steps[name].worker_cpu * rows[name] / 3600 for name in (*SPREAD, *ALONE)}
     database = sum(costs.steps[name].database_cpu * rows[name] for name in (*SPREAD, *ALONE)) / 3600
     spread = sum(workers[name] for name in SPREAD)
-    # the database's part of a step is waited for, so it takes a worker's time as well
+    # A worker waits for the database, so the database's part takes a worker's time as well.
     waited = spread + sum(costs.steps[name].database_cpu * rows[name] for name in SPREAD) / 3600
     people = parameters["label_studio"]["push_seconds"] + parameters["label_studio"]["pull_seconds"]
     rows_a_text = _rows_a_text(costs, parameters)
@@ -122,7 +122,7 @@ def _rows_a_text(costs: Costs, parameters: Parameters) -> dict[str, float]:
     assumed = {
         "text_sentiment": shares["sentiment"],
         "filter_score": shares["asserted_labels"],
-        # of both filters
+        # Decisions of both filters.
         "filter_decision": shares["asserted_labels"] + shares["sentiment"],
     }
     return {name: assumed.get(name, table.rows_a_text) for name, table in costs.tables.items()}
@@ -191,7 +191,7 @@ def simulated(costs: Costs, parameters: Parameters) -> list[Outcome]:
     rng = np.random.default_rng(given["seed"])
     mean = embed.worker_cpu * size + keeping.worker_cpu
     spread = np.asarray(costs.spread)
-    # a shard is several of the pieces that were measured
+    # A shard is several of the measured pieces.
     world = World(
         [mean * float(rng.choice(spread, 5).mean()) for _ in range(shards)],
         embed.database_cpu * size + keeping.database_cpu,

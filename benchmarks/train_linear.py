@@ -59,7 +59,7 @@ WEAK = frozenset({"sdcnl_en", "twsuicide_en", "erotic_sentences_id", "hatem_ms"}
 WAYS = ("saring", "saring_no_weak", "sklearn_negative", "sklearn_known")
 _CORES = 2
 _REPEATS = 3
-#: a language with fewer held-out texts gets no slice of its own
+#: least number of held-out texts of a language with figures of its own
 _LEAST_SLICE = 30
 
 
@@ -93,7 +93,7 @@ def load(limit: int | None) -> Data:
     rows = [row for path in paths for row in islice(read_labelled([str(path)], RejectSink()), limit)]
     examples = _gathered(rows)
     plan = plan_splits(examples, seed=TrainConfig().seed)
-    # what repeats a held-out text is in no split
+    # A near-duplicate of a held-out text is in no split.
     split_of: dict[uuid.UUID, Split] = {examples.ids[i]: name for name in SPLITS for i in getattr(plan, name)}
 
     def split(some: Examples) -> Examples:
@@ -117,7 +117,7 @@ def run_way(way: str, limit: int | None) -> Outcome:
         outcome = _ours(data.strong if way.endswith("no_weak") else data.examples, texts)
     else:
         outcome = _sklearn(data.examples, texts, unknown_is_no=way.endswith("negative"))
-    # joblib's workers would be waited for until they have been idle for minutes
+    # joblib would wait for its workers until they are idle for minutes, so they are stopped.
     get_reusable_executor().shutdown()
     return replace(outcome, figures={"read_s": read, **outcome.figures})
 
@@ -256,7 +256,7 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     for way in options.ways:
         load_before = os.getloadavg()[0]
-        # a new process each: what one way has left in memory is not counted for the next
+        # A new process for each, so that memory of one way is not counted for the next.
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             outcomes[way] = pool.submit(run_way, way, options.limit).result()
         figures = outcomes[way].figures

@@ -112,7 +112,7 @@ def made_up(count_: int, rng: np.random.Generator) -> list[str]:
     letters = np.array(list("aeioukmnprstbdgl"))
     words = ["".join(rng.choice(letters, size)) for size in rng.integers(2, 9, 3_000)]
     sizes = np.clip(rng.lognormal(np.log(18), 0.8, count_).astype(int), 1, 120)
-    # frequent words are few (Zipf)
+    # Frequent words are few (Zipf).
     return [" ".join(words[i] for i in np.minimum(rng.zipf(1.3, size) - 1, 2_999)) for size in sizes]
 
 
@@ -199,7 +199,7 @@ def trainer(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace
             seed=1,
         )
         made = Trainer(model=model, args=arguments, train_dataset=_Rows(tokens, truth), data_collator=collate)
-        # it would write on standard output
+        # The callback would write on standard output.
         made.remove_callback(PrinterCallback)
         start = time.perf_counter()
         made.train()
@@ -212,7 +212,7 @@ def on_device(tokens: Tokens, truth: Tensor, given: argparse.Namespace) -> None:
     ours(network(_LARGE, _WORDS), tokens[:256], truth[:256], given)
     took = ours(model, tokens, truth, given)
     words = sum(map(len, tokens)) * given.epochs
-    # the embedding is looked up, not multiplied
+    # The embedding is looked up, not multiplied.
     multiplied = count(model) - _WORDS * _LARGE["hidden_size"]
     attention = (
         12 * _LARGE["num_hidden_layers"] * _LARGE["hidden_size"] * sum(len(text_tokens) ** 2 for text_tokens in tokens)

@@ -101,7 +101,7 @@ def _tasks(home: Home, count: int) -> None:
     nothing = home.app.signature(NOTHING, queue="cpu")
     for _ in range(count - 1):
         nothing.apply_async()
-    # first in, first out: when the last has answered, all are done
+    # First in, first out: when the last task has answered, all are done.
     _await(nothing.set(ignore_result=False).apply_async())
 
 
@@ -206,11 +206,11 @@ def memory(home: Home, tasks: int) -> None:
     """Resident memory of the process that carries out real shards."""
     _corpus(home)
     with worker(home, 1) as process:
-        # the encoder is loaded by the first
+        # The first shard loads the encoder.
         _shards(home, 1)
         [child] = children(process)
         before = _megabytes(child)
-        # a range without end so that there are as many shards as were asked for, whatever the number of texts
+        # One text a shard, so that the number of shards is the number of texts.
         stage = JudgeStage(shard_texts=1)
         with home.context.engine.connect() as connection:
             texts = connection.execute(text("SELECT count(*) FROM text WHERE in_scope AND duplicate_of IS NULL"))

@@ -27,7 +27,7 @@ class Term:
     """A word, or two with a blank."""
 
     term: str
-    #: how often it is in the label's texts
+    #: number of times that it is in the label's texts
     count: int
     weight: float
 

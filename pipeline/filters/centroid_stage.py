@@ -39,7 +39,7 @@ class CentroidParams:
 
     #: keys to filter; None: all of the taxonomy
     labels: Sequence[str] | None = None
-    #: how the cuts are chosen
+    #: method of the cuts
     cut: Cut = field(default_factory=Cut)
     #: use the taxonomy's exemplars for the prototypes too
     anchored: bool = False

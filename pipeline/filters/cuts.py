@@ -28,9 +28,9 @@ _MIN_ASHMAN_D = 2.0
 _FITTED = 2_000
 #: least number of similarities for a mixture
 _MIN_FITTED = 20
-#: fitting ends when a step gains less log-likelihood a text, or after so many steps without a result
+#: gain of log-likelihood a text below which fitting ends, and largest number of steps
 _SETTLED, _STEPS = 1e-6, 1_000
-#: keeps a component that shrinks to one value from having no variance, or no mass
+#: least variance and mass of a component, so that neither becomes 0
 _FLOOR = 1e-6
 
 
@@ -45,11 +45,11 @@ class Cut:
     method: Method = "mixture"
     #: `quantile`: the share with the lowest similarity, which is rejected
     quantile: float = 0.10
-    #: `robust-z`: how many robust standard deviations below the median a text may lie
+    #: `robust-z`: largest distance of a text below the median, in robust standard deviations
     z: float = 2.5
     #: share of a prototype's texts, the least similar, that is left out of its mean
     trim: float = 0.10
-    #: a label with fewer vectors is not filtered
+    #: least number of vectors of a label to be filtered
     min_support: int = 30
     #: share of the rejected texts that goes to people
     review_share: float = 0.05

@@ -28,7 +28,7 @@ MIN_SHARE = 0.15
 ANCHOR_WEIGHT = 0.5
 #: texts for each prototype, at least
 _PER_PROTOTYPE = 40
-#: several prototypes are taken only when the groups are this much apart (mean silhouette, Rousseeuw 1987)
+#: least mean silhouette (Rousseeuw 1987) to use several prototypes
 _MIN_SILHOUETTE = 0.10
 #: largest move of a centroid that counts as no move
 _STILL = 1e-4

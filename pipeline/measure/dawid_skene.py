@@ -35,7 +35,7 @@ class Fitted:
     prevalence: float
     #: [raters], from 0 to 1; nan for a rater without a vote
     sensitivity: Floats
-    #: the same
+    #: the same for specificity
     specificity: Floats
     #: [texts]: probability of the label; nan for a text without a vote
     probability: Floats

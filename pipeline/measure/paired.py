@@ -34,12 +34,12 @@ class LabelComparison:
     negatives: int
     champion_average_precision: Estimate
     challenger_average_precision: Estimate
-    #: of the champion's threshold; nan if the champion never gives the label
+    #: precision of the champion's threshold; nan if the champion never gives the label
     precision: Estimate
-    #: the highest at that precision
+    #: highest recall at that precision
     champion_recall: Estimate
     challenger_recall: Estimate
-    #: the champion's less the challenger's
+    #: recall of the champion minus that of the challenger
     drop: Estimate
 
 
@@ -52,7 +52,7 @@ class MacroComparison:
     labels: Sequence[str]
     champion: Estimate
     challenger: Estimate
-    #: the challenger's less the champion's
+    #: value of the challenger minus that of the champion
     difference: Estimate
 
 

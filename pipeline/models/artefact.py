@@ -45,13 +45,13 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: str
-    #: what it is for: `sfw`, `sentiment`, `pseudo:LABEL`
+    #: purpose: `sfw`, `sentiment`, `pseudo:LABEL`
     purpose: str
     backend: str
     created_at: datetime
     code_version: str
     taxonomy_version: str
-    #: exactly one label is true of a text; probabilities then sum to 1
+    #: true where exactly one label is true of a text; probabilities then sum to 1
     exclusive: bool
     #: objective of the thresholds
     objective: str

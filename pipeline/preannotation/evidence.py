@@ -38,7 +38,7 @@ class Assertion:
     #: the rater's name, for sources that are programs
     name: str
     score: float | None
-    #: a filter has demoted it
+    #: true where a filter rejected the assertion
     doubted: bool
 
 
@@ -46,14 +46,14 @@ class Assertion:
 class Evidence:
     """The judgements of raters on one text."""
 
-    #: label to source to the mean vote of its raters: 1 asserted, -1 denied; a demoted assertion is no vote
+    #: label to source to the mean vote of its raters: 1 asserted, -1 denied; a rejected assertion is no vote
     votes: Mapping[str, Mapping[Source, float]] = field(default_factory=dict)
     assertions: Mapping[str, tuple[Assertion, ...]] = field(default_factory=dict)
     #: labels on which people agree: true or false
     people: Mapping[str, bool] = field(default_factory=dict)
 
     def demoted(self, label: str) -> bool:
-        """True where a filter demoted a rater's assertion of the label."""
+        """True where a filter rejected a rater's assertion of the label."""
         return any(assertion.doubted for assertion in self.assertions.get(label, ()))
 
 

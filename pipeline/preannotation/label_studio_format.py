@@ -24,7 +24,7 @@ TEXT, LABELS, UNDECIDED, COMMENT = "text", "labels", "undecided", "comment"
 CANT_DECIDE = "can't decide"
 #: id of the region that ticks labels ahead
 _REGION = "saring"
-#: configs kept at once; a server has about one a project
+#: number of configs in the cache; a server has about one a project
 _KEPT = 64
 
 
@@ -86,9 +86,9 @@ class Control:
     to_name: str
     #: name of the text in the task data
     variable: str
-    #: label key to the choice as the config spells it
+    #: label key to the choice as it is spelled in the config
     choices: Mapping[str, str] = field(default_factory=dict)
-    #: whether more than one choice may be ticked
+    #: true where more than one choice may be ticked
     multiple: bool = False
 
 

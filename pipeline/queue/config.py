@@ -32,7 +32,7 @@ class QueueConfig:
     benign_share: float = 0.25
     #: largest number of harsh texts in a row while others are left
     harsh_run: int = 3
-    #: no two texts are drawn whose cosine is above this
+    #: cosine above which two texts are not both drawn
     near: float = 0.95
     #: gold texts that each label should have
     gold_target: int = 100

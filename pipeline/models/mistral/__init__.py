@@ -1,4 +1,4 @@
-"""Mistral that looks both ways; `modeling_bidirectional_mistral.py` is all of it, and travels with exported models.
+"""Bidirectional Mistral; all of it is in `modeling_bidirectional_mistral.py`, which is part of exported models.
 
 Importing this loads torch.
 """
@@ -16,7 +16,7 @@ from pipeline.models.mistral.modeling_bidirectional_mistral import (
 
 __all__ = ["MODELING_FILE", "BidirectionalMistralModel", "MistralForSequenceClassification", "is_mistral"]
 
-#: what an exported model folder carries a copy of
+#: file that is copied into exported model folders
 MODELING_FILE = Path(__file__).parent / "modeling_bidirectional_mistral.py"
 
 

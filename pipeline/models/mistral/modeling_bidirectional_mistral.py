@@ -1,4 +1,4 @@
-"""Mistral that looks both ways, for classifying texts: every token sees every other, and the first one is classified.
+"""Bidirectional Mistral for classifying texts: every token sees every other, and the first one is classified.
 
 After LLM2Vec (BehnamGhader et al. 2024, "LLM2Vec: Large Language Models Are Secretly Powerful Text Encoders",
 arXiv:2404.05961, section 2.1, enabling bidirectional attention). Needs torch and transformers, and nothing else: a copy
@@ -52,9 +52,9 @@ class BidirectionalMistralModel(MistralModel):  # type: ignore[no-untyped-call]
             inputs_embeds = self.embed_tokens(input_ids)
         kwargs.pop("past_key_values", None)
         kwargs.pop("use_cache", None)
-        # by position: the name of the second argument differs between releases of transformers
+        # Passed by position: the name of the second argument differs between releases of transformers.
         mask = create_bidirectional_mask(self.config, inputs_embeds, attention_mask)
-        # a mask that is ready is left as it is, and where there is none, `is_causal` keeps one from being made
+        # A mask that is given is used as it is; without one, `is_causal` makes sure that no causal mask is made.
         outputs: BaseModelOutputWithPast = super().forward(
             attention_mask=mask, position_ids=position_ids, inputs_embeds=inputs_embeds, use_cache=False, **kwargs
         )

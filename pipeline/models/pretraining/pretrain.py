@@ -41,7 +41,7 @@ class PretrainConfig:
     base: Path | None = None
     #: of a network from scratch
     shape: Shape = field(default_factory=Shape)
-    #: tokens of a text; what is longer is cut
+    #: largest number of tokens of a text; longer texts are cut
     length: int = 256
     #: share of the tokens that are masked; LLM2Vec takes 0.2 for Llama and 0.8 for Mistral of 7 billion parameters
     mask_share: float = 0.2

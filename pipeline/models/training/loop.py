@@ -30,7 +30,7 @@ from pipeline.models.training.schedule import rate_factor, warmup_steps
 from pipeline.models.training.seeding import repeatable, seed_everything
 from pipeline.progress import Progress, silent
 
-#: the loss of some examples, summed, and what the sum is to be divided by (known labels, masked tokens)
+#: the summed loss of some examples, and its divisor (known labels, masked tokens)
 LossOf = Callable[[Rows], tuple[Tensor, float]]
 #: score of the model as it is now, on held-out examples; greater is better
 Score = Callable[[], float]
@@ -41,7 +41,7 @@ class LoopConfig:
     """Length and speed of a training."""
 
     epochs: int = 4
-    #: optimiser steps at most, be it in the middle of an epoch; None: as many as the epochs have
+    #: largest number of optimiser steps, also within an epoch; None: as many as the epochs have
     max_steps: int | None = None
     #: examples that go through the model at once
     batch_size: int = 32
@@ -54,7 +54,7 @@ class LoopConfig:
     warmup: float = 0.06
     #: greatest Euclidean norm of a step's gradient; 0: not clipped
     clip: float = 1.0
-    #: epochs without a better score after which it ends; 0: never
+    #: epochs without a better score after which training ends; 0: never
     patience: int = 2
     #: a checkpoint every so many steps, besides one an epoch; 0: only those
     checkpoint_steps: int = 200

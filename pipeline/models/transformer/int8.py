@@ -29,7 +29,7 @@ from pipeline.models.transformer.files import unreadable
 
 #: another name than that of plain transformers, which would read the integers as weights
 WEIGHTS = "model.int8.safetensors"
-#: embeddings of fewer rows (positions, kinds of segments) are left as they are
+#: least number of rows of an embedding to be quantised: smaller ones are positions or kinds of segments
 _LEAST_ROWS = 1_000
 
 
