@@ -1,7 +1,7 @@
-"""A home under load whose processes are killed at random moments, and what must be true of its tables afterwards.
+"""A home under load whose processes are killed at random moments, and checks of its tables afterwards.
 
 Used by `benchmarks/chaos.py` and, in short, by the tests. Nothing here knows how Saring recovers: the load goes through
-the command line, Label Studio's API and the backend's HTTP face, the killer sends SIGKILL, and the checks read tables
+the command line, Label Studio's API and the backend's HTTP API, the killer sends SIGKILL, and the checks read tables
 and files.
 """
 
@@ -41,17 +41,17 @@ from pipeline.texts.normalise import text_id
 from saring.services import ensure_database, label_studio_access, loop_status, service_status
 
 _ROOT = Path(__file__).resolve().parents[1]
-#: processes by what they are called in `saring status`
+#: names of processes in `saring status`
 KILLABLE = ("PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "io-worker", "beat", "keeper")
 
 
 @dataclass
 class World:
-    """A home, and how it is reached."""
+    """A home, with access to it."""
 
     home: Path
     environment: dict[str, str]
-    #: what was acknowledged: annotations by Label Studio (id to labels), texts by an ingest that ended well
+    #: confirmed data: annotations by Label Studio (id to labels), texts by an ingest that succeeded
     annotated: dict[int, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     ingested: set[str] = field(default_factory=set)
     commands: Counter[str] = field(default_factory=Counter)
@@ -66,8 +66,8 @@ class World:
         with _environment(self.environment):
             return load_settings()
 
-    def saring(self, *arguments: str, patient: bool = False) -> dict[str, Any] | None:
-        """Run a command; what it printed, or None if it failed (as it may: it is given again later)."""
+    def saring(self, *arguments: str, retry: bool = False) -> dict[str, Any] | None:
+        """Run a command; return its JSON output, or None if it failed. With `retry`, repeat it until it succeeds."""
         while True:
             with subprocess.Popen(
                 [sys.executable, "-m", "saring", *arguments, "--json"],
@@ -85,9 +85,9 @@ class World:
             self.commands[name] += 1
             if process.returncode == 0:
                 return json.loads(out) if out.strip() else {}
-            said = err.decode(errors="replace").strip().splitlines()
-            self.failures[f"{name}: {said[-1] if said else f'status {process.returncode}'}"[:160]] += 1
-            if not patient:
+            lines = err.decode(errors="replace").strip().splitlines()
+            self.failures[f"{name}: {lines[-1] if lines else f'status {process.returncode}'}"[:160]] += 1
+            if not retry:
                 return None
             time.sleep(1)
 
@@ -108,17 +108,17 @@ def make_world(home: Path, *, label_studio: bool, seed: int) -> World:
         environment["SARING_LABEL_STUDIO_ENV"] = os.environ["SARING_LABEL_STUDIO_ENV"]
     world = World(home, environment)
     left_out = [] if label_studio else ["--without", "label-studio"]
-    world.saring("up", *left_out, patient=True)
+    world.saring("up", *left_out, retry=True)
     rng = random.Random(seed)
     lines = _demo_lines()
-    # as a labelled data set, so that there is something to train from
+    # A labelled data set, to train from.
     labelled = home / "labelled.jsonl"
     chosen = rng.sample(lines, 240)
-    labelled.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in chosen))
-    world.saring("import", str(labelled), "--source", "labelled", "--labels-field", "labels", patient=True)
-    world.ingested |= {one["text"] for one in chosen}
+    labelled.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in chosen))
+    world.saring("import", str(labelled), "--source", "labelled", "--labels-field", "labels", retry=True)
+    world.ingested |= {row["text"] for row in chosen}
     if label_studio:
-        world.saring("sync", "setup", patient=True)
+        world.saring("sync", "setup", retry=True)
     return world
 
 
@@ -145,7 +145,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def load(world: World, stopped: threading.Event, *, label_studio: bool, seed: int) -> list[threading.Thread]:
-    """Begin everything that a home does at once; it goes on until told to stop."""
+    """Start all work of a home at the same time; it goes on until `stopped` is set."""
     settings = world.settings
     jobs: list[tuple[str, Callable[[random.Random], None]]] = [
         ("ingest", lambda rng: _ingest(world, rng)),
@@ -184,7 +184,7 @@ def _ingest(world: World, rng: random.Random) -> None:
     rows = [" ".join(rng.sample(words, rng.randint(8, 14))) for _ in range(10)]
     path = world.home / f"stream-{rng.getrandbits(64):016x}.jsonl"
     path.write_bytes(b"".join(orjson.dumps({"text": row}) + b"\n" for row in rows))
-    # the same file again until it is in: doing it twice must change nothing
+    # The same file again until it is in: a second ingest must change nothing.
     for _ in range(20):
         if world.saring("ingest", str(path), "--source", "stream") is not None:
             world.ingested |= set(rows)
@@ -211,23 +211,25 @@ def _annotate(world: World, settings: Any, rng: random.Random) -> None:
             if answer.status_code != httpx.codes.OK:
                 continue
             task = answer.json()["id"]
-            said = tuple(sorted(rng.sample(labels, rng.randint(1, 2)))) if rng.random() < 0.5 else ("safe for work",)
-            if "safe for work" in said:
-                said = ("safe for work",)
+            chosen = tuple(sorted(rng.sample(labels, rng.randint(1, 2)))) if rng.random() < 0.5 else ("safe for work",)
+            if "safe for work" in chosen:
+                chosen = ("safe for work",)
             region = {
                 "id": "labels",
                 "from_name": "labels",
                 "to_name": "text",
                 "type": "choices",
-                "value": {"choices": list(said)},
+                "value": {"choices": list(chosen)},
             }
             made = api.post(f"/api/tasks/{task}/annotations/", json={"result": [region], "lead_time": 4.0})
             if made.status_code == httpx.codes.CREATED:
-                world.annotated[made.json()["id"]] = (task, said)
+                world.annotated[made.json()["id"]] = (task, chosen)
 
 
 def _predict(settings: Any, rng: random.Random) -> None:
-    backend = next((one for one in loop_status(settings) if one.name == "ML backend"), None)
+    backend = next(
+        (process_status for process_status in loop_status(settings) if process_status.name == "ML backend"), None
+    )
     if backend is None or not backend.address.startswith("http"):
         return
     credentials = backend_credentials(settings)
@@ -246,11 +248,11 @@ def _predict(settings: Any, rng: random.Random) -> None:
 
 
 def kill_something(world: World, rng: random.Random, kinds: Sequence[str]) -> str | None:
-    """Send SIGKILL to a process of a kind drawn at random; which, or None if it does not run at the moment."""
+    """Send SIGKILL to a process of a random kind; return the kind, or None if it does not run at the moment."""
     kind = rng.choice(kinds)
     if kind == "command":
         with world.lock:
-            running = [one for one in world.running if one.poll() is None]
+            running = [process for process in world.running if process.poll() is None]
         if not running:
             return None
         rng.choice(running).kill()
@@ -265,24 +267,24 @@ def kill_something(world: World, rng: random.Random, kinds: Sequence[str]) -> st
                 return None
             rng.choice(children).kill()
             return kind
-        # a machine that loses power spares nobody
-        for one in (process, *children):
+        # A machine that loses power kills the children too.
+        for victim in (process, *children):
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGKILL)
+                victim.send_signal(signal.SIGKILL)
         return kind
     return None
 
 
 def _process(world: World, name: str) -> psutil.Process | None:
     with contextlib.suppress(SaringError, psutil.NoSuchProcess):
-        for one in (*service_status(world.settings), *loop_status(world.settings)):
-            if one.name == name and one.pid is not None:
-                return psutil.Process(one.pid)
+        for process_status in (*service_status(world.settings), *loop_status(world.settings)):
+            if process_status.name == name and process_status.pid is not None:
+                return psutil.Process(process_status.pid)
     return None
 
 
 def supervise(world: World, stopped: threading.Event, *, label_studio: bool) -> threading.Thread:
-    """What a machine's own supervisor does: the keeper is started again when it dies, and starts the rest."""
+    """Stand in for the machine's supervisor: start the keeper again when it dies; the keeper starts the rest."""
 
     def watch() -> None:
         while not stopped.wait(1):
@@ -299,20 +301,20 @@ def supervise(world: World, stopped: threading.Event, *, label_studio: bool) -> 
 
 @dataclass
 class Verdict:
-    """What was looked at, and what was wrong."""
+    """Numbers of things that were checked, and the violations."""
 
     checked: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
 
     def check(self, what: str, count: int, wrong: Sequence[str]) -> None:
-        """Note so many things looked at, and those that were wrong."""
+        """Add the number of things checked, and the violations."""
         self.checked[what] = count
-        self.violations += [f"{what}: {one}" for one in wrong]
+        self.violations += [f"{what}: {violation}" for violation in wrong]
 
 
 def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict:
-    """Start all again, let it come to rest, and hold it against what must be true."""
-    world.saring("up", *([] if label_studio else ["--without", "label-studio"]), patient=True)
+    """Start everything again, wait until the runs end, and check what must be true."""
+    world.saring("up", *([] if label_studio else ["--without", "label-studio"]), retry=True)
     engine = make_engine(ensure_database(world.settings))
     deadline = time.monotonic() + seconds
     while running := _running(engine):
@@ -320,10 +322,10 @@ def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict
             break
         time.sleep(1)
     verdict = Verdict()
-    verdict.check("runs that are over or can be resumed", _runs(engine), [f"{one} never ended" for one in running])
+    verdict.check("runs that are over or can be resumed", _runs(engine), [f"{run} never ended" for run in running])
     if label_studio:
-        world.saring("sync", "pull", patient=True)
-        report = world.saring("sync", "reconcile", patient=True) or {}
+        world.saring("sync", "pull", retry=True)
+        report = world.saring("sync", "reconcile", retry=True) or {}
         repaired = report.get("repaired", 0)
         cursor = [f"{repaired} tasks that the cursor had passed were not in the ledger"] if repaired else []
         verdict.check("tasks that a cursor has passed", report.get("tasks", 0), cursor)
@@ -340,7 +342,7 @@ def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict
 def _running(engine: Engine) -> list[str]:
     r = store.Run
     with open_session(engine) as session:
-        return [f"run {one.id} ({one.stage})" for one in session.scalars(select(r).where(r.state == RunState.RUNNING))]
+        return [f"run {run.id} ({run.stage})" for run in session.scalars(select(r).where(r.state == RunState.RUNNING))]
 
 
 def _runs(engine: Engine) -> int:
@@ -360,15 +362,15 @@ def _check_annotations(engine: Engine, world: World, verdict: Verdict) -> None:
             .where(j.external_ref.contains(func.cast(a.label_studio_id, store.Judgement.external_ref.type)))
             .order_by(a.label_studio_id, j.revision)
         ).all()
-    found: dict[int, list[tuple[str, ...]]] = {}
+    labels_of: dict[int, list[tuple[str, ...]]] = {}
     for number, asserted, _, withdrawn in rows:
         if not withdrawn:
-            found.setdefault(number, []).append(tuple(sorted(asserted)))
+            labels_of.setdefault(number, []).append(tuple(sorted(asserted)))
     wrong = []
-    for number, (task, said) in world.annotated.items():
-        got = found.get(number, [])
-        if got != [said]:
-            wrong.append(f"annotation {number} of task {task} said {said}, the ledger has {got or 'nothing'}")
+    for number, (task, confirmed) in world.annotated.items():
+        got = labels_of.get(number, [])
+        if got != [confirmed]:
+            wrong.append(f"annotation {number} of task {task} has {confirmed}, the ledger has {got or 'nothing'}")
     verdict.check("annotations that were confirmed, each one judgement", len(world.annotated), wrong)
 
 
@@ -376,15 +378,19 @@ def _check_tasks(engine: Engine, verdict: Verdict) -> None:
     k = store.Task
     with open_session(engine) as session:
         ids = session.scalars(select(k.label_studio_id).where(k.state.in_((TaskState.OPEN, TaskState.DONE)))).all()
-    twice = [f"task {one} stands for {count} texts" for one, count in Counter(ids).items() if count > 1 and one]
+    twice = [f"task {task} stands for {count} texts" for task, count in Counter(ids).items() if count > 1 and task]
     verdict.check("tasks, each of one text", len(ids), twice)
 
 
 def _check_texts(engine: Engine, world: World, verdict: Verdict) -> None:
     with open_session(engine) as session:
         known = set(session.scalars(select(store.Text.id)))
-    lost = [f"{len(one)} characters" for one in world.ingested if text_id(one) not in known]
-    verdict.check("texts that an ingest confirmed", len(world.ingested), [f"a text is lost ({one})" for one in lost])
+    lost = [
+        f"{len(ingested_text)} characters" for ingested_text in world.ingested if text_id(ingested_text) not in known
+    ]
+    verdict.check(
+        "texts that an ingest confirmed", len(world.ingested), [f"a text is lost ({lost_text})" for lost_text in lost]
+    )
 
 
 def _check_judgements(engine: Engine, verdict: Verdict) -> None:
@@ -417,19 +423,19 @@ def _check_models(engine: Engine, verdict: Verdict) -> None:
         models = session.scalars(select(m)).all()
         snapshots = session.scalars(select(store.Snapshot)).all()
     wrong = []
-    for one in models:
-        arrays = Path(one.path) / ARRAYS
-        if not arrays.is_file() or file_hash(arrays) != one.artefact_hash:
-            wrong.append(f"{one.version} is missing or altered")
+    for model in models:
+        arrays = Path(model.path) / ARRAYS
+        if not arrays.is_file() or file_hash(arrays) != model.artefact_hash:
+            wrong.append(f"{model.version} is missing or altered")
     verdict.check("model artefacts with the right hash", len(models), wrong)
-    purposes = {one.purpose for one in models if one.state is not ModelState.CANDIDATE} & {"sfw"}
-    champions = Counter(one.purpose for one in models if one.state is ModelState.CHAMPION)
+    purposes = {model.purpose for model in models if model.state is not ModelState.CANDIDATE} & {"sfw"}
+    champions = Counter(model.purpose for model in models if model.state is ModelState.CHAMPION)
     verdict.check(
         "purposes with exactly one champion",
         len(purposes),
-        [f"{one} has {champions[one]} champions" for one in purposes if champions[one] != 1],
+        [f"{purpose} has {champions[purpose]} champions" for purpose in purposes if champions[purpose] != 1],
     )
-    missing = [f"snapshot {one.hash} has no file" for one in snapshots if not Path(one.path).is_file()]
+    missing = [f"snapshot {snapshot.hash} has no file" for snapshot in snapshots if not Path(snapshot.path).is_file()]
     verdict.check("snapshots with their file", len(snapshots), missing)
 
 
@@ -439,8 +445,8 @@ def _check_test_sets(engine: Engine, verdict: Verdict) -> None:
         sets = session.scalars(select(store.TestSet).order_by(store.TestSet.version)).all()
         rows = session.execute(select(store.TestRow.version, store.TestRow.text_id)).all()
     wrong = []
-    for one in sets:
-        members = {text for version, text in rows if version <= one.version}
-        if len(members) != one.rows:
-            wrong.append(f"version {one.version} says {one.rows} rows and has {len(members)}")
+    for test_set in sets:
+        members = {text for version, text in rows if version <= test_set.version}
+        if len(members) != test_set.rows:
+            wrong.append(f"version {test_set.version} says {test_set.rows} rows and has {len(members)}")
     verdict.check("versions of the test set, none with a row lost", len(sets), wrong)

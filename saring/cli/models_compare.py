@@ -13,10 +13,10 @@ from rich.table import Table
 
 from pipeline.errors import InputError, ModelError, UsageError
 from pipeline.learning import registry
-from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.report import write_gate
 from pipeline.learning.gate.rules import Margins
-from pipeline.learning.stream_rows import field_rows, measure_field
+from pipeline.learning.stream_rows import measure_stream, stream_rows
 from pipeline.models.find import folder_of
 from pipeline.store.session import open_session
 from pipeline.texts.rejects import RejectSink
@@ -52,8 +52,8 @@ def compare_command(
     rejects = RejectSink()
     examples, rows = examples_to_compare(ctx, files, labels, [champion.version, challenger.version], rejects)
     tell_rejects(rejects, output.warn)
-    gate = hold_against(champion, challenger, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
-    if gate.duel is None and champion.version != challenger.version:
+    gate = compare_with_champion(champion, challenger, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
+    if gate.paired is None and champion.version != challenger.version:
         raise InputError(f"nothing to compare: {rows.origin} says nothing of a label that both models know")
     now = datetime.now(UTC)
     page = write_gate(gate, report, now=now) if report is not None else None
@@ -82,8 +82,8 @@ def field_command(
         else:
             folder = folder_of(version, ctx.settings.models_dir)
         model = load_folder(folder, ctx.settings)
-        found = field_rows(session, ctx.taxonomy, model.manifest.version)
-    metrics = measure_field(model, found, rng=np.random.default_rng(ctx.settings.seed))
+        found = stream_rows(session, ctx.taxonomy, model.manifest.version)
+    metrics = measure_stream(model, found, rng=np.random.default_rng(ctx.settings.seed))
     output.emit(
         {
             "model": model.manifest.version,

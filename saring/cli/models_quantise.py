@@ -13,7 +13,7 @@ from sqlalchemy import select
 from pipeline import store
 from pipeline.errors import UsageError
 from pipeline.learning import registry
-from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.report import GateReport, write_gate
 from pipeline.learning.gate.rules import MEGABYTE, Margins
 from pipeline.learning.quantise import quantise_model
@@ -58,7 +58,7 @@ def quantise_command(
     tell_rejects(rejects, output.warn)
     after = quantise_model(before.model, examples, folder.parent, seed=ctx.settings.seed)
     margins = Margins.of(ctx.settings)
-    gate = hold_against(before, after, examples, rows, margins, seed=ctx.settings.seed)
+    gate = compare_with_champion(before, after, examples, rows, margins, seed=ctx.settings.seed)
     write_gate(gate, after.folder, now=datetime.now(UTC))
     promoted = _register(ctx, before, after, gate, promote=promote) if on is None else None
     result = _result(before, after, gate) | {"promoted": promoted}
@@ -77,7 +77,7 @@ def _register(ctx: Context, before: Contender, after: Contender, gate: GateRepor
     if promote and serving is not None and name not in (before.version, after.version):
         opponent = Contender(load_folder(serving, ctx.settings), serving)
         examples, rows = examples_to_compare(ctx, None, list(after.model.labels), [opponent.version, before.version])
-        gate = hold_against(opponent, after, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
+        gate = compare_with_champion(opponent, after, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
         write_gate(gate, after.folder, now=datetime.now(UTC))
     with open_session(ctx.engine) as session, session.begin():
         registry.register(session, after.model.manifest, after.folder, snapshot_id=snapshot)

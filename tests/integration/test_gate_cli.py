@@ -126,7 +126,7 @@ def test_a_model_is_measured_on_what_the_queue_drew_by_the_chance_of_each(
     ledger.say(RaterRef(RaterKind.LLM, "a-model", "1"), learnt)
     version = ledger.retrain().report.model.manifest.version
     said = refusal(environment, "field")
-    assert f"nothing to measure {version} on" in said
+    assert f"no field figures for {version} yet" in said
 
     # the queue sought texts that show a label: the others were drawn ten times less likely
     texts = ledger.plant({None: 120}, source="stream", judged=False)

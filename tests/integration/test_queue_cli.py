@@ -80,8 +80,8 @@ def test_a_reviewer_builds_looks_reorders_and_drops(environment: dict[str, str])
 
 @pytest.mark.usefixtures("planted")
 def test_what_cannot_be_meant_is_refused_in_one_line(environment: dict[str, str]) -> None:
-    assert "no strategy is called 'best'" in saring(environment, "build", "--mix", "best=1", status=1)
+    assert "strategy 'best' is not known" in saring(environment, "build", "--mix", "best=1", status=1)
     assert "'half' is not NAME=SHARE" in saring(environment, "build", "--mix", "random=1,half", status=2)
     assert "is not the id of a text" in saring(environment, "drop", "seven", status=2)
-    assert "does not wait in the queue" in saring(environment, "bump", str(text_id("nobody")), "--last", status=1)
+    assert "is not waiting in the queue" in saring(environment, "bump", str(text_id("nobody")), "--last", status=1)
     assert "nothing waits: `saring queue build` draws a queue" in saring(environment, "show")
