@@ -58,9 +58,7 @@ def export_command(
 def push_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `saring dataset export` wrote.")],
     repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository. A missing one is created.")],
-    public: Annotated[
-        bool, typer.Option("--public/--private", help="Let everyone see it, or only its owner.")
-    ] = False,
+    public: Annotated[bool, typer.Option("--public/--private", help="Let everyone see it, or only its owner.")] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Send an exported data set to the Hugging Face Hub, with the token in HF_TOKEN.

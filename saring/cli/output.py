@@ -108,10 +108,10 @@ def progress_bar() -> Iterator[ProgressCallback]:
     )
     tasks: dict[str, Any] = {}
 
-    def report(done: int, total: int | None, what: str, note: str = "") -> None:
+    def report(finished: int, total: int | None, what: str, note: str = "", /) -> None:
         if what not in tasks:
             tasks[what] = bar.add_task(what, total=total, note=note)
-        bar.update(tasks[what], completed=done, total=total, note=note)
+        bar.update(tasks[what], completed=finished, total=total, note=note)
 
     with bar:
         yield report

@@ -44,18 +44,14 @@ def build_command(
     benign: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest share of texts that are not harsh.")
     ] = _DEFAULT.benign_share,
-    harsh_run: Annotated[
-        int, typer.Option(min=1, help="Largest number of harsh texts in a row.")
-    ] = _DEFAULT.harsh_run,
+    harsh_run: Annotated[int, typer.Option(min=1, help="Largest number of harsh texts in a row.")] = _DEFAULT.harsh_run,
     near: Annotated[
         float, typer.Option(help="Largest cosine similarity of two queued texts; more similar ones are left out.")
     ] = _DEFAULT.near,
     target: Annotated[
         int, typer.Option(min=1, help="Number of gold texts that each label should have.")
     ] = _DEFAULT.gold_target,
-    pool: Annotated[
-        int, typer.Option(min=1, help="Largest number of candidates to draw from.")
-    ] = _DEFAULT.pool,
+    pool: Annotated[int, typer.Option(min=1, help="Largest number of candidates to draw from.")] = _DEFAULT.pool,
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices. Default: SARING_SEED.")] = None,
     on_workers: output.AsyncFlag = False,
     as_json: output.JsonFlag = False,

@@ -20,9 +20,7 @@ def run_command(
     paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Files to ingest first.")] = None,
     source: Annotated[str | None, typer.Option("--source", help="A name for the source of the files.")] = None,
     limit: Limit = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the filter's page to this folder.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the filter's page to this folder.")] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Run every stage once, in order: ingest, embed, judge, filter, pseudo-label, train.

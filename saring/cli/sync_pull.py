@@ -117,4 +117,3 @@ def _say_rest(counts: Mapping[str, int], gone: list[str], failed: Mapping[str, s
         )
     for title, why in failed.items():
         out.print(f"  {title} failed: {why}", markup=False, soft_wrap=True)
-
