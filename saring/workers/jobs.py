@@ -1,4 +1,4 @@
-"""The regular jobs. Each is thin: it calls what a command calls, and logs a line."""
+"""The regular jobs. Each is thin: it calls the action that a command calls, and logs a line."""
 
 from __future__ import annotations
 
