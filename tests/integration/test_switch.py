@@ -296,10 +296,10 @@ def test_the_commands_say_what_is_used_and_refuse_what_a_model_needs(
     assert typed(variables | {"SARING_ENCODER": OLD}, "embed").returncode == 0
     variables |= {"SARING_ENCODER": NEW}
     shown = typed(variables, "status")
-    assert f"encoder in use: {OLD} (20 of 20 texts" in shown.stdout
-    assert f"to take its place once none lacks one: {NEW} (0 of 20 texts" in shown.stdout
+    assert f"encoder in use: {OLD} (vectors of 20 of 20 texts" in shown.stdout
+    assert f"next encoder, used as soon as every text has a vector: {NEW} (vectors of 0 of 20 texts" in shown.stdout
     done = typed(variables, "embed")
-    assert f"the vectors of {NEW} are in use from now on" in done.stdout, done.stderr
+    assert f"the encoder in use is now {NEW}" in done.stdout, done.stderr
     listed = typed(variables, "encoders", "list")
     assert "in use and wanted" in listed.stdout
     folder = tmp_path / "model"
@@ -307,7 +307,7 @@ def test_the_commands_say_what_is_used_and_refuse_what_a_model_needs(
     _register_model(engine, folder, OLD)
     refused = typed(variables, "encoders", "drop", OLD)
     assert refused.returncode == 1
-    assert "was trained with the vectors of" in refused.stderr
+    assert "needs the vectors of" in refused.stderr
     _register_model(engine, folder, NEW)
     dropped = typed(variables, "encoders", "drop", OLD, "--json")
     assert dropped.stdout.strip() == f'{{"dropped":"{OLD}","vectors":20}}'
