@@ -341,7 +341,6 @@ class Queue:
         """
         import pyarrow as pa
 
-
         rows = pa.Table.from_pylist([dict(row) for row in self.show(limit, reveal=reveal).items])
         try:
             return rows.to_pandas()
