@@ -107,7 +107,7 @@ def filling(engine: Engine) -> Iterator[Psycopg]:
         locks.take(outer, Lock.RESTORE)
         tables = _present(connection)
         if any(not is_empty(connection, table) for table in tables):
-            raise StoreError("the database already holds rows, and only an empty database can be filled")
+            raise StoreError("the database holds rows already, and only an empty database can be filled")
         keys = connection.execute(_FOREIGN_KEYS, [tables]).fetchall()
         indexes = connection.execute(_INDEXES, [tables]).fetchall()
         for table, name, _ in keys:

@@ -166,7 +166,9 @@ def test_an_encoder_that_changed_its_dimension_must_change_its_name(engine: Engi
     embed(engine, TopicEncoder())
     changed = TopicEncoder()
     changed.dimension = 8
-    with pytest.raises(EncoderError, match="'openai:topic' gives 8 dimensions, its stored vectors have 16"):
+    with pytest.raises(
+        EncoderError, match="'openai:topic' gives vectors of 8 dimensions, but its stored vectors have 16"
+    ):
         embed(engine, changed)
 
 

@@ -219,7 +219,7 @@ def test_a_shard_that_kills_its_workers_is_parked_in_the_end(ctx: Context, engin
     assert run_shard(ctx, {stage.name: stage}, run_id, 0) is Outcome.PARKED
     parked = shard_of(engine, run_id, 0)
     assert parked.state is ShardState.PARKED
-    assert "does it kill its worker?" in (parked.error or "")
+    assert "it may crash its worker" in (parked.error or "")
     finish_run(ctx, {stage.name: stage}, run_id)
     assert run_of(engine, run_id).state is RunState.DONE
 
@@ -237,7 +237,7 @@ def test_a_worker_that_does_not_know_the_stage_parks_it(ctx: Context, engine: En
     stage = Counting()
     run_id, _ = begin(ctx, stage, 1)
     assert run_shard(ctx, {}, run_id, 0) is Outcome.PARKED
-    assert "its code is older or newer" in (shard_of(engine, run_id, 0).error or "")
+    assert "its version of Saring is not the run's" in (shard_of(engine, run_id, 0).error or "")
 
 
 def test_a_cancelled_run_stops_at_its_next_step_and_goes_on_when_resumed(ctx: Context, engine: Engine) -> None:
@@ -283,7 +283,7 @@ def test_a_command_of_its_own_stops_when_it_is_cancelled(engine: Engine) -> None
         with open_session(engine) as session, session.begin():
             run.save(session)
     assert run_of(engine, run.id).state is RunState.CANCELLED
-    with pytest.raises(RunMissing, match="give the command again"):
+    with pytest.raises(RunMissing, match="run its command again"):
         book.reopen_run(engine, run.id)
     with pytest.raises(RunMissing, match="there is no run 999"):
         book.cancel_run(engine, 999)
