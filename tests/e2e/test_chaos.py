@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._chaos import World, kill_something, load, make_world, settle, supervise
 from saring.services import LabelStudioAccess
-from tests.integration.worker_process import until
+from tests.support.chaos import World, kill_something, load, make_world, supervise
+from tests.support.chaos_checks import settle
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 _SEED = 20260101

@@ -19,7 +19,8 @@ import pytest
 from pipeline.settings import Settings
 from saring.demo.volunteers import PERSONAS
 from saring.services import stop_services
-from tests.e2e.demo_home import Demo, refused, run_demo
+from tests.support.commands import refused
+from tests.support.home import Demo, run_demo
 
 # two minutes, on a busy machine many
 pytestmark = pytest.mark.timeout(1200)

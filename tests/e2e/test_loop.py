@@ -29,9 +29,20 @@ from saring.workers.app import job_sender
 from sync.api.client import LabelStudio
 from sync.pull.pull import pull
 from sync.pull.reconcile import reconcile
-from tests.e2e.people import TAXONOMY, Line, annotate, human_judgements, lines, make_project, push_all, queue, tasks_of
-from tests.integration.backend_server import choices, promote, train_model
-from tests.integration.worker_process import settings_of, until, wait_until_idle
+from tests.support.backend import choices, promote, train_model
+from tests.support.label_studio import (
+    TAXONOMY,
+    Line,
+    annotate,
+    human_judgements,
+    lines,
+    make_project,
+    push_all,
+    queue,
+    tasks_of,
+)
+from tests.support.waiting import until
+from tests.support.worker import settings_of, wait_until_idle
 
 pytestmark = pytest.mark.timeout(400)
 Result = TypeVar("Result")

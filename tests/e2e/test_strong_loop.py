@@ -18,9 +18,9 @@ from sqlalchemy import Engine, func, select
 
 from pipeline import store
 from pipeline.store import open_session
-from tests.integration.worker_process import until
-from tests.llm_server import LlmServer, verdict
-from tests.typed import typed
+from tests.support.commands import typed
+from tests.support.llm_server import LlmServer, verdict
+from tests.support.waiting import until
 
 _CORPUS = Path(__file__).resolve().parents[2] / "saring/demo/corpus"
 _EACH = 24

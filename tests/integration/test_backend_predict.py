@@ -21,7 +21,7 @@ from pipeline import store
 from pipeline.backend_credentials import BACKEND_USER
 from pipeline.learning.train import TrainReport
 from pipeline.preannotation import Policy, default_policy
-from tests.integration.backend_server import (
+from tests.support.backend import (
     PASSWORD,
     PROJECT,
     TAXONOMY,
@@ -35,9 +35,9 @@ from tests.integration.backend_server import (
     served,
     task,
     train_model,
-    until,
 )
-from tests.unit.test_backend_tasks import TASKS
+from tests.support.requests import TASKS
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")

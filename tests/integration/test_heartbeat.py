@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from saring.workers.heartbeat import VARIABLE
-from tests.integration.worker_process import kill_all, until
+from tests.support.waiting import until
+from tests.support.worker import kill_all
 
 _ROOT = Path(__file__).resolve().parents[2]
 _APP = """

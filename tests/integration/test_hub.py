@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import HubError, HubRefused, UsageError
 from pipeline.sharing.hub import push_folder
-from tests.hub_stub import OWNER, READER, WRITER, HubStub
+from tests.support.hub_server import OWNER, READER, WRITER, HubStub
 
 #: huggingface_hub hands files to its HTTP library in a way that this now calls old
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -20,7 +20,7 @@ from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
 from pipeline.store.tables.core import RunState
 from pipeline.texts.ingest import IngestReport
-from tests.integration.ingest_rows import accounted, as_jsonl, contents, corpus, jsonl, last_run, take
+from tests.support.rows import accounted, as_jsonl, contents, corpus, jsonl, last_run, take
 
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.labelled_files import read_labelled
 from pipeline.texts.rejects import RejectSink
-from tests.integration.ledger_book import CORPUS, HUMAN, LLM, PSEUDO, Book
+from tests.support.ledger import CORPUS, HUMAN, LLM, PSEUDO, Book
 
 
 @pytest.fixture(scope="module")

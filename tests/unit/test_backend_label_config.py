@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ml_backend.label_config import Control, config_reader
 from pipeline.taxonomy import load_taxonomy
-from tests.integration.backend_server import label_config
+from tests.support.backend import label_config
 
 TAXONOMY = load_taxonomy()
 

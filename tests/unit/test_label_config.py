@@ -23,7 +23,7 @@ from sync.project.label_config import (
     read_config,
 )
 from sync.project.seal import is_sealed
-from tests.unit.label_makers import HOTKEYS, make_label, taxonomy_named, taxonomy_of
+from tests.support.taxonomy import HOTKEYS, make_label, taxonomy_named, taxonomy_of
 
 _TAXONOMY = load_taxonomy()
 #: what a label may be called: anything that XML can hold

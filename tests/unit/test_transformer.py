@@ -34,7 +34,7 @@ from pipeline.models.transformer.classifier import TransformerClassifier
 from pipeline.models.transformer.finetune import macro_average_precision
 from pipeline.models.transformer.int8 import WEIGHTS, Int8Classifier, Int8Embedding, Int8Linear, quantise_rows
 from pipeline.models.transformer.loss import masked_loss, positive_weights
-from tests.unit.killed_training import RULE, TINY, sentences, trained
+from tests.support.transformer_training import RULE, TINY, sentences, trained
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LABELS = tuple(RULE)
@@ -120,7 +120,7 @@ def test_a_planted_rule_is_learnt_from_nothing(report: TrainReport) -> None:
 
 def test_a_killed_training_goes_on_to_the_same_model(report: TrainReport, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    program = [sys.executable, "-m", "tests.unit.killed_training", str(tmp_path), "18"]
+    program = [sys.executable, "-m", "tests.support.transformer_training", str(tmp_path), "18"]
     died = subprocess.run(program, cwd=_ROOT, env=environment, capture_output=True, text=True)
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert [path.name[0] for path in tmp_path.iterdir()] == ["."]

@@ -1,4 +1,4 @@
-"""A home in which the demo has run, the commands that are then typed in it, and how a command answers or refuses."""
+"""A home in which the demo has run, and the commands that are then typed in it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.typed import answered, typed
+from tests.support.commands import NOBODY, answered, typed
 
 _ROOT = Path(__file__).resolve().parents[2]
-#: nobody listens there
-NOBODY = "postgresql://me:hunter2@127.0.0.1:1/none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +59,3 @@ def run_demo(home: Path, own: Path, *words: str) -> dict[str, Any]:
     ]
     environment = os.environ | {"PYTHONPATH": str(_ROOT), "SARING_HOME": str(own), "SARING_DATABASE_URL": NOBODY}
     return answered(subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True))
-
-
-def refused(done: subprocess.CompletedProcess[str], status: int) -> str:
-    """The one line in which a command refuses."""
-    assert done.returncode == status, done.stderr
-    assert done.stdout == ""
-    [line] = done.stderr.splitlines()
-    assert line.startswith("saring: ")
-    return line
