@@ -85,10 +85,19 @@ class LoopResult:
     seconds: float = 0.0
 
 
-def run_loop(home: Home, planted: Planted, *, progress: Progress) -> LoopResult:
+def run_loop(
+    home: Home, planted: Planted, *, each: int = EACH, each_review: int = EACH_REVIEW, progress: Progress
+) -> LoopResult:
     """Go through the human loop once on a store that the machines' side has filled.
 
     Label Studio, the ML backend and a worker are started; the worker brings corrections home while volunteers annotate.
+
+    Args:
+        home: the demo's own.
+        planted: what was planted in the store.
+        each: tasks that each volunteer does at most in the first round.
+        each_review: the same, of the reviews.
+        progress: is told of every step.
     """
     began = time.monotonic()
     done = LoopResult(tiers_before=_tiers(home))
@@ -98,13 +107,13 @@ def run_loop(home: Home, planted: Planted, *, progress: Progress) -> LoopResult:
     champion = load_champion(home.engine, home.settings)
     done.url, done.project_url, done.email = access.url, project.url, access.email or ""
     done.password_file = str(owner_file(home.settings)) if access.embedded else ""
-    _send_out(home, project.label_studio_id, done, progress)
+    _send_out(home, project.label_studio_id, each, done, progress)
 
     with LabelStudio(access.url, access.api_key) as client:
         invite = str(client.get("/api/invite")["invite_url"])
         work = _Work(access.url, invite, project.label_studio_id, _truth(home), _password(home))
         earlier = _in_ledger(home)
-        rounds = [work.go(home, EACH, PERSONAS, progress)]
+        rounds = [work.go(home, each, PERSONAS, progress)]
         done.home_by_webhook = _wait_for_annotations(home, earlier, _said(rounds), progress)
         _pull(home, project.label_studio_id, progress)
         done.excluded = _exclude_careless(home, project.project_id)
@@ -112,7 +121,7 @@ def run_loop(home: Home, planted: Planted, *, progress: Progress) -> LoopResult:
         done.reviews = _asked_again(home, project.project_id)
         if done.reviews:
             out = {one.persona for one in rounds[0] if str(one.user_id) in done.excluded}
-            rounds.append(work.go(home, EACH_REVIEW, [one for one in PERSONAS if one not in out], progress))
+            rounds.append(work.go(home, each_review, [one for one in PERSONAS if one not in out], progress))
     _pull(home, project.label_studio_id, progress)
     compared = _in_turn(lambda: home.label_studio.reconcile(project.label_studio_id, progress=progress))
     done.repaired = compared.repaired
@@ -126,9 +135,9 @@ def run_loop(home: Home, planted: Planted, *, progress: Progress) -> LoopResult:
     return done
 
 
-def _send_out(home: Home, project: int, done: LoopResult, progress: Progress) -> None:
+def _send_out(home: Home, project: int, each: int, done: LoopResult, progress: Progress) -> None:
     """Draw a queue and push it with its ticks."""
-    config = QueueConfig(size=EACH * len(PERSONAS), gold_share=_PLANTED)
+    config = QueueConfig(size=each * len(PERSONAS), gold_share=_PLANTED)
     queued = home.queue.build(config=config, progress=progress)
     done.queued = {"drawn": queued.drawn, "eligible": queued.eligible, "by_strategy": dict(queued.by_strategy)}
     (sent,) = home.label_studio.push(project, progress=progress).projects
