@@ -21,7 +21,7 @@ from pipeline.store import make_engine, open_session
 from saring.services import LabelStudioAccess, ensure_broker, ensure_database, ensure_label_studio, stop_services
 from tests.support.hub_server import HubStub
 from tests.support.installed import NO_BROWSER, NOT_INSTALLED, find_browser
-from tests.support.store import make_template, new_database
+from tests.support.store import make_template, new_database, relax
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +48,9 @@ def new_home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def server_url(home: Path) -> str:
     """The store's address on the embedded server. Its own database stays empty: tests get copies of a template."""
-    return ensure_database(Settings(home=home))
+    url = ensure_database(Settings(home=home))
+    relax(url)
+    return url
 
 
 @pytest.fixture(scope="session")
