@@ -118,6 +118,7 @@ def test_stages_keep_their_names() -> None:
         for name in (
             "embed",
             "judge",
+            "translate",
             "filter-centroid",
             "filter-sentiment",
             "pseudolabel",

@@ -360,7 +360,7 @@ def test_the_8_bit_form_is_a_model_of_its_own_and_hardly_another(report: TrainRe
 
 def test_a_linear_model_is_served_without_torch(tmp_path: Path) -> None:
     program = (
-        "import sys; import ml_backend.app, saring.cli.models, saring.cli.registry, saring.workers.stages; "
+        "import sys; import ml_backend.app, saring.cli.models, saring.cli.predict, saring.workers.stages; "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     environment: dict[str, Any] = os.environ | {"PYTHONPATH": str(_ROOT)}
