@@ -99,6 +99,7 @@ def test_a_hub_that_fails_is_told_in_a_line_and_commits_nothing(
     with pytest.raises(HubError, match=str(status)) as raised:
         push_folder(folder, f"{OWNER}/saringan", "model", False, SecretStr(WRITER), endpoint=hub.url)
     assert "\n" not in str(raised.value)
+    assert any(where in path for path in hub.paths)
     assert not any(repository.files for repository in hub.repositories.values())
 
 

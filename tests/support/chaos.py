@@ -134,8 +134,23 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 # ---- load
 
 
-def load(world: World, stopped: threading.Event, *, label_studio: bool, seed: int) -> list[threading.Thread]:
-    """Begin everything that a home does at once; it goes on until told to stop."""
+def load(
+    world: World,
+    stopped: threading.Event,
+    *,
+    label_studio: bool,
+    seed: int,
+    pause: tuple[float, float] = (0.2, 1.5),
+) -> list[threading.Thread]:
+    """Begin everything that a home does at once; it goes on until told to stop.
+
+    Args:
+        world: the home.
+        stopped: ends the load when set.
+        label_studio: there is one, so that tasks are pushed and annotated.
+        seed: of what is done, and when.
+        pause: seconds between a command and the next of its kind, at least and at most.
+    """
     settings = world.settings
     jobs: list[tuple[str, Callable[[random.Random], None]]] = [
         ("ingest", lambda rng: _ingest(world, rng)),
@@ -154,7 +169,7 @@ def load(world: World, stopped: threading.Event, *, label_studio: bool, seed: in
     def repeat(job: Callable[[random.Random], None], rng: random.Random) -> None:
         while not stopped.is_set():
             job(rng)
-            stopped.wait(rng.uniform(0.2, 1.5))
+            stopped.wait(rng.uniform(*pause))
 
     threads = [
         threading.Thread(target=repeat, args=(job, random.Random(f"{seed} {name}")), name=name, daemon=True)
