@@ -18,6 +18,7 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.store import make_engine, open_session
 from pipeline.store.tables.core import RunState
+from pipeline.store.tables.human_loop import ProjectState
 from pipeline.store.tables.work import ShardState
 from saring.services.valkey import client
 from tests.support.backend import (
@@ -147,7 +148,7 @@ def test_the_store_is_looked_into(backend: Backend, engine: Engine) -> None:
 def test_projects_that_are_gone_are_not_missed(backend: Backend, engine: Engine) -> None:
     push_task(engine, add_text(engine, "teks satu"))
     with open_session(engine) as session, session.begin():
-        session.query(store.Project).one().state = store.loop.ProjectState.GONE
+        session.query(store.Project).one().state = ProjectState.GONE
     assert scrape(backend).value("saring_sync_lag_seconds") is None
 
 

@@ -109,6 +109,8 @@ def make_world(home: Path, *, label_studio: bool, seed: int) -> World:
     world.ingested |= {one["text"] for one in chosen}
     if label_studio:
         world.saring("sync", "setup", patient=True)
+        world.saring("queue", "build", "--size", "40", patient=True)
+        world.saring("sync", "push", "--limit", "20", patient=True)
     return world
 
 

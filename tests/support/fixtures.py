@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -26,23 +27,34 @@ from tests.support.store import make_template, new_database, relax
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="session")
-def home() -> Iterator[Path]:
-    """The home of this pytest process; what runs in it is stopped at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="saring-test-", dir="/tmp"))
-    yield folder
-    stop_services(Settings(home=folder))
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def new_home() -> Iterator[Path]:
-    """An empty home for one test; what runs in it is stopped at the end."""
+@contextmanager
+def _new_home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="saring-test-", dir="/tmp"))
     yield folder
     if folder.is_dir():
         stop_services(Settings(home=folder))
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    """The home of this pytest process; what runs in it is stopped at the end."""
+    with _new_home() as folder:
+        yield folder
+
+
+@pytest.fixture
+def new_home() -> Iterator[Path]:
+    """An empty home for one test; what runs in it is stopped at the end."""
+    with _new_home() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def module_home() -> Iterator[Path]:
+    """An empty home that the tests of a file share."""
+    with _new_home() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

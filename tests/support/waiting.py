@@ -10,8 +10,13 @@ _DEADLINE = 90.0
 _POLL_SECONDS = 0.02
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
+def until(condition: Callable[[], bool], what: str, *, poll_seconds: float = _POLL_SECONDS) -> None:
     """Wait for a condition.
+
+    Args:
+        condition: is asked until it is met.
+        what: is waited for, in words.
+        poll_seconds: between two questions; more where asking costs something.
 
     Raises:
         AssertionError: it is not met in time.
@@ -19,4 +24,4 @@ def until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + _DEADLINE
     while not condition():
         assert time.monotonic() < deadline, f"not in {_DEADLINE} s: {what}"
-        time.sleep(_POLL_SECONDS)
+        time.sleep(poll_seconds)
