@@ -20,7 +20,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _APP = """
 import sys
 from celery import Celery
-from saring import heartbeat
+from saring.workers import heartbeat
 app = Celery("heartbeat", broker=sys.argv[1])
 app.conf.broker_connection_retry_on_startup = True
 app.conf.beat_schedule = {"often": {"task": "nothing", "schedule": 0.2, "options": {"queue": "heartbeat-test"}}}
