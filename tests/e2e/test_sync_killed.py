@@ -33,7 +33,7 @@ from pipeline.preannotation import default_policy
 from pipeline.store import make_engine
 from pipeline.taxonomy import load_taxonomy
 from sync.api.client import LabelStudio
-from sync.push import push
+from sync.push.push import push
 
 point, url, key, project = sys.argv[1:]
 

@@ -37,7 +37,7 @@ from pipeline.store.migrate import upgrade
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 from pipeline.texts.normalise import text_id
-from pipeline.vectors.embed import EmbedStage
+from pipeline.vectors.embed import EmbedParams, EmbedStage
 from saring.context import Context
 from saring.demo.plant import read_corpus
 from saring.services.places import Account, Places, give
@@ -120,7 +120,7 @@ class Cluster:
         self.forget_vectors()
         env = WorkEnvironment(lambda: self.ctx)
         app = make_app(self.broker_url, env)
-        run_id, numbers = open_run(self.engine, stage.name, stage.plan(self.ctx, {}))
+        run_id, numbers = open_run(self.engine, stage.name, stage.plan(self.ctx, EmbedParams()))
         with self.held_up(run_id):
             send_shards(app, env, run_id, numbers)
             app.close()
