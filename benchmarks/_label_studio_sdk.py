@@ -1,4 +1,4 @@
-"""The peer of label_studio.py: label-studio-sdk, given what we are given. Run with the SDK on PYTHONPATH; prints JSON.
+"""The peer of label_studio.py: label-studio-sdk, given what we are given. Prints JSON.
 
 python _label_studio_sdk.py push URL KEY PROJECT FILE     FILE: tasks with `data` and `predictions`
 python _label_studio_sdk.py pull URL KEY PROJECT

@@ -18,7 +18,7 @@ from _misbehaving_backend import MisbehavingBackend, Mood
 from playwright.sync_api import BrowserContext, TimeoutError, sync_playwright
 
 from saring.services import LabelStudioAccess
-from sync.api.client import LabelStudio
+from sync.api.client import LabelStudio, identity
 
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
 #: milliseconds until the page is given up, and that ticks may come after the boxes
@@ -89,12 +89,12 @@ def measure(
 
 def live_project(client: LabelStudio, config: str, texts: list[str], backend_url: str | None) -> int:
     """A project as one makes it in Label Studio, without predictions; its id."""
-    project = int(client.create_project(title="Live", label_config=config)["id"])
+    project = identity(client.create_project(title="Live", label_config=config))[0]
     client.import_tasks(project, [{"data": {"text": text}} for text in texts])
     if backend_url is not None:
         client.post("/api/ml", json={"url": backend_url, "project": project, "title": _LIVE})
         # connecting it makes a webhook as well, which the annotations here need not wait for
-        assert client.project(project)["model_version"] == _LIVE
+        assert client.project(project).model_version == _LIVE
     return project
 
 

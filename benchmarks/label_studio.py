@@ -3,18 +3,13 @@
 Label Studio is a real server of its own, with 10,000 tasks. Beside us, in the same run: label-studio-sdk with the same
 tasks, and Label Studio's own way of asking an ML backend while the page loads. Prints JSON lines; times in seconds.
 
-    python benchmarks/label_studio.py [--tasks 10000] [--openings 5] [--browser PATH] [--sdk DIR] [--only WHAT]
-
-The SDK is no dependency; for the peer, put it somewhere and name the place:
-
-    python -m pip install --target DIR label-studio-sdk==2.1.2
+    python benchmarks/label_studio.py [--tasks 10000] [--openings 5] [--browser PATH] [--only WHAT]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
@@ -51,7 +46,7 @@ from pipeline.texts.labelled_files import clean
 from pipeline.texts.normalise import text_id
 from saring.demo.plant import Line, read_corpus
 from saring.services import LabelStudioAccess, ensure_database, ensure_label_studio, stop_services
-from sync.api.client import LabelStudio
+from sync.api.client import LabelStudio, identity
 from sync.project.label_config import label_config
 from sync.project.projects import SetupReport, setup
 from sync.pull.pull import pull
@@ -60,7 +55,6 @@ from sync.push.push import push
 from sync.push.task_rows import task_row
 
 _TAXONOMY = load_taxonomy()
-_SDK = "python -m pip install --target DIR label-studio-sdk==2.1.2"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _LABEL, _OTHER = "harassment", "hate"
 #: after so many seconds without a change, a pull no longer looks back at what it has seen
@@ -122,7 +116,6 @@ def main() -> None:
     arguments.add_argument("--tasks", type=int, default=10_000)
     arguments.add_argument("--openings", type=int, default=5, help="of the page, in each case")
     arguments.add_argument("--browser", type=Path, help="a Chromium; default: the one that is found")
-    arguments.add_argument("--sdk", type=Path, help="where label-studio-sdk was put")
     arguments.add_argument("--only", choices=("bulk", "pages"), help="leave the other out")
     options = arguments.parse_args()
     # so that a `timeout` leaves no server behind
@@ -132,7 +125,7 @@ def main() -> None:
             _pages(bench, options)
             return
         _push(bench, options)
-        annotated, since = _pull(bench, options)
+        annotated, since = _pull(bench)
         if options.only is None:
             _pages(bench, options)
         _increments(bench, annotated, since)
@@ -145,18 +138,15 @@ def _push(bench: Bench, options: argparse.Namespace) -> None:
     sent = bench.push(project)
     seconds = time.perf_counter() - start
     there = bench.client.project(project.label_studio_id)
-    found = {"tasks": sent, "predictions": there["total_predictions_number"]}
+    found = {"tasks": sent, "predictions": there.total_predictions_number}
     emit("label_studio", {"who": "saring", "what": "push", **found, "seconds": seconds} | _target("push"))
-    if options.sdk is None:
-        emit("label_studio", {"who": "label-studio-sdk", "skipped": f"--sdk DIR is not given; to get it: {_SDK}"})
-        return
     rows = bench.home / "rows.json"
     rows.write_text(json.dumps(_rows(bench, project.project_id)))
     peer = bench.client.create_project(title="Peer", label_config=label_config(_TAXONOMY))
-    _sdk(bench, options, "push", int(peer["id"]), rows)
+    _sdk(bench, "push", identity(peer)[0], rows)
 
 
-def _pull(bench: Bench, options: argparse.Namespace) -> tuple[SetupReport, float]:
+def _pull(bench: Bench) -> tuple[SetupReport, float]:
     """10,000 annotations come home, and are compared; the project, and when it last changed."""
     pushed = bench.project("push").project_id
     project = bench.project("pull")
@@ -183,8 +173,7 @@ def _pull(bench: Bench, options: argparse.Namespace) -> tuple[SetupReport, float
     seconds = bench.pull(project.project_id)
     counts = {"tasks": len(ids), "judgements": _judgements(bench.engine)}
     emit("label_studio", {"who": "saring", "what": "pull", **counts, "seconds": seconds} | _target("pull"))
-    if options.sdk is not None:
-        _sdk(bench, options, "pull", project.label_studio_id)
+    _sdk(bench, "pull", project.label_studio_id)
     start_at = time.perf_counter()
     report = reconcile(
         bench.engine, bench.client, taxonomy=_TAXONOMY, projects=[project.project_id], now=datetime.now(UTC)
@@ -243,16 +232,11 @@ def _pages(bench: Bench, options: argparse.Namespace) -> None:
         )
 
 
-def _sdk(bench: Bench, options: argparse.Namespace, what: str, project: int, *files: Path) -> None:
-    """The SDK in a process of its own: it brings other versions of what we use, too."""
+def _sdk(bench: Bench, what: str, project: int, *files: Path) -> None:
+    """The SDK as it comes, in a process of its own."""
     script = Path(__file__).with_name("_label_studio_sdk.py")
     command = [sys.executable, str(script), what, bench.access.url, bench.access.api_key, str(project)]
-    done = subprocess.run(
-        [*command, *map(str, files)],
-        env=os.environ | {"PYTHONPATH": str(options.sdk)},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
+    done = subprocess.run([*command, *map(str, files)], stdout=subprocess.PIPE, check=True)
     emit("label_studio", {"who": "label-studio-sdk", "what": what} | json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -47,7 +47,8 @@ from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.sets.split import plan_splits
 from pipeline.learning.train import TrainConfig, train
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
-from pipeline.measure.metrics import Estimate, Metrics, measure
+from pipeline.measure.intervals import Estimate
+from pipeline.measure.metrics import Metrics, measure
 from pipeline.taxonomy import load_taxonomy
 from pipeline.texts.labelled import SPLITS, LabelledText, Split
 from pipeline.texts.labelled_files import read_labelled

@@ -13,12 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ml_backend.config import Tally
-from ml_backend.label_config import Control
 from ml_backend.request import Item, ProjectRef
 from ml_backend.serving import Serving
 from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.preannotation import Proposal
+from pipeline.preannotation.label_studio_format import Control, score_of, ticks
 from pipeline.store import open_session
 from pipeline.store.tables.human_loop import ProjectState
 
@@ -44,7 +44,7 @@ class _Pushed:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the store says of the texts of a request."""
+    """The store's records of the texts of a request."""
 
     #: an item's position to its text's id
     ids: Mapping[int, uuid.UUID] = field(default_factory=dict)
@@ -84,7 +84,9 @@ def answer(items: Sequence[Item], serving: Serving, engine: Engine | None, tally
 def _answer(item: Item, proposal: Proposal | None, task: _Pushed | None, blind: bool, version: str) -> Answer:
     usable = proposal is not None and item.control is not None
     # the queue's order where the task is from the queue; else the least certain comes first
-    score = 1.0 - task.priority if task is not None else _share(proposal.confidence) if proposal and usable else _LAST
+    score = (
+        score_of(task.priority) if task is not None else _share(proposal.confidence) if proposal and usable else _LAST
+    )
     result = _result(item.control, proposal) if proposal and item.control and not blind else []
     return {"result": result, "score": round(score, 6), "model_version": version}
 
@@ -100,16 +102,8 @@ def _result(control: Control, proposal: Proposal) -> list[dict[str, Any]]:
         labels = sorted(labels, key=lambda label: -proposal.scores.get(label, 0.0))[:1]
     if not labels:
         return []
-    return [
-        {
-            "id": "saring",
-            "from_name": control.from_name,
-            "to_name": control.to_name,
-            "type": "choices",
-            "value": {"choices": [control.choices[label] for label in labels]},
-            "score": _share(proposal.confidence),
-        }
-    ]
+    spelled = [control.choices[label] for label in labels]
+    return [ticks(spelled, control=control.from_name, to=control.to_name, score=_share(proposal.confidence))]
 
 
 def _task_of(item: Item, pushed: Mapping[uuid.UUID, Sequence[_Pushed]]) -> _Pushed | None:
@@ -124,8 +118,8 @@ def _task_of(item: Item, pushed: Mapping[uuid.UUID, Sequence[_Pushed]]) -> _Push
 
 
 def _from_store(items: Sequence[Item], serving: Serving, engine: Engine) -> _Known | None:
-    """What the store says; None if it does not answer."""
-    asked = sorted({one for item in items for one in item.ids})
+    """Look the texts up in the store; None if it does not answer."""
+    asked = sorted({text_id for item in items for text_id in item.ids})
     if not asked:
         return _Known()
     try:
@@ -145,14 +139,14 @@ def _from_store(items: Sequence[Item], serving: Serving, engine: Engine) -> _Kno
 
 def _matching(items: Sequence[Item], masked: Mapping[uuid.UUID, str]) -> dict[int, uuid.UUID]:
     """The position of each item whose text the store knows, and which text it is."""
-    found = {}
+    ids = {}
     for i, item in enumerate(items):
         for text_id in item.ids:
             # an id alone is not believed: the text may have been edited in Label Studio since
             if text_id in masked and _same(masked[text_id], item.text):
-                found[i] = text_id
+                ids[i] = text_id
                 break
-    return found
+    return ids
 
 
 def _same(stored: str, shown: str | None) -> bool:
@@ -166,8 +160,8 @@ def _pushed(session: Session, text_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, 
         .join(p, p.id == k.project_id)
         .where(k.text_id == func.any(text_ids), p.state == ProjectState.OPEN)
     )
-    found: dict[uuid.UUID, list[_Pushed]] = {}
+    pushed: dict[uuid.UUID, list[_Pushed]] = {}
     for text_id, project, created_at, priority, blind in rows:
         ref = ProjectRef(project, int(created_at.timestamp()))
-        found.setdefault(text_id, []).append(_Pushed(ref, priority, blind))
-    return found
+        pushed.setdefault(text_id, []).append(_Pushed(ref, priority, blind))
+    return pushed

@@ -1,4 +1,4 @@
-"""Who may ask: everybody for the health, those who know the password for the rest."""
+"""Access: everybody may ask for the health, and those who know the password for the rest."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                if sum(len(one.asked.tasks) for one in self._waiting) < self._limits.together:
+                if sum(len(request.asked.tasks) for request in self._waiting) < self._limits.together:
                     await asyncio.sleep(self._limits.gather)
                 batch = self._taken()
                 serving, engine = self._champion.serving, self._store()
@@ -102,18 +102,18 @@ class Batcher:
 
 
 def _together(batch: Sequence[_Waiting], serving: Serving, engine: Engine | None, tally: Tally) -> list[Answer]:
-    return answer([item for one in batch for item in read_tasks(one.asked)], serving, engine, tally)
+    return answer([item for request in batch for item in read_tasks(request.asked)], serving, engine, tally)
 
 
 def _hand_out(batch: Sequence[_Waiting], answers: asyncio.Future[list[Answer]]) -> None:
     error = answers.exception()
     position = 0
-    for one in batch:
-        end = position + len(one.asked.tasks)
+    for request in batch:
+        end = position + len(request.asked.tasks)
         # whoever asked may have gone
-        if not one.done.done():
+        if not request.done.done():
             if error is not None:
-                one.done.set_exception(error)
+                request.done.set_exception(error)
             else:
-                one.done.set_result(answers.result()[position:end])
+                request.done.set_result(answers.result()[position:end])
         position = end

@@ -1,4 +1,4 @@
-"""What the backend is made with."""
+"""The configuration of the backend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LoadModel = Callable[[Path], TrainedModel]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is taken at once."""
+    """The limits on requests."""
 
     #: bytes of a request; Label Studio sends 12,000 tasks in 8 million
     body: int = 64 << 20
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class BackendConfig:
-    """What the backend is made with."""
+    """Everything that the backend is made with."""
 
     engine: Engine
     taxonomy: Taxonomy

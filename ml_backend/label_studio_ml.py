@@ -30,7 +30,7 @@ from pipeline.vectors.encoders.make import make_encoder
 if TYPE_CHECKING:
 
     class LabelStudioMLBase:
-        """What is used of label-studio-ml's own class."""
+        """The part of label-studio-ml's own class that is used."""
 
         label_config: str
         project_id: str

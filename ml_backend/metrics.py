@@ -1,4 +1,4 @@
-"""What Prometheus reads: how requests go, what serves, and how the store and the broker are doing.
+"""Metrics for Prometheus: requests, the model that serves, the store and the broker.
 
 Requests are counted as they are answered. The store and the broker are asked when somebody scrapes, for a short time
 and not twice within a few seconds; either may be away, which is a figure like any other.
@@ -112,11 +112,11 @@ class Stopwatch:
         # one with parameters in it is known once it was found; nothing else that is sent becomes a label
         if isinstance(route := scope.get("route"), Route):
             return route.path
-        return path if any(isinstance(one, Route) and one.path == path for one in self._routes) else _OTHER
+        return path if any(isinstance(route, Route) and route.path == path for route in self._routes) else _OTHER
 
 
 class _Watched(Collector):
-    """What is looked at when somebody scrapes."""
+    """The values that are looked up when Prometheus asks."""
 
     def __init__(self, config: BackendConfig, champion: Champion) -> None:
         self._config = config
@@ -172,8 +172,8 @@ class _Watched(Collector):
 
 def _serving(champion: Champion) -> Iterator[Metric]:
     serving = champion.serving
-    said = {"version": serving.version, "champion": model_name(serving.preannotator.model)}
-    yield InfoMetricFamily("saring_serving", "What predictions carry, and the model behind them.", value=said)
+    labels = {"version": serving.version, "champion": model_name(serving.preannotator.model)}
+    yield InfoMetricFamily("saring_serving", "What predictions carry, and the model behind them.", value=labels)
     has_model = serving.preannotator.model is not None
     yield GaugeMetricFamily("saring_champion_serving", "Whether a champion serves.", value=has_model)
 

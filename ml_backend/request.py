@@ -1,4 +1,4 @@
-"""What Label Studio sends to be predicted, read with suspicion: nothing in it is sure to be of its type."""
+"""Requests for predictions, read with care: no field is sure to have its type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.label_config import Control
+from pipeline.preannotation.label_studio_format import Control
 from pipeline.texts.masking import mask
 from pipeline.texts.normalise import repair, text_id
 from pipeline.texts.prepare import MAX_TEXT

@@ -1,4 +1,4 @@
-"""What every way of hosting does: the same setup, predictions and events over HTTP and under label-studio-ml."""
+"""The work behind every way of hosting: setup, predictions and events, over HTTP and under label-studio-ml."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.batching import Batcher
 from ml_backend.config import BackendConfig
-from ml_backend.jobs import JOBS, Jobs, keep_event, read_event
-from ml_backend.label_config import config_reader
+from ml_backend.jobs import JOBS, Jobs, keep_event
 from ml_backend.metrics import Metrics
+from ml_backend.redact import read_event
 from ml_backend.request import Asked, read_project
 from ml_backend.serving import Champion
 from pipeline import store
 from pipeline.errors import InputError, StoreError
+from pipeline.preannotation.label_studio_format import control_reader
 from pipeline.store import open_session
 
 
@@ -50,7 +51,7 @@ class Service:
         self.metrics = Metrics(config, self.champion)
         self.batcher = Batcher(config.engine, self.champion, config.limits, self.metrics.predicted)
         self._jobs = Jobs(config.send_job)
-        self._read_config = config_reader(config.taxonomy)
+        self._read_config = control_reader(config.taxonomy)
 
     def start(self) -> None:
         """Load the champion, and keep up with its changes."""
@@ -63,7 +64,7 @@ class Service:
         self._jobs.close()
 
     def health(self) -> dict[str, Any]:
-        """How it is, from memory alone."""
+        """The state of the backend, from memory alone."""
         return {
             "status": "UP",
             "model_class": "Saring",
@@ -88,7 +89,7 @@ class Service:
         return {"versions": list(dict.fromkeys([serving, *ahead]))}
 
     def asked(self, payload: Mapping[str, Any]) -> Asked:
-        """What a request for predictions asks for.
+        """Read a request for predictions.
 
         Raises:
             InputError: it has no list of tasks.

@@ -1,4 +1,4 @@
-"""Which model serves, and its change without a pause: the new one is loaded beside the old, then put in its place."""
+"""The model that serves, and its change without a pause: the new one is loaded beside the old, then takes its place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ml_backend.config import BackendConfig
 from pipeline import store
-from pipeline.errors import SaringError, StoreError
+from pipeline.errors import SaringError, StoreError, first_line
 from pipeline.learning import registry
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, Preannotator, default_policy
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What a request is answered with, from its first task to its last."""
+    """Everything that a request is answered with, from its first task to its last."""
 
     #: written on every prediction, and what /setup says
     version: str
@@ -80,35 +80,38 @@ class Champion:
         """
         with open_session(self._config.engine) as session:
             row = registry.champion(session, self._config.purpose)
-            found = None if row is None else _Found(row.version, row.artefact_hash, Path(row.path))
-            policy = _policy_ahead(session, found.version if found is not None else None)
+            champion = None if row is None else _Found(row.version, row.artefact_hash, Path(row.path))
+            policy = _policy_ahead(session, champion.version if champion is not None else None)
         model = self._model
-        if found != self._found:
-            loaded = self._loaded(found) if found is not None and self._due(found) else None
-            if found is not None and loaded is None:
+        if champion != self._found:
+            loaded = self._loaded(champion) if champion is not None and self._due(champion) else None
+            if champion is not None and loaded is None:
                 return
             model = loaded
         serving = self._made(model, policy)
-        self._model, self._found, self._failed = model, found, None
+        self._model, self._found, self._failed = model, champion, None
         # another object with the same meaning would only tell requests in flight apart
         if serving.version != self.serving.version:
             logger.info("%s serves", serving.version)
             self.serving = serving
 
-    def _due(self, found: _Found) -> bool:
-        if self._failed is None or self._failed[0] != found:
+    def _due(self, champion: _Found) -> bool:
+        if self._failed is None or self._failed[0] != champion:
             return True
         return time.monotonic() - self._failed[1] >= self._config.limits.retry
 
-    def _loaded(self, found: _Found) -> TrainedModel | None:
+    def _loaded(self, champion: _Found) -> TrainedModel | None:
         try:
-            return self._config.load_model(found.path)
+            return self._config.load_model(champion.path)
         except (SaringError, OSError) as error:
-            if self._failed is None or self._failed[0] != found:
+            if self._failed is None or self._failed[0] != champion:
                 logger.warning(
-                    "champion %s cannot be loaded, %s goes on serving: %s", found.version, self.serving.version, error
+                    "champion %s cannot be loaded, %s goes on serving: %s",
+                    champion.version,
+                    self.serving.version,
+                    error,
                 )
-            self._failed = (found, time.monotonic())
+            self._failed = (champion, time.monotonic())
             return None
 
     def _made(self, model: TrainedModel | None, policy: Policy) -> Serving:
@@ -124,34 +127,32 @@ class Champion:
         error = self._look_in.submit(self.poll).exception()
         if isinstance(error, StoreError | SQLAlchemyError):
             if self.store_ok:
-                logger.warning("the store cannot be read, predictions come from the champion alone: %s", _line(error))
+                logger.warning(
+                    "the store cannot be read, predictions come from the champion alone: %s", first_line(error)
+                )
             self.store_ok = False
             return
         if not self.store_ok:
             logger.info("the store answers again")
         self.store_ok = True
-        said = "" if error is None else _line(error)
-        if said and said != self._last_error:
-            logger.error("looking for the champion failed, %s goes on serving: %s", self.serving.version, said)
-        self._last_error = said
+        reason = "" if error is None else first_line(error)
+        if reason and reason != self._last_error:
+            logger.error("looking for the champion failed, %s goes on serving: %s", self.serving.version, reason)
+        self._last_error = reason
 
 
 def _policy_ahead(session: Session, champion: str | None) -> Policy:
     """The policy of the predictions last written ahead with this champion; the fixed weights if there are none."""
     b = store.PredictionBatch
-    found = session.scalars(
+    content = session.scalars(
         select(b.policy)
         .where(b.champion == champion if champion is not None else b.champion.is_(None), b.state != "failed")
         .order_by(b.created_at.desc(), b.version)
         .limit(1)
     ).first()
-    if found is None:
+    if content is None:
         return default_policy()
     try:
-        return Policy.from_dict(found)
+        return Policy.from_dict(content)
     except (KeyError, TypeError, ValueError):
         return default_policy("the weights of the predictions written ahead are of another version of Saring")
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -35,6 +35,26 @@ The docstring of a class is its default message. A message is one line: what is 
 
 from __future__ import annotations
 
+#: characters of another program's error that a message quotes
+LONGEST_LINE = 500
+
+
+def first_line(error: BaseException, *, hidden: str = "") -> str:
+    """The first line of another program's error that says anything, to be quoted in a message.
+
+    An error without words gives the name of its type. The line holds nothing that PostgreSQL cannot keep (zero bytes,
+    halves of surrogate pairs), and at most 500 characters.
+
+    Args:
+        error: what was raised.
+        hidden: a secret that it may quote, to be shown as ***.
+    """
+    words = str(error).replace("\0", "").encode("utf-8", "replace").decode()
+    if hidden:
+        words = words.replace(hidden, "***")
+    lines = (line.strip() for line in words.splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:LONGEST_LINE]
+
 
 class SaringError(Exception):
     """Something went wrong in Saring."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import UsageError
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings, load_settings
 from saring.context import Context
@@ -332,13 +333,18 @@ class Queue:
         """The texts that wait as a pandas data frame, one row a text: id, text, strategy, label, reason, probability.
 
         Args:
-            limit: so many at most.
+            limit: how many texts at most.
             reveal: show harsh texts too; otherwise their text is None.
-        """
-        import pyarrow as pa
 
-        rows = [dict(row) for row in self.show(limit, reveal=reveal).items]
-        return pa.Table.from_pylist(rows).to_pandas()
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise UsageError("a data frame needs pandas: pip install pandas") from error
+
+        return pd.DataFrame([dict(row) for row in self.show(limit, reveal=reveal).items])
 
     def bump(self, text_id: uuid.UUID, *, first: bool = True) -> None:
         """Put a waiting text first, or last."""

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pipeline.explore.explore import LENGTHS, Exploration
 from pipeline.judgement import Tier
-from pipeline.pages.render import put_page
+from pipeline.pages.render import put_page, render
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.plane import to_pixels
 
@@ -34,29 +32,21 @@ def write_page(found: Exploration, taxonomy: Taxonomy, folder: Path) -> Path:
     Raises:
         UsageError: the folder can't be made or written to.
     """
-    environment = Environment(
-        loader=PackageLoader("pipeline.explore"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-    environment.filters["n"] = lambda number: f"{number:,}"
-    html = environment.get_template("explore.html.j2").render(
-        found=found,
-        labels=list(taxonomy),
-        tiers=[str(tier) for tier in (Tier.GOLD, Tier.SILVER, Tier.PSEUDO)],
-        languages=list(found.languages)[:_LANGUAGES],
-        lengths=_lengths(),
-        shown=[label for label in taxonomy if found.labels[label.key].yes],
-        most_together=max(
+    values = {
+        "found": found,
+        "labels": list(taxonomy),
+        "tiers": [str(tier) for tier in (Tier.GOLD, Tier.SILVER, Tier.PSEUDO)],
+        "languages": list(found.languages)[:_LANGUAGES],
+        "lengths": _lengths(),
+        "shown": [label for label in taxonomy if found.labels[label.key].yes],
+        "most_together": max(
             (count for key, row in found.together.items() for other, count in row.items() if key != other), default=0
         ),
-        points=_points(found, taxonomy),
-        size={"width": _WIDTH, "height": _HEIGHT},
-        unlabelled=_UNLABELLED,
-    )
-    return put_page(folder, PAGE, html)
+        "points": _points(found, taxonomy),
+        "size": {"width": _WIDTH, "height": _HEIGHT},
+        "unlabelled": _UNLABELLED,
+    }
+    return put_page(folder, PAGE, render("pipeline.explore", "explore.html.j2", values))
 
 
 def _lengths() -> list[str]:

@@ -15,32 +15,13 @@ from pipeline.store.spans import Span
 def find_asserted(session: Session, keys: Sequence[str], span: Span | None = None) -> None:
     """Collect into `asserted_label` (number of the label in `keys`, from 1; text) what raters of the filtered kinds
     currently assert, of all texts or of those in `span`. The table lives as long as the transaction.
-
-    Says in SQL what `pipeline.ledger.resolve.current_judgements` says of machines: the newest revision of each
-    judgement counts unless it is withdrawn or superseded, and of one rater's judgements the last.
     """
     session.execute(
         text(f"""
             CREATE TEMP TABLE asserted_label ON COMMIT DROP AS
-            SELECT DISTINCT array_position(CAST(:labels AS text[]), label)::smallint AS label, said.text_id
-            FROM (
-                SELECT DISTINCT ON (newest.text_id, newest.kind, newest.name) newest.text_id, newest.asserted
-                FROM (
-                    SELECT DISTINCT ON (j.rater_id, j.text_id, j.external_ref)
-                        j.id, j.text_id, j.asserted, j.withdrawn, r.kind, r.name
-                    FROM judgement j JOIN rater r ON r.id = j.rater_id
-                    WHERE r.kind = ANY(CAST(:kinds AS text[])) {_within("j", span)}
-                    ORDER BY j.rater_id, j.text_id, j.external_ref, j.revision DESC
-                ) newest
-                WHERE NOT newest.withdrawn
-                    AND (newest.id, newest.text_id)
-                        NOT IN (
-                            SELECT supersedes, text_id FROM judgement j
-                            WHERE supersedes IS NOT NULL {_within("j", span)}
-                        )
-                ORDER BY newest.text_id, newest.kind, newest.name, newest.id DESC
-            ) said, unnest(said.asserted) AS label
-            WHERE label = ANY(CAST(:labels AS text[]))
+            SELECT DISTINCT array_position(CAST(:labels AS text[]), label)::smallint AS label, j.text_id
+            FROM current_judgement j, unnest(j.asserted) AS label
+            WHERE j.kind = ANY(CAST(:kinds AS text[])) AND label = ANY(CAST(:labels AS text[])) {_within("j", span)}
         """),  # noqa: S608 - conditions on ids, their values apart
         {"labels": list(keys), "kinds": sorted(FILTERED_KINDS), **_bounds(span)},
     )

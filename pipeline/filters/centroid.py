@@ -20,7 +20,7 @@ from pipeline.errors import EncoderError, NotEnoughVectors
 from pipeline.filters.asserted import forget_stale
 from pipeline.filters.cuts import ChosenCut, Cut
 from pipeline.filters.prototypes import SAMPLE, Prototypes, make_prototypes
-from pipeline.runs.record import lock_key
+from pipeline.store.locks import lock_key, take
 from pipeline.store.spans import Span
 from pipeline.vectors.encoders.protocol import Vectors
 
@@ -84,9 +84,8 @@ class Found:
 def take_turns(session: Session, keys: Sequence[str], *, shared: bool = False) -> None:
     """Wait until no filter of any of the labels is at work but those that share, and keep others out of the
     transaction: filters of one label and of all may meet. Label by label in one order."""
-    lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     for key in sorted(keys):
-        session.execute(text(f"SELECT {lock}(:key)"), {"key": lock_key(f"{STAGE}-label", key)})
+        take(session, lock_key(f"{STAGE}-label", key), shared=shared)
 
 
 def find_prototypes(

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.filters.centroid import STAGE, FilterReport, LabelFilter, read_vectors
-from pipeline.pages.render import put_page
+from pipeline.pages.render import put_page, render
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Label, Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
@@ -110,15 +108,14 @@ def write_report(
         sections = [_section(session, number, label, done) for number, (label, done) in enumerate(shown)]
         dots = _map(session, encoder, shown, rng)
         started = session.execute(select(store.Run.started_at).where(store.Run.id == report.run_id)).scalar_one()
-    source = files("pipeline.filters").joinpath("report.html.j2").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    html = page.from_string(source).render(
-        report=report,
-        sections=sections,
-        dots=dots,
-        started=started,
-        size={"width": _WIDTH, "height": _HEIGHT, "map_width": _MAP_WIDTH, "map_height": _MAP_HEIGHT},
-    )
+    values = {
+        "report": report,
+        "sections": sections,
+        "dots": dots,
+        "started": started,
+        "size": {"width": _WIDTH, "height": _HEIGHT, "map_width": _MAP_WIDTH, "map_height": _MAP_HEIGHT},
+    }
+    html = render("pipeline.filters", "report.html.j2", values)
     return put_page(out_dir, PAGE, html)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pipeline.learning.evaluate import Evaluation
 from pipeline.learning.plots import precision_recall_plot, reliability_plot
-from pipeline.measure.metrics import Estimate
+from pipeline.measure.intervals import Estimate
 from pipeline.models.artefact import Manifest
+from pipeline.pages.render import render
 
 CARD = "README.md"
 
@@ -26,24 +25,15 @@ def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation, *, held
     """
     precision_recall_plot(evaluation, folder / "precision-recall.png")
     reliability_plot(evaluation, folder / "reliability.png")
-    # the card is Markdown, and nothing in it comes from a text
-    environment = Environment(
-        loader=PackageLoader("pipeline.learning"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701
-    )
-    environment.globals["est"] = _bracketed
-    content = environment.get_template("card.md.j2").render(
-        manifest=manifest,
-        metrics=evaluation.overall,
-        slices=evaluation.slices,
-        labels=evaluation.labels,
-        held_out=held_out,
-    )
+    values = {
+        "manifest": manifest,
+        "metrics": evaluation.overall,
+        "slices": evaluation.slices,
+        "labels": evaluation.labels,
+        "held_out": held_out,
+    }
     path = folder / CARD
-    path.write_text(content, encoding="utf-8")
+    path.write_text(render("pipeline.learning", "card.md.j2", values, filters={"est": _bracketed}), encoding="utf-8")
     return path
 
 

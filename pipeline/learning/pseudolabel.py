@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sqlalchemy.orm import Session
 
 from pipeline.errors import NotEnoughLabels
 from pipeline.ledger.decisions import DecidedText, decided_texts
 from pipeline.ledger.test_set import members
+from pipeline.measure.intervals import wilson
 from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel, save_model
 from pipeline.models.calibration import Sigmoid, fit_sigmoid
 from pipeline.models.linear import LinearClassifier, LinearConfig, fit_linear
@@ -212,13 +212,14 @@ def choose_safe_cut(
     at = int(np.flatnonzero(good)[-1])
     below = ranked[at + 1] if at + 1 < len(ranked) else 0.0
     between = (ranked[at] + below) / 2
-    interval = binomtest(int(hits[at]), int(passing[at])).proportion_ci(0.95, method="wilson")
+    precision = wilson(int(hits[at]), int(passing[at]))
+    assert precision is not None  # a text passes
     return SafeCut(
         # two neighbouring floats have none between them
         value=float(between if between > below else ranked[at]),
-        precision=float(hits[at] / passing[at]),
-        low=float(interval.low),
-        high=float(interval.high),
+        precision=precision.value,
+        low=precision.low,
+        high=precision.high,
         recall=float(hits[at] / truth.sum()),
     )
 

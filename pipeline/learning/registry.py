@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import ModelError
 from pipeline.models.artefact import Manifest
+from pipeline.store import locks
+from pipeline.store.locks import Lock
 from pipeline.store.tables.core import ModelState
-
-#: changes of champion take turns
-_LOCK = 0xC4A3F
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def register(
 
 def take_turn(session: Session) -> None:
     """Wait for whoever else changes a champion, and have others wait until this transaction ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.take(session, Lock.REGISTRY)
 
 
 def champion(session: Session, purpose: str) -> store.Model | None:

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, insert, select, text
+from sqlalchemy import ColumnElement, Select, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.judgement import Judgement, RaterKind, RaterRef
 from pipeline.ledger.resolve import FILTERED_KINDS
+from pipeline.store.locks import take_rater
 
 #: rows a statement
 _BATCH = 2_000
@@ -82,7 +83,7 @@ def record(
         run_id: the run that brings them.
     """
     # Revisions are numbered by reading the last one, so two writers for one rater take turns.
-    session.execute(text("SELECT pg_advisory_xact_lock(:space, :rater)"), {"space": 0x1ED6E2, "rater": rater})
+    take_rater(session, rater)
     total = Recorded()
     for batch in _batches(verdicts):
         total += _record_batch(session, rater, batch, taxonomy_version, run_id)

@@ -14,15 +14,15 @@ from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import InputError
+from pipeline.store import locks
+from pipeline.store.locks import Lock
 from pipeline.texts.labelled import LabelledText
 
-#: versions are made one after the other
-_LOCK = 0x7E575E7
 #: rows a statement
 _BATCH = 2_000
 
@@ -83,7 +83,7 @@ def grow(
         increment: how many that are no members yet make a version.
         run_id: the training that asks.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.take(session, Lock.TEST_SET)
     now = newest(session)
     known = truths(session, now.version) if now is not None else {}
     waiting = {one: truth for one, truth in judged.items() if one in eligible and truth and one not in known}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -20,6 +18,7 @@ from pipeline.errors import LlmError, LlmUnavailable, UsageError
 from pipeline.llm.config import LlmConfig, key_of
 from pipeline.llm.limiter import Limiter
 from pipeline.llm.replies import Form, NoReply, Reply
+from pipeline.retry_after import retry_after, wait_before
 
 Message = Mapping[str, str]
 #: best first
@@ -100,7 +99,7 @@ class LlmClient:
         last = NoReply("server error")
         for attempt in range(self._config.limits.attempts):
             if attempt:
-                longest = self._config.limits.first_wait * 2 ** (attempt - 1)
+                longest = wait_before(attempt, first=self._config.limits.first_wait, longest=_LONGEST_WAIT)
                 await asyncio.sleep(self._rng.uniform(longest / 2, longest))
             began = await self.limiter.slot()
             try:
@@ -177,7 +176,8 @@ class LlmClient:
     def _refused(self, error: openai.APIStatusError, began: float) -> NoReply:
         status, name = error.status_code, self._config.name
         if status in _TOO_MUCH:
-            self.limiter.overloaded(began, _retry_after(error.response.headers.get("retry-after")))
+            asked = retry_after(error.response.headers.get("retry-after"))
+            self.limiter.overloaded(began, None if asked is None else min(asked, _LONGEST_WAIT))
             return NoReply("too many requests")
         if status == 408 or status == 504:
             self.limiter.overloaded(began)
@@ -276,19 +276,3 @@ def _is_about_form(error: openai.APIStatusError) -> bool:
         return False
     said = json.dumps(error.body, default=str) if error.body is not None else str(error)
     return any(word in said.casefold() for word in _OF_FORM)
-
-
-def _retry_after(said: str | None) -> float | None:
-    """Seconds, from a number or a date (RFC 9110, section 10.2.3)."""
-    if said is None:
-        return None
-    try:
-        wait = float(said)
-    except ValueError:
-        try:
-            moment = email.utils.parsedate_to_datetime(said)
-        except ValueError:
-            return None
-        wait = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    # neither infinite nor not a number
-    return min(max(wait, 0.0), _LONGEST_WAIT) if wait == wait else None

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Scores = NDArray[np.float64]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+
+Scores = Floats
 #: [texts, labels]: 1 asserted, 0 denied, -1 unknown
 LabelMatrix = NDArray[np.int8]
 UNKNOWN = -1

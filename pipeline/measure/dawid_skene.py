@@ -7,13 +7,13 @@ there are patterns, not texts. Without smoothing the steps are those of `crowdki
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.arrays import UNKNOWN
-from pipeline.measure.metrics import Floats
+from pipeline.measure.arrays import UNKNOWN, Floats
 
 #: [texts, voices]: 1 asserted, 0 denied, -1 nothing said
 VoteMatrix = NDArray[np.int8]
@@ -77,6 +77,13 @@ def fit_dawid_skene(
     silent = (yes + no).sum(axis=0) == 0
     sensitivity[silent] = specificity[silent] = np.nan
     return Fitted(prevalence, sensitivity, specificity, probability, done, converged, float(likelihood))
+
+
+def evidence(sensitivity: float, specificity: float, *, asserted: bool) -> float:
+    """Log-odds that one word of a voice adds to a label: the logarithm of its likelihood ratio."""
+    if asserted:
+        return math.log(sensitivity / (1 - specificity))
+    return math.log((1 - sensitivity) / specificity)
 
 
 def _patterns(votes: VoteMatrix) -> tuple[VoteMatrix, NDArray[np.int64], NDArray[np.int64]]:

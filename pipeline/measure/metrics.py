@@ -1,39 +1,25 @@
 """How good probabilities are: per label, with intervals. The one place where models are measured.
 
-A label's unknown texts are left out of its metrics. Intervals are percentile bootstraps over texts (Efron & Tibshirani
-1993, chapter 13): the same resampled texts for every label, so that macro averages have intervals too.
+A label's unknown texts are left out of its metrics. Every label is measured on the same resampled texts, so that macro
+averages have intervals too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scores
+from pipeline.measure.intervals import RESAMPLES, Estimate, estimate_of, resampled
 
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
-
-RESAMPLES = 1_000
-#: resamples whose weights are held in memory together
-_BLOCK = 50
 #: fewer positives or negatives than this say nothing
 LEAST = 2
 #: a language with fewer texts gets no slice of its own
 LEAST_SLICE = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number with its 95% bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +80,6 @@ def calibration_error(probabilities: Floats, truth: Booleans, bins: int = 15) ->
 def measurable(truth: LabelMatrix) -> list[int]:
     """The columns of [texts, labels] that have positives and negatives enough to be measured."""
     return [i for i in range(truth.shape[1]) if (truth[:, i] == 1).sum() >= LEAST and (truth[:, i] == 0).sum() >= LEAST]
-
-
-def resampled(texts: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> Iterator[Floats]:
-    """How often each text is in each bootstrap resample, a block [some resamples, texts] at a time."""
-    for start in range(0, resamples, _BLOCK):
-        size = min(_BLOCK, resamples - start)
-        yield rng.multinomial(texts, np.full(texts, 1 / max(1, texts)), size=size).astype(np.float64)
 
 
 def measure(
@@ -231,26 +210,6 @@ class _Column:
             recall = np.where(true > 0, right / true, np.nan)
             f1 = np.where(said + true > 0, 2 * right / (said + true), np.nan)
         return np.stack([self.ranking.average_precision(own), precision, recall, f1], axis=1)
-
-
-def estimate_of(value: float, draws: Floats) -> Estimate:
-    """A number with the interval that its resamples span; those that came to no number are left out."""
-    usable = draws[np.isfinite(draws)]
-    if not len(usable):
-        return Estimate(float(value), float("nan"), float("nan"))
-    low, high = np.percentile(usable, [2.5, 97.5])
-    return Estimate(float(value), float(low), float(high))
-
-
-def wilson(hits: int, of: int, *, least: int = 1) -> Estimate | None:
-    """A share with its 95% interval (Wilson 1927); None of fewer than `least`."""
-    if of < max(1, least):
-        return None
-    # slow to import, and needed by reports alone
-    from scipy.stats import binomtest
-
-    interval = binomtest(hits, of).proportion_ci(method="wilson")
-    return Estimate(hits / of, float(interval.low), float(interval.high))
 
 
 def rounded(value: Any) -> Any:

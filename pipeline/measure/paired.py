@@ -18,20 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
-from pipeline.measure.metrics import (
-    LEAST_SLICE,
-    RESAMPLES,
-    Booleans,
-    Estimate,
-    Floats,
-    Ranking,
-    area,
-    estimate_of,
-    measurable,
-    resampled,
-    rounded,
-)
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scores
+from pipeline.measure.intervals import RESAMPLES, Estimate, estimate_of, resampled
+from pipeline.measure.metrics import LEAST_SLICE, Ranking, area, measurable, rounded
 
 #: precisions that lie closer together than this are the same: sums of weights are rounded
 _SAME = 1e-9

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
-from pipeline.measure.metrics import RESAMPLES, Booleans, Estimate, Floats, Ranking, estimate_of, resampled, rounded
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scores
+from pipeline.measure.intervals import RESAMPLES, Estimate, estimate_of, resampled
+from pipeline.measure.metrics import Ranking, rounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ last part of the version is a hash of what was learnt, so training again from th
 from __future__ import annotations
 
 import hashlib
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +16,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.errors import ModelError
+from pipeline.atomic import new_folder, write_file
+from pipeline.errors import ModelError, first_line
 from pipeline.measure.arrays import Scores
 from pipeline.models.backends import backend_of
 from pipeline.models.calibration import Sigmoid
@@ -115,22 +114,16 @@ def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Pat
     models_dir.mkdir(parents=True, exist_ok=True)
     manifest = model.manifest.model_copy(update={"version": f"{model.manifest.version}-{_content_hash(model)}"})
     folder = models_dir / manifest.version
-    building = models_dir / f".new-{uuid.uuid4().hex}"
-    building.mkdir()
-    try:
-        if (digest := _whole(folder)) is not None:
-            manifest = manifest.model_copy(update={"artefact_hash": digest})
-            _write_manifest(building, manifest).replace(folder / MANIFEST)
-        else:
+    if (digest := _whole(folder)) is not None:
+        manifest = manifest.model_copy(update={"artefact_hash": digest})
+        _write_manifest(folder, manifest)
+    else:
+        # a damaged one may lie there: nothing can be serving it
+        with new_folder(folder) as building:
             model.classifier.write(building)
             backend = backend_of(model.classifier.backend)
             manifest = manifest.model_copy(update={"artefact_hash": backend.hash_of(building)})
             _write_manifest(building, manifest)
-            if folder.exists():  # damaged: nothing can be serving it
-                shutil.rmtree(folder)
-            building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return TrainedModel(model.classifier, manifest), folder
 
 
@@ -144,10 +137,8 @@ def _whole(folder: Path) -> str | None:
         return None
 
 
-def _write_manifest(folder: Path, manifest: Manifest) -> Path:
-    path = folder / MANIFEST
-    path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return path
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_file(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -162,7 +153,7 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: no model there ({MANIFEST} is missing)") from error
     except (OSError, ValidationError) as error:
-        raise ModelError(f"{path}: not the manifest of a model ({str(error).splitlines()[0]})") from error
+        raise ModelError(f"{path}: not the manifest of a model ({first_line(error)})") from error
 
 
 def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:

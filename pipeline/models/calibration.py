@@ -10,8 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from pipeline.errors import NotEnoughLabels
-
-Floats = NDArray[np.float64]
+from pipeline.measure.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

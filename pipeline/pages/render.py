@@ -1,14 +1,43 @@
-"""Writing a page into a folder of somebody's choice."""
+"""Pages and cards: filling in a template, and writing the result into a folder of somebody's choice."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from pipeline.atomic import write_file
 from pipeline.errors import UsageError
 
 
-def put_page(folder: Path, name: str, html: str) -> Path:
-    """Write a page whole, in place of an older one; its path.
+def render(
+    package: str, name: str, values: Mapping[str, Any], *, filters: Mapping[str, Callable[..., str]] | None = None
+) -> str:
+    """Fill in a template of a package's folder `templates`. A value that it names and that is not given is an error.
+
+    Args:
+        package: where the folder is.
+        name: of the template. What `.html.j2` names is escaped; a card, `.md.j2`, is Markdown and is not, so nothing
+            in it may come from a text.
+        values: what the template names.
+        filters: functions of the template.
+    """
+    environment = Environment(
+        loader=PackageLoader(package),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=select_autoescape(disabled_extensions=("md.j2",), default=True),
+    )
+    environment.filters["n"] = lambda number: f"{number:,}"
+    environment.filters.update(filters or {})
+    return environment.get_template(name).render(**values)
+
+
+def put_page(folder: Path, name: str, content: str | bytes) -> Path:
+    """Write a page, or what it was made of, whole and in place of an older one; its path.
 
     Raises:
         UsageError: the folder can't be made or written to.
@@ -16,9 +45,7 @@ def put_page(folder: Path, name: str, html: str) -> Path:
     path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{name}.new")
-        fresh.write_text(html, encoding="utf-8")
-        fresh.replace(path)
+        write_file(path, content)
     except OSError as error:
         raise UsageError(f"{folder}: the report cannot be written ({error.strerror}); name another folder") from error
     return path

@@ -1,6 +1,6 @@
 """How evidence becomes a probability: one logistic regression over all labels, with fixed or fitted weights. Pure.
 
-The fixed weights are what is believed before people have said enough to measure it (docs/pre-annotation.md gives the
+The fixed weights are what is believed before people have said enough to measure it (docs/preannotation.md gives the
 reasons). Fitted ones are the most probable given people's decisions, with the fixed ones as the centre of a normal
 prior, so a source that never spoke in the data keeps its fixed weight.
 """
@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from pipeline.measure.arrays import UNKNOWN
+from pipeline.measure.arrays import UNKNOWN, Floats
 from pipeline.measure.metrics import calibration_error
 from pipeline.preannotation.evidence import Evidence, Source
-
-Floats = NDArray[np.float64]
 
 #: columns of the features
 FEATURES = ("champion", "no_champion", *Source, "demoted", "intercept")

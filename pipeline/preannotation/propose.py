@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.ledger.book import judgements_by_text
+from pipeline.measure.arrays import Floats
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation.evidence import Evidence, gather_evidence
 from pipeline.preannotation.policy import Policy, features_of
@@ -21,7 +21,6 @@ from pipeline.taxonomy import Taxonomy
 
 #: texts that are looked at together
 _CHUNK = 2_000
-Floats = NDArray[np.float64]
 
 
 def propose(

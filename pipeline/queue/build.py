@@ -14,6 +14,7 @@ from sqlalchemy import Engine, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.measure.arrays import Booleans, Floats
 from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress, silent
 from pipeline.queue.candidates import Candidates
@@ -21,7 +22,7 @@ from pipeline.queue.config import QueueConfig, QueueReport
 from pipeline.queue.gold import choose_gold, plantable
 from pipeline.queue.people import People, centres, what_people_decided
 from pipeline.queue.pool import Pool, draw_pool, load_candidates
-from pipeline.queue.sampling import Flags, Floats, Sample, Space, draw, trim
+from pipeline.queue.sampling import Sample, Space, draw, trim
 from pipeline.queue.serving_order import harsh_rows, is_harsh, priorities, serving_order
 from pipeline.queue.strategies.known import STRATEGIES
 from pipeline.queue.strategies.protocol import Chances, Strategy
@@ -203,7 +204,7 @@ _NONE = Sample(np.zeros(0, np.intp), np.zeros(0), (), np.zeros(0))
 def _sample(
     candidates: Candidates,
     mix: Mapping[str, Chances],
-    harsh: Flags,
+    harsh: Booleans,
     how: QueueConfig,
     *,
     size: int,
@@ -218,7 +219,7 @@ def _sample(
 
 
 def _items(
-    candidates: Candidates, mix: Mapping[str, Chances], sample: Sample, harsh: Flags, rng: np.random.Generator
+    candidates: Candidates, mix: Mapping[str, Chances], sample: Sample, harsh: Booleans, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     expected = candidates.expected()
     values = _values(mix, sample, rng)

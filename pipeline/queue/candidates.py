@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.queue.sampling import Flags, Floats
+from pipeline.measure.arrays import Booleans, Floats
 from pipeline.vectors.encoders.protocol import Vectors
 
 
@@ -49,9 +49,9 @@ class Candidates:
     #: tier of each text as a whole, [n]
     tiers: Sequence[str]
     #: what machine raters currently assert, whether a filter demoted it or not, [n, m]
-    asserted: Flags
+    asserted: Booleans
     #: of that, what a filter demoted, [n, m]
-    demoted: Flags
+    demoted: Booleans
     #: probability by the LLM, or by the bootstrap rater where no LLM gave one; NaN for none, [n, m]
     scores: Floats
     #: the champion's probabilities, NaN for a label that it doesn't know, [n, m]; None: there is no champion
@@ -71,7 +71,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def expected(self) -> Flags:
+    def expected(self) -> Booleans:
         """Labels that may well be true of each text, [n, m]: believed, given by the champion, or asserted by a machine.
 
         A label that a filter demoted counts too: volunteers are better warned once too often.

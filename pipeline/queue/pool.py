@@ -17,10 +17,10 @@ from pipeline.ledger.book import judgements_by_text
 from pipeline.ledger.consensus.rule import Consensus
 from pipeline.ledger.consensus.saved import current_consensus
 from pipeline.ledger.resolve import current_judgements, resolve, text_tier
+from pipeline.measure.arrays import Floats
 from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
-from pipeline.queue.sampling import Floats
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
@@ -58,13 +58,7 @@ def draw_pool(session: Session, size: int, *, scarce: Sequence[str], seed: int) 
                 ) AS sought
                 FROM text t
                 WHERE t.in_scope AND t.duplicate_of IS NULL
-                    AND NOT EXISTS (
-                        SELECT 1 FROM judgement j JOIN rater r ON r.id = j.rater_id
-                        WHERE j.text_id = t.id AND r.kind = :human AND r.excluded_at IS NULL AND NOT j.withdrawn
-                            AND NOT EXISTS (
-                            SELECT 1 FROM judgement later WHERE later.text_id = t.id AND later.supersedes = j.id
-                        )
-                    )
+                    AND NOT EXISTS (SELECT 1 FROM current_judgement j WHERE j.text_id = t.id AND j.kind = :human)
                     AND NOT EXISTS (
                         SELECT 1 FROM task k JOIN project p ON p.id = k.project_id
                         WHERE k.text_id = t.id AND p.state = 'open'

@@ -25,10 +25,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.measure.arrays import Booleans, Floats
 from pipeline.vectors.encoders.protocol import Vectors
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 #: positions of candidates
 Rows = NDArray[np.intp]
 
@@ -150,7 +149,7 @@ def _quadrature(nodes: int) -> tuple[Floats, Floats]:
     return (x + 1) / 2, weights / 2
 
 
-def thin(rows: Rows, near: Sequence[Rows], marks: Floats) -> Flags:
+def thin(rows: Rows, near: Sequence[Rows], marks: Floats) -> Booleans:
     """Which of the drawn `rows` stay: those near to no drawn one with a lower mark."""
     at = {int(row): i for i, row in enumerate(rows)}
     stays = np.ones(len(rows), bool)
@@ -163,7 +162,7 @@ def thin(rows: Rows, near: Sequence[Rows], marks: Floats) -> Flags:
 def draw(
     mix: Mapping[str, Floats],
     space: Space,
-    harsh: Flags,
+    harsh: Booleans,
     *,
     size: int,
     benign_least: int,
@@ -212,7 +211,7 @@ def draw(
     )
 
 
-def trim(sample: Sample, harsh: Flags, *, size: int, benign_least: int, rng: np.random.Generator) -> Sample:
+def trim(sample: Sample, harsh: Booleans, *, size: int, benign_least: int, rng: np.random.Generator) -> Sample:
     """At most `size` of a sample, at least `benign_least` of them not harsh if it has so many.
 
     Harsh texts and others are drawn from separately; how many of each depends on nothing but how many there are.
@@ -290,7 +289,7 @@ class _Probe:
             weights = 1 / (_PROBE * odds[rows])
         return cls(rows, weights, space.neighbours(rows))
 
-    def expected(self, chances: Floats, among: Flags | None = None) -> float:
+    def expected(self, chances: Floats, among: Booleans | None = None) -> float:
         """How many candidates (of those `among`) are foreseen to be left."""
         left = self.weights * staying(chances, self.rows, self.near)
         return float(left.sum() if among is None else left[among[self.rows]].sum())

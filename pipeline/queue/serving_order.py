@@ -11,8 +11,9 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from pipeline.measure.arrays import Booleans, Floats
 from pipeline.queue.candidates import Candidates
-from pipeline.queue.sampling import Flags, Floats, Rows
+from pipeline.queue.sampling import Rows
 from pipeline.taxonomy import Taxonomy
 
 
@@ -34,13 +35,13 @@ def is_harsh(expected: Iterable[str], taxonomy: Taxonomy) -> bool:
     return any(not taxonomy[key].benign for key in expected)
 
 
-def harsh_rows(candidates: Candidates, taxonomy: Taxonomy) -> Flags:
+def harsh_rows(candidates: Candidates, taxonomy: Taxonomy) -> Booleans:
     """Which candidates are expected to be harsh, [n]. One of which nothing is known is not expected to be."""
     severe = np.array([not taxonomy[key].benign for key in candidates.labels], dtype=bool)
     return np.asarray(candidates.expected()[:, severe].any(axis=1))
 
 
-def serving_order(values: Floats, harsh: Flags, run: int) -> Rows:
+def serving_order(values: Floats, harsh: Booleans, run: int) -> Rows:
     """In what order to serve texts: the greatest value first, but no more than `run` harsh ones in a row.
 
     Texts that are not harsh are kept back where they would otherwise run out before the harsh ones do. Among the

@@ -5,16 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import QueueError
 from pipeline.queue.serving_order import priorities
+from pipeline.store import locks
+from pipeline.store.locks import Lock
 from pipeline.store.tables.human_loop import QueueState
-
-#: changes of the queue take turns
-_LOCK = 0x50EE0E
 
 
 def lock_queue(session: Session) -> None:
@@ -22,7 +21,7 @@ def lock_queue(session: Session) -> None:
 
     Whoever builds, pushes from or reorders the queue takes it before reading what waits.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.take(session, Lock.QUEUE)
 
 
 def queued(

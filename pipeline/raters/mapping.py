@@ -27,7 +27,7 @@ import orjson
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, first_line
 from pipeline.taxonomy import Taxonomy
 
 
@@ -109,9 +109,9 @@ def load_mapping(path: Path | None, taxonomy: Taxonomy, labels_field: str) -> La
     try:
         document: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, YAMLError) as error:  # a ValueError: not UTF-8, or a date that there is not
-        raise UsageError(f"{path}: not a mapping file ({str(error).splitlines()[0]})") from error
+        raise UsageError(f"{path}: not a mapping file ({first_line(error)})") from error
     if not isinstance(document, dict) or not set(document) <= {"values", "fields"} or not document:
-        raise UsageError(f"{path}: a mapping file has `values`, `fields`, or both (see docs/importing.md)")
+        raise UsageError(f"{path}: a mapping file has `values`, `fields`, or both (see docs/texts.md)")
     fields = document.get("fields") or {}
     if not isinstance(fields, dict):
         raise UsageError(f"{path}: `fields` maps names of fields to their values")

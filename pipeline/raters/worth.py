@@ -18,7 +18,7 @@ from pipeline.ledger.consensus.votes import LEAST_GOLD, Votes
 from pipeline.ledger.decisions import TRUSTED
 from pipeline.ledger.resolve import WEIGHED_KINDS
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from pipeline.measure.metrics import Estimate, wilson
+from pipeline.measure.intervals import Estimate, wilson
 
 #: a difference of macro F1 that nobody would pay for
 NOTHING = 0.01

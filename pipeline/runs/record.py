@@ -8,7 +8,6 @@ keeps others out until it ends or is cancelled.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,18 +17,16 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, text, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from pipeline.errors import RunCancelled, RunConflict
+from pipeline.errors import LONGEST_LINE, RunCancelled, RunConflict, first_line
 from pipeline.progress import Progress, silent
 from pipeline.store import Run
+from pipeline.store.locks import held, lock_key
 from pipeline.store.tables.core import RunState
 
 logger = logging.getLogger(__name__)
-
-_TAKE = text("SELECT pg_try_advisory_lock(:key)")
-_GIVE_BACK = text("SELECT pg_advisory_unlock(:key)")
 
 
 def code_version() -> str:
@@ -155,12 +152,6 @@ def stage_run(
             _finish(engine, active, RunState.DONE, None)
 
 
-def lock_key(stage: str, slice: str) -> int:
-    """The advisory lock that stands for a stage on a slice: a signed 64-bit number."""
-    digest = hashlib.blake2b(f"{stage}\0{slice}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
-
-
 @contextmanager
 def stage_lock(engine: Engine, stage: str, part: str) -> Iterator[None]:
     """Hold a stage on a slice; the lock dies with the process.
@@ -172,24 +163,6 @@ def stage_lock(engine: Engine, stage: str, part: str) -> Iterator[None]:
         if mine is None:
             raise RunConflict(f"another `{stage}`{_of(part)} is under way: wait for it, or see `saring runs list`")
         yield
-
-
-@contextmanager
-def held(engine: Engine, key: int) -> Iterator[Connection | None]:
-    """The connection that holds an advisory lock, each of its statements a transaction; None if another process has it.
-
-    No other process takes the lock meanwhile, and it dies with the connection.
-    """
-    with engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-        if not connection.execute(_TAKE, {"key": key}).scalar_one():
-            yield None
-            return
-        try:
-            yield connection
-        finally:
-            if not connection.invalidated:
-                connection.execute(_GIVE_BACK, {"key": key})
 
 
 def refuse_beside_workers(session: Session, stage: str, part: str) -> None:
@@ -248,8 +221,8 @@ def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> Act
 
 def one_line(error: BaseException) -> str:
     """An error as a run's record keeps it."""
-    # PostgreSQL keeps no zero bytes, and an error may quote the row that was bad
-    return f"{type(error).__name__}: {error}".replace("\0", "").splitlines()[0][:500]
+    kind, words = type(error).__name__, first_line(error)
+    return words if words == kind else f"{kind}: {words}"[:LONGEST_LINE]
 
 
 def _finish(engine: Engine, active: ActiveRun, state: RunState, error: str | None) -> None:

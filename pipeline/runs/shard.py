@@ -23,10 +23,11 @@ from pipeline.errors import (
 )
 from pipeline.progress import Progress, silent
 from pipeline.runs import book
-from pipeline.runs.record import current_shard, held, lock_key, one_line
+from pipeline.runs.record import current_shard, one_line
 from pipeline.runs.run_logs import kept_log
 from pipeline.runs.stage import Next, RunView, Stage, WorkContext
 from pipeline.runs.values import Values, to_values
+from pipeline.store.locks import held, lock_key
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.runs.record import lock_key
 from pipeline.runs.shard import shard_lock
+from pipeline.store.locks import is_free, lock_key
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
@@ -71,7 +71,7 @@ def _lost_of(session: Session, run: store.Run, now: datetime, patience: timedelt
     lost = []
     for shard in open_ones:
         if shard.state is ShardState.RUNNING:
-            is_lost = now - (shard.started_at or now) > _GRACE and _is_free(session, shard_lock(run.id, shard.number))
+            is_lost = now - (shard.started_at or now) > _GRACE and is_free(session, shard_lock(run.id, shard.number))
         else:
             wait = patience * 2 ** min(max(shard.sends - 1, 0), _MOST_DOUBLINGS)
             is_lost = now - (shard.sent_at or run.started_at) > wait and now - run.heartbeat_at > patience
@@ -92,23 +92,7 @@ def _died(session: Session, now: datetime) -> list[int]:
     silent = session.scalars(
         select(r).where(r.state == RunState.RUNNING, ~r.on_workers, r.heartbeat_at < now - _SILENCE)
     ).all()
-    died = [run for run in silent if _is_free(session, lock_key(run.stage, run.slice))]
+    died = [run for run in silent if is_free(session, lock_key(run.stage, run.slice))]
     for run in died:
         run.state, run.error, run.finished_at = RunState.FAILED, "the process ended without finishing", now
     return [run.id for run in died]
-
-
-def _is_free(session: Session, key: int) -> bool:
-    """Whether nobody holds an advisory lock. It is looked up, not taken: whoever wants it must not be turned away."""
-    return (
-        session.execute(
-            text("""
-                SELECT 1 FROM pg_locks
-                WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                    AND ((classid::bigint << 32) | objid::bigint) = :key
-            """),
-            {"key": key},
-        ).first()
-        is None
-    )

@@ -11,11 +11,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
 from pipeline.judgement import Tier
 from pipeline.ledger.test_set import FrozenTest
+from pipeline.pages.render import render
 from pipeline.sharing.dataset_counts import DatasetCounts
 from pipeline.sharing.dataset_files import DATA
 from pipeline.sharing.licences import Sharing
@@ -58,32 +58,22 @@ def write_card(
         hash_: of the files with data.
         withheld: texts that licences keep back.
     """
-    # the card is Markdown, and nothing in it comes from a text
-    environment = Environment(
-        loader=PackageLoader("pipeline.sharing"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701
-    )
-    environment.filters["cell"] = _cell
-    environment.filters["n"] = lambda number: f"{number:,}"
-    splits = [split for split in SPLITS if counts.rows[split]]
-    content = environment.get_template("dataset_card.md.j2").render(
-        front=_yaml(front_matter(name, counts, sources)),
-        name=_cell(name),
-        taxonomy=taxonomy,
-        labels=[label for label in taxonomy if any(counts.label_tiers[label.key, tier] for tier in _TIERS)],
-        counts=counts,
-        splits=splits,
-        tiers=[str(tier) for tier in _TIERS],
-        languages=sorted({language for _, language in counts.languages}),
-        sources=sources,
-        non_commercial=any(one.terms.sharing is Sharing.NON_COMMERCIAL for one in sources),
-        test_set=test_set,
-        hash=hash_,
-        withheld=withheld,
-    )
+    values = {
+        "front": _yaml(front_matter(name, counts, sources)),
+        "name": _cell(name),
+        "taxonomy": taxonomy,
+        "labels": [label for label in taxonomy if any(counts.label_tiers[label.key, tier] for tier in _TIERS)],
+        "counts": counts,
+        "splits": [split for split in SPLITS if counts.rows[split]],
+        "tiers": [str(tier) for tier in _TIERS],
+        "languages": sorted({language for _, language in counts.languages}),
+        "sources": sources,
+        "non_commercial": any(one.terms.sharing is Sharing.NON_COMMERCIAL for one in sources),
+        "test_set": test_set,
+        "hash": hash_,
+        "withheld": withheld,
+    }
+    content = render("pipeline.sharing", "dataset_card.md.j2", values, filters={"cell": _cell})
     path.write_text(content, encoding="utf-8")
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine
 
+from pipeline.atomic import new_folder
 from pipeline.errors import InputError, UsageError
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.progress import Progress, silent
@@ -83,18 +84,13 @@ def export_dataset(
         InputError: nothing may be shared; the message says why.
     """
     _check_place(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror}); name another folder") from error
-    try:
-        report = _write(engine, taxonomy, out, fresh, key, name, non_commercial, rows_per_shard, progress)
-        fresh.chmod(0o755)
-        _put(fresh, out)
-        return report
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            fresh = stack.enter_context(new_folder(out))
+        except OSError as error:
+            raise UsageError(f"{out}: cannot be written ({error.strerror}); name another folder") from error
+        return _write(engine, taxonomy, out, fresh, key, name, non_commercial, rows_per_shard, progress)
 
 
 def _write(
@@ -204,22 +200,6 @@ def _check_place(out: Path) -> None:
         raise UsageError(f"{out}: holds something else than a data set of Saring; name another folder")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; name a folder")
-
-
-def _put(fresh: Path, out: Path) -> None:
-    """Put the new folder where the old one is, which is removed once nobody needs it."""
-    if not out.exists():
-        fresh.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    out.rename(old / out.name)
-    try:
-        fresh.rename(out)
-    except OSError:
-        (old / out.name).rename(out)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _nothing(what: Shareable) -> str:

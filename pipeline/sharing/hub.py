@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from pipeline.errors import HubError, HubRefused, UsageError
+from pipeline.errors import HubError, HubRefused, UsageError, first_line
 
 RepoType = Literal["model", "dataset"]
 PUBLIC_HUB = "https://huggingface.co"
@@ -100,17 +100,18 @@ def _in_one_line(repo: str, endpoint: str, token: SecretStr) -> Iterator[None]:
 
     # the HTTP library's base class: which library it is differs between releases
     http_error: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+    secret = token.get_secret_value().strip()
     try:
         yield
     except errors.HFValidationError as error:
-        raise UsageError(f"--repo {repo!r} is no name on the Hub: {_first_line(error, token)}") from error
+        raise UsageError(f"--repo {repo!r} is no name on the Hub: {first_line(error, hidden=secret)}") from error
     except errors.OfflineModeIsEnabled as error:
         raise HubError("HF_HUB_OFFLINE is set, so nothing is sent: unset it") from error
     except (http_error, OSError, ValueError, RuntimeError) as error:
         # a failed upload of a file comes wrapped
         cause = error.__cause__ if type(error) is RuntimeError and error.__cause__ is not None else error
         status = getattr(getattr(cause, "response", None), "status_code", None)
-        said = _first_line(cause, token)
+        said = first_line(cause, hidden=secret)
         if status == 401:
             raise HubRefused(f"{endpoint} does not take the token (401): check HF_TOKEN") from error
         if status == 403:
@@ -122,9 +123,3 @@ def _in_one_line(repo: str, endpoint: str, token: SecretStr) -> Iterator[None]:
         if isinstance(cause, http_error):
             raise HubError(f"{endpoint} cannot be reached ({said}): check the network and HF_ENDPOINT") from error
         raise HubError(f"{repo!r} could not be pushed to {endpoint}: {said}") from error
-
-
-def _first_line(error: BaseException, token: SecretStr) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0] if lines else type(error).__name__
-    return said.replace(token.get_secret_value().strip(), "***")

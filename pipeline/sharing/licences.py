@@ -1,4 +1,4 @@
-"""Which licences allow that texts are shared again (docs/sharing-datasets.md has the rule in words).
+"""Which licences allow that texts are shared again (docs/sharing.md has the rule in words).
 
 Whoever shares a text must be allowed to. A licence that is not known to allow it doesn't: silence is no permission.
 """

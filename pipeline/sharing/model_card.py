@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
 from pipeline.learning.card import CARD
 from pipeline.models.artefact import Manifest
+from pipeline.pages.render import render
 from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
 
@@ -46,30 +46,21 @@ def write_model_card(
         licence: of the model, as the Hub names licences; None: `other`, and the card says that none was named.
         name: what the examples load: the folder, or a name on the Hub.
     """
-    # the card is Markdown, and nothing in it comes from a text
-    environment = Environment(
-        loader=PackageLoader("pipeline.sharing"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701
-    )
-    environment.globals["est"] = _bracketed
-    mistral = (folder / "modeling_bidirectional_mistral.py").is_file()
-    content = environment.get_template("model_card.md.j2").render(
-        front=_front_matter(manifest, licence),
-        manifest=manifest,
-        metrics=manifest.metrics,
-        definitions={key: " ".join(taxonomy[key].definition.en.split()) for key in taxonomy.keys},
-        same_taxonomy=manifest.taxonomy_version == taxonomy.version,
-        sources=sources,
-        licence=licence,
-        name=name,
-        linear=manifest.backend == "linear",
-        mistral=mistral,
-        plots=[path.name for path in sorted(folder.glob("*.png"))],
-    )
+    values = {
+        "front": _front_matter(manifest, licence),
+        "manifest": manifest,
+        "metrics": manifest.metrics,
+        "definitions": {key: " ".join(taxonomy[key].definition.en.split()) for key in taxonomy.keys},
+        "same_taxonomy": manifest.taxonomy_version == taxonomy.version,
+        "sources": sources,
+        "licence": licence,
+        "name": name,
+        "linear": manifest.backend == "linear",
+        "mistral": (folder / "modeling_bidirectional_mistral.py").is_file(),
+        "plots": [path.name for path in sorted(folder.glob("*.png"))],
+    }
     path = folder / CARD
+    content = render("pipeline.sharing", "model_card.md.j2", values, filters={"est": _bracketed})
     path.write_text(content, encoding="utf-8")
     return path
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.atomic import new_folder
 from pipeline.errors import ModelError, UsageError
 from pipeline.models import artefact
 from pipeline.models.artefact import MANIFEST, Manifest
@@ -66,9 +66,7 @@ def export_model(folder: Path, out: Path, about: About) -> Exported:
     _fit_to_share(folder, manifest)
     _free(out, manifest)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as building:
-        made = Path(building) / "folder"
-        made.mkdir()
+    with new_folder(out) as made:
         for path in _files_of(folder, manifest):
             shutil.copyfile(path, made / path.name)
         if manifest.backend == "linear":
@@ -80,9 +78,6 @@ def export_model(folder: Path, out: Path, about: About) -> Exported:
         shared = manifest.model_copy(update={"artefact_hash": backend_of(manifest.backend).hash_of(made)})
         (made / MANIFEST).write_text(shared.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_model_card(made, shared, about.taxonomy, about.sources, licence=about.licence, name=about.name)
-        if out.exists():
-            shutil.rmtree(out)
-        made.rename(out)
     return Exported(manifest.version, out, tuple(sorted(path.name for path in out.iterdir())))
 
 

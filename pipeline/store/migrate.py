@@ -30,12 +30,12 @@ from tenacity import (
 )
 
 from pipeline.errors import StoreError, StoreNotReady
+from pipeline.store import locks
+from pipeline.store.locks import Lock
 from pipeline.store.tables.core import Base
 
 log = logging.getLogger(__name__)
 
-#: two processes that start at once must not migrate at once
-_LOCK = 0x5A1216
 #: partitions are made as encoders are met, so they are data rather than schema
 PARTITION_PREFIX = "text_vector_p_"
 
@@ -106,14 +106,14 @@ def _alone(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        locks.give_back(connection, Lock.SCHEMA)
         connection.commit()
 
 
 def _locked(connection: Connection) -> bool:
-    got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one()
+    got = locks.try_take_for_session(connection, Lock.SCHEMA)
     connection.commit()
-    return bool(got)
+    return got
 
 
 def _migrate(connection: Connection, revision: str, lock_seconds: float) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.orm import Session
 
-from pipeline.errors import StoreUnavailable
+from pipeline.errors import StoreUnavailable, first_line
 
 #: A network that loses packets without a word leaves connections that look alive: one that waits for an answer would
 #: wait for two hours, and one that sent something for a quarter of one. So silence of 20 seconds is the end of a
@@ -67,9 +67,8 @@ def make_engine(url: str) -> Engine:
         error = context.original_exception
         unreachable = context.connection is None or context.is_disconnect
         if isinstance(error, psycopg.OperationalError) and unreachable and not context.is_pre_ping:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise StoreUnavailable(
-                f"the database cannot be reached ({first}); run `saring up` or `saring doctor`"
+                f"the database cannot be reached ({first_line(error)}); run `saring up` or `saring doctor`"
             ) from error
 
     return engine

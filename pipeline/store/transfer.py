@@ -17,13 +17,13 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from pipeline.errors import StoreError, StoreUnavailable
+from pipeline.store import locks
+from pipeline.store.locks import Lock
 from pipeline.store.tables.core import Base
 
 #: bytes handed on at once
 CHUNK = 8 << 20
 _SENT = 1 << 20
-#: two restores into one database take turns, and the second finds it full
-_LOCK = 0xBAC09
 #: whatever the server, the role or the client would have instead
 _SESSION = {
     "client_encoding": "UTF8",
@@ -104,7 +104,7 @@ def filling(engine: Engine) -> Iterator[Psycopg]:
     """
     with engine.begin() as outer, _refusals():
         connection = _prepared(outer)
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        locks.take(outer, Lock.RESTORE)
         tables = _present(connection)
         if any(not is_empty(connection, table) for table in tables):
             raise StoreError("the database holds rows already, and only an empty one can be filled")

@@ -99,28 +99,72 @@ def _short_bucket(encoded: bytes) -> bytes:
     return hashlib.blake2b(encoded, digest_size=8).digest()
 
 
+class Levelled:
+    """A levelled text that is compared with others: its n-grams are made once, when they are first needed."""
+
+    __slots__ = ("_grams", "_short", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._short = len(text.encode()) < _SHORT
+        self._grams: frozenset[bytes] | None = None
+
+    @property
+    def grams(self) -> frozenset[bytes]:
+        """Its `shingles`."""
+        if self._grams is None:
+            self._grams = shingles(self.text)
+        return self._grams
+
+    def similarity(self, other: Levelled) -> float:
+        """Jaccard similarity of the shingles of both; for a short text, 1 if they are the same and 0 if not."""
+        if self.text == other.text:
+            return 1.0
+        if self._short or other._short:
+            return 0.0
+        shared = len(self.grams & other.grams)
+        return shared / (len(self.grams) + len(other.grams) - shared)
+
+    def is_near(self, other: Levelled) -> bool:
+        """Whether both are near-duplicates."""
+        return self.similarity(other) >= SIMILAR
+
+
 def similarity(one: str, other: str) -> float:
-    """Jaccard similarity of two levelled texts' shingles; for a short text, whether they are the same."""
-    if one == other:
-        return 1.0
-    if min(len(one.encode()), len(other.encode())) < _SHORT:
-        return 0.0
-    a, b = shingles(one), shingles(other)
-    return len(a & b) / len(a | b)
+    """Similarity of two levelled texts, from 0 to 1 (`Levelled.similarity`)."""
+    return Levelled(one).similarity(Levelled(other))
 
 
 def best_match(levelled: str, candidates: Iterable[tuple[bytes, str]]) -> bytes | None:
     """The key of the most similar (key, levelled text) candidate if it is similar enough; ties go to the least key."""
-    scored = [(-similarity(levelled, other), candidate) for candidate, other in candidates]
+    own = Levelled(levelled)
+    scored = [(-own.similarity(Levelled(other)), candidate) for candidate, other in candidates]
     if not scored:
         return None
     negative, candidate = min(scored)
     return candidate if -negative >= SIMILAR else None
 
 
+class BucketIndex:
+    """Levelled texts by bucket. A text is compared only with the first few of each bucket that it falls into."""
+
+    def __init__(self) -> None:
+        self._members: dict[int, list[Levelled]] = defaultdict(list)
+
+    def add(self, text: Levelled, its_buckets: Iterable[int]) -> None:
+        """Put a text into buckets."""
+        for bucket in its_buckets:
+            self._members[bucket].append(text)
+
+    def members(self, bucket: int) -> Sequence[Levelled]:
+        """The texts of a bucket with which another one of it is compared."""
+        return self._members.get(bucket, ())[:_COMPARED]
+
+
 def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
-    """A group number for each text: texts that are near-duplicates, directly or through others, share theirs."""
-    levelled = [level(text) for text in texts]
+    """A group number for each masked text: those that are near-duplicates, directly or through others, share theirs."""
+    levelled = [Levelled(level(text)) for text in texts]
+    number = {text: i for i, text in enumerate(levelled)}
     parent = list(range(len(texts)))
 
     def root(i: int) -> int:
@@ -129,34 +173,24 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
             i = parent[i]
         return i
 
-    grams: dict[int, frozenset[bytes]] = {}
-
-    def grams_of(i: int) -> frozenset[bytes]:
-        if i not in grams:
-            grams[i] = shingles(levelled[i])
-        return grams[i]
-
-    # a bucket keeps one text of each group that it has met
-    members: dict[int, list[int]] = defaultdict(list)
-    for i, found in enumerate(buckets(levelled)):
+    index = BucketIndex()
+    for i, (text, its_buckets) in enumerate(zip(levelled, buckets([text.text for text in levelled]), strict=True)):
         refuted: set[int] = set()
-        for bucket in found:
+        # a bucket keeps one text of each group that it has met
+        unmet = []
+        for bucket in its_buckets:
             met = False
-            for other in members[bucket][:_COMPARED]:
-                a, b = root(i), root(other)
+            for other in index.members(bucket):
+                a, b = root(i), root(number[other])
                 if a == b:
                     met = True
-                elif other not in refuted:
-                    if levelled[i] == levelled[other] or jaccard(grams_of(i), grams_of(other)) >= SIMILAR:
+                elif number[other] not in refuted:
+                    if text.is_near(other):
                         parent[max(a, b)] = min(a, b)
                         met = True
                     else:
-                        refuted.add(other)
+                        refuted.add(number[other])
             if not met:
-                members[bucket].append(i)
+                unmet.append(bucket)
+        index.add(text, unmet)
     return [root(i) for i in range(len(texts))]
-
-
-def jaccard(one: frozenset[bytes], other: frozenset[bytes]) -> float:
-    """The share of the n-grams of either text that both have."""
-    return len(one & other) / max(1, len(one | other))

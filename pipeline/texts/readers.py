@@ -20,7 +20,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, first_line
 from pipeline.texts.rejects import Reject
 
 #: longest line, in bytes, that is taken for one row
@@ -128,7 +128,7 @@ def _named_errors(path: str) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: cannot be read ({first_line(error)})") from error
     except ImportError as error:
         raise InputError(f"{path}: {error}") from error
     except ValueError as error:
@@ -230,7 +230,7 @@ def _parquet_rows(path: str) -> Iterator[RawRow | Reject]:
                     number += 1
                     yield RawRow(number, values)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path}: not a Parquet file, or a damaged one ({str(error).splitlines()[0]})") from error
+            raise InputError(f"{path}: not a Parquet file, or a damaged one ({first_line(error)})") from error
 
 
 def wait_for_more(interval: float) -> Callable[[], bool]:

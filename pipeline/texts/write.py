@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 from psycopg import Connection
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from pipeline.store import locks
+from pipeline.store.locks import Lock
 from pipeline.texts import copying
 from pipeline.texts.near_duplicates import best_match, level
 from pipeline.texts.prepare import PreparedText
 from pipeline.texts.rejects import Reject
 
-#: writers of texts take turns, so that each is compared with all that came before it
-_LOCK = 0x1A6E57
 #: texts that one new text is compared with in full
 _COMPARED = 100
 
@@ -53,7 +52,7 @@ def write(
         path: the file, for rejects.
         splits: the split that the source assigned to each row, or None.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.take(session, Lock.TEXTS)
     connection = _psycopg(session)
     done = Written()
     sightings = _new_sightings(connection, rows, splits, source_id, path, done)

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import EncoderError, RunConflict
-from pipeline.runs.record import code_version, lock_key, refuse_beside_workers
+from pipeline.runs.record import code_version, refuse_beside_workers
 from pipeline.settings import Settings
+from pipeline.store.locks import lock_key, try_take
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import ModelState, RunState
 from pipeline.store.texts import sample
@@ -172,9 +173,7 @@ def drop_space(session: Session, name: str, *, wanted: str) -> int:
         raise EncoderError(f"the space of {name} is in use: set SARING_ENCODER to another and run `saring embed` first")
     if name == wanted:
         raise EncoderError(f"the space of {name} is wanted: SARING_ENCODER names it; set it to another first")
-    if not session.execute(
-        text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key("embed", name)}
-    ).scalar_one():
+    if not try_take(session, lock_key("embed", name)):
         raise RunConflict(f"the space of {name} is being filled: `saring runs list` says by which run")
     refuse_beside_workers(session, "embed", name)
     count = session.execute(select(func.count()).where(store.Vector.encoder == name)).scalar_one()

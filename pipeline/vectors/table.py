@@ -15,11 +15,10 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import EncoderError
+from pipeline.store import locks
+from pipeline.store.locks import Lock
 from pipeline.store.migrate import PARTITION_PREFIX
 from pipeline.vectors.encoders.protocol import Encoder, Vectors
-
-#: changes of the space in use take turns
-_LOCK = 0xE2C0DE
 
 
 def partition_of(encoder: str) -> str:
@@ -61,7 +60,7 @@ def register_encoder(session: Session, encoder: Encoder) -> None:
 
 def take_turn(session: Session) -> None:
     """Wait for whoever else changes which space is in use, and have others wait until this transaction ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.take(session, Lock.SPACES)
 
 
 def put_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID], vectors: Vectors) -> None:

@@ -439,8 +439,8 @@ def current_projects(home: WorkContext, client: LabelStudio, chosen: int | None 
 def _account(client: LabelStudio, named: str) -> str:
     """The id of the account with that address or id."""
     for user in client.users():
-        if named.strip().casefold() in (str(user["id"]), str(user["email"]).casefold()):
-            return str(user["id"])
+        if named.strip().casefold() in (str(user.id), str(user.email).casefold()):
+            return str(user.id)
     raise UsageError(
         f"no account of Label Studio is {named!r}: invite them first (Organization, Add members), or check the address"
     )

@@ -16,7 +16,7 @@ from pipeline.errors import BackupError, UsageError
 
 @contextmanager
 def sending(target: str, name: str, folder: Path) -> Iterator[tuple[Path, str]]:
-    """Where to write an archive, and where it ends up: `target`, or a file called `name` if that is a folder.
+    """Open the place to write an archive to, and tell it: `target`, or a file called `name` if that is a folder.
 
     One that goes elsewhere is written below `folder` first, then sent, and only then given its name there.
 

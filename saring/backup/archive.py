@@ -25,7 +25,7 @@ _BLOCK = 1 << 20
 
 
 class Readable(Protocol):
-    """What bytes can be read from."""
+    """Anything that bytes can be read from."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""
@@ -137,7 +137,7 @@ def pieces(path: Path) -> Iterator[Piece]:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a piece's name, taken as a path, stays in the folder that it is unpacked in."""
+    """True where a piece's name, taken as a path, stays in the folder that it is unpacked in."""
     member = tarfile.TarInfo(name)
     try:
         return tarfile.data_filter(member, "/nowhere").name == name and name not in ("", ".")

@@ -1,4 +1,4 @@
-"""Which files of a home go into a backup, what they are called there, and where they come out again.
+"""The files of a home that go into a backup, their names there, and the places that they are restored to.
 
 models/VERSION/...      model folders: those that the registry names, wherever they lie, and the others of the home
 snapshots/...           frozen training sets
@@ -43,7 +43,7 @@ class Belonging:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What the store says of files."""
+    """The store's records of files."""
 
     #: version to folder
     models: Mapping[str, str]
@@ -58,14 +58,14 @@ class Registered:
         )
 
     def missing(self) -> dict[str, str]:
-        """What isn't there, as a person would call it, and where it should be."""
+        """The missing files, named for a person, with the places where they should be."""
         models = {f"model {v}": path for v, path in self.models.items() if not (Path(path) / MANIFEST).is_file()}
         snapshots = {f"snapshot {n}": path for n, path in self.snapshots.items() if not Path(path).is_file()}
         return models | snapshots
 
 
 def place(home: Path, name: str) -> Path:
-    """Where a file of a backup comes out in a home.
+    """The place in a home that a file of a backup is restored to.
 
     Raises:
         BackupError: no backup has a file of that name.
@@ -83,9 +83,9 @@ def place(home: Path, name: str) -> Path:
 def occupied(home: Path) -> Path | None:
     """Something in a home that a restored backup would lie beside or upon; None in an empty one."""
     for folder in (home / "models", home / "snapshots", home / "services" / "label-studio"):
-        found = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
-        if found is not None:
-            return found
+        entry = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
+        if entry is not None:
+            return entry
     singles = (*(home / name for name in _SINGLE), home / "services" / "backend" / "port")
     return next((path for path in singles if path.exists()), None)
 
@@ -113,12 +113,12 @@ def belongings(settings: Settings, registered: Registered) -> Iterator[Belonging
 
 
 def label_studio_folder(settings: Settings) -> Path:
-    """Where the embedded Label Studio keeps its data."""
+    """The folder of the embedded Label Studio's data."""
     return owner_file(settings).parent
 
 
 def has_label_studio(settings: Settings) -> bool:
-    """Whether this home's own Label Studio is in use and has data."""
+    """True where this home's own Label Studio is in use and has data."""
     return settings.label_studio_url is None and (label_studio_folder(settings) / DATABASE).is_file()
 
 
@@ -137,15 +137,15 @@ def copy_sqlite(source: Path, copy: Path) -> None:
             database.backup(made, pages=-1)
             # a copy is one file, and has no other beside it
             made.execute("PRAGMA journal_mode = DELETE")
-            said = made.execute("PRAGMA quick_check(1)").fetchone()[0]
+            verdict = made.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         raise BackupError(f"{source} cannot be copied ({error}): see `saring doctor`") from error
-    if said != "ok":
-        raise BackupError(f"{source} is damaged ({said}): mend it with `sqlite3 {source.name} .recover`")
+    if verdict != "ok":
+        raise BackupError(f"{source} is damaged ({verdict}): mend it with `sqlite3 {source.name} .recover`")
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, but for what is being written."""
+    """The entries of a folder, without those that are being written."""
     return sorted(path for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
 
 

@@ -1,4 +1,4 @@
-"""What an archive says of itself: its last piece but one, since only then all is known."""
+"""The manifest of an archive: its last piece but one, since only then all is known."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ class Manifest(BaseModel):
 
 
 def piece_name(table: str, number: int) -> str:
-    """What the piece of a table is called in the archive."""
+    """The name of a table's piece in the archive."""
     return f"database/{table}/{number:06d}"

@@ -119,13 +119,13 @@ def restore(settings: Settings, source: str, *, progress: Progress = silent) -> 
 
 
 def _require_empty(home: Path) -> None:
-    found = occupied(home)
-    if found is not None:
-        raise BackupError(f"{home} is not empty (there is {found.relative_to(home)}): {_ELSEWHERE}")
+    entry = occupied(home)
+    if entry is not None:
+        raise BackupError(f"{home} is not empty (there is {entry.relative_to(home)}): {_ELSEWHERE}")
 
 
 def _is_resumed(home: Path, seal: str) -> bool:
-    """Whether a restore of the same backup was stopped while it put files in place.
+    """True where a restore of the same backup was stopped while it put files in place.
 
     Raises:
         BackupError: one of another backup was.
@@ -179,14 +179,14 @@ def _unpack(connection: transfer.Psycopg, path: Path, aside: Path, manifest: Man
     tables = {table.name: table for table in manifest.tables}
     hashes = {file.name: file.sha256 for file in manifest.files}
     total = sum(table.pieces for table in manifest.tables) + len(hashes)
-    done = 0
+    count = 0
 
-    def counted(found: Iterator[Piece]) -> Iterator[Piece]:
-        nonlocal done
-        for piece in found:
+    def counted(pieces: Iterator[Piece]) -> Iterator[Piece]:
+        nonlocal count
+        for piece in pieces:
             yield piece
-            done += 1
-            progress(min(done, total), total, "pieces restored")
+            count += 1
+            progress(min(count, total), total, "pieces restored")
 
     for table, group in groupby(counted(pieces(path)), key=lambda piece: _table_of(piece.name)):
         if table is not None:
@@ -205,14 +205,14 @@ def _table_of(piece: str) -> str | None:
     return parts[1] if parts[0] == "database" else None
 
 
-def _fill_table(connection: transfer.Psycopg, table: Table, found: Iterator[Piece]) -> None:
+def _fill_table(connection: transfer.Psycopg, table: Table, pieces: Iterator[Piece]) -> None:
     there = transfer.columns(connection, table.name)
     if sorted(there) != sorted(table.columns):
         raise BackupError(f"table {table.name} has other columns in the backup than its schema has: it was altered")
     if table.name == _PARTITIONED:
         # in order of name, encoders come before it
         _make_partitions(connection)
-    transfer.write(connection, table.name, table.columns, (block for piece in found for block in piece.blocks()))
+    transfer.write(connection, table.name, table.columns, (block for piece in pieces for block in piece.blocks()))
 
 
 def _make_partitions(connection: transfer.Psycopg) -> None:
@@ -234,7 +234,7 @@ def _unpack_file(piece: Piece, to: Path) -> None:
 
 
 def _read_back(connection: transfer.Psycopg, manifest: Manifest, progress: Progress) -> None:
-    for done, table in enumerate(manifest.tables, start=1):
+    for count, table in enumerate(manifest.tables, start=1):
         digest, rows = hashlib.sha256(), 0
         for piece in transfer.read(connection, table.name, table.columns):
             digest.update(piece)
@@ -244,7 +244,7 @@ def _read_back(connection: transfer.Psycopg, manifest: Manifest, progress: Progr
                 f"table {table.name} came out with {rows} rows, the backup has {table.rows}, or they differ: nothing "
                 "was restored; see whether the database has triggers or rules of its own"
             )
-        progress(done, len(manifest.tables), "tables read back")
+        progress(count, len(manifest.tables), "tables read back")
 
 
 def _put_in_place(home: Path, aside: Path, manifest: Manifest) -> None:

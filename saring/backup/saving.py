@@ -118,10 +118,10 @@ def _fill(
             )
         total = sum(transfer.count(connection, table) for table in transfer.table_names())
         tables: list[Table] = []
-        done = 0
+        count = 0
         for name in transfer.table_names():
-            tables.append(_save_table(archive, connection, name, done, total, progress))
-            done += tables[-1].rows
+            tables.append(_save_table(archive, connection, name, count, total, progress))
+            count += tables[-1].rows
     kept = _save_files(archive, settings, registered, aside, allow_missing, progress)
     kept.append(_save_bytes(archive, TAXONOMY, _taxonomy(settings)))
     manifest = Manifest(
@@ -167,31 +167,33 @@ def _save_files(
         copy_sqlite(label_studio_folder(settings) / DATABASE, copy)
         wanted.append(Belonging(LABEL_STUDIO_DATABASE, copy, needed=True))
     kept = []
-    for done, one in enumerate(wanted, start=1):
-        saved = _save_file(archive, one, allow_missing)
+    for count, belonging in enumerate(wanted, start=1):
+        saved = _save_file(archive, belonging, allow_missing)
         if saved is not None:
             kept.append(saved)
-        progress(done, len(wanted), "files saved")
+        progress(count, len(wanted), "files saved")
     return kept
 
 
-def _save_file(archive: Writer, one: Belonging, allow_missing: bool) -> File | None:
+def _save_file(archive: Writer, belonging: Belonging, allow_missing: bool) -> File | None:
     """None: it is gone, and may be."""
     try:
-        file = one.path.open("rb")
+        file = belonging.path.open("rb")
     except FileNotFoundError as error:
-        if one.needed and not allow_missing:
-            raise BackupError(f"{one.path} was removed meanwhile, and the store speaks of it: run it again") from error
+        if belonging.needed and not allow_missing:
+            raise BackupError(
+                f"{belonging.path} was removed meanwhile, and the store speaks of it: run it again"
+            ) from error
         return None
     except OSError as error:
-        raise BackupError(f"{one.path} cannot be read ({error.strerror}): run this as its owner") from error
+        raise BackupError(f"{belonging.path} cannot be read ({error.strerror}): run this as its owner") from error
     with file:
         # of what was opened: another file may have taken its name since
-        found = os.fstat(file.fileno())
+        status = os.fstat(file.fileno())
         return File(
-            name=one.name,
-            bytes=found.st_size,
-            sha256=archive.copy(one.name, file, found.st_size, found.st_mode),
+            name=belonging.name,
+            bytes=status.st_size,
+            sha256=archive.copy(belonging.name, file, status.st_size, status.st_mode),
         )
 
 

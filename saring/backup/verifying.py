@@ -1,4 +1,4 @@
-"""Whether an archive is whole: every piece against the manifest, and the manifest against its seal."""
+"""Verification of an archive: every piece against the manifest, and the manifest against its seal."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.ledger.consensus.compare import Pair
 from pipeline.ledger.consensus.fit import Choice, Fit, fit_consensus
 from pipeline.llm.cache import spending
-from pipeline.measure.metrics import Estimate
+from pipeline.measure.intervals import Estimate
 from pipeline.raters.report import RaterReport, rater_report
 from pipeline.raters.worth import RaterWorth
 from pipeline.store.session import open_session

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.measure.metrics import Estimate
+from pipeline.measure.intervals import Estimate
 from pipeline.store.session import open_session
 from saring.actions.label_studio import connect, current_projects
 from saring.cli import output
@@ -47,7 +47,7 @@ def quality_command(
     if project is not None or names:
         with connect(ctx) as client:
             ours = current_projects(ctx, client, project)[0].id if project is not None else None
-            called = {str(user["id"]): str(user["email"]) for user in client.users()} if names else {}
+            called = {str(user.id): str(user.email) for user in client.users()} if names else {}
     with open_session(ctx.engine) as session:
         rng = np.random.default_rng(ctx.settings.seed)
         moment = since.astimezone() if since is not None else None

@@ -14,7 +14,7 @@ __all__ = ["Check", "Verdict", "examine"]
 
 def examine(settings: Settings) -> list[Check]:
     """Check all that an install needs; a check that meets an error is a failed check, not an exception."""
-    found: list[Check] = []
+    results: list[Check] = []
     checks: tuple[tuple[str, Callable[[Settings], Iterable[Check]]], ...] = (
         ("Python", machine.python),
         ("packages", machine.packages),
@@ -33,10 +33,10 @@ def examine(settings: Settings) -> list[Check]:
     )
     for name, check in checks:
         try:
-            found.extend(check(settings))
+            results.extend(check(settings))
         except SaringError as error:
-            found.append(Check(name, Verdict.FAIL, str(error)))  # which says what to do
+            results.append(Check(name, Verdict.FAIL, str(error)))  # which says what to do
         except OSError as error:
             mend = "check that it exists and that this user may read it"
-            found.append(Check(name, Verdict.FAIL, f"{error.filename}: {error.strerror}", mend))
-    return found
+            results.append(Check(name, Verdict.FAIL, f"{error.filename}: {error.strerror}", mend))
+    return results

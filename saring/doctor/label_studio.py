@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from pipeline.errors import first_line
 from pipeline.settings import Settings
 from saring.doctor.check import Check, Verdict
 from saring.services import LabelStudioAccess, label_studio_access, loop_status
@@ -33,7 +34,7 @@ Json = dict[str, Any]
 
 
 def installation(settings: Settings) -> Iterable[Check]:
-    """Whether the embedded one can be started."""
+    """Check that the embedded one can be started."""
     if settings.label_studio_url is not None:
         return
     programs = environment(settings)
@@ -43,15 +44,15 @@ def installation(settings: Settings) -> Iterable[Check]:
         mend = "run `saring up`, which installs it (1 GB), or set LABEL_STUDIO_URL to a server of yours"
         yield Check("Label Studio program", Verdict.WARN, "not installed yet", mend)
     server = LabelStudio(Places(settings.home), programs)
-    for one in (server, Backend(settings)):
-        taken = None if is_alive(one) else one.port.taken()
+    for service in (server, Backend(settings)):
+        taken = None if is_alive(service) else service.port.taken()
         if taken is not None:
-            found, _, mend = taken.partition(": ")
-            yield Check(f"{one.name} port", Verdict.FAIL, found, mend)
+            fault, _, mend = taken.partition(": ")
+            yield Check(f"{service.name} port", Verdict.FAIL, fault, mend)
 
 
 def server(settings: Settings) -> Iterable[Check]:
-    """Whether the one that is used lets us in, and is set up so that people see what they should."""
+    """Check that the server lets us in, and is set up so that people see what they should."""
     access = label_studio_access(settings)  # which says what is wrong with the settings
     if access is None or (access.embedded and loop_status(settings)[0].state != "ready"):
         return  # nothing to ask yet, and the check of the services says so
@@ -73,20 +74,24 @@ def server(settings: Settings) -> Iterable[Check]:
             yield _version(client)
             projects = _projects(client)
             backends = {project["id"]: _list(client, "/api/ml", project["id"]) for project in projects}
-            yield from _backend_address(settings, access, [one for found in backends.values() for one in found])
+            yield from _backend_address(
+                settings, access, [backend for listed in backends.values() for backend in listed]
+            )
             for project in projects:
                 hooks = _list(client, "/api/webhooks/", project["id"])
                 yield from check_project(project, backends[project["id"]], hooks, _own_backend(settings))
         except httpx.RequestError as error:
             yield _silent(access, error)
         except (httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             mend = "see whether LABEL_STUDIO_URL is the address of Label Studio itself, its path included"
-            yield Check("Label Studio server", Verdict.FAIL, f"{access.url} does not answer as it should: {said}", mend)
+            yield Check(
+                "Label Studio server", Verdict.FAIL, f"{access.url} does not answer as it should: {reason}", mend
+            )
 
 
 def check_project(project: Json, backends: list[Json], hooks: list[Json], own: str | None) -> Iterator[Check]:
-    """What is wrong with one project, from what the server says of it.
+    """The faults of one project, from the server's settings of it.
 
     Args:
         project: the project.
@@ -95,12 +100,12 @@ def check_project(project: Json, backends: list[Json], hooks: list[Json], own: s
         own: the address of our ML backend, if it has one yet.
     """
     name = f"Label Studio project {project['id']}"
-    found = [str(one.get("title")) for one in backends]
+    titles = [str(backend.get("title")) for backend in backends]
     if len(backends) > 1:
         mend = "remove all but one in the project's settings, Model: only the first is asked, and each slows every page"
-        yield Check(name, Verdict.FAIL, f"{len(backends)} ML backends: {', '.join(found)}", mend)
+        yield Check(name, Verdict.FAIL, f"{len(backends)} ML backends: {', '.join(titles)}", mend)
     shown = str(project.get("model_version") or "")
-    if shown and shown in found:
+    if shown and shown in titles:
         yield Check(
             name,
             Verdict.FAIL,
@@ -114,7 +119,7 @@ def check_project(project: Json, backends: list[Json], hooks: list[Json], own: s
             f"{project['total_predictions_number']} predictions are stored and none is shown: no version is chosen",
             "run `saring sync push`, or choose a version in the project's settings, Annotation, Live predictions",
         )
-    connected = {_base(str(one.get("url", ""))) for one in backends} | ({_base(own)} if own else set())
+    connected = {_base(str(backend.get("url", ""))) for backend in backends} | ({_base(own)} if own else set())
     for hook in hooks:
         base, _, last = str(hook.get("url", "")).rstrip("/").rpartition("/")
         if last == "webhook" and _base(base) not in connected and hook.get("is_active", True):
@@ -132,9 +137,9 @@ def _let_in(client: httpx.Client, access: LabelStudioAccess) -> Check | None:
     if _kind(access.api_key) == _PERSONAL:
         answer = client.post("/api/token/refresh/", json={"refresh": access.api_key})
         if answer.status_code in (400, 401, 403):
-            found = f"the personal access token is refused: {_detail(answer)}"
+            fault = f"the personal access token is refused: {_detail(answer)}"
             mend = "make another in Label Studio's Account & Settings and set LABEL_STUDIO_API_KEY to it"
-            return Check(name, Verdict.FAIL, found, mend)
+            return Check(name, Verdict.FAIL, fault, mend)
         answer.raise_for_status()
         client.headers["Authorization"] = f"Bearer {answer.json()['access']}"
     else:
@@ -147,9 +152,9 @@ def _let_in(client: httpx.Client, access: LabelStudioAccess) -> Check | None:
                 "LABEL_STUDIO_API_KEY to a personal access token"
             )
             return Check(name, Verdict.FAIL, "legacy tokens are turned off", mend)
-        found = f"it is refused: {_detail(answer)}"
+        fault = f"it is refused: {_detail(answer)}"
         mend = "copy the token from Label Studio's Account & Settings and set LABEL_STUDIO_API_KEY to it"
-        return Check(name, Verdict.FAIL, found, mend)
+        return Check(name, Verdict.FAIL, fault, mend)
     answer.raise_for_status()
     if "email" not in answer.json():
         raise ValueError("no account in its answer")
@@ -157,35 +162,35 @@ def _let_in(client: httpx.Client, access: LabelStudioAccess) -> Check | None:
 
 
 def _version(client: httpx.Client) -> Check:
-    found = str(client.get("/api/version").raise_for_status().json()["release"])
-    if found.split(".")[:2] == _KNOWN.split("."):
-        return Check("Label Studio version", Verdict.OK, found)
+    version = str(client.get("/api/version").raise_for_status().json()["release"])
+    if version.split(".")[:2] == _KNOWN.split("."):
+        return Check("Label Studio version", Verdict.OK, version)
     mend = f"Saring is tested with {_KNOWN}: what it relies on may differ; use that version, or try on a copy first"
-    return Check("Label Studio version", Verdict.WARN, found, mend)
+    return Check("Label Studio version", Verdict.WARN, version, mend)
 
 
 def _backend_address(settings: Settings, access: LabelStudioAccess, backends: list[Json]) -> Iterator[Check]:
-    """Whether Label Studio can be expected to call the ML backend. What it refuses can only be known by trying."""
+    """Check that Label Studio can be expected to call the ML backend. Its own refusals show only when it is tried."""
     if access.embedded and settings.backend_url is None:
         return  # both on loopback, which the embedded one is allowed to call
     url = _own_backend(settings)
     name = "ML backend address"
     if settings.backend_url is None:
         if not _is_loopback(httpx.URL(access.url).host):
-            found = f"Label Studio at {access.url} cannot reach an ML backend on this machine's loopback"
-            yield Check(name, Verdict.WARN, found, "set SARING_BACKEND_URL to an address that it can reach")
+            fault = f"Label Studio at {access.url} cannot reach an ML backend on this machine's loopback"
+            yield Check(name, Verdict.WARN, fault, "set SARING_BACKEND_URL to an address that it can reach")
             return
         host = "127.0.0.1"
     else:
         host = httpx.URL(settings.backend_url).host
-    if url is not None and any(_base(str(one.get("url", ""))) == _base(url) for one in backends):
+    if url is not None and any(_base(str(backend.get("url", ""))) == _base(url) for backend in backends):
         yield Check(name, Verdict.OK, f"{_shown(url)}, connected")
         return
     if not _is_private(host):
         return
     if access.embedded:
-        found = f"{host} is a private address, and the embedded Label Studio calls public ones and loopback only"
-        yield Check(name, Verdict.FAIL, found, "unset SARING_BACKEND_URL, or use a Label Studio of yours")
+        fault = f"{host} is a private address, and the embedded Label Studio calls public ones and loopback only"
+        yield Check(name, Verdict.FAIL, fault, "unset SARING_BACKEND_URL, or use a Label Studio of yours")
         return
     yield Check(
         name,
@@ -196,31 +201,31 @@ def _backend_address(settings: Settings, access: LabelStudioAccess, backends: li
 
 
 def _silent(access: LabelStudioAccess, error: httpx.RequestError) -> Check:
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "CERTIFICATE" in said.upper():
+    reason = first_line(error)
+    if "CERTIFICATE" in reason.upper():
         mend = "give its certificate's authority in SSL_CERT_FILE, or use the name that the certificate is for"
     elif access.embedded:
         mend = "run `saring down` and `saring up`"
     else:
         mend = "start it, or correct LABEL_STUDIO_URL"
-    return Check("Label Studio server", Verdict.FAIL, f"{access.url} does not answer: {said}", mend)
+    return Check("Label Studio server", Verdict.FAIL, f"{access.url} does not answer: {reason}", mend)
 
 
 def _projects(client: httpx.Client) -> list[Json]:
     """The projects that Saring set up."""
-    found: list[Json] = []
+    projects: list[Json] = []
     page = 1
     while True:
         answer = client.get("/api/projects/", params={"page": page, "page_size": _PAGE}).raise_for_status().json()
-        found += answer["results"]
-        if len(found) >= answer["count"] or not answer["results"]:
-            return [one for one in found if _MARK in str(one.get("description") or "")]
+        projects += answer["results"]
+        if len(projects) >= answer["count"] or not answer["results"]:
+            return [project for project in projects if _MARK in str(project.get("description") or "")]
         page += 1
 
 
 def _list(client: httpx.Client, path: str, project: int) -> list[Json]:
-    found = client.get(path, params={"project": project}).raise_for_status().json()
-    return list(found["results"] if isinstance(found, dict) else found)
+    listed = client.get(path, params={"project": project}).raise_for_status().json()
+    return list(listed["results"] if isinstance(listed, dict) else listed)
 
 
 def _own_backend(settings: Settings) -> str | None:
@@ -249,10 +254,10 @@ def _is_private(host: str) -> bool:
 
 def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        resolved = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:  # a name that only the other machine knows
         return []
-    return [ipaddress.ip_address(str(one[4][0]).split("%")[0]) for one in found]
+    return [ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in resolved]
 
 
 _PERSONAL, _LEGACY = "a personal access token", "a legacy token"

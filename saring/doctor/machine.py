@@ -1,4 +1,4 @@
-"""What Saring needs of a machine and of the servers that it brings along."""
+"""Saring's needs of a machine, and of the servers that come along."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.errors import SaringError
+from pipeline.errors import SaringError, first_line
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import current_and_head
@@ -43,25 +43,29 @@ _ADDRESS_IN = {"PostgreSQL": "SARING_DATABASE_URL", "Redis": "SARING_REDIS_URL",
 
 def python(_: Settings) -> Iterable[Check]:
     """The interpreter."""
-    found = (
+    version = (
         f"{platform.python_implementation()} {platform.python_version()} on {platform.system()} {platform.machine()}"
     )
     if sys.version_info[:2] < _OLDEST_PYTHON:
         oldest = ".".join(map(str, _OLDEST_PYTHON))
-        yield Check("Python", Verdict.FAIL, found, f"install Python {oldest} or newer")
+        yield Check("Python", Verdict.FAIL, version, f"install Python {oldest} or newer")
     else:
-        yield Check("Python", Verdict.OK, found)
+        yield Check("Python", Verdict.OK, version)
 
 
 def packages(_: Settings) -> Iterable[Check]:
-    """What Saring is built on."""
+    """Check the packages that Saring is built on."""
     try:
         version, needed = importlib.metadata.version("saring"), importlib.metadata.requires("saring") or []
     except importlib.metadata.PackageNotFoundError:
         yield Check("packages", Verdict.WARN, "saring runs from a folder and is not installed", "run `pip install .`")
         return
     wrong: list[str] = []
-    requirements = [one for one in map(Requirement, needed) if one.marker is None or one.marker.evaluate({"extra": ""})]
+    requirements = [
+        requirement
+        for requirement in map(Requirement, needed)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    ]
     for requirement in requirements:
         try:
             installed = importlib.metadata.version(requirement.name)
@@ -87,7 +91,7 @@ def text_encoding(_: Settings) -> Iterable[Check]:
 
 
 def home(settings: Settings) -> Iterable[Check]:
-    """Where everything is kept."""
+    """Check the folder where everything is kept."""
     home = settings.home
     nearest = _nearest(home)
     if not nearest.is_dir():
@@ -112,24 +116,24 @@ def home(settings: Settings) -> Iterable[Check]:
 def disk(settings: Settings) -> Iterable[Check]:
     """Room for it."""
     free = shutil.disk_usage(_nearest(settings.home)).free
-    found = f"{free / 1e9:.1f} GB free where {settings.home} lies"
+    space = f"{free / 1e9:.1f} GB free where {settings.home} lies"
     mend = "free some space, or set SARING_HOME to another disk"
     if free < _FREE_BYTES_LEAST:
-        yield Check("disk", Verdict.FAIL, found, mend)
+        yield Check("disk", Verdict.FAIL, space, mend)
     elif free < _FREE_BYTES_GOOD:
-        yield Check("disk", Verdict.WARN, found, mend)
+        yield Check("disk", Verdict.WARN, space, mend)
     else:
-        yield Check("disk", Verdict.OK, found)
+        yield Check("disk", Verdict.OK, space)
 
 
 def memory(_: Settings) -> Iterable[Check]:
     """Room to train."""
-    found_memory = psutil.virtual_memory()
-    found = f"{found_memory.available / 1e9:.1f} of {found_memory.total / 1e9:.1f} GB free, {os.cpu_count()} cores"
-    if found_memory.available < _MEMORY_BYTES_GOOD:
-        yield Check("memory", Verdict.WARN, found, "end other programs: training takes up to 3 GB")
+    virtual = psutil.virtual_memory()
+    use = f"{virtual.available / 1e9:.1f} of {virtual.total / 1e9:.1f} GB free, {os.cpu_count()} cores"
+    if virtual.available < _MEMORY_BYTES_GOOD:
+        yield Check("memory", Verdict.WARN, use, "end other programs: training takes up to 3 GB")
     else:
-        yield Check("memory", Verdict.OK, found)
+        yield Check("memory", Verdict.OK, use)
 
 
 def account(settings: Settings) -> Iterable[Check]:
@@ -162,7 +166,7 @@ def valkey_program(settings: Settings) -> Iterable[Check]:
 
 
 def services(settings: Settings) -> Iterable[Check]:
-    """What runs."""
+    """Check the services."""
     for service in service_status(settings):
         yield _service(service)
         if service.state == "ready" and service.name == "PostgreSQL":
@@ -199,10 +203,10 @@ def _database(settings: Settings) -> Iterable[Check]:
         known: list[dict[str, Any]] = []
         if current == head:
             with open_session(engine) as session:
-                known = [asdict(one) for one in known_spaces(session, settings)]
+                known = [asdict(space) for space in known_spaces(session, settings)]
     except (SaringError, SQLAlchemyError) as error:
-        said = str(error).strip().splitlines()[0]
-        yield Check("database", Verdict.FAIL, said, "see the server's log")
+        reason = first_line(error)
+        yield Check("database", Verdict.FAIL, reason, "see the server's log")
         return
     finally:
         engine.dispose()
@@ -211,9 +215,9 @@ def _database(settings: Settings) -> Iterable[Check]:
             yield Check("database version", Verdict.FAIL, server, f"use PostgreSQL {_OLDEST_POSTGRES} or newer")
         if vector is None or tuple(int(part) for part in str(vector).split(".")[:2]) < _OLDEST_VECTOR:
             oldest = ".".join(map(str, _OLDEST_VECTOR))
-            found = f"pgvector {vector or 'is not installed'}"
+            extension = f"pgvector {vector or 'is not installed'}"
             yield Check(
-                "pgvector", Verdict.FAIL, found, f"install pgvector {oldest} or newer on the database's machine"
+                "pgvector", Verdict.FAIL, extension, f"install pgvector {oldest} or newer on the database's machine"
             )
         else:
             yield Check("pgvector", Verdict.OK, str(vector))
@@ -236,7 +240,7 @@ def taxonomy(settings: Settings) -> Iterable[Check]:
 
 
 def encoder(settings: Settings) -> Iterable[Check]:
-    """What turns texts into vectors."""
+    """Check the encoder."""
     encoder = make_encoder(settings)
     vectors = encoder.encode(["apa khabar"])
     yield Check("encoder", Verdict.OK, f"{encoder.name}, {vectors.shape[1]} dimensions")

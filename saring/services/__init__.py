@@ -1,4 +1,4 @@
-"""What Saring brings along, each one detached process for all processes of a home: PostgreSQL and Valkey, Label Studio,
+"""The services of a home, each one detached process for all processes of the home: PostgreSQL and Valkey, Label Studio,
 and Saring's own ML backend, worker, beat and keeper.
 
 A server starts when it is first needed and stays until `saring down`. An address in the settings replaces it.
@@ -45,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the services answer. Addresses may hold passwords, so they aren't shown."""
+    """The addresses of the services. They may hold passwords, so they aren't shown."""
 
     #: as SQLAlchemy takes it
     database_url: str = field(repr=False)
@@ -55,7 +55,7 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioAccess:
-    """How to use Label Studio."""
+    """The address and token of Label Studio."""
 
     #: without a slash at the end
     url: str
@@ -115,7 +115,7 @@ def install_label_studio(settings: Settings, progress: Progress = silent) -> Non
 
 
 def ensure_label_studio(settings: Settings, progress: Progress = silent) -> LabelStudioAccess:
-    """How to use Label Studio; the embedded one is installed and started if need be.
+    """The address and token of Label Studio; the embedded one is installed and started if need be.
 
     Raises:
         ServiceError: it cannot be, or the settings name an address without a key.
@@ -131,7 +131,8 @@ def ensure_label_studio(settings: Settings, progress: Progress = silent) -> Labe
 
 
 def label_studio_access(settings: Settings) -> LabelStudioAccess | None:
-    """How to use Label Studio, whether it runs or not; None when the embedded one was never started. Starts nothing.
+    """The address and token of Label Studio, running or not; None when the embedded one was never started. Starts
+    nothing.
 
     Raises:
         ServiceError: the settings name an address without a key, or what isn't one.
@@ -154,7 +155,7 @@ def label_studio_access(settings: Settings) -> LabelStudioAccess | None:
 
 
 def owner_file(settings: Settings) -> Path:
-    """Where the name, password and token of the embedded Label Studio's owner are kept."""
+    """The file with the name, password and token of the embedded Label Studio's owner."""
     return _label_studio(settings).data / OWNER_FILE
 
 

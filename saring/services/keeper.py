@@ -47,13 +47,13 @@ def keep(settings: Settings, without: frozenset[str], stopped: threading.Event) 
 
 
 def _keep_one(name: str, ensure: Ensure, settings: Settings, stopped: threading.Event) -> None:
-    pause, said = _LOOK_SECONDS, ""
+    pause, reason = _LOOK_SECONDS, ""
     while not stopped.wait(pause):
         try:
             ensure(settings)
         except (SaringError, OSError) as error:
-            if str(error) != said:
+            if str(error) != reason:
                 log.warning("%s: %s", name, error)
-            said, pause = str(error), min(2 * pause, _LONGEST_SECONDS)
+            reason, pause = str(error), min(2 * pause, _LONGEST_SECONDS)
         else:
-            said, pause = "", _LOOK_SECONDS
+            reason, pause = "", _LOOK_SECONDS

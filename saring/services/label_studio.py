@@ -96,17 +96,17 @@ class LabelStudio:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / "label-studio.log"
 
     @property
     def port(self) -> Port:
-        """Where it listens."""
+        """The port that it listens on."""
         return Port(self.data / "port", self.name)
 
     @property
     def settings(self) -> Path:
-        """Where the module with its settings lies."""
+        """The folder of the module with its settings."""
         return self.data / "settings"
 
     def owner(self) -> Owner | None:
@@ -117,8 +117,8 @@ class LabelStudio:
         """
         path = self.data / OWNER_FILE
         try:
-            found = orjson.loads(path.read_bytes())
-            return Owner(str(found["email"]), str(found["password"]), str(found["token"]))
+            stored = orjson.loads(path.read_bytes())
+            return Owner(str(stored["email"]), str(stored["password"]), str(stored["token"]))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError) as error:

@@ -67,11 +67,11 @@ class Environment:
 
     @property
     def log(self) -> Path:
-        """What pip said."""
+        """The log of pip."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
     def is_complete(self) -> bool:
-        """Whether it is whole, for this requirement, and the Python that it was made with is still there."""
+        """True where it is whole, for this requirement, and the Python that it was made with is still there."""
         try:
             return (self.folder / _COMPLETE).read_text() == self.requirement and self.python.exists()
         except OSError:
@@ -79,7 +79,7 @@ class Environment:
 
 
 def environment(settings: Settings) -> Environment:
-    """Where Label Studio's environment is or will be: outside any home, since it holds nothing of one."""
+    """The folder of Label Studio's environment: outside any home, since it holds nothing of one."""
     cache = platformdirs.user_cache_path("saring", appauthor=False)
     return Environment((settings.label_studio_env or cache / f"label-studio-{VERSION}").expanduser().absolute())
 
@@ -123,18 +123,18 @@ def make_template(made: Environment, lock: int) -> None:
     scratch = made.folder / "first-run"
     scratch.mkdir()
     command = [str(made.python), str(made.program), "init", "--quiet", "--no-browser"]
-    with made.log.open("a") as said:
-        done = subprocess.run(
+    with made.log.open("a") as file:
+        process = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=file,
             stderr=subprocess.STDOUT,
             check=False,
             cwd=scratch,
             env=server_environment(scratch),
             pass_fds=(lock,),
         )
-    if done.returncode or not (scratch / DATABASE).is_file():
+    if process.returncode or not (scratch / DATABASE).is_file():
         raise ServiceError(
             f"Label Studio was installed but does not run: see {made.log}, then remove {made.folder} to begin anew"
         )
@@ -154,7 +154,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def server_environment(data: Path) -> dict[str, str]:
-    """What every Label Studio process of ours gets: its folder, and silence towards the outside.
+    """The environment variables of every Label Studio process of ours: its folder, and no calls to the outside.
 
     It looks each setting up as `LABEL_STUDIO_X`, then `HEARTEX_X`, then `X`, so nothing of the caller's may pass.
     """
@@ -224,10 +224,10 @@ def _install(made: Environment, progress: Progress, lock: int) -> None:
         # most of what comes along is never imported, so nothing is compiled before it is: that would double the time
         [*pip, "--no-compile", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", *_pins(), wanted],
     )
-    done = 0
+    count = 0
     log.info("installing %s in %s", made.requirement, made.folder)
-    progress(done, None, _WHAT)
-    with made.log.open("w") as said:
+    progress(count, None, _WHAT)
+    with made.log.open("w") as file:
         for command in steps:
             last: list[str] = []
             with subprocess.Popen(
@@ -243,10 +243,10 @@ def _install(made: Environment, progress: Progress, lock: int) -> None:
                 assert process.stdout is not None
                 try:
                     for line in process.stdout:
-                        said.write(line)
+                        file.write(line)
                         last.append(line.strip())
-                        done += 1
-                        progress(done, None, _WHAT)
+                        count += 1
+                        progress(count, None, _WHAT)
                 except BaseException:
                     process.terminate()
                     raise
@@ -270,8 +270,8 @@ def _pip_environment() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if name not in unwanted} | {"PIP_USER": "0"}
 
 
-def _reason(said: Sequence[str]) -> str:
+def _reason(output: Sequence[str]) -> str:
     """The line that tells most: the first error that pip names, else its last word."""
-    lines = [line for line in said if line]
+    lines = [line for line in output if line]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines[-1:] or ["pip ended without a word"])[0]

@@ -1,4 +1,4 @@
-"""What servers have in common that listen on a port of this machine: a port that stays, and an id that is written down.
+"""The common part of servers that listen on a port of this machine: a port that stays, and an id that is written down.
 
 Label Studio keeps the address of the ML backend, and people keep that of Label Studio, so a home's ports are chosen
 once. They lie below those that the system hands out by itself, which anyone may get at any time.
@@ -61,7 +61,7 @@ class Port:
         return number
 
     def taken(self) -> str | None:
-        """Who listens on the port, and what to do, for a server that doesn't run; None when nobody does."""
+        """A message on who listens on the port of a stopped server, and what to do; None when nobody does."""
         number = self.number()
         if number is None or is_free(number):
             return None
@@ -72,7 +72,7 @@ class Port:
 
 
 def is_free(number: int) -> bool:
-    """Whether a server could listen on the port. Connections that a dead one left half closed don't count."""
+    """True where a server could listen on the port. Connections that a dead one left half closed don't count."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

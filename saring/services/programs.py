@@ -41,7 +41,7 @@ class Backend:
 
     @property
     def places(self) -> Places:
-        """Where its home keeps things."""
+        """The folders of its home."""
         return Places(self.settings.home)
 
     @property
@@ -61,12 +61,12 @@ class Backend:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / "backend.log"
 
     @property
     def port(self) -> Port:
-        """Where it listens."""
+        """The port that it listens on."""
         return Port(self.data / "port", self.name)
 
     def environment(self) -> Mapping[str, str]:
@@ -114,7 +114,7 @@ class Program:
 
     @property
     def places(self) -> Places:
-        """Where its home keeps things."""
+        """The folders of its home."""
         return Places(self.settings.home)
 
     @property
@@ -134,7 +134,7 @@ class Program:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / f"{self.name}.log"
 
     @property
@@ -197,7 +197,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
     What the home's settings file says is left to the file, so that a change of it reaches the child.
     """
-    found = dict(os.environ)
+    variables = dict(os.environ)
     written = load_settings_file(settings.home)
     for name in sorted(settings.model_fields_set | {"home"}):
         value = getattr(settings, name)
@@ -206,12 +206,12 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         variable = f"SARING_{name}".upper().replace("SARING_LABEL_STUDIO_URL", "LABEL_STUDIO_URL")
         variable = variable.replace("SARING_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY")
         if value is None:
-            found.pop(variable, None)
+            variables.pop(variable, None)
         elif isinstance(value, SecretStr):
-            found[variable] = value.get_secret_value()
+            variables[variable] = value.get_secret_value()
         elif isinstance(value, Path):
             # the child runs in another folder
-            found[variable] = str(value.absolute())
+            variables[variable] = str(value.absolute())
         else:
-            found[variable] = ",".join(value) if isinstance(value, tuple) else str(value)
-    return found
+            variables[variable] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return variables

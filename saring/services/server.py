@@ -41,7 +41,7 @@ _KEEP_LOG_BYTES = 8 << 20
 
 
 class Answer(enum.Enum):
-    """What a server says when it is spoken to."""
+    """The answer of a server to a first contact."""
 
     READY = enum.auto()
     BUSY = enum.auto()  # there, but starting, recovering or shutting down
@@ -49,7 +49,7 @@ class Answer(enum.Enum):
 
 
 class Server(Protocol):
-    """What has to be known of a server to start and stop it."""
+    """The facts by which a server is started and stopped."""
 
     @property
     def name(self) -> str:
@@ -61,7 +61,7 @@ class Server(Protocol):
 
     @property
     def places(self) -> Places:
-        """Where its home keeps things."""
+        """The folders of its home."""
 
     @property
     def data(self) -> Path:
@@ -77,7 +77,7 @@ class Server(Protocol):
 
     @property
     def log(self) -> Path:
-        """What it and its starting say."""
+        """The log file of the server and of its start."""
 
     @property
     def stop_signals(self) -> Sequence[signal.Signals]:
@@ -85,7 +85,7 @@ class Server(Protocol):
 
     @property
     def as_caller(self) -> bool:
-        """Whether it runs as whoever starts it, even as root; else as the servers' account."""
+        """True: it runs as the account that starts it, even as root. False: as the servers' account."""
 
     def environment(self) -> Mapping[str, str]:
         """The environment variables that it gets, and no others. Read when `prepare` is done."""
@@ -100,7 +100,7 @@ class Server(Protocol):
     def prepare(self, account: Account | None, lock: int, /) -> Sequence[str]:
         """Make ready what it needs, and return its command line. Called by one process at a time, none running."""
 
-    def mend(self, account: Account | None, said: str, /) -> bool:
+    def mend(self, account: Account | None, output: str, /) -> bool:
         """Repair what kept it from starting, if that is known how; whether to try again."""
 
 
@@ -119,9 +119,9 @@ def ensure_running(server: Server, progress: Progress) -> bool:
         with _lock(server, account) as lock:
             if lock is not None:
                 if started:
-                    said = _tail(server.log, log_start)
-                    if mended or not server.mend(account, said):
-                        raise ServiceError(_why(server, said))
+                    output = _tail(server.log, log_start)
+                    if mended or not server.mend(account, output):
+                        raise ServiceError(_why(server, output))
                     mended = True
                 account = _account(server)  # again: someone may have stopped the last server and tidied up
                 try:
@@ -184,7 +184,7 @@ def stop(server: Server) -> bool:
 
 
 def is_alive(server: Server) -> bool:
-    """Whether a server of this home, or a child of one, lives."""
+    """True where a server of this home, or a child of one, is running."""
     if not server.alive.exists():
         return False
     with _lock(server, None, fcntl.LOCK_SH) as lock:
@@ -223,10 +223,10 @@ def run_tool(
     )
 
 
-def why(name: str, said: str, where: Path) -> str:
+def why(name: str, output: str, where: Path) -> str:
     """One line on why something failed, from what it said last, that ends in what to do."""
-    advice = next((advice for sign, advice in _ADVICE if sign in said), "mend that and run `saring up` again")
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    advice = next((advice for sign, advice in _ADVICE if sign in output), "mend that and run `saring up` again")
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "rror", "annot", "ould not"))]
     reason = _STAMP.sub("", (telling or lines or ["it ended without a word"])[-1])
     return f"{name} did not start: {reason}: {advice} (log: {where})"
@@ -247,8 +247,8 @@ _ADVICE = (
 )
 
 
-def _why(server: Server, said: str) -> str:
-    return why(server.name, said, server.log)
+def _why(server: Server, output: str) -> str:
+    return why(server.name, output, server.log)
 
 
 @contextmanager
@@ -283,7 +283,7 @@ def _spawn(command: Sequence[str], server: Server, account: Account | None, lock
     # The shell steps between, so that the server is nobody's child: a killed child stays as a zombie until its parent
     # asks after it, and a zombie's process id counts as taken.
     script = 'exec </dev/null >>"$0" 2>&1; "$@" &'
-    done = subprocess.run(
+    process = subprocess.run(
         ["/bin/sh", "-c", script, str(server.log), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -300,12 +300,12 @@ def _spawn(command: Sequence[str], server: Server, account: Account | None, lock
         group=account.gid if account else None,
         extra_groups=[] if account else None,
     )
-    if done.returncode:
-        raise ServiceError(_why(server, done.stderr))
+    if process.returncode:
+        raise ServiceError(_why(server, process.stderr))
 
 
 def _replaced(server: Server, process: psutil.Process | None) -> bool:
-    """Whether the process is gone and someone has started a new one already."""
+    """True where the process is gone and someone has started a new one already."""
     if process is None or process.is_running():
         return False
     return find_process(server.pid_file, server.process_name, server.data) not in (None, process)
@@ -327,7 +327,7 @@ def _account(server: Server) -> Account | None:
 
 
 def plain_environment() -> dict[str, str]:
-    """What a server needs of an environment: neither a PGDATA nor a locale of the caller is its own."""
+    """The environment variables that a server needs: neither a PGDATA nor a locale of the caller."""
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 

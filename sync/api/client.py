@@ -1,8 +1,7 @@
-"""Label Studio's HTTP API, as far as Saring uses it.
+"""Label Studio's HTTP API, as far as Saring uses it: typed calls of its SDK, sent through a client with our own rules.
 
-The official SDK repeats creating requests, forgets the path of an address when it renews a token, and takes any 404
-while paging for the end of the list (docs/decisions/0011-label-studio-client.md); here only what can safely be asked
-twice is, and a list that breaks off is an error.
+Where a call is ours, a comment says why, and tests/e2e/test_sdk_limits.py shows what the SDK does instead
+(docs/decisions/0011-label-studio-client.md).
 """
 
 from __future__ import annotations
@@ -10,15 +9,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.errors import LabelStudioUnavailable, UncertainOutcome
-from sync.api.http import Connection
+from sync.api.connection import Connection
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import (
+        AllRolesProjectList,
+        ImportApiRequest,
+        LseProjectCreate,
+        LseProjectResponse,
+        LseUserApi,
+        PredictionRequest,
+        WhoAmIUser,
+    )
 
 Json = dict[str, Any]
 
 #: tasks that are asked for by their ids at once: they must fit into an address
 _LISTED = 500
+#: projects of a page, and tasks of a page of those that bear a mark
+_PROJECTS, _MARKED = 100, 2_000
 #: fields of tasks and of what is in them: the server takes one list for both, and all fields take three times as long
 _WHOLE = "id,created_at,updated_at,data,annotations,completed_by,result,was_cancelled,lead_time,parent_prediction"
 _PREDICTIONS = "id,predictions,result,model_version"
@@ -29,54 +41,66 @@ class LabelStudio(Connection):
 
     # who and what
 
-    def whoami(self) -> Json:
+    def whoami(self) -> WhoAmIUser:
         """The account of the token."""
-        found: Json = self.get("/api/current-user/whoami")
-        return found
+        return self._users.whoami()
 
     def version(self) -> str:
         """The server's release, for example ``1.23.2``."""
-        found = self.get("/api/version")
-        return str(found.get("release") or found.get("label-studio-os-package", {}).get("version"))
+        return self._versions.get().release
 
-    def users(self) -> list[Json]:
+    def users(self) -> list[LseUserApi]:
         """The accounts that can be seen."""
-        found = self.get("/api/users/")
-        return list(found["results"] if isinstance(found, dict) else found)
+        return self._users.list()
 
     # projects
 
-    def project(self, project: int) -> Json:
+    def project(self, project: int) -> LseProjectResponse:
         """One project with its counters."""
-        found = self.get(f"/api/projects/{project}/")
-        if not isinstance(found, dict) or "created_at" not in found:
+        known = self._read(f"project {project}", self._projects.get, project)
+        if not _is_project(known):
             raise LabelStudioUnavailable(f"{self.url}: what it says of project {project} is no project")
-        return found
+        return known
 
-    def projects(self) -> list[Json]:
+    def projects(self) -> list[AllRolesProjectList]:
         """Every project that the account sees."""
-        found: list[Json] = []
+        known: list[AllRolesProjectList] = []
         while True:
-            page = self.get("/api/projects/", params={"page": 1 + len(found) // 100, "page_size": 100})
-            if not isinstance(page, dict) or not isinstance(page.get("results"), list):
+            # Page by page: left to itself, the SDK asks for one page more until a 404 says that there is none, and then
+            # cannot tell a list that broke off from one that ended.
+            number = 1 + len(known) // _PROJECTS
+            page = self._read("its list of projects", self._projects.list, page=number, page_size=_PROJECTS)
+            some, count = page.items, getattr(page.response, "count", None)
+            if not isinstance(some, list) or not isinstance(count, int) or not all(map(_is_project, some)):
                 raise LabelStudioUnavailable(f"{self.url}: its list of projects is not a list")
-            found += page["results"]
-            if len(found) >= page["count"] or not page["results"]:
-                return found
+            known += some
+            if len(known) >= count or not some:
+                return known
 
-    def create_project(self, **fields: Any) -> Json:
-        """Make a project."""
-        made: Json = self.post("/api/projects/", json=fields)
+    def create_project(self, **fields: Any) -> LseProjectCreate:
+        """Make a project.
+
+        Raises:
+            UncertainOutcome: it may have been made.
+        """
+        made = self._create("a new project", self._projects.create, **fields)
+        if not _is_project(made):
+            raise UncertainOutcome(f"{self.url}: what it says of a new project is no project")
         return made
 
-    def update_project(self, project: int, **fields: Any) -> Json:
+    def update_project(self, project: int, **fields: Any) -> LseProjectResponse:
         """Change fields of a project."""
-        changed: Json = self.patch(f"/api/projects/{project}/", json=fields)
-        return changed
+        return self._read(f"project {project}", self._projects.update, project, **fields)
 
     def delete_project(self, project: int) -> None:
         """Remove a project with its tasks."""
-        self.delete(f"/api/projects/{project}/")
+        self._projects.delete(project)
+
+    def summary(self, project: int) -> Json:
+        """Counts of labels in a project's annotations and drafts."""
+        # The SDK has no such call.
+        known = self.get(f"/api/projects/{project}/summary/")
+        return known if isinstance(known, dict) else {}
 
     # tasks and predictions in bulk
 
@@ -86,16 +110,19 @@ class LabelStudio(Connection):
         Raises:
             UncertainOutcome: some may have been created.
         """
-        answer = self.post(
-            f"/api/projects/{project}/import",
-            params={"return_task_ids": "true", "commit_to_project": "true"},
-            json=tasks,
-            timeout=10 * self._timeout,
+        answer = self._create(
+            f"an import of {len(tasks)} tasks",
+            self._projects.import_tasks,
+            project,
+            request=cast("Sequence[ImportApiRequest]", tasks),
+            return_task_ids=True,
+            commit_to_project=True,
+            request_options=self._patient,
         )
-        ids = answer.get("task_ids") if isinstance(answer, dict) else None
+        ids = getattr(answer, "task_ids", None)
         if not isinstance(ids, list) or len(ids) != len(tasks):
             raise UncertainOutcome(f"an import of {len(tasks)} tasks was answered without their ids")
-        return [int(one) for one in ids]
+        return [int(task) for task in ids]
 
     def import_predictions(self, project: int, predictions: Sequence[Json]) -> int:
         """Write predictions, and say how many the server took: it drops those that it finds invalid without a word.
@@ -103,14 +130,29 @@ class LabelStudio(Connection):
         Raises:
             UncertainOutcome: some may have been written.
         """
-        answer = self.post(f"/api/projects/{project}/import/predictions", json=predictions, timeout=10 * self._timeout)
-        return int(answer["created"])
+        answer = self._create(
+            f"an import of {len(predictions)} predictions",
+            self._projects.import_predictions,
+            project,
+            request=cast("Sequence[PredictionRequest]", predictions),
+            request_options=self._patient,
+        )
+        created = getattr(answer, "created", None)
+        if not isinstance(created, int):
+            raise UncertainOutcome(f"an import of {len(predictions)} predictions was answered without their number")
+        return created
+
+    def model_versions(self, project: int) -> Json:
+        """Versions of a project's predictions, each with their number."""
+        # The SDK has no such call.
+        known = self.get(f"/api/projects/{project}/model-versions/")
+        return known if isinstance(known, dict) else {}
 
     def delete_predictions(self, project: int, version: str) -> None:
         """Remove all predictions of one version."""
-        self.delete(
-            f"/api/projects/{project}/model-versions/", json={"model_version": version}, timeout=10 * self._timeout
-        )
+        # The SDK can remove predictions one by one only.
+        path = f"/api/projects/{project}/model-versions/"
+        self.delete(path, json={"model_version": version}, timeout=10 * self._timeout)
 
     # reading back
 
@@ -137,6 +179,20 @@ class LabelStudio(Connection):
         """Every task with `id`, `updated_at`, `data`, and of its annotations only `id` and `updated_at`, in batches."""
         yield from self._walk(project, None, "id,updated_at,data,annotations", page_size)
 
+    def marked_tasks(self, project: int, mark: str) -> list[Json]:
+        """Every task whose data bears a mark of ours as its `batch`, with `id` and `data`, by its id."""
+        batch = {"filter": "filter:tasks:data.batch", "operator": "equal", "value": mark, "type": "String"}
+        marked: list[Json] = []
+        last = 0
+        while True:
+            later = {"filter": "filter:tasks:id", "operator": "greater", "value": last, "type": "Number"}
+            query = {"filters": {"conjunction": "and", "items": [batch, later]}, "ordering": ["tasks:id"]}
+            page = self._page(project, query, "id,data", _MARKED)
+            marked += [task for task in page if task["data"].get("batch") == mark]
+            if len(page) < _MARKED:
+                return marked
+            last = page[-1]["id"]
+
     def _walk(self, project: int, since: datetime | None, include: str, page_size: int) -> Iterator[list[Json]]:
         at, size = since or datetime(1970, 1, 1, tzinfo=UTC), page_size
         seen: set[tuple[int, str]] = set()
@@ -156,10 +212,12 @@ class LabelStudio(Connection):
             at = last
             seen |= {(task["id"], task["updated_at"]) for task in page}
 
-    def _page(self, project: int, query: Json, include: str | None, size: int) -> list[Json]:
-        params = {"project": project, "page": 1, "page_size": size, "fields": "all", "query": json.dumps(query)}
-        if include is not None:
-            params["include"] = include
+    def _page(self, project: int, query: Json, include: str, size: int) -> list[Json]:
+        params = {"project": project, "page": 1, "page_size": size, "fields": "all", "include": include}
+        params["query"] = json.dumps(query)
+        # Not by the SDK: unless told otherwise it asks for all fields, it goes by numbers of pages, which shift while
+        # they are read, and of every task it makes an object, at fifteen times the cost, with annotations
+        # untyped.
         answer = self.get("/api/tasks/", params=params, timeout=5 * self._timeout)
         tasks = answer.get("tasks") if isinstance(answer, dict) else None
         if not isinstance(tasks, list):
@@ -178,17 +236,28 @@ class LabelStudio(Connection):
         begun = [
             task["id"]
             for task in tasks
-            if any(one.get("parent_prediction") is not None for one in _dicts(task.get("annotations")))
+            if any(row.get("parent_prediction") is not None for row in _dicts(task.get("annotations")))
         ]
-        found = self._listed(project, begun, _PREDICTIONS)
-        known = {one["id"]: one for task in found for one in _dicts(task.get("predictions"))}
+        tasks = self._listed(project, begun, _PREDICTIONS)
+        known = {row["id"]: row for task in tasks for row in _dicts(task.get("predictions"))}
         for task in tasks:
             for annotation in _dicts(task.get("annotations")):
                 annotation["prediction"] = known.get(annotation.get("parent_prediction"))
 
 
+def identity(project: LseProjectResponse | AllRolesProjectList | LseProjectCreate) -> tuple[int, datetime]:
+    """Id of a project and moment of its making, without which none comes out of `LabelStudio`."""
+    assert project.id is not None
+    assert project.created_at is not None
+    return project.id, project.created_at
+
+
+def _is_project(value: object) -> bool:
+    return isinstance(getattr(value, "id", None), int) and isinstance(getattr(value, "created_at", None), datetime)
+
+
 def _dicts(value: object) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def parse_time(value: str) -> datetime:

@@ -1,4 +1,4 @@
-"""Whose days are counted: those of the volunteers."""
+"""Days as volunteers count them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What volunteers read before they begin, made from the taxonomy: HTML, as far as Label Studio lets it through.
+"""The guidelines that volunteers read first, made from the taxonomy: HTML, as far as Label Studio keeps it.
 
 Examples are few, short, and folded away: nobody has to read abuse to learn that a page is about abuse.
 """

@@ -10,20 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape as escape_html
-from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
-
-from defusedxml import DefusedXmlException, ElementTree
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from pipeline.errors import TaxonomyError
+from pipeline.preannotation.label_studio_format import CANT_DECIDE, COMMENT, LABELS, TEXT, UNDECIDED
 from pipeline.taxonomy import Label, Taxonomy
 from sync.project.seal import PLACE, seal
 
-#: names of the controls, which annotations and predictions carry
-TEXT, LABELS, UNDECIDED, COMMENT = "text", "labels", "undecided", "comment"
-#: the choice for those who cannot say
-CANT_DECIDE = "can't decide"
 #: keys that the editor of Label Studio has for itself on a page without regions to draw
 RESERVED_HOTKEYS = frozenset("u")
 #: for "can't decide": the first that no label has
@@ -39,19 +33,6 @@ _STYLE = """
 .saring-choices small { opacity: 0.75; }
 .saring-why * { white-space: pre-line; font-size: 14px; font-weight: normal; }
 """.strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What of a label config matters for reading annotations."""
-
-    #: choices of each control, by the control's name, in order
-    choices: dict[str, tuple[str, ...]]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels that can be ticked."""
-        return self.choices.get(LABELS, ())
 
 
 def label_config(taxonomy: Taxonomy) -> str:
@@ -96,20 +77,6 @@ def label_config(taxonomy: Taxonomy) -> str:
     _header(why, "$why", size="6")
     indent(root)
     return seal(tostring(root, encoding="unicode"))
-
-
-def read_config(config: str) -> Shown | None:
-    """What can be ticked in a label config, whoever wrote it; None where it cannot be parsed."""
-    try:
-        root: Element = ElementTree.fromstring(config, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError):
-        return None
-    found: dict[str, list[str]] = {}
-    for control in root.iter("Choices"):
-        values = found.setdefault(control.get("name", ""), [])
-        # Label Studio stores the alias where there is one
-        values += [choice.get("alias") or choice.get("value") or "" for choice in control.iter("Choice")]
-    return Shown({name: tuple(values) for name, values in found.items()})
 
 
 def _choice(label: Label) -> Element:

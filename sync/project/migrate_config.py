@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import LabelStudioError
+from pipeline.preannotation.label_studio_format import LABELS, read_config
 from pipeline.store.tables.human_loop import AnnotationState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
-from sync.project.label_config import LABELS, label_changes, read_config
+from sync.project.label_config import label_changes
 from sync.project.seal import is_sealed
 
 #: lines of a difference that are shown
@@ -24,7 +25,7 @@ _LINES, _WIDTH = 6, 80
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """What changes for raters."""
+    """The changes of a label config, as raters see them."""
 
     #: labels that the project shows so far
     shown: tuple[str, ...]
@@ -52,7 +53,7 @@ def plan(
     force: bool,
     drop_labels: bool,
 ) -> Migration:
-    """How the config `old` becomes `new`.
+    """Compare two label configs, and tell the way from `old` to `new`.
 
     Args:
         uses: annotations and drafts that use a label.
@@ -67,8 +68,8 @@ def plan(
             f"the label config was edited by hand ({_difference(old, new)}): bring what you need into the taxonomy, "
             "then run `saring sync setup --force`, which overwrites it"
         )
-    found = read_config(old)
-    shown = found.labels if found is not None else ()
+    config = read_config(old)
+    shown = config.labels if config is not None else ()
     added, gone = label_changes(shown, taxonomy.keys)
     renamed = {name: key for name in gone if (key := taxonomy.canonical(name)) is not None}
     dropped = tuple(name for name in gone if name not in renamed)
@@ -93,11 +94,11 @@ def uses_of_labels(session: Session, client: LabelStudio, project: store.Project
     )
     counted = session.execute(select(ours.c.label, func.count()).group_by(ours.c.label))
     counts = Counter({str(name): int(count) for name, count in counted})
-    summary = client.get(f"/api/projects/{project.label_studio_id}/summary/")
+    summary = client.summary(project.label_studio_id)
     theirs: Counter[str] = Counter()
     for field in ("created_labels", "created_labels_drafts"):
-        found = (summary.get(field) or {}).get(LABELS) if isinstance(summary, dict) else None
-        theirs.update(found if isinstance(found, dict) else {})
+        counts = (summary.get(field) or {}).get(LABELS)
+        theirs.update(counts if isinstance(counts, dict) else {})
     return dict(counts | theirs)
 
 

@@ -9,29 +9,34 @@ how many raters a task) is set once and then left to people.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.backend_credentials import BackendCredentials
 from pipeline.errors import LabelStudioError, LabelStudioMissing, UsageError
-from pipeline.runs.record import lock_key
+from pipeline.preannotation.label_studio_format import ticks
+from pipeline.store.locks import lock_key, waited_for
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState
 from pipeline.taxonomy import Taxonomy
-from sync.api.client import Json, LabelStudio, parse_time
+from sync.api.client import Json, LabelStudio, identity
 from sync.project import shown
 from sync.project.guidelines import guidelines
 from sync.project.label_config import label_config
 from sync.project.migrate_config import plan, uses_of_labels
+from sync.project.page_check import check_page
 from sync.project.seal import is_sealed
 from sync.project.views import wire_view
 from sync.project.wiring import Wiring, backend_titles, wire
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import AllRolesProjectList, LseProjectCreate, LseProjectResponse
 
 DEFAULT_TITLE = "Saring"
 #: harsh tasks a volunteer and day, unless told otherwise
@@ -58,7 +63,7 @@ _KEPT: Json = {
 
 @dataclass(frozen=True, slots=True)
 class SetupReport:
-    """What a project is, and what was done to it."""
+    """A project, and what was changed in it."""
 
     #: our own id
     project_id: int
@@ -115,7 +120,8 @@ def setup(
     _check(title, harsh_cap)
     opted = _canonical(opt_out, taxonomy) if opt_out is not None else None
     wanted = _KEPT | {"label_config": label_config(taxonomy), "expert_instruction": guidelines(taxonomy)}
-    with _alone(engine), open_session(engine) as session:
+    check_page(wanted["label_config"], {"result": [ticks(taxonomy.keys)], "score": 1.0})
+    with waited_for(engine, lock_key("sync-setup", "")), open_session(engine) as session:
         project = _known(session, client, volunteer)
         created = False
         if project is None:
@@ -130,12 +136,12 @@ def setup(
 
         changed = ["project made"] if created else []
         # the backend first: connecting one may change the version that is shown
-        done = wire(client, project.label_studio_id, backend_url, credentials) if backend_url else Wiring()
-        changed += done.changed
+        wiring = wire(client, project.label_studio_id, backend_url, credentials) if backend_url else Wiring()
+        changed += wiring.changed
         if wire_view(client, project.label_studio_id):
             changed.append("task list made that keeps texts out of sight")
         there = client.project(project.label_studio_id)
-        if there.get("label_config") == wanted["label_config"]:
+        if there.label_config == wanted["label_config"]:
             _note_shown(session, client, project, taxonomy, now)
         else:
             changed.append(
@@ -146,7 +152,7 @@ def setup(
             there = client.update_project(project.label_studio_id, **fields)
             changed += [f"{name} set" for name in fields]
         changed += _show_version(client, project, there, warnings)
-        project.title = str(there["title"])
+        project.title = str(there.title)
         session.commit()
         return SetupReport(
             project_id=project.id,
@@ -155,10 +161,10 @@ def setup(
             title=project.title,
             created=created,
             changed=tuple(changed),
-            warnings=(*done.warnings, *warnings),
-            others=tuple(done.others),
+            warnings=(*wiring.warnings, *warnings),
+            others=tuple(wiring.others),
             labels=taxonomy.keys,
-            backend=done.connected if backend_url else None,
+            backend=wiring.connected if backend_url else None,
             volunteer=project.volunteer,
             opt_out=tuple(project.opt_out),
             harsh_cap=project.harsh_cap,
@@ -178,7 +184,7 @@ def _known(session: Session, client: LabelStudio, volunteer: str | None) -> stor
             there = client.project(project.label_studio_id)
         except LabelStudioMissing:
             there = None
-        if there is not None and parse_time(there["created_at"]) == project.label_studio_created_at:
+        if there is not None and there.created_at == project.label_studio_created_at:
             return project
         project.state = ProjectState.GONE
     session.commit()
@@ -189,28 +195,30 @@ def _found_or_made(
     session: Session, client: LabelStudio, mark: str, volunteer: str | None, title: str | None, wanted: Json
 ) -> tuple[store.Project, bool]:
     """The project that bears the mark (the oldest, if there are several), else a new one; whether it is new."""
-    marked = [one for one in client.projects() if mark in str(one.get("description") or "").split()]
-    there = min(marked, key=lambda one: (str(one["created_at"]), int(one["id"])), default=None)
-    if there is not None:
-        return _noted(session, client, there, volunteer), False
+    marked = [there for there in client.projects() if mark in str(there.description or "").split()]
+    oldest = min(marked, key=lambda there: identity(there)[::-1], default=None)
+    if oldest is not None:
+        return _noted(session, client, oldest, volunteer), False
     name = title or (DEFAULT_TITLE if volunteer is None else f"{DEFAULT_TITLE} {volunteer}")
-    there = client.create_project(title=name, description=_description(mark), **_ONCE, **wanted)
-    return _noted(session, client, there, volunteer), True
+    made = client.create_project(title=name, description=_description(mark), **_ONCE, **wanted)
+    return _noted(session, client, made, volunteer), True
 
 
-def _noted(session: Session, client: LabelStudio, there: Json, volunteer: str | None) -> store.Project:
+def _noted(
+    session: Session, client: LabelStudio, there: AllRolesProjectList | LseProjectCreate, volunteer: str | None
+) -> store.Project:
     """The row of a project; it may be there as gone, if the server lost sight of it for a while."""
     p = store.Project
-    made = parse_time(there["created_at"])
+    number, made = identity(there)
     project = session.scalars(
-        select(p).where(p.url == client.url, p.label_studio_id == there["id"], p.label_studio_created_at == made)
+        select(p).where(p.url == client.url, p.label_studio_id == number, p.label_studio_created_at == made)
     ).one_or_none()
     if project is None:
         project = store.Project(
             url=client.url,
-            label_studio_id=int(there["id"]),
+            label_studio_id=number,
             label_studio_created_at=made,
-            title=str(there["title"]),
+            title=str(there.title),
             volunteer=volunteer,
             opt_out=[],
             harsh_cap=DEFAULT_HARSH_CAP,
@@ -225,7 +233,7 @@ def _migrate(
     session: Session,
     client: LabelStudio,
     project: store.Project,
-    there: Json,
+    there: LseProjectResponse,
     config: str,
     taxonomy: Taxonomy,
     force: bool,
@@ -233,7 +241,7 @@ def _migrate(
     now: datetime,
 ) -> str:
     """Change the label config; what was changed, in words."""
-    old = str(there.get("label_config") or "")
+    old = str(there.label_config or "")
     uses = uses_of_labels(session, client, project)
     try:
         migration = plan(old, config, taxonomy, uses, force=force, drop_labels=drop_labels)
@@ -258,10 +266,12 @@ def _note_shown(
         session.commit()
 
 
-def _show_version(client: LabelStudio, project: store.Project, there: Json, warnings: list[str]) -> list[str]:
+def _show_version(
+    client: LabelStudio, project: store.Project, there: LseProjectResponse, warnings: list[str]
+) -> list[str]:
     """Show the predictions that were written ahead: a new backend puts itself in their place, and then, whenever it is
     down, nothing is shown at all."""
-    now = str(there.get("model_version") or "")
+    now = str(there.model_version or "")
     wanted = project.model_version or ""
     if now == wanted or (not wanted and now not in backend_titles(client, project.label_studio_id)):
         return []
@@ -275,17 +285,19 @@ def _show_version(client: LabelStudio, project: store.Project, there: Json, warn
     return ["predictions written ahead are shown" if wanted else "live predictions switched off"]
 
 
-def _fields(there: Json, wanted: Json, mark: str, title: str | None, force: bool) -> tuple[Json, list[str]]:
+def _fields(
+    there: LseProjectResponse, wanted: Json, mark: str, title: str | None, force: bool
+) -> tuple[Json, list[str]]:
     """Fields to change, but for the label config, and what people should know."""
-    fields = {name: value for name, value in wanted.items() if name != "label_config" and there.get(name) != value}
+    fields = {name: value for name, value in wanted.items() if name != "label_config" and getattr(there, name) != value}
     warnings = []
-    instruction = str(there.get("expert_instruction") or "")
+    instruction = str(there.expert_instruction or "")
     if "expert_instruction" in fields and instruction.strip() and not is_sealed(instruction) and not force:
         del fields["expert_instruction"]
         warnings.append("the instructions were edited by hand and left alone; --force overwrites them")
-    if title is not None and there.get("title") != title:
+    if title is not None and there.title != title:
         fields["title"] = title
-    description = str(there.get("description") or "")
+    description = str(there.description or "")
     if mark not in description.split():
         fields["description"] = f"{description}\n{_description(mark)}".strip()
     return fields, warnings
@@ -321,11 +333,3 @@ def _canonical(names: Sequence[str], taxonomy: Taxonomy) -> list[str]:
             raise UsageError(f"no label is called {name!r}; the labels are {', '.join(taxonomy.keys)}")
         keys.append(key)
     return sorted(set(keys), key=taxonomy.keys.index)
-
-
-@contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
-    """One setup at a time: two would make two projects."""
-    with engine.connect() as lock, lock.begin():
-        lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("sync-setup", "")})
-        yield

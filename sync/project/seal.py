@@ -17,9 +17,9 @@ def seal(text: str) -> str:
 
 
 def is_sealed(text: str) -> bool:
-    """Whether the text is as it was when it was sealed, by whatever version of Saring."""
-    found = _SEAL.search(text)
-    return found is not None and found[1] == _hash(_SEAL.sub(PLACE, text, count=1))
+    """True where the text is as it was when it was sealed, by any version of Saring."""
+    match = _SEAL.search(text)
+    return match is not None and match[1] == _hash(_SEAL.sub(PLACE, text, count=1))
 
 
 def _hash(text: str) -> str:

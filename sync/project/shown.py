@@ -1,4 +1,4 @@
-"""Which labels a project showed when: what a rater left unticked is denied only if they could have ticked it.
+"""The labels that a project showed at each moment: a label without a tick is denied only if it could be ticked.
 
 Label Studio does not say to the microsecond when a config changed; its clock is known to the second, before the change
 and after. In between, only the labels of both configs are taken as shown, so nothing is held against a label that may
@@ -51,7 +51,7 @@ def end_change(session: Session, project: store.Project, taxonomy: Taxonomy, at:
 
 
 def last_shown(session: Session, project: store.Project) -> store.ProjectConfig | None:
-    """What was noted last."""
+    """The labels that were noted last."""
     rows = _rows(session, project)
     return rows[-1] if rows else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sync.api.client import Json, LabelStudio
+from sync.api.client import LabelStudio
 
 TITLE = "Saring"
 _HIDDEN = ["tasks:data.text", "tasks:data.why"]
@@ -13,9 +13,10 @@ def wire_view(client: LabelStudio, project: int) -> bool:
 
     People may change it as they like afterwards, so it is known by being there.
     """
-    views: list[Json] = client.get("/api/dm/views/", params={"project": project})
-    if views:
+    from label_studio_sdk.types import ViewDataRequestRequest
+
+    if client.views.list(project=project):
         return False
     data = {"title": TITLE, "hiddenColumns": {"explore": _HIDDEN, "labeling": _HIDDEN}}
-    client.post("/api/dm/views/", json={"project": project, "data": data})
+    client.views.create(project=project, data=ViewDataRequestRequest.model_validate(data))
     return True

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials
 from pipeline.errors import LabelStudioError, LabelStudioRefused, UncertainOutcome
 from sync.api.client import Json, LabelStudio
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import MlBackend, Webhook
+
+    _Listed = TypeVar("_Listed", MlBackend, Webhook)
 
 #: What Label Studio calls our backend. It stands in a project's `model_version` for "ask the backend while people
 #: wait", so no version of predictions may be called so.
@@ -30,7 +35,7 @@ _CONNECTED = "CO"
 
 @dataclass(slots=True)
 class Wiring:
-    """What was done, and what people should know."""
+    """The changes of a connection, and what people should know of it."""
 
     connected: bool = False
     changed: list[str] = field(default_factory=list)
@@ -45,16 +50,16 @@ def wire(client: LabelStudio, project: int, backend_url: str, credentials: Backe
     A backend that does not answer, or whose address Label Studio refuses, is a warning: the loop does without.
     """
     base = backend_url.rstrip("/")
-    done = Wiring()
-    backends = _listed(client, "/api/ml", project)
-    _wire_webhook(client, project, base, credentials, backends, done)
-    _wire_backend(client, project, base, credentials, backends, done)
-    return done
+    wiring = Wiring()
+    backends = _by_id(client.ml.list(project=project))
+    _wire_webhook(client, project, base, credentials, backends, wiring)
+    _wire_backend(client, project, base, credentials, backends, wiring)
+    return wiring
 
 
 def backend_titles(client: LabelStudio, project: int) -> set[str]:
     """Titles of the project's backends: as a `model_version` each means a live one."""
-    return {str(one.get("title")) for one in _listed(client, "/api/ml", project)}
+    return {str(backend.title) for backend in client.ml.list(project=project)}
 
 
 def _wire_webhook(
@@ -62,8 +67,8 @@ def _wire_webhook(
     project: int,
     base: str,
     credentials: BackendCredentials,
-    backends: Sequence[Json],
-    done: Wiring,
+    backends: Sequence[MlBackend],
+    wiring: Wiring,
 ) -> None:
     wanted: Json = {
         "url": f"{base}/webhook",
@@ -74,27 +79,27 @@ def _wire_webhook(
         "actions": list(ACTIONS),
     }
     # those that Label Studio made for backends of ours have nothing but the address to tell them by
-    addresses = {f"{_base(one)}/webhook" for one in backends if _is_ours(one, base)} | {wanted["url"]}
-    ours: list[Json] = []
-    for hook in _listed(client, "/api/webhooks/", project):
-        if str(hook["url"]).rstrip("/") in addresses or WEBHOOK_HEADER in (hook.get("headers") or {}):
+    addresses = {f"{_base(backend)}/webhook" for backend in backends if _is_ours(backend, base)} | {wanted["url"]}
+    ours: list[Webhook] = []
+    for hook in _by_id(client.webhooks.list(project=str(project))):
+        if str(hook.url).rstrip("/") in addresses or WEBHOOK_HEADER in (hook.headers or {}):
             ours.append(hook)
         else:
-            done.others.append(f"webhook {hook['id']} to {_plain(hook['url'])}")
+            wiring.others.append(f"webhook {hook.id} to {_plain(hook.url)}")
     try:
         if not ours:
-            client.post("/api/webhooks/", json=wanted | {"project": project})
-            done.changed.append("webhook made")
-        elif any(_comparable(ours[0].get(name)) != _comparable(value) for name, value in wanted.items()):
-            client.patch(f"/api/webhooks/{ours[0]['id']}/", json=wanted)
-            done.changed.append("webhook repaired")
+            client.webhooks.create(project=project, **wanted)
+            wiring.changed.append("webhook made")
+        elif any(_comparable(getattr(ours[0], name)) != _comparable(value) for name, value in wanted.items()):
+            client.webhooks.update(_id(ours[0]), **wanted)
+            wiring.changed.append("webhook repaired")
     except UncertainOutcome:
-        done.warnings.append("it is not known whether the webhook was made: run `saring sync setup` again")
+        wiring.warnings.append("it is not known whether the webhook was made: run `saring sync setup` again")
     except LabelStudioError as error:
-        done.warnings.append(f"no webhook, so corrections come home by the schedule only: {_advice(error, base)}")
+        wiring.warnings.append(f"no webhook, so annotations are pulled by the schedule only: {_advice(error, base)}")
     for hook in ours[1:]:
-        client.delete(f"/api/webhooks/{hook['id']}/")
-        done.changed.append("doubled webhook removed")
+        client.webhooks.delete(_id(hook))
+        wiring.changed.append("doubled webhook removed")
 
 
 def _wire_backend(
@@ -102,8 +107,8 @@ def _wire_backend(
     project: int,
     base: str,
     credentials: BackendCredentials,
-    backends: Sequence[Json],
-    done: Wiring,
+    backends: Sequence[MlBackend],
+    wiring: Wiring,
 ) -> None:
     wanted: Json = {
         "url": base,
@@ -112,55 +117,60 @@ def _wire_backend(
         "auth_method": "BASIC_AUTH",
         "basic_auth_user": credentials.user,
     }
-    secret = {"basic_auth_pass": credentials.password}
+    secret: Json = {"basic_auth_pass": credentials.password}
     # the one at the right address first, so that it is the one that stays
-    ours = sorted((one for one in backends if _is_ours(one, base)), key=lambda one: (_base(one) != base, one["id"]))
-    for one in backends:
-        if one not in ours:
-            done.others.append(f"ML backend {one['title']!r} at {_plain(one['url'])}")
-    for one in ours[1:]:
-        client.delete(f"/api/ml/{one['id']}")
-        done.changed.append("doubled ML backend removed")
+    ours = sorted(
+        (other for other in backends if _is_ours(other, base)), key=lambda other: (_base(other) != base, _id(other))
+    )
+    for other in backends:
+        if other not in ours:
+            wiring.others.append(f"ML backend {other.title!r} at {_plain(other.url)}")
+    for other in ours[1:]:
+        client.ml.delete(_id(other))
+        wiring.changed.append("doubled ML backend removed")
     try:
         if not ours:
-            client.post("/api/ml", json=wanted | secret)
-            done.changed.append("ML backend connected")
+            client.ml.create(**wanted, **secret)
+            wiring.changed.append("ML backend connected")
         elif not _is_right(ours[0], wanted):
-            client.patch(f"/api/ml/{ours[0]['id']}", json=wanted | secret)
-            done.changed.append("ML backend repaired")
-        done.connected = True
+            client.ml.update(_id(ours[0]), **wanted, **secret)
+            wiring.changed.append("ML backend repaired")
+        wiring.connected = True
     except UncertainOutcome:
-        done.warnings.append("it is not known whether the ML backend was connected: run `saring sync setup` again")
+        wiring.warnings.append("it is not known whether the ML backend was connected: run `saring sync setup` again")
     except LabelStudioError as error:
-        done.warnings.append(
+        wiring.warnings.append(
             f"the ML backend is not connected, so only predictions written ahead are shown: {_advice(error, base)}"
         )
-    first = min(backends, key=lambda one: int(one["id"]), default=None)
+    first = min(backends, key=_id, default=None)
     if first is not None and first not in ours:
-        done.warnings.append(
-            f"Label Studio asks only a project's first ML backend, which here is {first['title']!r}, not Saring's: "
+        wiring.warnings.append(
+            f"Label Studio asks only a project's first ML backend, which here is {first.title!r}, not Saring's: "
             "remove it if Saring is to answer"
         )
 
 
-def _is_right(backend: Json, wanted: Json) -> bool:
-    """Whether it answers and has our settings; its password cannot be read, but a wrong one ends in an error state."""
-    same = all(backend.get(name) == value for name, value in wanted.items() if name != "url")
-    return same and _base(backend) == wanted["url"] and backend.get("state") == _CONNECTED
+def _is_right(backend: MlBackend, wanted: Json) -> bool:
+    """True where it answers and has our settings. Its password cannot be read; a wrong one ends in an error state."""
+    same = all(getattr(backend, name) == value for name, value in wanted.items() if name != "url")
+    return same and _base(backend) == wanted["url"] and backend.state == _CONNECTED
 
 
-def _is_ours(backend: Json, base: str) -> bool:
-    return backend.get("title") == BACKEND_TITLE or _base(backend) == base
+def _is_ours(backend: MlBackend, base: str) -> bool:
+    return backend.title == BACKEND_TITLE or _base(backend) == base
 
 
-def _base(backend: Json) -> str:
-    return str(backend.get("url", "")).rstrip("/")
+def _base(backend: MlBackend) -> str:
+    return str(backend.url or "").rstrip("/")
 
 
-def _listed(client: LabelStudio, path: str, project: int) -> list[Json]:
-    found = client.get(path, params={"project": project})
-    listed: list[Json] = found["results"] if isinstance(found, dict) else found
-    return sorted(listed, key=lambda one: int(one["id"]))
+def _id(listed: MlBackend | Webhook) -> int:
+    """Its number, which Label Studio always gives, and the SDK does not promise."""
+    return int(listed.id or 0)
+
+
+def _by_id(listed: Sequence[_Listed]) -> list[_Listed]:
+    return sorted(listed, key=_id)
 
 
 def _comparable(value: Any) -> Any:
@@ -175,12 +185,12 @@ def _plain(url: object) -> str:
 
 
 def _advice(error: LabelStudioError, base: str) -> str:
-    said = str(error)
-    if isinstance(error, LabelStudioRefused) and "reserved network" in said:
+    words = str(error)
+    if isinstance(error, LabelStudioRefused) and "reserved network" in words:
         return (
             f"Label Studio refuses private addresses such as {base}: start it with USE_DEFAULT_BANNED_SUBNETS=0, or "
             "set SARING_BACKEND_URL to an address that it accepts"
         )
-    if "health check failed" in said or "authentication" in said.lower():
+    if "health check failed" in words or "authentication" in words.lower():
         return f"Label Studio cannot use {base}: start it with `saring up`, then run `saring sync setup` again"
-    return f"{said.rstrip('.')}; see `saring doctor`"
+    return f"{words.rstrip('.')}; see `saring doctor`"

@@ -1,4 +1,4 @@
-"""What an annotation says: from one object of Label Studio's API to a verdict. Pure, and total: whatever comes in.
+"""An annotation as a verdict, read from one object of Label Studio's API. Pure, and total: any input gives a result.
 
 Label Studio checks little of what it stores. A skipped annotation still holds the prediction it began from, labels need
 not be among those that the project shows, and regions may lack their value; each of these is told apart here.
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.preannotation.label_studio_format import COMMENT, LABELS, UNDECIDED
 from pipeline.store.tables.human_loop import AnnotationState, Change
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.masking import mask
 from sync.api.client import parse_time
 
 #: names of the controls in the label config that `saring sync setup` writes
-LABELS, UNDECIDED, COMMENT = "labels", "undecided", "comment"
 #: states in which an annotation counts as a judgement
 COUNTED = frozenset({AnnotationState.SUBMITTED, AnnotationState.UNDECIDED})
 
@@ -33,7 +33,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a rater had before them."""
+    """The labels that a rater saw."""
 
     #: keys of the labels that could be ticked; None: all of the taxonomy
     labels: frozenset[str] | None
@@ -44,7 +44,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """What was ticked for a rater beforehand."""
+    """The labels that were ticked for a rater beforehand."""
 
     labels: frozenset[str]
     #: of the predictions
@@ -53,7 +53,7 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What tells an annotation from all others, and one state of it from the next. Label Studio's clock."""
+    """The identity of an annotation, and of one state of it. Times are Label Studio's."""
 
     id: int
     created_at: datetime
@@ -64,7 +64,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an annotation says."""
+    """The content of an annotation."""
 
     state: AnnotationState
     #: labels that it holds, canonical; empty if it was skipped
@@ -81,19 +81,19 @@ class Said:
 
     @property
     def counts(self) -> bool:
-        """Whether it is a judgement."""
+        """True where it is a judgement."""
         return self.state in COUNTED
 
     @property
     def explanation(self) -> str | None:
-        """What goes beside the labels into the ledger."""
+        """The notes that go into the ledger beside the labels."""
         if self.state is not AnnotationState.UNDECIDED:
             return self.comment
         return f"can't decide: {self.comment}" if self.comment else "can't decide"
 
 
 def name_of(raw: object) -> Name:
-    """Which annotation it is.
+    """The identity of an annotation.
 
     Raises:
         Malformed: it cannot be told.
@@ -115,9 +115,9 @@ def moment(value: object) -> datetime:
         Malformed: it is none.
     """
     try:
-        found = parse_time(value) if isinstance(value, str) else None
-        if found is not None and found.tzinfo is not None:
-            return found.astimezone(UTC)
+        time = parse_time(value) if isinstance(value, str) else None
+        if time is not None and time.tzinfo is not None:
+            return time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Malformed("annotation has no time") from error
     raise Malformed("annotation has no time")
@@ -131,7 +131,7 @@ def read_annotation(
     known: Ticked | None = None,
     recalled: Ticked | None = None,
 ) -> Said:
-    """What an annotation says.
+    """Read an annotation.
 
     Args:
         raw: the annotation as `LabelStudio.whole_tasks` gives it.
@@ -178,13 +178,13 @@ class _Regions:
 
     @classmethod
     def read(cls, result: object, controls: frozenset[str]) -> _Regions:
-        found = cls([], [], frozenset(), undecided=False, whole=isinstance(result, list))
+        regions = cls([], [], frozenset(), undecided=False, whole=isinstance(result, list))
         for region in result if isinstance(result, list) else ():
             if isinstance(region, dict):
-                found._add(region, controls)
+                regions._add(region, controls)
             else:
-                found.whole = False
-        return found
+                regions.whole = False
+        return regions
 
     def _add(self, region: Mapping[str, Any], controls: frozenset[str]) -> None:
         name, value = region.get("from_name"), region.get("value")
@@ -235,7 +235,7 @@ def _change(
 
 
 def _snapshot(prediction: object, taxonomy: Taxonomy, controls: frozenset[str]) -> Ticked | None:
-    """What a prediction ticked; None if there is none that can be read."""
+    """The labels that a prediction ticked; None if there is none that can be read."""
     if not isinstance(prediction, dict) or not isinstance(prediction.get("result"), list):
         return None
     version = prediction.get("model_version")
@@ -270,7 +270,7 @@ def _strings(value: object) -> list[str] | None:
     """A string, or a list of strings, as a list; None: it is neither."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return list(value)
     return None
 

@@ -28,7 +28,7 @@ _Key = tuple[int, datetime]
 
 @dataclass(slots=True)
 class Applied:
-    """What became of a batch of tasks."""
+    """Counts of a batch of tasks."""
 
     counts: Counter[str] = field(default_factory=Counter)
     #: labels that the taxonomy does not know, and how often they were met
@@ -39,7 +39,7 @@ class Applied:
 
 @dataclass(slots=True)
 class _Verdicts:
-    """What is to be recorded, by rater and taxonomy version, in the order in which it was said."""
+    """Verdicts to be recorded, by rater and taxonomy version, in the order in which they were given."""
 
     by_rater: dict[tuple[int, str], list[tuple[datetime, NewJudgement]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -70,8 +70,8 @@ def apply_tasks(
         run_id: the run that brings them.
         gone: ids of tasks that are no longer there, whose annotations are to be taken back.
     """
-    done = Applied()
-    texts = texts_of_tasks(session, project, tasks, languages=languages, run_id=run_id, counts=done.counts)
+    applied = Applied()
+    texts = texts_of_tasks(session, project, tasks, languages=languages, run_id=run_id, counts=applied.counts)
     mirrored = _mirrored(session, project, [*texts, *gone])
     shown = _Configs(session, project, taxonomy)
     recalled = _Recalled(session, project, texts.values())
@@ -88,14 +88,14 @@ def apply_tasks(
             try:
                 name = name_of(raw)
             except Malformed as problem:
-                done.counts[str(problem)] += 1
+                applied.counts[str(problem)] += 1
                 continue
             old = before.pop((name.id, name.created_at), None)
             if not name.rater and old is not None:
                 # the account was removed; whose it was is known here, and stays
                 name = replace(name, rater=raters.user_of(old.rater_id))
                 raw = raw | {"completed_by": int(name.rater) if name.rater else None}
-            said = read_annotation(
+            content = read_annotation(
                 raw,
                 taxonomy=taxonomy,
                 shown=shown.at(name.updated_at),
@@ -103,24 +103,24 @@ def apply_tasks(
                 recalled=recalled.of(place, name.created_at),
             )
             rater = raters.id_of(name.rater)
-            _compare(session, project, place, name, said, old, rater, verdicts, done)
-            counted += said.counts
+            _compare(session, project, place, name, content, old, rater, verdicts, applied)
+            counted += content.counts
         began = _began(task)
         for old in before.values():
             # an earlier task had this id: what was said of that one stays, as it does wherever a task is removed
             if began is None or old.created_at >= began:
-                _forget(old, verdicts, done)
+                _forget(old, verdicts, applied)
         _set_state(rows.get(place.row_text_id), project, counted)
     for lost in mirrored.values():
         for old in lost.values():
-            _forget(old, verdicts, done)
+            _forget(old, verdicts, applied)
     session.flush()
     for (rater, version), some in sorted(verdicts.by_rater.items()):
-        some.sort(key=lambda one: one[0])
-        got = record(session, rater, [one for _, one in some], taxonomy_version=version, run_id=run_id)
-        done.counts["judgements"] += got.new
-        done.counts["revisions"] += got.revised
-    return done
+        some.sort(key=lambda timed: timed[0])
+        got = record(session, rater, [timed for _, timed in some], taxonomy_version=version, run_id=run_id)
+        applied.counts["judgements"] += got.new
+        applied.counts["revisions"] += got.revised
+    return applied
 
 
 def _compare(
@@ -128,40 +128,42 @@ def _compare(
     project: store.Project,
     place: TaskText,
     name: Name,
-    said: Said,
+    content: Said,
     old: store.Annotation | None,
     rater: int,
     verdicts: _Verdicts,
-    done: Applied,
+    applied: Applied,
 ) -> None:
-    done.unknown.update(said.unknown)
+    applied.unknown.update(content.unknown)
     ref = reference(project, name.id, name.created_at)
     if old is not None and (old.text_id, old.rater_id) != (place.text_id, rater) and old.state in COUNTED:
-        verdicts.add(old.rater_id, said.taxonomy_version, name.updated_at, _withdrawal(old.text_id, ref))
-    if said.counts:
-        verdict = NewJudgement(place.text_id, said.chosen, said.denied, explanation=said.explanation, external_ref=ref)
-        verdicts.add(rater, said.taxonomy_version, name.updated_at, verdict)
+        verdicts.add(old.rater_id, content.taxonomy_version, name.updated_at, _withdrawal(old.text_id, ref))
+    if content.counts:
+        verdict = NewJudgement(
+            place.text_id, content.chosen, content.denied, explanation=content.explanation, external_ref=ref
+        )
+        verdicts.add(rater, content.taxonomy_version, name.updated_at, verdict)
     elif old is not None and old.state in COUNTED:
-        verdicts.add(rater, said.taxonomy_version, name.updated_at, _withdrawal(place.text_id, ref))
+        verdicts.add(rater, content.taxonomy_version, name.updated_at, _withdrawal(place.text_id, ref))
     if old is None:
-        done.counts["annotations"] += 1
-        done.counts[f"new {said.state}"] += 1
-        done.changed.add(place.task_id)
+        applied.counts["annotations"] += 1
+        applied.counts[f"new {content.state}"] += 1
+        applied.changed.add(place.task_id)
         old = store.Annotation(
             project_id=project.id, label_studio_id=name.id, created_at=name.created_at, task_id=place.task_id
         )
         session.add(old)
-    elif old.updated_at != name.updated_at or old.state is not said.state:
-        done.counts["updated"] += 1
-        done.changed.add(place.task_id)
+    elif old.updated_at != name.updated_at or old.state is not content.state:
+        applied.counts["updated"] += 1
+        applied.changed.add(place.task_id)
     old.updated_at, old.text_id, old.rater_id, old.task_id = name.updated_at, place.text_id, rater, place.task_id
-    old.state, old.chosen, old.unknown = said.state, sorted(said.chosen), sorted(said.unknown)
-    old.predicted = sorted(said.ticked.labels) if said.ticked is not None else None
-    old.prediction_version = said.ticked.version if said.ticked is not None else None
-    old.change, old.lead_time, old.comment, old.blind = said.change, said.lead_time, said.comment, place.blind
+    old.state, old.chosen, old.unknown = content.state, sorted(content.chosen), sorted(content.unknown)
+    old.predicted = sorted(content.ticked.labels) if content.ticked is not None else None
+    old.prediction_version = content.ticked.version if content.ticked is not None else None
+    old.change, old.lead_time, old.comment, old.blind = content.change, content.lead_time, content.comment, place.blind
 
 
-def _forget(old: store.Annotation, verdicts: _Verdicts, done: Applied) -> None:
+def _forget(old: store.Annotation, verdicts: _Verdicts, applied: Applied) -> None:
     """Take back what is no longer there."""
     if old.state is AnnotationState.DELETED:
         return
@@ -169,12 +171,12 @@ def _forget(old: store.Annotation, verdicts: _Verdicts, done: Applied) -> None:
         ref = f"ls:{old.project_id}:{old.label_studio_id}:{old.created_at.astimezone(UTC).isoformat()}"
         verdicts.add(old.rater_id, "", old.updated_at, _withdrawal(old.text_id, ref))
     old.state = AnnotationState.DELETED
-    done.counts["deleted"] += 1
-    done.changed.add(old.task_id)
+    applied.counts["deleted"] += 1
+    applied.changed.add(old.task_id)
 
 
 def reference(project: store.Project, annotation: int, created_at: datetime) -> str:
-    """What an annotation is called in the ledger: ids are given again after a removal, moments are not."""
+    """The name of an annotation in the ledger: ids are given again after a removal, moments are not."""
     return f"ls:{project.id}:{annotation}:{created_at.astimezone(UTC).isoformat()}"
 
 
@@ -215,10 +217,10 @@ def _mirrored(
     session: Session, project: store.Project, tasks: Sequence[int]
 ) -> dict[int, dict[_Key, store.Annotation]]:
     a = store.Annotation
-    found: dict[int, dict[_Key, store.Annotation]] = defaultdict(dict)
+    mirrored: dict[int, dict[_Key, store.Annotation]] = defaultdict(dict)
     for row in session.scalars(select(a).where(a.project_id == project.id, a.task_id == func.any(list(tasks)))):
-        found[row.task_id][row.label_studio_id, row.created_at.astimezone(UTC)] = row
-    return found
+        mirrored[row.task_id][row.label_studio_id, row.created_at.astimezone(UTC)] = row
+    return mirrored
 
 
 class _Raters:
@@ -236,7 +238,7 @@ class _Raters:
 
 
 class _Configs:
-    """Which labels the project showed when."""
+    """The labels that the project showed at each moment."""
 
     def __init__(self, session: Session, project: store.Project, taxonomy: Taxonomy) -> None:
         c = store.ProjectConfig
@@ -250,7 +252,7 @@ class _Configs:
 
 
 class _Recalled:
-    """What our own records say was ticked on a task at a moment."""
+    """Our own records of the labels that were ticked on a task at a moment."""
 
     def __init__(self, session: Session, project: store.Project, places: Iterable[TaskText]) -> None:
         b, p = store.PredictionBatch, store.Prediction

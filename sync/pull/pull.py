@@ -24,7 +24,7 @@ from pipeline.runs.record import ActiveRun, stage_run
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState
 from pipeline.taxonomy import Taxonomy
-from sync.api.client import LabelStudio, parse_time
+from sync.api.client import LabelStudio, identity, parse_time
 from sync.pull.apply import Applied, apply_tasks
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _NOT_OURS = "START_TRAINING"
 
 @dataclass(slots=True)
 class PullReport:
-    """What one pull did, of all projects together."""
+    """Counts of one pull, of all projects together."""
 
     projects: int = 0
     tasks: int = 0
@@ -68,7 +68,7 @@ def pull(
     languages: Sequence[str] = ("ms", "id", "en"),
     progress: Progress = silent,
 ) -> PullReport:
-    """Bring home what changed. A project that fails is named, and the others go on.
+    """Copy changed annotations into the ledger. A project that fails is named, and the others go on.
 
     Args:
         engine: the store.
@@ -124,7 +124,7 @@ def _pull_one(
     if page is None:
         _note_looked(engine, project, asked)
         return
-    mine = PullReport()
+    own = PullReport()
     with (
         stage_run(engine, "pull", slice=str(project.id), progress=progress) as run,
         # the server gathers the next page while this one is stored
@@ -132,7 +132,7 @@ def _pull_one(
     ):
         while page is not None:
             following = ahead.submit(fetch)
-            _store(engine, project, page, taxonomy, languages, run, report, mine)
+            _store(engine, project, page, taxonomy, languages, run, report, own)
             at, page = following.result()
             asked = asked if page is None else at
         # the project may have been removed meanwhile, which looks like a list that ends
@@ -149,30 +149,30 @@ def _store(
     languages: Sequence[str],
     run: ActiveRun,
     report: PullReport,
-    mine: PullReport,
+    own: PullReport,
 ) -> None:
     """One page: the ledger, the mirror and the cursor move together."""
     with open_session(engine) as session, session.begin():
         tasks = _worth_reading(session, project, page)
         applied = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
-        _advance(session, project, max(parse_time(one["updated_at"]) for one in page))
-        run.counts = dict(mine.counts + applied.counts)
-        run.advance(mine.tasks + len(tasks), None, "pulling")
+        _advance(session, project, max(parse_time(counted["updated_at"]) for counted in page))
+        run.counts = dict(own.counts + applied.counts)
+        run.advance(own.tasks + len(tasks), None, "pulling")
         run.save(session)
-    for one in (mine, report):
-        one.tasks += len(tasks)
-        one.add(applied)
+    for counted in (own, report):
+        counted.tasks += len(tasks)
+        counted.add(applied)
 
 
 def _worth_reading(session: Session, project: store.Project, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Tasks with annotations, now or when they were last seen; and those that are not known at all."""
     a, t = store.Annotation, store.Task
-    ids = [one["id"] for one in page]
+    ids = [task["id"] for task in page]
     had = set(session.scalars(select(a.task_id).where(a.project_id == project.id, a.task_id == func.any(ids))))
     known = set(
         session.scalars(select(t.label_studio_id).where(t.project_id == project.id, t.label_studio_id == func.any(ids)))
     )
-    return [one for one in page if one.get("annotations") or one["id"] in had or one["id"] not in known]
+    return [task for task in page if task.get("annotations") or task["id"] in had or task["id"] not in known]
 
 
 def _since(cursor: store.SyncCursor | None) -> datetime | None:
@@ -208,13 +208,13 @@ def open_projects(engine: Engine, client: LabelStudio, chosen: Sequence[int] | N
 
 
 def is_there(client: LabelStudio, project: store.Project) -> bool:
-    """Whether the project is still the one that it was: ids are given again."""
+    """True where the project is still the same one: ids are given again."""
     try:
-        found = [client.project(project.label_studio_id)]
+        there = [identity(client.project(project.label_studio_id))]
     except LabelStudioMissing:
         # whatever stands before the server says 404 as well: only a list without the project is proof
-        found = [one for one in client.projects() if one["id"] == project.label_studio_id]
-    return any(parse_time(one["created_at"]) == project.label_studio_created_at for one in found)
+        there = [identity(listed) for listed in client.projects()]
+    return (project.label_studio_id, project.label_studio_created_at) in there
 
 
 def note_gone(engine: Engine, project: store.Project) -> None:

@@ -32,7 +32,7 @@ _Stamp = tuple[int, datetime]
 
 @dataclass(slots=True)
 class ReconcileReport:
-    """What a comparison found and did, over all projects."""
+    """Counts of one comparison, over all projects."""
 
     projects: int = 0
     tasks: int = 0
@@ -51,7 +51,7 @@ class ReconcileReport:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the server has, as far as a comparison needs it."""
+    """The part of the server's data that a comparison needs."""
 
     #: the last change that was met
     newest: datetime | None = None
@@ -118,7 +118,7 @@ def _reconcile_one(
     for page in client.task_stamps(project.label_studio_id):
         for task in page:
             annotations = task.get("annotations") or []
-            seen.stamps[task["id"]] = {(one["id"], parse_time(one["updated_at"])) for one in annotations}
+            seen.stamps[task["id"]] = {(entry["id"], parse_time(entry["updated_at"])) for entry in annotations}
             seen.newest = parse_time(task["updated_at"])
             text_id = (task.get("data") or {}).get("text_id")
             if isinstance(text_id, str):
@@ -130,17 +130,17 @@ def _reconcile_one(
     report.annotations += sum(map(len, seen.stamps.values()))
     _remove_doubles(engine, client, project, seen, report)
     mirrored, known = _mirrored(engine, project)
-    differing = [one for one, stamps in seen.stamps.items() if stamps != mirrored.get(one, set())]
-    differing += [one for one in seen.stamps if one not in known and one not in differing]
+    differing = [entry for entry, stamps in seen.stamps.items() if stamps != mirrored.get(entry, set())]
+    differing += [entry for entry in seen.stamps if entry not in known and entry not in differing]
     missing = sorted((known | set(mirrored)) - set(seen.stamps))
     repaired = 0
     for start in range(0, len(differing), _BATCH):
         some = differing[start : start + _BATCH]
         with open_session(engine) as session, session.begin():
             tasks = client.whole_tasks(project.label_studio_id, some)
-            done = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
-            report.counts += done.counts
-            repaired += len(done.changed)
+            applied = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
+            report.counts += applied.counts
+            repaired += len(applied.changed)
     report.repaired += repaired
     with open_session(engine) as session, session.begin():
         t, c = store.Task, store.SyncCursor
@@ -153,10 +153,10 @@ def _reconcile_one(
             row.state = TaskState.GONE
         report.tasks_gone += len(lost)
         if withdraw_deleted and missing:
-            done = apply_tasks(
+            applied = apply_tasks(
                 session, project, [], taxonomy=taxonomy, languages=languages, run_id=run.id, gone=missing
             )
-            report.counts += done.counts
+            report.counts += applied.counts
         cursor = session.get(c, project.id)
         if cursor is not None:
             cursor.reconciled_at = now
@@ -167,7 +167,7 @@ def _reconcile_one(
 
 
 def _mirrored(engine: Engine, project: store.Project) -> tuple[dict[int, set[_Stamp]], set[int]]:
-    """What was last seen of the annotations of each task, and the tasks that should be there."""
+    """The stored copies of the annotations of each task, and the tasks that should be there."""
     a, t = store.Annotation, store.Task
     stamps: dict[int, set[_Stamp]] = {}
     with open_session(engine) as session:
@@ -181,7 +181,7 @@ def _mirrored(engine: Engine, project: store.Project) -> tuple[dict[int, set[_St
         known = session.scalars(
             select(t.label_studio_id).where(t.project_id == project.id, t.label_studio_id.is_not(None))
         )
-        return stamps, {one for one in known if one is not None}
+        return stamps, {task for task in known if task is not None}
 
 
 def _remove_doubles(
@@ -205,9 +205,9 @@ def _remove_doubles(
             if task == kept:
                 continue
             # asked again: somebody may have annotated it since the list was read
-            if seen.stamps[task] or any(one["annotations"] for one in client.whole_tasks(there, [task])):
+            if seen.stamps[task] or any(copy["annotations"] for copy in client.whole_tasks(there, [task])):
                 report.doubles_left += 1
                 continue
-            client.delete(f"/api/tasks/{task}/")
+            client.tasks.delete(str(task))
             del seen.stamps[task]
             report.doubles_removed += 1

@@ -1,4 +1,4 @@
-"""Which text a task shows: one of ours, or one that somebody brought to Label Studio."""
+"""The text of a task: one of ours, or one that somebody put into Label Studio."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def texts_of_tasks(
     query = select(t, known.masked).join(known, known.id == t.text_id)
     rows = session.execute(query.where(t.project_id == project.id, t.label_studio_id == func.any(ids))).all()
     ours = {row.label_studio_id: (row, masked) for row, masked in rows if row.label_studio_id is not None}
-    found: dict[int, TaskText] = {}
+    texts: dict[int, TaskText] = {}
     strange: dict[int, Any] = {}
     for task in tasks:
         task_id, data = task.get("id"), task.get("data")
@@ -72,15 +72,15 @@ def texts_of_tasks(
         if row is None:
             row = _copied(session, project, task_id, data)
         if row is not None and (text == masked or task_id not in ours):
-            found[task_id] = TaskText(task_id, row.text_id, row.text_id, row.blind)
+            texts[task_id] = TaskText(task_id, row.text_id, row.text_id, row.blind)
         else:
             strange[task_id] = text
-    found |= _read_in(session, project, strange, ours, languages, run_id, counts)
-    return found
+    texts |= _read_in(session, project, strange, ours, languages, run_id, counts)
+    return texts
 
 
 def _given_again(task: Json, data: Json, row: store.Task) -> bool:
-    """Whether the id of our task, which must be gone, was given to another task; if not, somebody edited the text."""
+    """True where the id of our task, which must be gone, is another task's now; if not, somebody edited the text."""
     if row.batch and data.get("batch") == row.batch:
         return False
     try:
@@ -136,16 +136,18 @@ def _read_in(
     if not ready.rows:
         return {}
     source = source_id_of(session, _SOURCE)
-    done = write(session, ready.rows, source_id=source, run_id=run_id or 0, path=path, splits=[None] * len(ready.rows))
-    for reject in done.rejected:
+    written = write(
+        session, ready.rows, source_id=source, run_id=run_id or 0, path=path, splits=[None] * len(ready.rows)
+    )
+    for reject in written.rejected:
         counts[f"task with {reject.reason}"] += 1
-    found: dict[int, TaskText] = {}
-    for row in done.seen:
+    texts: dict[int, TaskText] = {}
+    for row in written.seen:
         task_id = row.line
         if task_id in ours:
             counts["text edited by hand"] += 1
-            mine = ours[task_id][0]
-            found[task_id] = TaskText(task_id, row.id, mine.text_id, mine.blind)
+            own = ours[task_id][0]
+            texts[task_id] = TaskText(task_id, row.id, own.text_id, own.blind)
             continue
         counts["task made by hand"] += 1
         task = session.get(store.Task, (project.id, row.id))
@@ -164,11 +166,11 @@ def _read_in(
             session.flush()
         else:
             _take_place(task, task_id, sent=False)
-        found[task_id] = TaskText(task_id, row.id, row.id, task.blind if task is not None else False)
-    return found
+        texts[task_id] = TaskText(task_id, row.id, row.id, task.blind if task is not None else False)
+    return texts
 
 
 def _mark(text: Any) -> str:
     """Tells one text of a task from a later one."""
-    said = text.encode("utf-8", "replace") if isinstance(text, str) else b""
-    return hashlib.blake2b(said, digest_size=8).hexdigest()
+    encoded = text.encode("utf-8", "replace") if isinstance(text, str) else b""
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest()

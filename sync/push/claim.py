@@ -1,4 +1,4 @@
-"""Which queued texts a push sends to a project: noted as tasks before the first call is made."""
+"""The queued texts that a push sends to a project: noted as tasks before the first call is made."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from pipeline.errors import (
 )
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, Preannotator, Proposal
+from pipeline.preannotation.label_studio_format import score_of
 from pipeline.preannotation.proposal import panel
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
@@ -32,6 +33,7 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
+from sync.project.page_check import refusals
 from sync.push.task_rows import prediction_result
 from sync.push.turns import in_turn
 
@@ -45,7 +47,7 @@ _PANELS = 500
 
 @dataclass(frozen=True, slots=True)
 class PredictReport:
-    """What one call wrote ahead."""
+    """Counts of the predictions that one call wrote."""
 
     project_id: int
     #: None: nothing was to be done
@@ -185,10 +187,20 @@ class _Writer:
             self._give_up(version, len(tasks), created)
             raise LabelStudioError(
                 f"{self.client.url} took {created} of {len(tasks)} predictions of project "
-                f"{self.project.label_studio_id}: the old ones stay; see whether its labels are the taxonomy's "
-                "(`saring sync setup`), then `saring sync reconcile` for tasks that are gone"
+                f"{self.project.label_studio_id}{self._why_refused(tasks, proposals, version)}: the old ones stay; see "
+                "whether its labels are the taxonomy's (`saring sync setup`), then `saring sync reconcile` for tasks "
+                "that are gone"
             )
         return created
+
+    def _why_refused(self, tasks: Sequence[store.Task], proposals: dict[uuid.UUID, Proposal], version: str) -> str:
+        """The reasons why the project's page has no room for predictions: the server drops them silently."""
+        page = self.client.project(self.project.label_studio_id).label_config or ""
+        reasons = refusals(page, [_row(task, proposals[task.text_id], version) for task in tasks])
+        if not reasons:
+            return ""
+        [(reason, number)] = reasons.most_common(1)
+        return f" ({number} of them: {reason})"
 
     def _give_up(self, version: str, sent: int, created: int) -> None:
         with open_session(self.engine) as session, session.begin():
@@ -213,12 +225,10 @@ class _Writer:
         """Give tasks whose ticks change their new reasons."""
         for task in tasks:
             proposal = proposals[task.text_id]
-            path = f"/api/tasks/{task.label_studio_id}/"
+            there = str(task.label_studio_id)
+            reasons = {"why": panel(proposal.why), "confidence": proposal.confidence}
             try:
-                data = self.client.get(path)["data"]
-                self.client.patch(
-                    path, json={"data": data | {"why": panel(proposal.why), "confidence": proposal.confidence}}
-                )
+                self.client.tasks.update(there, data=self.client.tasks.get(there).data | reasons)
             except LabelStudioMissing:
                 log.info("task %s is gone; a reconciliation will note it", task.label_studio_id)
         return len(tasks)
@@ -226,7 +236,7 @@ class _Writer:
     def show(self, version: str, sent: int, created: int) -> None:
         """Show the version, in one change."""
         there = self.client.update_project(self.project.label_studio_id, model_version=version)
-        if there.get("model_version") != version:
+        if there.model_version != version:
             raise LabelStudioError(f"{self.client.url} did not switch to the new predictions: the old ones stay")
         b = store.PredictionBatch
         with open_session(self.engine) as session, session.begin():
@@ -252,6 +262,6 @@ def _row(task: store.Task, proposal: Proposal, version: str) -> dict[str, Any]:
     return {
         "task": task.label_studio_id,
         "result": [] if task.blind else prediction_result(proposal),
-        "score": 1.0 - task.priority,
+        "score": score_of(task.priority),
         "model_version": version,
     }

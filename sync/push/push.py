@@ -6,7 +6,6 @@ data. Where the outcome of a call is unknown, what arrived is found by the mark,
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import uuid
@@ -42,13 +41,11 @@ log = logging.getLogger(__name__)
 _BATCH = 2_000
 #: looks at a server that may still be at work on a call that broke off, and seconds between them
 _LOOKS, _BETWEEN = 20, 1.0
-#: tasks of a list
-_PAGE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What one push did."""
+    """Counts of one push."""
 
     project_id: int
     #: tasks that are now in Label Studio because of this call
@@ -136,9 +133,9 @@ class _Sender:
             ).all()
         adopted = 0
         for batch in unsure:
-            found = self._arrived(batch)
-            adopted += len(found)
-            self._note(found)
+            arrived = self._arrived(batch)
+            adopted += len(arrived)
+            self._note(arrived)
             with open_session(self.engine) as session, session.begin():
                 lost = session.scalars(select(t).where(t.batch == batch, t.state == TaskState.PUSHING)).all()
                 for task in lost:
@@ -156,7 +153,7 @@ class _Sender:
             ).all()
         if not tasks:
             return 0
-        sent = done = 0
+        sent = tried = 0
         self._open(version)
         batches = [tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)]
         with ThreadPoolExecutor(1) as ahead:
@@ -166,8 +163,8 @@ class _Sender:
                 if following is not None:
                     rows = ahead.submit(self._rows, following, version)
                 sent += self._send(some, ready, version)
-                done += len(some)
-                tell(done, len(tasks), "sending tasks to Label Studio")
+                tried += len(some)
+                tell(tried, len(tasks), "sending tasks to Label Studio")
         return sent
 
     def begun(self) -> str | None:
@@ -181,7 +178,7 @@ class _Sender:
             ).all()
         if not written:
             return None
-        there = self.client.get(f"/api/projects/{self.project.label_studio_id}/model-versions/")
+        there = self.client.model_versions(self.project.label_studio_id)
         return next((version for version in written if there.get(version)), None)
 
     def _rows(self, tasks: Sequence[store.Task], version: str) -> list[dict[str, Any]]:
@@ -190,8 +187,8 @@ class _Sender:
         known = store.Text
         with open_session(self.engine) as session:
             proposals = self.preannotator.known(session, wanted)
-            found = session.execute(select(known.id, known.masked, known.language).where(known.id == func.any(wanted)))
-            texts = {text_id: (masked, language) for text_id, masked, language in found}
+            rows = session.execute(select(known.id, known.masked, known.language).where(known.id == func.any(wanted)))
+            texts = {text_id: (masked, language) for text_id, masked, language in rows}
         self._keep(tasks, proposals, version)
         return [task_row(task, *texts[task.text_id], proposals[task.text_id], version) for task in tasks]
 
@@ -209,7 +206,7 @@ class _Sender:
                 raise
             again = [row for task, row in zip(tasks, rows, strict=True) if task.text_id not in arrived]
             return len(tasks) - len(missing) + self._send(missing, again, version)
-        self._note({task.text_id: one for task, one in zip(tasks, ids, strict=True)})
+        self._note({task.text_id: label_studio_id for task, label_studio_id in zip(tasks, ids, strict=True)})
         return len(ids)
 
     def _keep(self, tasks: Sequence[store.Task], proposals: dict[uuid.UUID, Proposal], version: str) -> None:
@@ -232,9 +229,9 @@ class _Sender:
                 new.on_conflict_do_update(index_elements=["project_id", "version", "text_id"], set_=changed), rows
             )
 
-    def _note(self, found: dict[uuid.UUID, int]) -> None:
+    def _note(self, arrived: dict[uuid.UUID, int]) -> None:
         """Write down which tasks arrived, and under which ids."""
-        if not found:
+        if not arrived:
             return
         t = store.Task
         with open_session(self.engine) as session, session.begin():
@@ -243,8 +240,8 @@ class _Sender:
                 update(t)
                 .where(
                     t.project_id == self.project.id,
-                    t.label_studio_id == func.any(list(found.values())),
-                    t.text_id != func.all(list(found)),
+                    t.label_studio_id == func.any(list(arrived.values())),
+                    t.text_id != func.all(list(arrived)),
                 )
                 .values(label_studio_id=None, state=TaskState.GONE)
             )
@@ -258,47 +255,24 @@ class _Sender:
                     table.c.state == TaskState.PUSHING,
                 )
                 .values(label_studio_id=bindparam("arrived_as"), state=TaskState.OPEN, pushed_at=func.now()),
-                [{"of_text": text_id, "arrived_as": one} for text_id, one in found.items()],
+                [{"of_text": text_id, "arrived_as": label_studio_id} for text_id, label_studio_id in arrived.items()],
             )
 
     def _arrived(self, batch: str) -> dict[uuid.UUID, int]:
-        """The tasks of a call that are on the server, once their number no longer grows."""
+        """The tasks of a call that are on the server, once their number no longer grows: its mark is that of the whole
+        push."""
         before = -1
-        found: dict[uuid.UUID, int] = {}
+        arrived: dict[uuid.UUID, int] = {}
         for _ in range(_LOOKS):
-            found = {}
-            for task in self._marked(batch):
+            arrived = {}
+            for task in self.client.marked_tasks(self.project.label_studio_id, batch):
                 # the first stays where a call was carried out twice; a reconciliation removes the others
-                found.setdefault(uuid.UUID(task["data"]["text_id"]), int(task["id"]))
-            if len(found) == before:
-                return found
-            before = len(found)
+                arrived.setdefault(uuid.UUID(task["data"]["text_id"]), int(task["id"]))
+            if len(arrived) == before:
+                return arrived
+            before = len(arrived)
             self.sleep(_BETWEEN)
         raise UncertainOutcome(f"{self.client.url} goes on making tasks of a call that broke off: push again later")
-
-    def _marked(self, batch: str) -> list[dict[str, Any]]:
-        """Every task on the server that bears a mark, by its id: a call's mark is that of the whole push."""
-        mark = {"filter": "filter:tasks:data.batch", "operator": "equal", "value": batch, "type": "String"}
-        found: list[dict[str, Any]] = []
-        last = 0
-        while True:
-            later = {"filter": "filter:tasks:id", "operator": "greater", "value": last, "type": "Number"}
-            query = {"filters": {"conjunction": "and", "items": [mark, later]}, "ordering": ["tasks:id"]}
-            answer = self.client.get(
-                "/api/tasks/",
-                params={
-                    "project": self.project.label_studio_id,
-                    "page_size": _PAGE,
-                    "fields": "all",
-                    "include": "id,data",
-                    "query": json.dumps(query),
-                },
-            )
-            page = answer["tasks"]
-            found += [task for task in page if task["data"].get("batch") == batch]
-            if len(page) < _PAGE:
-                return found
-            last = page[-1]["id"]
 
     def _put_back(self, session: Session, task: store.Task) -> None:
         """Let a text that never arrived wait again."""
@@ -342,10 +316,10 @@ def _report(
     session: Session, project_id: int, batch: str, sent: int, adopted: int, held_back: int, version: str | None
 ) -> PushReport:
     t, q = store.Task, store.QueueItem
-    mine = (t.project_id == project_id, t.batch == batch, t.state != TaskState.PUSHING)
+    own = (t.project_id == project_id, t.batch == batch, t.state != TaskState.PUSHING)
 
     def count(*conditions: Any) -> int:
-        return session.execute(select(func.count()).select_from(t).where(*mine, *conditions)).scalar_one()
+        return session.execute(select(func.count()).select_from(t).where(*own, *conditions)).scalar_one()
 
     waiting = session.execute(select(func.count()).where(q.state == QueueState.QUEUED)).scalar_one()
     return PushReport(

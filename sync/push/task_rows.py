@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline import store
 from pipeline.preannotation import Proposal
+from pipeline.preannotation.label_studio_format import score_of, ticks
 from pipeline.preannotation.proposal import panel
 
 
@@ -23,27 +24,17 @@ def task_row(task: store.Task, text: str, language: str | None, proposal: Propos
             "queue": task.strategy,
             "lang": language,
         },
-        "predictions": [{"result": result, "score": 1.0 - task.priority, "model_version": version}],
+        "predictions": [{"result": result, "score": score_of(task.priority), "model_version": version}],
     }
 
 
 def asks_for(raters: int) -> dict[str, Any]:
-    """What makes a task wait for so many raters. Label Studio does not look again whether a task is done when its
-    overlap changes, so it is told."""
+    """The fields by which a task waits for so many raters. Label Studio does not look again whether a task is done when
+    its overlap changes, so it is told.
+    """
     return {"overlap": raters, "is_labeled": False}
 
 
 def prediction_result(proposal: Proposal) -> list[dict[str, Any]]:
-    """What is ticked, as Label Studio writes it."""
-    if not proposal.labels:
-        return []
-    return [
-        {
-            "id": "saring",
-            "from_name": "labels",
-            "to_name": "text",
-            "type": "choices",
-            "value": {"choices": list(proposal.labels)},
-            "score": proposal.confidence,
-        }
-    ]
+    """The ticked labels, as Label Studio writes them."""
+    return [ticks(proposal.labels, score=proposal.confidence)] if proposal.labels else []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from pipeline.runs.record import lock_key
+from pipeline.store.locks import lock_key, waited_for
 
 
 @contextmanager
@@ -18,7 +18,5 @@ def in_turn(engine: Engine, project_id: int) -> Iterator[None]:
         engine: the store.
         project_id: our own id of the project.
     """
-    with engine.connect() as lock, lock.begin():
-        key = lock_key("sync-turn", str(project_id))
-        lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    with waited_for(engine, lock_key("sync-turn", str(project_id))):
         yield

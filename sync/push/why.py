@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.errors import LabelStudioMissing, UsageError
+from pipeline.preannotation.label_studio_format import LABELS, read_config
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import TaskState
-from sync.api.client import Json, LabelStudio
-from sync.project.label_config import LABELS, read_config
+from sync.api.client import LabelStudio
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import LseProjectResponse, MlBackend, RoleBasedTask
 
 
 @dataclass(slots=True)
 class Explanation:
-    """What a volunteer sees ticked on a task, and why."""
+    """The labels that a volunteer sees ticked on a task, and the reasons."""
 
     project: str
     task: int
@@ -48,7 +53,7 @@ def why(engine: Engine, client: LabelStudio, wanted: str, *, project: int | None
         UsageError: no task of Saring's is meant.
     """
     task, of = _find(engine, client, wanted, project)
-    found = Explanation(
+    explanation = Explanation(
         project=of.title,
         task=task.label_studio_id or 0,
         text_id=str(task.text_id),
@@ -56,59 +61,73 @@ def why(engine: Engine, client: LabelStudio, wanted: str, *, project: int | None
         inclusion_probability=task.inclusion_probability,
     )
     if task.state is TaskState.PUSHING or task.label_studio_id is None:
-        found.reasons.append("it was being sent when something broke off: run `saring sync push`")
-        return found
+        explanation.reasons.append("it was being sent when something broke off: run `saring sync push`")
+        return explanation
     try:
-        there = client.get(f"/api/tasks/{task.label_studio_id}/")
+        there = client.tasks.get(str(task.label_studio_id))
     except LabelStudioMissing:
-        found.reasons.append("the task is no longer in Label Studio; `saring sync reconcile` notes that")
-        return found
+        explanation.reasons.append("the task is no longer in Label Studio; `saring sync reconcile` notes that")
+        return explanation
     settings = client.project(of.label_studio_id)
-    backends = client.get("/api/ml/", params={"project": of.label_studio_id})
-    _explain(found, task, of, there, settings, backends)
+    backends = client.ml.list(project=of.label_studio_id)
+    _explain(explanation, task, of, there, settings, backends)
     with open_session(engine) as session:
-        kept = session.get(store.Prediction, (of.id, found.version, task.text_id)) if found.version else None
-        found.sources = {label: str(kept.why.get(label, "")) for label in found.shown} if kept is not None else {}
-    return found
+        kept = (
+            session.get(store.Prediction, (of.id, explanation.version, task.text_id)) if explanation.version else None
+        )
+        explanation.sources = (
+            {label: str(kept.why.get(label, "")) for label in explanation.shown} if kept is not None else {}
+        )
+    return explanation
 
 
 def _explain(
-    found: Explanation, task: store.Task, project: store.Project, there: Json, settings: Json, backends: list[Json]
+    explanation: Explanation,
+    task: store.Task,
+    project: store.Project,
+    there: RoleBasedTask,
+    settings: LseProjectResponse,
+    backends: Sequence[MlBackend],
 ) -> None:
     """Follow Label Studio's own rules for what it shows."""
-    live = next((one for one in backends if one.get("title") == settings.get("model_version")), None)
-    found.version = str(settings.get("model_version") or "") or None
-    if not settings.get("show_collab_predictions", True):
-        found.reasons.append("the project is set not to show predictions: run `saring sync setup`")
-    if found.version is None:
-        found.reasons.append("the project shows no version of predictions: run `saring sync predict`")
+    live = next((backend for backend in backends if backend.title == settings.model_version), None)
+    explanation.version = settings.model_version or None
+    if settings.show_collab_predictions is False:
+        explanation.reasons.append("the project is set not to show predictions: run `saring sync setup`")
+    if explanation.version is None:
+        explanation.reasons.append("the project shows no version of predictions: run `saring sync predict`")
     elif live is not None:
-        found.reasons.append(
-            f"the project asks its ML backend {found.version!r} for every task, and shows nothing when that is slow or "
-            "down: run `saring sync setup`"
+        explanation.reasons.append(
+            f"the project asks its ML backend {explanation.version!r} for every task, and shows nothing when that is "
+            "slow or down: run `saring sync setup`"
         )
-    elif found.version != project.model_version:
-        found.reasons.append(
-            f"somebody had the project show {found.version!r}, and the newest predictions are "
+    elif explanation.version != project.model_version:
+        explanation.reasons.append(
+            f"somebody had the project show {explanation.version!r}, and the newest predictions are "
             f"{project.model_version!r}: run `saring sync setup`"
         )
     if task.blind:
-        found.reasons.append("the task is a blind one, drawn to measure how much ticks sway people: nothing is ticked")
-    here = [one for one in there.get("predictions", ()) if one.get("model_version") == found.version]
+        explanation.reasons.append(
+            "the task is a blind one, drawn to measure how much ticks sway people: nothing is ticked"
+        )
+    predictions = there.predictions or []
+    here = [prediction for prediction in predictions if prediction.model_version == explanation.version]
     if not here:
-        versions = sorted({str(one.get("model_version")) for one in there.get("predictions", ())})
+        versions = sorted({str(prediction.model_version) for prediction in predictions})
         others = f"; it has {', '.join(versions)}" if versions else ""
-        found.reasons.append(f"it has no prediction of the version that is shown{others}: run `saring sync predict`")
+        explanation.reasons.append(
+            f"it has no prediction of the version that is shown{others}: run `saring sync predict`"
+        )
         return
-    ticked = [label for region in here[-1]["result"] for label in region.get("value", {}).get("choices", ())]
-    shown = read_config(str(settings.get("label_config", "")))
+    ticked = [label for region in here[-1].result or [] for label in region.get("value", {}).get("choices", ())]
+    shown = read_config(settings.label_config or "")
     known = shown.choices.get(LABELS, ()) if shown is not None else ()
     strange = [label for label in ticked if label not in known]
     if strange:
-        found.reasons.append(f"the project has no label {', '.join(strange)}: run `saring sync setup`")
-    found.shown = [label for label in ticked if label in known]
+        explanation.reasons.append(f"the project has no label {', '.join(strange)}: run `saring sync setup`")
+    explanation.shown = [label for label in ticked if label in known]
     if not ticked and not task.blind:
-        found.reasons.append("no label is likelier than not, so nothing is ticked")
+        explanation.reasons.append("no label is likelier than not, so nothing is ticked")
 
 
 def _find(engine: Engine, client: LabelStudio, wanted: str, project: int | None) -> tuple[store.Task, store.Project]:

@@ -1,1 +1,1 @@
-"""How well the people label, and how they are doing. Reads the store; writes nothing."""
+"""The quality of people's labels, and how much harsh content people meet. Reads the store; writes nothing."""

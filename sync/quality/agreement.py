@@ -1,4 +1,4 @@
-"""How far raters agree with one another beyond chance: Krippendorff's alpha (Krippendorff 2004, chapter 11)."""
+"""Agreement of raters beyond chance: Krippendorff's alpha (Krippendorff 2004, chapter 11)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import krippendorff
 import numpy as np
 
-from pipeline.measure.metrics import Estimate
-from sync.quality.answers import Answers, Floats
-from sync.quality.intervals import bootstrap
+from pipeline.measure.arrays import Floats
+from pipeline.measure.intervals import Estimate, bootstrap
+from sync.quality.answers import Answers
 
 #: texts with two answers or more, below which an alpha says nothing
 LEAST_TEXTS = 10
@@ -19,7 +19,7 @@ _PARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class LabelAgreement:
-    """How raters agree on one label."""
+    """Agreement of raters on one label."""
 
     label: str
     #: texts with at least two answers
@@ -32,7 +32,7 @@ class LabelAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How raters agree."""
+    """Agreement of raters on all labels."""
 
     #: texts with at least two answers
     texts: int
@@ -65,14 +65,15 @@ def agreement(answers: Answers, *, rng: np.random.Generator) -> Agreement:
         mean = np.where(known, alphas, 0).sum(axis=1) / known.sum(axis=1)
         return np.column_stack([alphas, pooled, mean])
 
-    found = bootstrap(parts[parts.any(axis=1)], statistic, rng=rng) if enough else [None, None]
+    estimates = bootstrap(parts[parts.any(axis=1)], statistic, rng=rng) if enough else [None, None]
     by_label = {
-        i: _with_value(estimate, nominal_alpha(counts[:, i])) for i, estimate in zip(enough, found[:-2], strict=True)
+        i: _with_value(estimate, nominal_alpha(counts[:, i]))
+        for i, estimate in zip(enough, estimates[:-2], strict=True)
     }
     return Agreement(
         texts=texts,
-        overall=found[-2],
-        mean=found[-1],
+        overall=estimates[-2],
+        mean=estimates[-1],
         labels=tuple(
             LabelAgreement(label, int(pairs[i]), int(_ticks(counts[:, i])), by_label.get(i))
             for i, label in enumerate(answers.labels)
@@ -94,7 +95,9 @@ def nominal_alpha(counts: Floats) -> float:
 
 
 def _parts(counts: Floats) -> Floats:
-    """What each text adds: disagreement within it, answers of either kind; nothing if it has a single answer."""
+    """The share of each text in the sums: disagreement within it, answers of either kind; nothing if it has a single
+    answer.
+    """
     answers = counts.sum(axis=1)
     paired = answers >= 2
     no, yes = np.where(paired, counts[:, 0], 0), np.where(paired, counts[:, 1], 0)

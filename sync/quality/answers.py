@@ -1,17 +1,10 @@
-"""What the statistics work on: one plain table, a row for each answer."""
+"""The table that the statistics work on: one row for each answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Booleans = NDArray[np.bool_]
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, Ints, LabelMatrix
 
 
 @dataclass(frozen=True, slots=True)

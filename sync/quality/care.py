@@ -1,4 +1,4 @@
-"""How much harsh content each volunteer met on each day."""
+"""Counts of harsh content that each volunteer met on each day."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class DayOfCare:
-    """What one volunteer met on one day."""
+    """Counts of one volunteer's day."""
 
     rater: str
     day: date
@@ -47,12 +47,12 @@ def days_of_care(exposures: Iterable[Exposure], *, zone: tzinfo = MALAYSIA) -> l
         zone: whose days.
     """
     days: dict[tuple[date, str], list[Exposure]] = defaultdict(list)
-    for one in exposures:
-        days[one.at.astimezone(zone).date(), one.rater].append(one)
-    found = []
+    for exposure in exposures:
+        days[exposure.at.astimezone(zone).date(), exposure.rater].append(exposure)
+    report = []
     for (day, rater), seen in sorted(days.items(), key=lambda item: item[0]):
-        harsh = [one for one in seen if one.harsh]
-        seconds = sum(min(one.seconds or 0.0, LONGEST_SECONDS) for one in harsh)
-        cap = min(one.cap for one in seen)
-        found.append(DayOfCare(rater, day, len(seen), len(harsh), seconds / 60, cap, len(harsh) > cap))
-    return found
+        harsh = [exposure for exposure in seen if exposure.harsh]
+        seconds = sum(min(exposure.seconds or 0.0, LONGEST_SECONDS) for exposure in harsh)
+        cap = min(exposure.cap for exposure in seen)
+        report.append(DayOfCare(rater, day, len(seen), len(harsh), seconds / 60, cap, len(harsh) > cap))
+    return report

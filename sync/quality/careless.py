@@ -1,4 +1,4 @@
-"""Who may not be reading what they answer, by a rule that is written down, with reasons in words.
+"""A written rule for raters who may not be reading, with reasons in words.
 
 Signs are of two sorts. *Wrong*: known tasks missed, the others' consensus missed, wrong ticks left standing. *Hurried*:
 too fast, the same answer over and over, every tick accepted. Each compares a rater with the others, allowing for how
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from sync.quality.answers import Answers, Booleans, Ints, right
-from sync.quality.intervals import LEAST_OTHERS, tails
+from pipeline.measure.arrays import UNKNOWN, Booleans, Ints, LabelMatrix
+from sync.quality.answers import Answers, right
+from sync.quality.outliers import LEAST_OTHERS, tails
 from sync.quality.pace import IMPOSSIBLE_SECONDS, LEAST_SHOWN, LEAST_TIMED
 
 #: how unlikely a rater like the others must be to look like this, over all raters
@@ -53,7 +53,7 @@ _FEW_CHANGES = 1 / 3
 
 
 class Sign(enum.StrEnum):
-    """What was seen of a rater."""
+    """An observation about a rater."""
 
     MISSES_KNOWN = "misses known tasks"
     FAR_OFF = "misses known tasks far more than others"
@@ -78,7 +78,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """What the rule makes of one rater."""
+    """The rule's result for one rater."""
 
     rater: str
     careless: bool
@@ -107,7 +107,7 @@ def carelessness(answers: Answers, consensus: LabelMatrix | None, *, rng: np.ran
         elsewhere = np.where((answers.truth != UNKNOWN).any(axis=1)[:, None], UNKNOWN, consensus)
         signs += _misses(answers, elsewhere, Sign.AGAINST_CONSENSUS, "tasks right by the others' consensus")
     checked = _checked(answers, consensus)
-    found = []
+    cares = []
     for number, rater in enumerate(answers.raters):
         findings = tuple(finding for whose, finding in signs if whose == number)
         kinds = {finding.sign for finding in findings}
@@ -116,8 +116,8 @@ def carelessness(answers: Answers, consensus: LabelMatrix | None, *, rng: np.ran
         twice_wrong = {Sign.MISSES_KNOWN, Sign.AGAINST_CONSENSUS} <= kinds
         unread = Sign.UNREAD in kinds or len(hurried) >= 2
         careless = Sign.FAR_OFF in kinds or twice_wrong or bool(wrong and hurried) or (unread and unproven)
-        found.append(Care(rater, careless, findings, int(checked[number])))
-    return found
+        cares.append(Care(rater, careless, findings, int(checked[number])))
+    return cares
 
 
 def longest_run(codes: Ints) -> Ints:
@@ -133,11 +133,11 @@ def _misses(answers: Answers, reference: LabelMatrix, sign: Sign, what: str) -> 
     comparable, fits = right(answers, reference)
     hits, of = _per_rater(answers, comparable & fits), _per_rater(answers, comparable)
 
-    def judge(mine: int, all_mine: int, lower: float, _upper: float, middle: float, raters: int) -> Finding | None:
-        below = middle - mine / all_mine
+    def judge(own: int, own_all: int, lower: float, _upper: float, middle: float, raters: int) -> Finding | None:
+        below = middle - own / own_all
         if lower >= _UNLIKELY / raters or below < _LOWER:
             return None
-        words = f"{mine} of {all_mine} {what}, where others have about {middle:.0%}"
+        words = f"{own} of {own_all} {what}, where others have about {middle:.0%}"
         if sign is Sign.MISSES_KNOWN and lower < _VERY_UNLIKELY / raters and below >= _FAR_LOWER:
             return Finding(Sign.FAR_OFF, words)
         return Finding(sign, words)
@@ -154,10 +154,10 @@ def _adopts_wrong(answers: Answers, consensus: LabelMatrix | None) -> list[tuple
     left = wrong & (answers.said == answers.predicted)
     hits, of = _per_rater(answers, left.any(axis=1)), _per_rater(answers, wrong.any(axis=1))
 
-    def judge(mine: int, all_mine: int, _lower: float, upper: float, middle: float, raters: int) -> Finding | None:
-        if upper >= _UNLIKELY / raters or mine / all_mine - middle < _FAR_LOWER:
+    def judge(own: int, own_all: int, _lower: float, upper: float, middle: float, raters: int) -> Finding | None:
+        if upper >= _UNLIKELY / raters or own / own_all - middle < _FAR_LOWER:
             return None
-        words = f"left wrong ticks in {mine} of {all_mine} tasks that had them, where others do in about {middle:.0%}"
+        words = f"left wrong ticks in {own} of {own_all} tasks that had them, where others do in about {middle:.0%}"
         return Finding(Sign.ADOPTS_WRONG, words)
 
     return _compare(hits, of, _LEAST_CHECKED, judge)
@@ -166,10 +166,10 @@ def _adopts_wrong(answers: Answers, consensus: LabelMatrix | None) -> list[tuple
 def _accepts(answers: Answers) -> list[tuple[int, Finding]]:
     hits, of = _per_rater(answers, answers.shown & answers.kept), _per_rater(answers, answers.shown)
 
-    def judge(mine: int, all_mine: int, _lower: float, upper: float, middle: float, raters: int) -> Finding | None:
-        if upper >= _UNLIKELY / raters or 1 - mine / all_mine > _FEW_CHANGES * (1 - middle):
+    def judge(own: int, own_all: int, _lower: float, upper: float, middle: float, raters: int) -> Finding | None:
+        if upper >= _UNLIKELY / raters or 1 - own / own_all > _FEW_CHANGES * (1 - middle):
             return None
-        words = f"kept the ticks of {mine} of {all_mine} tasks as they were, where others keep about {middle:.0%}"
+        words = f"kept the ticks of {own} of {own_all} tasks as they were, where others keep about {middle:.0%}"
         return Finding(Sign.ACCEPTS, words)
 
     return _compare(hits, of, max(LEAST_SHOWN, _LEAST_ANSWERS), judge)
@@ -180,17 +180,17 @@ def _compare(
 ) -> list[tuple[int, Finding]]:
     """Hold each rater's share against the others'; those with fewer than `least` answers are left out."""
     able = np.flatnonzero(of >= least)
-    found = []
+    flagged = []
     for number in able:
         others = [other for other in able if other != number]
         if len(others) < LEAST_OTHERS:
             continue
-        mine, all_mine = int(hits[number]), int(of[number])
-        lower, upper, middle = tails(mine, all_mine, others_hits=hits[others].tolist(), others_of=of[others].tolist())
-        finding = judge(mine, all_mine, lower, upper, middle, len(able))
+        own, own_all = int(hits[number]), int(of[number])
+        lower, upper, middle = tails(own, own_all, others_hits=hits[others].tolist(), others_of=of[others].tolist())
+        finding = judge(own, own_all, lower, upper, middle, len(able))
         if finding is not None:
-            found.append((int(number), finding))
-    return found
+            flagged.append((int(number), finding))
+    return flagged
 
 
 def _fast(answers: Answers) -> list[tuple[int, Finding]]:
@@ -201,13 +201,13 @@ def _fast(answers: Answers) -> list[tuple[int, Finding]]:
         if (timed & (answers.rater == number)).sum() >= LEAST_TIMED
     }
     middles = {number: float(np.median(np.log(np.maximum(seconds, 0.1)))) for number, seconds in own.items()}
-    found = []
+    flagged = []
     for number, seconds in own.items():
         impossible = float((seconds < IMPOSSIBLE_SECONDS).mean())
         if impossible >= _IMPOSSIBLE_SHARE:
             words = f"{impossible:.0%} of the answers took less than {IMPOSSIBLE_SECONDS} s"
             sign = Sign.UNREAD if impossible >= _UNREAD_SHARE else Sign.FAST
-            found.append((number, Finding(sign, words)))
+            flagged.append((number, Finding(sign, words)))
             continue
         others = np.array([middle for other, middle in middles.items() if other != number])
         if len(others) < LEAST_OTHERS:
@@ -216,8 +216,8 @@ def _fast(answers: Answers) -> list[tuple[int, Finding]]:
         spread = max(_LEAST_LOG_SPREAD, 1.4826 * float(np.median(np.abs(others - centre))))
         if (middles[number] - centre) / spread < _FAST:
             words = f"{np.exp(middles[number]):.1f} s a task, where others take about {np.exp(centre):.1f} s"
-            found.append((number, Finding(Sign.FAST, words)))
-    return found
+            flagged.append((number, Finding(Sign.FAST, words)))
+    return flagged
 
 
 def _repeats(answers: Answers, rng: np.random.Generator) -> list[tuple[int, Finding]]:
@@ -228,33 +228,33 @@ def _repeats(answers: Answers, rng: np.random.Generator) -> list[tuple[int, Find
     counts = np.zeros((len(answers.raters), int(code.max()) + 1), dtype=np.int64)
     np.add.at(counts, (answers.rater, code), 1)
     total = counts.sum(axis=1)
-    found: dict[int, Finding] = {}
+    flagged: dict[int, Finding] = {}
     for number in np.flatnonzero(total >= _LEAST_ANSWERS):
         order = np.argsort(answers.at[answers.rater == number], kind="stable")
-        mine = code[answers.rater == number][order]
-        longest = int(longest_run(mine[None, :])[0])
+        own = code[answers.rater == number][order]
+        longest = int(longest_run(own[None, :])[0])
         if longest < _LONG_RUN:
             continue
-        by_chance = longest_run(rng.permuted(np.tile(mine, (_PERMUTATIONS, 1)), axis=1))
+        by_chance = longest_run(rng.permuted(np.tile(own, (_PERMUTATIONS, 1)), axis=1))
         if longest > by_chance.max() and longest >= 2 * float(by_chance.mean()):
             words = f"the same answer {longest} times on end, where chance makes it {float(by_chance.mean()):.0f}"
-            found[int(number)] = Finding(Sign.REPEATS, words)
+            flagged[int(number)] = Finding(Sign.REPEATS, words)
     for number in np.flatnonzero(total >= _LEAST_ANSWERS):
         favourite = int(counts[number].argmax())
         others = [other for other in np.flatnonzero(total >= _LEAST_ANSWERS) if other != number]
-        mine, all_mine = int(counts[number, favourite]), int(total[number])
-        if len(others) < LEAST_OTHERS or mine / all_mine < _SAME_SHARE:
+        own, own_all = int(counts[number, favourite]), int(total[number])
+        if len(others) < LEAST_OTHERS or own / own_all < _SAME_SHARE:
             continue
         _, upper, middle = tails(
-            mine,
-            all_mine,
+            own,
+            own_all,
             others_hits=counts[others, favourite].tolist(),
             others_of=total[others].tolist(),
         )
         if upper < _UNLIKELY / len(answers.raters):
-            words = f"the same answer in {mine} of {all_mine} tasks, where others give it to about {middle:.0%}"
-            found[int(number)] = Finding(Sign.REPEATS, words)
-    return list(found.items())
+            words = f"the same answer in {own} of {own_all} tasks, where others give it to about {middle:.0%}"
+            flagged[int(number)] = Finding(Sign.REPEATS, words)
+    return list(flagged.items())
 
 
 def _per_rater(answers: Answers, rows: Booleans) -> Ints:
@@ -262,7 +262,7 @@ def _per_rater(answers: Answers, rows: Booleans) -> Ints:
 
 
 def _checked(answers: Answers, consensus: LabelMatrix | None) -> Ints:
-    """How many answers of each rater have something to be compared with: the better supplied of the two references."""
+    """The number of answers of each rater that can be compared: with the better supplied of the two references."""
     known = _per_rater(answers, right(answers, answers.truth)[0])
     if consensus is None:
         return known

@@ -20,7 +20,7 @@ from sync.pull.apply import RATER
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """What stands of one rater."""
+    """The state of one rater's exclusion."""
 
     #: Label Studio user id
     rater: str
@@ -42,7 +42,7 @@ def exclude(engine: Engine, rater: str, *, why: str, now: datetime) -> Exclusion
         now: for the record.
 
     Raises:
-        UsageError: nothing that this volunteer said has come home, or no reason is given.
+        UsageError: no annotation of this volunteer was pulled, or no reason is given.
     """
     if not why.strip():
         raise UsageError("a rater is not excluded without a reason: give --reason")
@@ -53,7 +53,7 @@ def include(engine: Engine, rater: str) -> Exclusion:
     """Take in again what a volunteer said and will say.
 
     Raises:
-        UsageError: nothing that this volunteer said has come home.
+        UsageError: no annotation of this volunteer was pulled.
     """
     return _set(engine, rater, None, None)
 

@@ -1,4 +1,4 @@
-"""How long raters take, and what they do with the labels that were ticked for them."""
+"""The time that raters take, and their changes to labels that were ticked for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.metrics import Estimate, wilson
+from pipeline.measure.intervals import Estimate, wilson
 from sync.quality.answers import Answers
 
 #: nobody opens, reads and submits a text in less
@@ -34,7 +34,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What became of what was ticked beforehand."""
+    """Counts of what raters did with ticked labels."""
 
     kept: int
     changed: int
@@ -45,7 +45,7 @@ class Acceptance:
 
 
 def pace(answers: Answers) -> Pace:
-    """How long these answers took."""
+    """The time that these answers took."""
     timed = answers.seconds[np.isfinite(answers.seconds)]
     if len(timed) < LEAST_TIMED:
         return Pace(len(timed), None, None, None, None)
@@ -54,6 +54,6 @@ def pace(answers: Answers) -> Pace:
 
 
 def acceptance(answers: Answers) -> Acceptance:
-    """How often these answers left the ticks as they were."""
+    """The share of these answers that left the ticks as they were."""
     kept, shown = int((answers.shown & answers.kept).sum()), int(answers.shown.sum())
     return Acceptance(kept, shown - kept, len(answers) - shown, wilson(kept, shown, least=LEAST_SHOWN))

@@ -47,7 +47,7 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What the store holds of volunteers' work."""
+    """The part of the store about volunteers' work."""
 
     answers: Answers
     exposures: tuple[Exposure, ...]
@@ -70,9 +70,9 @@ def read_answers(
     """
     seen = _seen(session, project, since)
     by_text: dict[uuid.UUID, list[_Seen]] = defaultdict(list)
-    for one in seen:
-        if one.state is AnnotationState.SUBMITTED:
-            by_text[one.text].append(one)
+    for annotation in seen:
+        if annotation.state is AnnotationState.SUBMITTED:
+            by_text[annotation.text].append(annotation)
     hidden = Hidden(session, project)
     rows = Rows(taxonomy)
     excluded = excluded_raters(session)
@@ -80,17 +80,24 @@ def read_answers(
     for text, judgements in judgements_by_text(session, texts=_texts(project, since), excluded=True):
         standing = current_judgements(judgements)
         trusted = [j for j in judgements if not (is_volunteer(j.rater) and j.rater.version in excluded)]
-        for one in by_text.get(text, ()):
-            mine = next((j for j in standing if is_volunteer(j.rater) and _is_of(j, one)), None)
+        for annotation in by_text.get(text, ()):
+            judgement = next((j for j in standing if is_volunteer(j.rater) and _is_of(j, annotation)), None)
             # only the last word of a rater on a text stands
-            if mine is not None:
-                rows.add(_row(one, mine, trusted, hidden, taxonomy))
+            if judgement is not None:
+                rows.add(_row(annotation, judgement, trusted, hidden, taxonomy))
     states: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for one in seen:
-        states[one.rater][str(one.state)] += 1
+    for annotation in seen:
+        states[annotation.rater][str(annotation.state)] += 1
     benign = {label.key for label in taxonomy if label.benign}
     exposures = tuple(
-        Exposure(one.rater, one.at, one.seconds, one.harsh or bool(set(one.chosen) - benign), one.cap) for one in seen
+        Exposure(
+            annotation.rater,
+            annotation.at,
+            annotation.seconds,
+            annotation.harsh or bool(set(annotation.chosen) - benign),
+            annotation.cap,
+        )
+        for annotation in seen
     )
     return Read(rows.table(), exposures, {rater: dict(counts) for rater, counts in states.items()}, excluded)
 
@@ -106,9 +113,9 @@ def excluded_raters(session: Session) -> dict[str, str]:
     return {rater: why or "" for rater, why in rows}
 
 
-def _is_of(judgement: Judgement, one: _Seen) -> bool:
-    return judgement.rater.version == one.rater and judgement.external_ref.startswith(
-        f"ls:{one.project}:{one.annotation}:"
+def _is_of(judgement: Judgement, annotation: _Seen) -> bool:
+    return judgement.rater.version == annotation.rater and judgement.external_ref.startswith(
+        f"ls:{annotation.project}:{annotation.annotation}:"
     )
 
 
@@ -138,26 +145,35 @@ def _seen(session: Session, project: int | None, since: datetime | None) -> list
         .where(r.kind == RaterKind.HUMAN, r.name == VOLUNTEERS)
         .order_by(a.created_at, a.project_id, a.label_studio_id)
     )
-    found: Any = session.execute(query.where(*_kept_to(project, since)))
+    rows: Any = session.execute(query.where(*_kept_to(project, since)))
     # a task that somebody made by hand is neither planted nor paired nor expected to be harsh
-    return [_Seen(*(*row[:11], *map(bool, row[11:14]), row[14])) for row in found]
+    return [_Seen(*(*row[:11], *map(bool, row[11:14]), row[14])) for row in rows]
 
 
-def _row(one: _Seen, mine: Judgement, judgements: Sequence[Judgement], hidden: Hidden, taxonomy: Taxonomy) -> AnswerRow:
+def _row(
+    annotation: _Seen, judgement: Judgement, judgements: Sequence[Judgement], hidden: Hidden, taxonomy: Taxonomy
+) -> AnswerRow:
     excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
     return AnswerRow(
-        rater=one.rater,
-        text=one.text,
-        said=dict.fromkeys(mine.asserted, True) | dict.fromkeys(mine.denied - mine.asserted, False),
-        truth=known_without(judgements, mine.rater, planted_in=one.project if one.planted else None, excludes=excludes),
-        predicted=hidden.of(one.project, one.text, one.at) if one.blind else one.predicted,
-        shown=not one.blind and bool(one.predicted),
-        kept=one.change is Change.KEPT,
-        blind=one.blind,
-        planted=one.planted,
-        paired=one.paired,
-        seconds=one.seconds,
-        at=one.at,
+        rater=annotation.rater,
+        text=annotation.text,
+        said=dict.fromkeys(judgement.asserted, True) | dict.fromkeys(judgement.denied - judgement.asserted, False),
+        truth=known_without(
+            judgements,
+            judgement.rater,
+            planted_in=annotation.project if annotation.planted else None,
+            excludes=excludes,
+        ),
+        predicted=hidden.of(annotation.project, annotation.text, annotation.at)
+        if annotation.blind
+        else annotation.predicted,
+        shown=not annotation.blind and bool(annotation.predicted),
+        kept=annotation.change is Change.KEPT,
+        blind=annotation.blind,
+        planted=annotation.planted,
+        paired=annotation.paired,
+        seconds=annotation.seconds,
+        at=annotation.at,
     )
 
 

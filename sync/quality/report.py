@@ -1,4 +1,4 @@
-"""How well volunteers do, how they are treated, and what of their work needs another look."""
+"""The report on volunteers: skill, agreement, harsh content met, and work that needs another look."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class QualityReport:
     @property
     def careless(self) -> tuple[str, ...]:
         """Accounts that the rule flags."""
-        return tuple(one.rater for one in self.raters if one.care.careless)
+        return tuple(rater.rater for rater in self.raters if rater.care.careless)
 
 
 def quality_report(
@@ -86,11 +86,11 @@ def quality_report(
     if not len(answers):
         return QualityReport(0, 0, None, None, None, acceptance(answers), (), days)
     others = consensus(answers).others
-    care = {one.rater: one for one in carelessness(answers, others, rng=rng)}
+    care = {care_of_one.rater: care_of_one for care_of_one in carelessness(answers, others, rng=rng)}
     raters = []
     for number, rater in enumerate(answers.raters):
-        mine = answers.rater == number
-        raters.append(_of_one(answers, mine, others, rater, read, care[rater], rng))
+        own = answers.rater == number
+        raters.append(_of_one(answers, own, others, rater, read, care[rater], rng))
     # of the crew as it counts
     out = [number for number, rater in enumerate(answers.raters) if rater in read.excluded]
     counted = answers.where(~np.isin(answers.rater, out))
@@ -108,20 +108,20 @@ def quality_report(
 
 def _of_one(
     answers: Answers,
-    mine: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    own_rows: np.ndarray[tuple[int], np.dtype[np.bool_]],
     others: LabelMatrix,
     rater: str,
     read: Read,
     care: Care,
     rng: np.random.Generator,
 ) -> RaterQuality:
-    own, planted = answers.where(mine), answers.where(mine & answers.planted)
+    own, planted = answers.where(own_rows), answers.where(own_rows & answers.planted)
     return RaterQuality(
         rater=rater,
         annotations=read.states.get(rater, {}),
         known=score(own, own.truth, rng=rng),
         planted=score(planted, planted.truth, rng=rng),
-        others=score(own, others[mine], rng=rng),
+        others=score(own, others[own_rows], rng=rng),
         pace=pace(own),
         acceptance=acceptance(own),
         care=care,

@@ -52,7 +52,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class ReviewReport:
-    """What was asked for."""
+    """Counts of the tasks that another rater was asked for."""
 
     #: tasks that now want one more rater
     asked: int
@@ -74,7 +74,7 @@ def disputed_labels(voices: Iterable[Voice]) -> tuple[str, ...]:
 
 
 def still_open(voices: Sequence[Voice]) -> bool:
-    """Whether what these raters said leaves the text open: they disagree without a majority, or nobody decided."""
+    """True where these raters' answers leave the text open: they disagree without a majority, or nobody decided."""
     ticked = [voice for voice in voices if voice is not None]
     if not ticked:
         return bool(voices)
@@ -85,9 +85,9 @@ def still_open(voices: Sequence[Voice]) -> bool:
 def find_disagreements(session: Session, project_id: int, *, at_most: int = AT_MOST) -> list[Disagreement]:
     """Tasks of a project that are open by what was said, among those that may have another rater."""
     return [
-        said.disagreement(*key)
-        for key, said in _what_was_said(session, project_id).items()
-        if said.is_open and len(said.raters) < at_most
+        answers.disagreement(*key)
+        for key, answers in _what_was_said(session, project_id).items()
+        if answers.is_open and len(answers.raters) < at_most
     ]
 
 
@@ -104,18 +104,18 @@ def request_reviews(engine: Engine, client: LabelStudio, *, project_id: int, at_
         if session.get_one(store.Project, project_id).volunteer is not None:
             # nobody else works there
             return ReviewReport(0, 0, 0)
-        found = _what_was_said(session, project_id).items()
-        every = [said.disagreement(*key) for key, said in found if said.is_open or said.lacks_its_second]
-    wanted = [one for one in every if one.raters < at_most]
+        texts = _what_was_said(session, project_id).items()
+        every = [answers.disagreement(*key) for key, answers in texts if answers.is_open or answers.lacks_its_second]
+    wanted = [disagreement for disagreement in every if disagreement.raters < at_most]
     asked = gone = 0
-    for one in wanted:
-        overlap = one.annotations + 1
+    for disagreement in wanted:
+        overlap = disagreement.annotations + 1
         with open_session(engine) as session, session.begin():
-            task = session.get_one(store.Task, (project_id, one.text_id), with_for_update=True)
+            task = session.get_one(store.Task, (project_id, disagreement.text_id), with_for_update=True)
             if task.overlap >= overlap:
                 continue
             try:
-                client.patch(f"/api/tasks/{one.label_studio_id}/", json=asks_for(overlap))
+                client.tasks.update(str(disagreement.label_studio_id), **asks_for(overlap))
             except LabelStudioMissing:
                 task.state = TaskState.GONE
                 gone += 1
@@ -136,17 +136,17 @@ def _what_was_said(session: Session, project_id: int) -> dict[tuple[uuid.UUID, i
         .where(t.state != TaskState.GONE)
         .order_by(a.updated_at)
     )
-    found: dict[tuple[uuid.UUID, int], _Said] = defaultdict(_Said)
+    by_text: dict[tuple[uuid.UUID, int], _Said] = defaultdict(_Said)
     for text_id, task, rater, state, chosen, paired, excluded in rows:
-        one = found[text_id, task or 0]
-        one.paired = paired
-        one.add(rater, state, chosen, excluded=excluded)
-    return found
+        answers = by_text[text_id, task or 0]
+        answers.paired = paired
+        answers.add(rater, state, chosen, excluded=excluded)
+    return by_text
 
 
 @dataclass(slots=True)
 class _Said:
-    """What was said of one task."""
+    """The answers to one task."""
 
     raters: set[int] = field(default_factory=set)
     annotations: int = 0
@@ -158,12 +158,12 @@ class _Said:
 
     @property
     def lacks_its_second(self) -> bool:
-        """Whether it is one of a pair of answers to be compared, and the other is not there yet."""
+        """True where it is one of a pair of answers to be compared, and the other is not there yet."""
         return self.paired and len(self.raters) == 1
 
     @property
     def is_open(self) -> bool:
-        """Whether what was said leaves it open, or nobody is left who said anything."""
+        """True where the answers leave it open, or all who answered are excluded."""
         return still_open(list(self.voices.values())) or (self.excluded and not self.raters)
 
     def add(self, rater: int, state: AnnotationState, chosen: Sequence[str], *, excluded: bool) -> None:

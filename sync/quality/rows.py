@@ -13,9 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
+from pipeline.measure.arrays import UNKNOWN, Booleans, LabelMatrix
 from pipeline.taxonomy import Taxonomy
-from sync.quality.answers import Answers, Booleans
+from sync.quality.answers import Answers
 
 _PAIR = 2
 
@@ -42,7 +42,7 @@ class AnswerRow:
 
 
 class Hidden:
-    """What would have been ticked on blind tasks."""
+    """The labels that would have been ticked on blind tasks."""
 
     def __init__(self, session: Session, project: int | None) -> None:
         p, b, t = store.Prediction, store.PredictionBatch, store.Task
@@ -104,25 +104,25 @@ class Rows:
             at=np.array([row.at.timestamp() for row in rows], dtype=np.float64),
         )
 
-    def _matrix(self, said: Sequence[Mapping[str, bool]]) -> LabelMatrix:
-        found = np.full((len(said), len(self._labels)), UNKNOWN, dtype=np.int8)
-        for i, values in enumerate(said):
+    def _matrix(self, verdicts: Sequence[Mapping[str, bool]]) -> LabelMatrix:
+        matrix = np.full((len(verdicts), len(self._labels)), UNKNOWN, dtype=np.int8)
+        for i, values in enumerate(verdicts):
             for j, key in enumerate(self._labels):
                 if key in values:
-                    found[i, j] = values[key]
-        return found
+                    matrix[i, j] = values[key]
+        return matrix
 
 
 def _first_two(rows: Sequence[AnswerRow]) -> Booleans:
     """Rows that are one of the first two answers to a text that a coin had two raters asked for: a third was asked only
     where the two disagreed."""
-    found = np.zeros(len(rows), dtype=np.bool_)
+    first = np.zeros(len(rows), dtype=np.bool_)
     seen: Counter[uuid.UUID] = Counter()
     for i in sorted(range(len(rows)), key=lambda i: rows[i].at):
         if rows[i].paired:
             seen[rows[i].text] += 1
-            found[i] = seen[rows[i].text] <= _PAIR
-    return found
+            first[i] = seen[rows[i].text] <= _PAIR
+    return first
 
 
 def _by_number(rater: str) -> tuple[int, str]:

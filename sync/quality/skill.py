@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from pipeline.measure.metrics import Estimate, wilson
-from sync.quality.answers import Answers, Floats, right
-from sync.quality.intervals import bootstrap, by_text
+from pipeline.measure.arrays import UNKNOWN, Floats, LabelMatrix
+from pipeline.measure.intervals import Estimate, bootstrap, sums_by_text, wilson
+from sync.quality.answers import Answers, right
 
 #: tasks with a reference, below which nothing is said of a rater
 LEAST_TASKS = 5
@@ -19,7 +18,7 @@ LEAST_POSITIVES = 5
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """How one label is found."""
+    """A rater's skill with one label."""
 
     label: str
     #: answers to texts that have the label
@@ -32,7 +31,7 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How answers compare with a reference. None: not enough to say."""
+    """A comparison of answers with a reference. None: too little to compare."""
 
     #: answers of which at least one label can be compared
     tasks: int
@@ -57,14 +56,14 @@ def score(answers: Answers, reference: LabelMatrix, *, rng: np.random.Generator)
     comparable, fits = right(answers, reference)
     tasks, hits = int(comparable.sum()), int((comparable & fits).sum())
     known = (reference != UNKNOWN) & (answers.said != UNKNOWN)
-    true, said = known & (reference == 1), known & (answers.said == 1)
-    positives, ticked = true.sum(axis=0), said.sum(axis=0)
+    true, ticks = known & (reference == 1), known & (answers.said == 1)
+    positives, ticked = true.sum(axis=0), ticks.sum(axis=0)
     enough = np.flatnonzero(positives >= LEAST_POSITIVES)
-    cells = [known & (answers.said == reference), known, true & said, true, said]
+    cells = [known & (answers.said == reference), known, true & ticks, true, ticks]
     # per text: cells that fit, cells, then for each measured label: found, true, ticked
     columns = [cells[0].sum(axis=1), cells[1].sum(axis=1)]
     columns += [part[:, i].astype(np.float64) for i in enough for part in cells[2:]]
-    parts = by_text(answers.text[comparable], [np.asarray(c, dtype=np.float64)[comparable] for c in columns])
+    parts = sums_by_text(answers.text[comparable], [np.asarray(c, dtype=np.float64)[comparable] for c in columns])
 
     def statistic(sums: Floats) -> Floats:
         each = sums[:, 2:].reshape(len(sums), -1, 3)
@@ -73,14 +72,14 @@ def score(answers: Answers, reference: LabelMatrix, *, rng: np.random.Generator)
         macro = np.where(measured, f1, 0).sum(axis=1) / measured.sum(axis=1)
         return np.column_stack([sums[:, 0] / sums[:, 1], macro, f1])
 
-    found = bootstrap(parts, statistic, rng=rng) if tasks >= LEAST_TASKS else [None, None, *([None] * len(enough))]
-    f1_of = dict(zip(enough.tolist(), found[2:], strict=True))
+    estimates = bootstrap(parts, statistic, rng=rng) if tasks >= LEAST_TASKS else [None, None, *([None] * len(enough))]
+    f1_of = dict(zip(enough.tolist(), estimates[2:], strict=True))
     return Score(
         tasks=tasks,
         right=hits,
         exact=wilson(hits, tasks, least=LEAST_TASKS),
-        agreement=found[0],
-        macro_f1=found[1],
+        agreement=estimates[0],
+        macro_f1=estimates[1],
         labels=tuple(
             LabelScore(label, int(positives[i]), int(ticked[i]), f1_of.get(i)) for i, label in enumerate(answers.labels)
         ),

@@ -1,4 +1,4 @@
-"""How far ticks shown beforehand sway people: tasks that had them beside tasks that, by the toss of a coin, had not.
+"""The effect of ticks on people: tasks that had them, compared with tasks that by a random choice had none.
 
 Which tasks are blind is drawn at random, so the difference is the effect of showing the ticks and of nothing else.
 """
@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measure.arrays import UNKNOWN
-from pipeline.measure.metrics import Estimate
-from sync.quality.answers import Answers, Booleans, Floats
-from sync.quality.intervals import bootstrap, by_text
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats
+from pipeline.measure.intervals import Estimate, bootstrap, sums_by_text
+from sync.quality.answers import Answers
 
 #: answers on either side, below which no difference is given
 LEAST = 20
@@ -34,7 +33,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Sway:
-    """How far raters follow what was predicted."""
+    """The share of predictions that raters follow."""
 
     #: answers that are just what was predicted
     agreement: Contrast
@@ -77,7 +76,7 @@ def _contrast(answers: Answers, cells: Booleans, hits: Booleans, least: int, rng
         return Contrast(n_shown, n_blind, None, None, None)
     rows = of > 0
     columns = [hit * shown, of * shown, hit * blind, of * blind]
-    parts = by_text(answers.text[rows], [column[rows] for column in columns])
+    parts = sums_by_text(answers.text[rows], [column[rows] for column in columns])
 
     def statistic(sums: Floats) -> Floats:
         with_ticks, without = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]

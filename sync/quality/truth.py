@@ -1,4 +1,4 @@
-"""What is known of a text without a given volunteer's word: pure, from the ledger's judgements."""
+"""The known labels of a text without a given volunteer's answer: pure, from the ledger's judgements."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LEAST_AGREED = 2
 
 
 def is_volunteer(rater: RaterRef) -> bool:
-    """Whether the rater answers in Label Studio."""
+    """True where the rater answers in Label Studio."""
     return rater.kind is RaterKind.HUMAN and rater.name == VOLUNTEERS
 
 
 def made_in(judgement: Judgement, project: int) -> bool:
-    """Whether the judgement is an annotation of the project (of our own id)."""
+    """True where the judgement is an annotation of the project (of our own id)."""
     return judgement.external_ref.startswith(f"ls:{project}:")
 
 

@@ -214,7 +214,7 @@ def test_a_new_champion_ticks_the_open_tasks_anew(loop: Loop, tmp_path: Path) ->
     send("saring.predict_ahead", {})
 
     def shown() -> str:
-        return str(loop.client.project(loop.label_studio_id)["model_version"])
+        return str(loop.client.project(loop.label_studio_id).model_version)
 
     until(lambda: shown() != old["model_version"], "the new predictions are shown")
     after = loop.served()

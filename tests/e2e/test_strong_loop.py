@@ -1,4 +1,4 @@
-"""Language models that judge and a transformer that learns from them, by the commands that the README names."""
+"""Language models that judge and a transformer that learns from them, by the commands of docs/first-steps.md."""
 
 from __future__ import annotations
 

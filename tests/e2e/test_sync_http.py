@@ -20,7 +20,7 @@ from pipeline.errors import (
 )
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
-from sync.api.http import Connection
+from sync.api.connection import Connection
 from tests.support.label_studio import logged_in, personal_token
 from tests.support.proxies import Answer, Fault, FaultyProxy, Front, faulty_proxy, front
 
@@ -66,7 +66,7 @@ def count_projects(access: LabelStudioAccess) -> int:
 
 def test_a_legacy_token_is_sent_as_it_is(before: Front, label_studio: LabelStudioAccess) -> None:
     with LabelStudio(before.url, f" {label_studio.api_key}\n") as client:
-        assert client.whoami()["email"] == label_studio.email
+        assert client.whoami().email == label_studio.email
     assert before.seen == [WHO]
 
 
@@ -75,15 +75,15 @@ def test_a_personal_token_is_renewed_once_and_again_when_it_expires_or_is_refuse
 ) -> None:
     with personal_token(label_studio) as token, LabelStudio(before.url, token) as client:
         for _ in range(3):
-            assert client.whoami()["email"] == label_studio.email
+            assert client.whoami().email == label_studio.email
         assert before.seen == [RENEWAL, WHO, WHO, WHO]
 
-        client._access_until = 0.0  # five minutes pass
-        assert client.whoami()["email"] == label_studio.email
+        client._http._tokens.expire()  # five minutes pass
+        assert client.whoami().email == label_studio.email
         assert before.seen[4:] == [RENEWAL, WHO]
 
-        client._access = "no.longer.valid"
-        assert client.whoami()["email"] == label_studio.email
+        client._http._tokens._access = "no.longer.valid"
+        assert client.whoami().email == label_studio.email
         assert before.seen[6:] == [WHO, RENEWAL, WHO]
 
 
@@ -92,7 +92,7 @@ def test_what_creates_is_sent_again_only_after_a_plain_refusal_of_the_token(
 ) -> None:
     with personal_token(label_studio) as token, LabelStudio(before.url, token) as client:
         client.whoami()
-        client._access = "no.longer.valid"
+        client._http._tokens._access = "no.longer.valid"
         there = count_projects(label_studio)
         client.create_project(title="made once")
         assert before.count("POST /api/projects/") == 2
@@ -103,7 +103,7 @@ def test_a_server_at_a_path_is_spoken_to_at_that_path_for_everything(label_studi
     with front(label_studio.url, "/label") as made, personal_token(label_studio) as token:
         for address in (f"{made.url}/label", f"{made.url}/label/"):
             with LabelStudio(address, token) as client:
-                assert client.whoami()["email"] == label_studio.email
+                assert client.whoami().email == label_studio.email
                 assert client.projects() is not None
         assert {one.split()[1].split("/")[1] for one in made.seen} == {"label"}
         assert made.count("POST /label/api/token/refresh/") == 2
@@ -167,7 +167,7 @@ def test_after_429_it_waits_as_long_as_the_server_says(before: Front, label_stud
     before.says(WHO, *(Answer(429, headers={"Retry-After": value}) for value in said))
     sleeper = Sleeper()
     with LabelStudio(before.url, label_studio.api_key, sleep=sleeper) as client:
-        assert client.whoami()["email"] == label_studio.email
+        assert client.whoami().email == label_studio.email
     first, second, third = sleeper.slept
     assert (first, second) == (3.0, 30.0), "half a minute at most"
     assert 0 < third <= 20
@@ -195,7 +195,7 @@ def test_what_only_reads_is_asked_four_times_and_no_more(
     sleeper = Sleeper()
     with LabelStudio(proxy.url, label_studio.api_key, sleep=sleeper) as client:
         proxy.fail(fault, "GET", "/whoami", times=3)
-        assert client.whoami()["email"] == label_studio.email
+        assert client.whoami().email == label_studio.email
         assert len(sleeper.slept) == 3
         proxy.fail(fault, "GET", "/whoami", times=4)
         with pytest.raises(LabelStudioUnavailable) as caught:
@@ -250,7 +250,7 @@ def test_where_the_token_cannot_be_renewed_it_is_known_that_nothing_was_made(
         assert before.seen == [RENEWAL]
         # what only reads goes on when it can be renewed
         before.says(RENEWAL, Answer(503), Answer(200, b"<html>"), Answer(200, b'{"refresh": 1}'))
-        assert client.whoami()["email"] == label_studio.email
+        assert client.whoami().email == label_studio.email
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"{}", b'"hello"', b""])
@@ -320,7 +320,7 @@ def test_no_secret_is_in_what_is_logged_or_said(
                     said.append(str(caught.value) + repr(caught.value))
                     proxy._rules.clear()
                 if key == token:
-                    access = client._access
+                    access = client._http._tokens._access
     everything = caplog.text + "".join(said)
     assert len(said) == 8
     for secret in (token, access, label_studio.api_key):

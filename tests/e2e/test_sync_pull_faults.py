@@ -126,7 +126,9 @@ def test_a_moment_of_trouble_is_not_noticed(world: World, proxy: FaultyProxy, fa
     assert_all_is_home_once(world, given)
 
 
-def test_a_project_that_is_removed_while_it_is_read_is_no_end_of_a_list(world: World, proxy: FaultyProxy) -> None:
+def test_a_project_that_is_removed_while_it_is_read_is_no_end_of_a_list(
+    world: World, proxy: FaultyProxy, label_studio: LabelStudioAccess
+) -> None:
     given = annotated(world, 5)
     seen: list[int] = []
 
@@ -140,7 +142,7 @@ def test_a_project_that_is_removed_while_it_is_read_is_no_end_of_a_list(world: W
                     world.api.delete(f"/api/projects/{project}/").raise_for_status()
                 yield page
 
-    with Removing(proxy.url, world.client._key, sleep=lambda _: None) as client:
+    with Removing(proxy.url, label_studio.api_key, sleep=lambda _: None) as client:
         report = world.try_pull(client)
     assert report.failed or report.gone
     said = home(world)

@@ -275,7 +275,7 @@ def test_a_push_of_many_calls_whose_last_is_lost_sends_each_text_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sync.push.push._BATCH", 3)
-    monkeypatch.setattr("sync.push.push._PAGE", 2)
+    monkeypatch.setattr("sync.api.client._MARKED", 2)
     texts = queue(engine, lines(8), tmp_path)
     with (
         faulty_proxy(label_studio.url) as proxy,

@@ -310,7 +310,7 @@ def test_a_change_of_labels_that_broke_off_counts_only_what_was_surely_shown(
             make_project(engine, client, taxonomy=new, title=None)
         assert shown(engine) == [["hate", "porn"], ["hate"]]
         make_project(engine, client, taxonomy=new, title=None)
-        assert label_config(new) == client.project(made.label_studio_id)["label_config"]
+        assert label_config(new) == client.project(made.label_studio_id).label_config
         assert shown(engine)[:1] == [["hate", "porn"]]
         assert shown(engine)[-1] == ["hate", "racist"]
         assert all(labels == ["hate"] for labels in shown(engine)[1:-1])

@@ -233,7 +233,7 @@ def test_one_whose_making_is_uncertain_is_there_once_after_the_next_setup(
         made = set_up(engine, client, backend.url)
         assert any("not known whether" in one and "saring sync setup" in one for one in made.warnings)
         # whatever became of it, nobody's page waits for the backend
-        assert not client.project(made.label_studio_id)["model_version"]
+        assert not client.project(made.label_studio_id).model_version
         again = set_up(engine, client, backend.url)
         assert (again.backend, again.warnings) == (True, ())
         assert len(backends(label_studio_api, made.label_studio_id)) == 1

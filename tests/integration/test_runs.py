@@ -12,8 +12,9 @@ from sqlalchemy import Engine, func, select, text
 
 from pipeline import store
 from pipeline.errors import RunConflict
-from pipeline.runs.record import code_version, lock_key, stage_run
+from pipeline.runs.record import code_version, stage_run
 from pipeline.store import open_session
+from pipeline.store.locks import lock_key
 from pipeline.store.tables.core import RunState
 
 _ROOT = Path(__file__).resolve().parents[2]

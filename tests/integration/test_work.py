@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.errors import InputError, LabelStudioUnavailable, RunCancelled, RunConflict, RunMissing
 from pipeline.runs import book
-from pipeline.runs.record import held, stage_run
+from pipeline.runs.record import stage_run
 from pipeline.runs.shard import Outcome, ShardStep, finish_run, run_shard, shard_lock
 from pipeline.runs.stage import Next, Part, Plan, RunView, Step
 from pipeline.runs.sweep import find_lost
@@ -24,6 +24,7 @@ from pipeline.runs.values import Values
 from pipeline.runs.watch import follow, status
 from pipeline.settings import Settings
 from pipeline.store import open_session
+from pipeline.store.locks import held
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 from saring.context import Context

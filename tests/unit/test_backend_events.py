@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.jobs import JOBS, PULL, RETRAIN, Jobs, read_event
+from ml_backend.jobs import JOBS, PULL, RETRAIN, Jobs
+from ml_backend.redact import read_event
 from tests.support.requests import JSON
 
 

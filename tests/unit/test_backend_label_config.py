@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.label_config import Control, config_reader
+from pipeline.preannotation.label_studio_format import Control, control_reader
 from pipeline.taxonomy import load_taxonomy
 from tests.support.backend import label_config
 
@@ -16,7 +16,7 @@ TAXONOMY = load_taxonomy()
 
 
 def read(config: object) -> Control | None:
-    return config_reader(TAXONOMY)(config)
+    return control_reader(TAXONOMY)(config)
 
 
 def test_names_choices_and_the_field_come_from_the_config() -> None:
@@ -72,7 +72,7 @@ def test_of_several_controls_the_one_with_most_labels_counts() -> None:
 def test_a_config_that_takes_no_labels_is_named_once(
     config: object, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader = config_reader(TAXONOMY)
+    reader = control_reader(TAXONOMY)
     with caplog.at_level(logging.WARNING):
         assert [reader(config), reader(config)] == [None, None]
     [line] = caplog.messages

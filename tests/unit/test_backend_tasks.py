@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from ml_backend.label_config import Control
 from ml_backend.request import Asked, Item, ProjectRef, read_project, read_tasks, sound
+from pipeline.preannotation.label_studio_format import Control
 from pipeline.texts.normalise import text_id
 from pipeline.texts.prepare import MAX_TEXT
 from tests.support.requests import TASKS

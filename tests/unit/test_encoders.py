@@ -182,7 +182,7 @@ def test_one_text_that_no_size_helps_is_told_of(stub: EmbeddingsStub, remote: Op
 
 
 def test_a_server_that_says_when_is_asked_then(stub: EmbeddingsStub) -> None:
-    encoder = OpenAIEncoder("bge-m3", stub.url, attempts=2, first_wait=0)
+    encoder = OpenAIEncoder("bge-m3", stub.url, attempts=2)
     stub.script = [embeddings_server.busy(1)]
     began = time.monotonic()
     assert encoder.encode(_TEXTS).shape == (len(_TEXTS), DIMENSION)

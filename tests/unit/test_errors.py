@@ -7,7 +7,7 @@ import multiprocessing
 import pytest
 
 from pipeline import errors
-from pipeline.errors import SaringError, UsageError
+from pipeline.errors import SaringError, UsageError, first_line
 
 
 def _all(kind: type[SaringError] = SaringError) -> list[type[SaringError]]:
@@ -41,3 +41,20 @@ def test_the_map_of_errors_shows_every_one() -> None:
     # what a module keeps to itself is caught under the name of its parent
     public = [kind.__name__ for kind in _all() if not kind.__name__.startswith("_")]
     assert [name for name in public if name not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("no such file\nsee the manual", "no such file"),
+        ("\n\n   no such file  \n", "no such file"),
+        ("bad row: a\0b", "bad row: ab"),
+        ("bad name: \udcff", "bad name: ?"),
+        ("", "ValueError"),
+        (" \n\t\n", "ValueError"),
+        ("x" * 600, "x" * 500),
+        ("the key sk-123 is refused", "the key *** is refused"),
+    ],
+)
+def test_the_first_line_that_says_anything_is_quoted(words: str, line: str) -> None:
+    assert first_line(ValueError(words), hidden="sk-123") == line

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
-from pipeline.measure.metrics import Floats, average_precision
+from pipeline.measure.arrays import UNKNOWN, Floats, LabelMatrix, Scores
+from pipeline.measure.metrics import average_precision
 from pipeline.measure.stream import FieldMetrics, HajekEstimate, effective, weighted_metrics
 
 _TEXTS = 3_000

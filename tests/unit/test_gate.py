@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.learning.gate.rules import Check, Cost, Margins, Verdict, judge_challenger
-from pipeline.measure.metrics import Estimate
+from pipeline.measure.intervals import Estimate
 from pipeline.measure.paired import Comparison, LabelDuel, MacroDuel, compare
 from pipeline.settings import Settings
 

@@ -10,40 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import TaxonomyError
+from pipeline.preannotation.label_studio_format import CANT_DECIDE, LABELS, TEXT, UNDECIDED, Shown, read_config
 from pipeline.taxonomy import Bilingual, Taxonomy, load_taxonomy
-from sync.project.label_config import (
-    CANT_DECIDE,
-    LABELS,
-    RESERVED_HOTKEYS,
-    TEXT,
-    UNDECIDED,
-    Shown,
-    label_changes,
-    label_config,
-    read_config,
-)
+from sync.project.label_config import RESERVED_HOTKEYS, label_changes, label_config
 from sync.project.seal import is_sealed
-from tests.support.taxonomy import HOTKEYS, make_label, taxonomy_named, taxonomy_of
+from tests.support.taxonomy import make_label, taxonomies, taxonomy_named, taxonomy_of
 
 _TAXONOMY = load_taxonomy()
-#: what a label may be called: anything that XML can hold
-_WORDS = (
-    st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1, max_size=30).map(str.strip).filter(bool)
-)
-
-
-@st.composite
-def taxonomies(draw: st.DrawFn) -> Taxonomy:
-    keys = draw(st.lists(_WORDS, min_size=1, max_size=len(HOTKEYS), unique_by=lambda key: key.casefold()))
-    return taxonomy_of(
-        make_label(
-            key,
-            number,
-            name=Bilingual(en=draw(_WORDS), ms=draw(_WORDS)),
-            definition=Bilingual(en=draw(_WORDS), ms=draw(_WORDS)),
-        )
-        for number, key in enumerate(keys)
-    )
 
 
 def choices(config: str) -> list[Element]:

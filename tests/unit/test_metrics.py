@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
-from pipeline.measure.metrics import Estimate, Metrics, average_precision, calibration_error, measure
+from pipeline.measure.intervals import Estimate
+from pipeline.measure.metrics import Metrics, average_precision, calibration_error, measure
 
 _LABELS = ("hate", "porn", "violence")
 #: few values, so that there are ties

@@ -73,3 +73,12 @@ def test_a_label_that_is_never_ticked_does_not_stop_the_others() -> None:
     found = consensus(answers)
     assert (found.others[:, 1] == UNKNOWN).all()
     assert (found.others[:, LABELS.index("safe for work")] != UNKNOWN).any()
+
+
+def test_raters_beyond_the_thirty_nine_that_are_packed_into_a_number_are_heard() -> None:
+    crew = [Volunteer(miss=0.1, false_alarm=0.02)] * 45
+    answers, truth = simulate(np.random.default_rng(3), crew, texts=400, raters_a_text=5)
+    others = consensus(answers).others
+    known = others != UNKNOWN
+    assert known.mean() > 0.5
+    assert (others == truth[answers.text])[known].mean() > 0.97

@@ -10,19 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.queue.sampling import (
-    Flags,
-    Floats,
-    Sample,
-    Space,
-    draw,
-    either,
-    proportional,
-    staying,
-    systematic,
-    thin,
-    trim,
-)
+from pipeline.measure.arrays import Booleans, Floats
+from pipeline.queue.sampling import Sample, Space, draw, either, proportional, staying, systematic, thin, trim
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
 NEAR = 0.95
@@ -42,7 +31,9 @@ def uneven_mix(n: int, size: float, rng: np.random.Generator) -> dict[str, Float
     }
 
 
-def drawn(mix: Mapping[str, Floats], vectors: Vectors | None, harsh: Flags, size: int, least: int, seed: int) -> Sample:
+def drawn(
+    mix: Mapping[str, Floats], vectors: Vectors | None, harsh: Booleans, size: int, least: int, seed: int
+) -> Sample:
     rng = np.random.default_rng(seed)
     sample = draw(mix, Space(vectors, NEAR), harsh, size=size, benign_least=least, rng=rng)
     return trim(sample, harsh, size=size, benign_least=least, rng=rng)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.measure.arrays import Floats
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
-from pipeline.queue.sampling import Floats
 from pipeline.queue.serving_order import harsh_rows
 from pipeline.queue.strategies.known import STRATEGIES
 from pipeline.queue.strategies.protocol import Chances

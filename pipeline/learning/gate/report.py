@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.errors import ModelError, UsageError
+from pipeline.errors import ModelError
 from pipeline.learning.gate.paired_comparison import Duel, Flip
 from pipeline.learning.gate.rules import Cost, Margins, Verdict
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.measure.metrics import rounded
+from pipeline.pages.render import put_page, render
 
 REPORT, PAGE = "gate.json", "gate.html"
 #: written again at each judgement, and no part of the model
@@ -113,26 +113,11 @@ def read_gate(folder: Path) -> dict[str, Any] | None:
 
 
 def _write(document: dict[str, Any], folder: Path) -> Path:
-    environment = Environment(
-        loader=PackageLoader("pipeline.learning"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
+    put_page(folder, REPORT, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    html = render(
+        "pipeline.learning", "gate.html.j2", {"gate": document}, filters={"number": _number, "bracketed": _bracketed}
     )
-    environment.filters["number"] = _number
-    environment.filters["bracketed"] = _bracketed
-    html = environment.get_template("gate.html.j2").render(gate=document)
-    content = {REPORT: orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n", PAGE: html.encode()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in content.items():
-            fresh = folder / f".{name}.new"
-            fresh.write_bytes(data)
-            fresh.replace(folder / name)
-    except OSError as error:
-        raise UsageError(f"{folder}: the report cannot be written ({error.strerror}); name another folder") from error
-    return folder / PAGE
+    return put_page(folder, PAGE, html)
 
 
 def _plain(flip: Flip) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.measure.metrics import Estimate, rounded
+from pipeline.measure.intervals import Estimate
+from pipeline.measure.metrics import rounded
 from pipeline.measure.paired import Comparison, LabelDuel, MacroDuel
 from pipeline.settings import Settings
 

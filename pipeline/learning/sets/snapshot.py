@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.atomic import new_file
 from pipeline.errors import NotEnoughLabels
 from pipeline.judgement import Tier
 from pipeline.ledger import test_set as testset
@@ -120,9 +121,8 @@ def take_snapshot(
     path = folder / f"{digest}.parquet"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        building = folder / f".{digest}.{uuid.uuid4().hex}"
-        pq.write_table(table, building, compression="zstd")
-        building.replace(path)
+        with new_file(path) as building:
+            pq.write_table(table, building, compression="zstd")
     in_force = current_consensus(session)
     counts = {
         "texts": len(rows),

@@ -16,8 +16,6 @@ from pipeline.texts.near_duplicates import near_duplicate_groups
 
 #: share of the texts that is set aside for each of dev and test when the data don't say
 SHARE = 0.1
-#: texts of one bucket that are compared with each other
-_COMPARED = 50
 
 
 @dataclass(frozen=True, slots=True)

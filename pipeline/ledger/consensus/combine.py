@@ -10,8 +10,7 @@ from pipeline.ledger.consensus.rule import SURE, Consensus, LabelModel, Method
 from pipeline.ledger.consensus.voices import Voices, voices_on
 from pipeline.ledger.consensus.votes import Votes
 from pipeline.ledger.resolve import WEIGHED_KINDS
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from pipeline.measure.metrics import Booleans, Floats
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.ledger.consensus.combine import Combined
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from pipeline.measure.metrics import (
-    RESAMPLES,
-    Booleans,
-    Estimate,
-    Floats,
-    Ranking,
-    estimate_of,
-    measurable,
-    resampled,
-    rounded,
-)
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix
+from pipeline.measure.intervals import RESAMPLES, Estimate, estimate_of, resampled
+from pipeline.measure.metrics import Ranking, measurable, rounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ import numpy as np
 from pipeline.ledger.consensus.rule import Consensus, LabelModel, Method, Skill
 from pipeline.ledger.consensus.voices import voices_on
 from pipeline.ledger.consensus.votes import Votes
-from pipeline.measure.arrays import UNKNOWN
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats
 from pipeline.measure.dawid_skene import Fitted, VoteMatrix, fit_dawid_skene
-from pipeline.measure.metrics import Booleans, Floats
 
 #: with fewer voices than this the model has no one solution
 LEAST_VOICES = 3

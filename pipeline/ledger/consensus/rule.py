@@ -21,6 +21,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from pipeline.judgement import RaterRef
+from pipeline.measure.dawid_skene import evidence
 
 #: a voice whose sensitivity and specificity add up to 1, give or take this, says nothing of a label
 LEAST_INFORMATION = 0.05
@@ -61,10 +62,8 @@ class Skill:
         return abs(self.sensitivity + self.specificity - 1) >= LEAST_INFORMATION
 
     def weight(self, *, asserted: bool) -> float:
-        """What its word adds to the log-odds of the label."""
-        if asserted:
-            return math.log(self.sensitivity / (1 - self.specificity))
-        return math.log((1 - self.sensitivity) / self.specificity)
+        """Log-odds that its word adds to the label."""
+        return evidence(self.sensitivity, self.specificity, asserted=asserted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.ledger.consensus.rule import Consensus
-
-#: consensuses are added one after the other
-_LOCK = 0xC0115E5
+from pipeline.store import locks
+from pipeline.store.locks import Lock
 
 
 def current_consensus(session: Session) -> Consensus | None:
@@ -29,7 +28,7 @@ def newest(session: Session) -> store.ConsensusRow | None:
 
 def put_in_force(session: Session, consensus: Consensus, report: Mapping[str, Any], *, run_id: int) -> bool:
     """Make a consensus the one in force, in the caller's transaction; False if it is already, and nothing is added."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.take(session, Lock.CONSENSUS)
     before = newest(session)
     if before is not None and before.version == consensus.version:
         return False

@@ -16,8 +16,8 @@ import numpy as np
 
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.consensus.rule import Consensus, voice_of
-from pipeline.ledger.consensus.votes import Ints, Votes
-from pipeline.measure.arrays import UNKNOWN
+from pipeline.ledger.consensus.votes import Votes
+from pipeline.measure.arrays import UNKNOWN, Ints
 from pipeline.measure.dawid_skene import VoteMatrix
 
 #: raters are one voice from this share of common assertions among those of either (Jaccard) on ...

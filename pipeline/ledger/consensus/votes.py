@@ -20,13 +20,10 @@ from pipeline.ledger.decisions import TRUSTED, decided_texts
 from pipeline.ledger.held_out import SHARE, kept_split
 from pipeline.ledger.resolve import WEIGHED_KINDS, current_judgements, opinions, resolve
 from pipeline.ledger.test_set import members
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix
-from pipeline.measure.metrics import Booleans
+from pipeline.measure.arrays import UNKNOWN, Booleans, Ints, LabelMatrix
 from pipeline.progress import Progress, silent
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
-
-Ints = NDArray[np.int64]
 
 #: texts that are read at most, beside all that people or data sets judged: more change no estimate visibly
 MOST_TEXTS = 100_000

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, first_line
 from pipeline.llm.budget import Allowance
 from pipeline.llm.replies import NoReply
 from pipeline.llm.translation.protocol import Language, Translated
@@ -50,8 +50,7 @@ class Seq2SeqTranslator:
         except ModelError as error:
             raise ModelError(f"cannot load the translation model: {error}") from error
         except (OSError, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise ModelError(f"cannot load the translation model {model!r}: {first}") from error
+            raise ModelError(f"cannot load the translation model {model!r}: {first_line(error)}") from error
         self._model.eval()
         self._longest = longest_text(self._model, self._tokenizer, _LONGEST)
         self._name = f"seq2seq:{Path(model).name}@{_version(self._model, model)}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, MistralConfig, MistralPreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, first_line
 from pipeline.models.mistral import BidirectionalMistralModel, is_mistral
 
 
@@ -92,7 +92,7 @@ def load_network(base: Path) -> MistralForMaskedNextToken:
             config.tie_word_embeddings = True
             model, loading = _load(base, config)
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{base}: the checkpoint cannot be read ({str(error).splitlines()[0]})") from error
+        raise ModelError(f"{base}: the checkpoint cannot be read ({first_line(error)})") from error
     if missing := sorted(loading["missing_keys"]):
         raise ModelError(f"{base}: the checkpoint lacks {', '.join(missing[:3])}: not one of a Mistral")
     return model

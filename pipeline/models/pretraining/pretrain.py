@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from pipeline.errors import ModelError, UsageError
+from pipeline.atomic import new_folder, write_file
+from pipeline.errors import ModelError, UsageError, first_line
 from pipeline.models.backends import file_hash
 from pipeline.models.pretraining.mntp import Masker, held_out_loss, unigram_loss
 from pipeline.models.pretraining.network import MistralForMaskedNextToken, Shape, load_network, new_network
@@ -200,12 +201,10 @@ def _network(
         return _tokenizer(config.base), load_network(config.base)
     kept = work / "tokenizer"
     if not kept.is_dir():
-        building = work / ".tokenizer"
-        shutil.rmtree(building, ignore_errors=True)
         made = train_tokenizer(learnt, config.shape.vocabulary)
         made.model_max_length = config.length
-        made.save_pretrained(building)
-        building.rename(kept)
+        with new_folder(kept) as building:
+            made.save_pretrained(building)
     tokenizer = _tokenizer(kept)
     return tokenizer, new_network(config.shape, tokenizer, config.length, config.seed)
 
@@ -214,7 +213,7 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(folder))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no tokenizer that can be read ({str(error).splitlines()[0]})") from error
+        raise ModelError(f"{folder}: no tokenizer that can be read ({first_line(error)})") from error
 
 
 def _loop_config(config: PretrainConfig, texts: int) -> LoopConfig:
@@ -253,6 +252,4 @@ def _finish(
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    building = path.with_name(f".{path.name}")
-    building.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    building.replace(path)
+    write_file(path, json.dumps(content, indent=2) + "\n")

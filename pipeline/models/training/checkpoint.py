@@ -8,7 +8,6 @@ any moment.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipeline.errors import TrainingError
+from pipeline.atomic import new_file, to_disk, write_file
+from pipeline.errors import TrainingError, first_line
 from pipeline.models.training.seeding import random_state, restore_random_state
 
 _STATE, _MODEL, _OPTIMIZER, _RANDOM = "state.json", "model.safetensors", "optimizer.safetensors", "random.safetensors"
@@ -69,10 +69,8 @@ def set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors, and wait until they are on the disk; what had the name before is replaced."""
-    building = path.with_name(f".{path.name}")
-    save_file({name: one.detach().cpu().contiguous() for name, one in tensors.items()}, building)
-    _to_disk(building)
-    building.replace(path)
+    with new_file(path, durable=True) as building:
+        save_file({name: one.detach().cpu().contiguous() for name, one in tensors.items()}, building)
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
@@ -85,14 +83,14 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     save_tensors(weights_of(model), building / _MODEL)
     save_tensors(tensors, building / _OPTIMIZER)
     save_tensors(random_state(), building / _RANDOM)
-    (building / _STATE).write_text(json.dumps({"position": asdict(position), "optimizer": plain}), encoding="utf-8")
-    _to_disk(building / _STATE)
+    state = json.dumps({"position": asdict(position), "optimizer": plain})
+    write_file(building / _STATE, state, durable=True)
     building.rename(final)
-    _to_disk(folder)
+    to_disk(folder)
     for old in _finished(folder):
         if old != final:
             shutil.rmtree(old)
-    for best in folder.glob("best-*.safetensors"):
+    for best in [*folder.glob("best-*.safetensors"), *folder.glob(".best-*")]:
         if best.name != best_name(position.best_epoch):
             best.unlink()
 
@@ -115,7 +113,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         return Position(**state["position"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, TrainingError) as error:
         raise TrainingError(
-            f"{last}: the checkpoint cannot be used ({str(error).splitlines()[0]}): remove it to train from the start"
+            f"{last}: the checkpoint cannot be used ({first_line(error)}): remove it to train from the start"
         ) from error
 
 
@@ -158,11 +156,3 @@ def _restore_optimizer(
         state.setdefault(int(index), {})[part] = value
     # what the groups hold (rates, decay) stands in the configuration, and is set by whoever made the optimiser
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, first_line
 from pipeline.models.hub import model_place
 from pipeline.models.mistral import MistralForSequenceClassification, is_mistral
 from pipeline.models.training.seeding import own_randomness
@@ -67,8 +67,7 @@ def load_base(name: str, labels: Sequence[str], *, seed: int) -> Base:
     except ModelError as error:
         raise ModelError(f"cannot load the base model: {error}") from error
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"cannot load the base model {name!r}: {first}") from error
+        raise ModelError(f"cannot load the base model {name!r}: {first_line(error)}") from error
     _have_padding(model, tokenizer)
     return Base(model, tokenizer, Path(source).name if Path(source).is_dir() else name)
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, first_line
 from pipeline.models.training.loop import best_device
 from pipeline.models.transformer.base import model_class, quiet
 from pipeline.models.transformer.classifier import TransformerClassifier
@@ -40,5 +40,4 @@ def read_transformer(folder: Path) -> TransformerClassifier:
 
 def unreadable(folder: Path, error: Exception) -> ModelError:
     """The error of a folder that transformers cannot read."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return ModelError(f"{folder}: the model cannot be read ({first}): fetch or train it again")
+    return ModelError(f"{folder}: the model cannot be read ({first_line(error)}): fetch or train it again")

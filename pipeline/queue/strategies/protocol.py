@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.measure.arrays import Floats
 from pipeline.queue.candidates import Candidates
-from pipeline.queue.sampling import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.measure.arrays import Floats
 from pipeline.queue.candidates import Candidates
-from pipeline.queue.sampling import Floats, either, proportional
+from pipeline.queue.sampling import either, proportional
 from pipeline.queue.strategies.protocol import Chances
 
 #: how likely a label is when nothing but a machine's word speaks for it, and when a filter doubts that word

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from pipeline.measure.arrays import Booleans, Floats
 from pipeline.queue.candidates import Candidates
-from pipeline.queue.sampling import Flags, Floats, proportional
+from pipeline.queue.sampling import proportional
 from pipeline.queue.strategies.protocol import Chances
 from pipeline.vectors.encoders.protocol import Vectors
 
@@ -39,7 +40,7 @@ class Uncertain:
             return Chances(even, rng.random(n), lambda _: "nothing is known of it yet", note=note)
         entropies = np.nan_to_num(entropy(believed))
         total = entropies.sum(axis=1)
-        unknown = cast(Flags, np.isnan(believed).all(axis=1))
+        unknown = cast(Booleans, np.isnan(believed).all(axis=1))
         # nothing scored these: neither sure nor unsure
         total[unknown] = total[~unknown].mean()
         stratum = clusters(candidates.vectors, rng) if candidates.vectors is not None else np.zeros(n, np.intp)

@@ -1,4 +1,4 @@
-"""Every table of the store (docs/architecture.md, "What is stored").
+"""Every table of the store (docs/store.md has them in words).
 
 Texts are identified by content, so that reading a file twice changes nothing. Judgements are append-only: the
 database itself refuses to change or remove one (see the first migration). Whatever a stage decides names the run that
@@ -209,7 +209,11 @@ class Rater(Base):
 
 
 class Judgement(Base):
-    """One rater's verdict on one text, once. Never changed, never removed: a correction is a new row."""
+    """One rater's verdict on one text, once. Never changed, never removed: a correction is a new row.
+
+    The view `current_judgement` holds those that stand, as `pipeline.ledger.resolve.current_judgements` has them, of
+    raters who aren't excluded.
+    """
 
     __tablename__ = "judgement"
 
@@ -236,6 +240,8 @@ class Judgement(Base):
         CheckConstraint("NOT (asserted && denied)", name="not_both"),
         Index(None, "text_id"),
         Index("ix_judgement_asserted", "asserted", postgresql_using="gin"),
+        # few rows supersede another, and the view looks for them
+        Index("ix_judgement_supersedes", "supersedes", postgresql_where=text("supersedes IS NOT NULL")),
     )
 
 

