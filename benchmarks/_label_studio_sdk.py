@@ -18,8 +18,8 @@ def main() -> None:
     """Do one thing, and say how long it took."""
     what, url, key, project, *rest = sys.argv[1:]
     client = LabelStudio(base_url=url, api_key=key, timeout=600)
-    done = push(client, int(project), Path(rest[0])) if what == "push" else pull(client, int(project))
-    print(json.dumps(done))
+    figures = push(client, int(project), Path(rest[0])) if what == "push" else pull(client, int(project))
+    print(json.dumps(figures))
 
 
 def push(client: LabelStudio, project: int, file: Path) -> dict[str, object]:

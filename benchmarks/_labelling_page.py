@@ -1,4 +1,4 @@
-"""How long a volunteer waits for the labelling page, in a real browser, whatever the ML backend is like.
+"""Time that a volunteer waits for the labelling page, in a real browser, for every state of the ML backend.
 
 Ours has predictions written ahead; the peer is Label Studio's own live mode, in which the backend is asked while the
 page loads. An opening is: the task list, a click on "Label All Tasks", and the wait until the boxes are there.
@@ -21,9 +21,9 @@ from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio, identity
 
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
-#: milliseconds until the page is given up, and that ticks may come after the boxes
-_PATIENCE, _TICKS_LATE = 90_000, 1_500
-#: what Label Studio calls a backend that it asks while people wait
+#: milliseconds until the page is given up, and between boxes and ticks
+_TIMEOUT, _TICKS_LATE = 90_000, 1_500
+#: title of a backend that Label Studio asks while people wait
 _LIVE = "live"
 
 
@@ -73,17 +73,17 @@ def measure(
         client.post("/api/dm/actions", params=action, json=everything)
 
     ways = (("saring, written ahead", ahead, nothing), ("Label Studio, live", live, forget))
-    _open(context, ahead[0], label)  # the browser fetches the program once
+    _open(context, ahead[0], label)  # The browser fetches the program once.
     for who, (without, with_backend), between in ways:
         _emit(who, "none", [_open(context, without, label) for _ in range(openings)], 0)
         for mood in Mood:
             backend.be(mood)
             before = backend.asked
-            found = []
+            measured = []
             for _ in range(openings):
                 between()
-                found.append(_open(context, with_backend, label))
-            _emit(who, mood.value, found, backend.asked - before)
+                measured.append(_open(context, with_backend, label))
+            _emit(who, mood.value, measured, backend.asked - before)
         backend.be(Mood.ALIVE)
 
 
@@ -93,14 +93,14 @@ def live_project(client: LabelStudio, config: str, texts: list[str], backend_url
     client.import_tasks(project, [{"data": {"text": text}} for text in texts])
     if backend_url is not None:
         client.post("/api/ml", json={"url": backend_url, "project": project, "title": _LIVE})
-        # connecting it makes a webhook as well, which the annotations here need not wait for
+        # Connecting it makes a webhook as well, which is not needed here.
         assert client.project(project).model_version == _LIVE
     return project
 
 
 def _open(context: BrowserContext, project: int, label: str) -> dict[str, Any]:
     page = context.new_page()
-    page.set_default_timeout(_PATIENCE)
+    page.set_default_timeout(_TIMEOUT)
     box = f"input[type=checkbox][name='{label}']"
     clock: Callable[[], float] = time.perf_counter
     start = clock()
@@ -118,10 +118,10 @@ def _open(context: BrowserContext, project: int, label: str) -> dict[str, Any]:
     return {"list": clicked - start, "ready": ready - clicked, "ticked": ticked}
 
 
-def _emit(who: str, backend: str, found: list[dict[str, Any]], asked: int) -> None:
-    figures: dict[str, object] = {"who": who, "what": "labelling page", "backend": backend, "openings": len(found)}
+def _emit(who: str, backend: str, openings: list[dict[str, Any]], asked: int) -> None:
+    figures: dict[str, object] = {"who": who, "what": "labelling page", "backend": backend, "openings": len(openings)}
     for name in ("list", "ready"):
-        seconds = [one[name] for one in found]
+        seconds = [opening[name] for opening in openings]
         figures |= {f"{name}_s": median(seconds), f"{name}_max_s": max(seconds)}
-    figures |= {"pre_filled": sum(one["ticked"] for one in found), "predictions_asked": asked}
+    figures |= {"pre_filled": sum(opening["ticked"] for opening in openings), "predictions_asked": asked}
     emit("label_studio", figures)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a store of their own, the memory that a call takes, and JSON lines on standard output."""
+"""Shared parts of the benchmarks: a temporary store, the memory of a call, and JSON lines on standard output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INTERVAL = 0.1
 
 @dataclass(slots=True)
 class Measured:
-    """What a call took. Filled in when the block ends; memory in megabytes (MiB)."""
+    """Cost of a call. Filled in when the block ends; memory in megabytes (MiB)."""
 
     seconds: float = 0.0
     #: resident memory of this process and all it started, at its highest
@@ -60,33 +60,33 @@ def temporary_store() -> Iterator[tuple[Engine, int]]:
 @contextmanager
 def measured(postgres: int | None = None) -> Iterator[Measured]:
     """Time a block, and watch the memory of this process's tree and of the server with the id `postgres`."""
-    found = Measured()
+    figures = Measured()
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(found, postgres, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(figures, postgres, ended), daemon=True)
     watcher.start()
     start = time.perf_counter()
     try:
-        yield found
+        yield figures
     finally:
-        found.seconds = time.perf_counter() - start
+        figures.seconds = time.perf_counter() - start
         ended.set()
         watcher.join()
 
 
-def _watch(found: Measured, postgres: int | None, ended: threading.Event) -> None:
+def _watch(figures: Measured, postgres: int | None, ended: threading.Event) -> None:
     while True:
         ours = _tree(os.getpid(), lambda process: process.memory_info().rss)
-        found.peak_rss_mb = max(found.peak_rss_mb, ours)
+        figures.peak_rss_mb = max(figures.peak_rss_mb, ours)
         if postgres is not None:
             server = _tree(postgres, _proportional)
-            found.peak_with_postgres_mb = max(found.peak_with_postgres_mb, ours + server)
+            figures.peak_with_postgres_mb = max(figures.peak_with_postgres_mb, ours + server)
         if ended.wait(_INTERVAL):
             return
 
 
 def _tree(pid: int, size: Callable[[psutil.Process], int]) -> float:
     total = 0
-    with suppress(psutil.Error):  # processes end while they are looked at
+    with suppress(psutil.Error):  # Processes may end meanwhile.
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
             with suppress(psutil.Error):

@@ -16,7 +16,7 @@ _VERSION = "live-1"
 
 
 class Mood(Enum):
-    """How it is."""
+    """States of the backend."""
 
     ALIVE = "alive"
     DEAD = "dead (port closed)"
@@ -89,8 +89,8 @@ def _handler(
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, found = answer(self.path, json.loads(body) if body else {})
-            content = json.dumps(found).encode()
+            status, answer_body = answer(self.path, json.loads(body) if body else {})
+            content = json.dumps(answer_body).encode()
             try:
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
@@ -98,7 +98,7 @@ def _handler(
                 self.end_headers()
                 self.wfile.write(content)
             except ConnectionError:
-                self.close_connection = True  # whoever asked has given up
+                self.close_connection = True  # The client has given up.
 
         do_GET = do_POST = _serve  # noqa: N815 - the names that http.server asks for
 

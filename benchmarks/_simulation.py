@@ -18,7 +18,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the workers live in; times in seconds."""
+    """Settings of the simulation; times in seconds."""
 
     #: computing of each shard
     computing: Sequence[float]
@@ -35,7 +35,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it went."""
+    """Result of a simulation."""
 
     workers: int
     seconds: float
@@ -54,7 +54,7 @@ def simulate(world: World, workers: int, rng: np.random.Generator) -> Outcome:
     free = [0.0] * world.database_processors
     dies = [float(rng.exponential(world.between_deaths)) for _ in range(workers)]
     idle: list[int] = []
-    done = deaths = 0
+    finished = deaths = 0
     lost = end = 0.0
 
     def at(moment: float, what: str, worker: int = -1, shard: int = -1) -> None:
@@ -62,7 +62,7 @@ def simulate(world: World, workers: int, rng: np.random.Generator) -> Outcome:
 
     for worker in range(workers):
         at(0.0, "ready", worker)
-    while done < len(world.computing):
+    while finished < len(world.computing):
         now, _, what, worker, shard = heapq.heappop(events)
         if what == "found":
             waiting.append(shard)
@@ -79,12 +79,12 @@ def simulate(world: World, workers: int, rng: np.random.Generator) -> Outcome:
             at(math.ceil((now + world.grace) / world.sweep) * world.sweep, "found", shard=shard)
         else:
             if what == "done":
-                done, end = done + 1, now
+                finished, end = finished + 1, now
             if not waiting:
                 idle.append(worker)
                 continue
             if dies[worker] <= now:
-                # it died while it had nothing in hand, which nobody notices
+                # The worker died while it had no shard, which has no effect.
                 dies[worker] = now + float(rng.exponential(world.between_deaths))
             shard = waiting.popleft()
             takes = world.computing[shard]

@@ -1,4 +1,4 @@
-"""What `saring worker` runs, with two things more to carry out: a stage and a Celery task that do nothing.
+"""The worker of `saring worker`, with a stage and a Celery task that do nothing.
 
 Started by the benchmarks as a process of its own, with the home in `SARING_HOME`. Broker settings, environment and
 logging are those of `saring worker`.
@@ -49,7 +49,7 @@ class Idle:
         return {"done": 1}
 
     def reduce(self, ctx: WorkContext, session: Session, run: RunView, counts: Values) -> Values:
-        """How many there were."""
+        """Return the counts."""
         return counts
 
 
@@ -58,7 +58,7 @@ class Environment(WorkEnvironment):
 
     @property
     def stages(self) -> Mapping[str, Stage]:
-        """What can be spread, by name."""
+        """The stages, by name."""
         idle = Idle()
         return {**super().stages, idle.name: idle}
 

@@ -32,7 +32,7 @@ from saring.services.programs import settings_environment
 
 _ROOT = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.05
-_PATIENCE_SECONDS = 1800
+_TIMEOUT_SECONDS = 1800
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def temporary_home() -> Iterator[Home]:
         engine.dispose()
         app = app_of(settings, environment)
         yield Home(context, environment, app)
-        # Celery listens for the result of each task that it sent, and would stop to when the broker is gone
+        # Celery listens for the result of each task that it sent, and would fail once the broker is gone.
         app.backend.result_consumer.subscribed_to.clear()
     finally:
         context.close()
@@ -81,13 +81,13 @@ def worker(home: Home, concurrency: int) -> Iterator[psutil.Process]:
     script = Path(__file__).with_name("_worker.py")
     environment = settings_environment(home.context.settings) | {"PYTHONPATH": str(_ROOT)}
     log = home.context.settings.home / "worker.log"
-    with log.open("ab") as said:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, str(script), "--concurrency", str(concurrency)],
             env=environment,
             cwd=_ROOT,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
         )
     try:
         _until_it_answers(home, process)
@@ -102,7 +102,7 @@ def worker(home: Home, concurrency: int) -> Iterator[psutil.Process]:
 
 
 def _until_it_answers(home: Home, process: subprocess.Popen[bytes]) -> None:
-    ended = time.monotonic() + _PATIENCE_SECONDS
+    ended = time.monotonic() + _TIMEOUT_SECONDS
     while not home.app.control.inspect(timeout=0.5).ping():
         if process.poll() is not None or time.monotonic() > ended:
             raise SystemExit("the worker did not start")
@@ -125,19 +125,19 @@ def send(home: Home, stage: Stage, params: Mapping[str, Any]) -> Sent:
 
 
 def wait(home: Home, run_id: int) -> RunStatus:
-    """How a run ended; an error or a shard that was parked ends the benchmark."""
-    ended = time.monotonic() + _PATIENCE_SECONDS
+    """Wait for the end of a run; an error or a parked shard ends the benchmark."""
+    ended = time.monotonic() + _TIMEOUT_SECONDS
     while time.monotonic() < ended:
         with open_session(home.context.engine) as session:
-            found = status(session, run_id)
-        if found.is_over:
-            if found.error is not None:
-                raise SystemExit(f"run {run_id} ended as {found.state}: {found.error}")
-            return found
+            run_status = status(session, run_id)
+        if run_status.is_over:
+            if run_status.error is not None:
+                raise SystemExit(f"run {run_id} ended as {run_status.state}: {run_status.error}")
+            return run_status
         time.sleep(_POLL_SECONDS)
-    raise SystemExit(f"run {run_id} did not end in {_PATIENCE_SECONDS} s")
+    raise SystemExit(f"run {run_id} did not end in {_TIMEOUT_SECONDS} s")
 
 
 def machine() -> dict[str, object]:
-    """What a reader must know of the machine beside any figure."""
+    """Facts about the machine that belong to any figure."""
     return {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}

@@ -1,4 +1,4 @@
-"""How many rows a second the database takes in, from one writer and from several."""
+"""Rows a second that the database takes in, from one writer and from several."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BATCH = 1_000
 
 
 def rows_per_second(engine: Engine, writers: int, batches: int = 10) -> float:
-    """Rows a second that so many writers insert, each a text and what is said of it, committed in batches."""
+    """Rows a second that so many writers insert, a text and a judgement each, committed in batches."""
     with engine.connect() as connection:
         rater = int(connection.execute(text("SELECT min(id) FROM rater")).scalar_one())
     errors: list[BaseException] = []
@@ -37,7 +37,7 @@ def rows_per_second(engine: Engine, writers: int, batches: int = 10) -> float:
     seconds = time.perf_counter() - start
     if errors:
         raise errors[0]
-    # two rows each
+    # Each text has two rows.
     return 2 * _BATCH * batches * writers / seconds
 
 
@@ -46,9 +46,9 @@ def _write_batch(raw: Any, rater: int, prefix: str) -> None:
     ids = [_spread_id(prefix, row) for row in range(_BATCH)]
     with raw.cursor() as cursor:
         with cursor.copy("COPY text (id, body, masked) FROM STDIN") as copy:
-            copy.write("".join(f"{one}\t{body}\t{body}\n" for one in ids))
+            copy.write("".join(f"{text_id}\t{body}\t{body}\n" for text_id in ids))
         with cursor.copy("COPY judgement (rater_id, text_id, asserted, taxonomy_version) FROM STDIN") as copy:
-            copy.write("".join(f"{rater}\t{one}\t{{hate}}\tbenchmark\n" for one in ids))
+            copy.write("".join(f"{rater}\t{text_id}\t{{hate}}\tbenchmark\n" for text_id in ids))
     raw.commit()
 
 

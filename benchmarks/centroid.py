@@ -44,13 +44,13 @@ _PASS = ("find_asserted", "compare", "load_scores", "choose_cut")
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What `register_encoder` wants to know."""
+    """The attributes that `register_encoder` needs."""
 
     dimension: int
     name: str = _NAME
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Only the name and the dimension are asked for."""
+        """Raise: only the name and the dimension are used."""
         raise TypeError(f"{self.name} has no model for {len(texts)} texts")
 
 

@@ -54,8 +54,8 @@ def main() -> None:
         if not given.kills:
             time.sleep(given.seconds)
         stopped.set()
-        # commands under way wait for workers, whoever was killed last
-        world.saring("up", *([] if with_label_studio else ["--without", "label-studio"]), patient=True)
+        # Commands under way wait for workers.
+        world.saring("up", *([] if with_label_studio else ["--without", "label-studio"]), retry=True)
         for thread in threads:
             thread.join(timeout=300)
         loaded = time.monotonic() - began

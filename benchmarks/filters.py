@@ -1,4 +1,4 @@
-"""What the filters catch, and what they cost, on the demo corpus, where it is known which labels are wrong.
+"""Catch and cost of the filters on the demo corpus, whose wrong labels are known.
 
 Runs the demo in a home of its own and prints JSON lines:
 
@@ -42,7 +42,7 @@ from saring.demo.plant import plant, read_corpus
 from saring.demo.show import DemoResult, run_demo
 from saring.services import ensure_database, stop_services
 
-#: labels with fewer texts have no centre worth the name
+#: least number of texts of a label with a centre
 _LEAST = 30
 
 Key = tuple[uuid.UUID, str]
@@ -68,7 +68,7 @@ def texts_by_line(session: Session) -> dict[str, uuid.UUID]:
 
 
 def bootstrap_labels(session: Session, truth: Mapping[uuid.UUID, frozenset[str]]) -> dict[Key, bool]:
-    """Whether each label that the bootstrap rater asserts is wrong."""
+    """Labels that the bootstrap rater asserts: true for each that is wrong."""
     j, r = store.Judgement, store.Rater
     rows = session.execute(
         select(j.text_id, j.asserted).join(r, r.id == j.rater_id).where(r.kind == RaterKind.BOOTSTRAP)

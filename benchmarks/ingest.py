@@ -1,4 +1,4 @@
-"""How many rows a second ingest takes from a file into the store, beside datatrove's MinHash deduplication.
+"""Rows a second of ingest from a file into the store, beside datatrove's MinHash deduplication.
 
 Ours does everything: it repairs, masks personal data, tells the language, finds exact and near duplicates, and commits
 to the embedded PostgreSQL with its own (durable) settings. datatrove only deduplicates, from files to files. Both get
@@ -76,12 +76,12 @@ def _datatrove(path: Path, workers: int, python: Path, rows: int) -> None:
         script = Path(__file__).with_name("_datatrove_minhash.py")
         command = [str(python), str(script), str(work / "input"), str(work), str(workers)]
         with measured() as took:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            emit("ingest", {"who": "datatrove", "failed": said, "to_get_it": _GET})
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            detail = (result.stderr.strip().splitlines() or ["no output"])[-1]
+            emit("ingest", {"who": "datatrove", "failed": detail, "to_get_it": _GET})
             return
-        seconds = json.loads(done.stdout.splitlines()[-1])["seconds"]
+        seconds = json.loads(result.stdout.splitlines()[-1])["seconds"]
         kept = sum(gzip.decompress(file.read_bytes()).count(b"\n") for file in (work / "kept").iterdir())
     emit(
         "ingest",

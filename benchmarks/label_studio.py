@@ -1,4 +1,4 @@
-"""What the loop with Label Studio costs: tasks out, corrections home, and the page that volunteers wait for.
+"""Cost of the loop with Label Studio: pushing tasks, pulling annotations, and the page that volunteers wait for.
 
 Label Studio is a real server of its own, with 10,000 tasks. Beside us, in the same run: label-studio-sdk with the same
 tasks, and Label Studio's own way of asking an ML backend while the page loads. Prints JSON lines; times in seconds.
@@ -57,7 +57,7 @@ from sync.push.task_rows import task_row
 _TAXONOMY = load_taxonomy()
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _LABEL, _OTHER = "harassment", "hate"
-#: after so many seconds without a change, a pull no longer looks back at what it has seen
+#: seconds without a change after which a pull no longer reads the same tasks again
 _SETTLED = 75.0
 _IDLE_PULLS = 5
 #: tasks of the projects that the browser opens
@@ -103,7 +103,7 @@ class Bench:
         ).sent
 
     def pull(self, project: int) -> float:
-        """Bring home what changed; how long that took."""
+        """Pull what changed; return the seconds."""
         start = time.perf_counter()
         report = pull(self.engine, self.client, taxonomy=_TAXONOMY, projects=[project], now=datetime.now(UTC))
         assert not report.failed, report.failed
@@ -118,7 +118,7 @@ def main() -> None:
     arguments.add_argument("--browser", type=Path, help="a Chromium; default: the one that is found")
     arguments.add_argument("--only", choices=("bulk", "pages"), help="leave the other out")
     options = arguments.parse_args()
-    # so that a `timeout` leaves no server behind
+    # A `timeout` must leave no server behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     with _bench() as bench:
         if options.only == "pages":
@@ -138,8 +138,8 @@ def _push(bench: Bench, options: argparse.Namespace) -> None:
     sent = bench.push(project)
     seconds = time.perf_counter() - start
     there = bench.client.project(project.label_studio_id)
-    found = {"tasks": sent, "predictions": there.total_predictions_number}
-    emit("label_studio", {"who": "saring", "what": "push", **found, "seconds": seconds} | _target("push"))
+    counts = {"tasks": sent, "predictions": there.total_predictions_number}
+    emit("label_studio", {"who": "saring", "what": "push", **counts, "seconds": seconds} | _target("push"))
     rows = bench.home / "rows.json"
     rows.write_text(json.dumps(_rows(bench, project.project_id)))
     peer = bench.client.create_project(title="Peer", label_config=label_config(_TAXONOMY))
@@ -147,7 +147,7 @@ def _push(bench: Bench, options: argparse.Namespace) -> None:
 
 
 def _pull(bench: Bench) -> tuple[SetupReport, float]:
-    """10,000 annotations come home, and are compared; the project, and when it last changed."""
+    """Pull 10,000 annotations and reconcile them; return the project, and the time of its last change."""
     pushed = bench.project("push").project_id
     project = bench.project("pull")
     rows = _rows(bench, pushed, annotated=True)
@@ -164,11 +164,11 @@ def _pull(bench: Bench) -> tuple[SetupReport, float]:
         "inclusion_probability": 1.0,
         "state": TaskState.OPEN,
     }
-    by_text = {row["data"]["text_id"]: one for row, one in zip(rows, ids, strict=True)}
+    by_text = {row["data"]["text_id"]: number for row, number in zip(rows, ids, strict=True)}
     with open_session(bench.engine) as session, session.begin():
         session.execute(
             insert(store.Task),
-            [noted | {"text_id": one.text_id, "label_studio_id": by_text[str(one.text_id)]} for one in tasks],
+            [noted | {"text_id": task.text_id, "label_studio_id": by_text[str(task.text_id)]} for task in tasks],
         )
     seconds = bench.pull(project.project_id)
     counts = {"tasks": len(ids), "judgements": _judgements(bench.engine)}
@@ -187,7 +187,7 @@ def _pull(bench: Bench) -> tuple[SetupReport, float]:
 def _increments(bench: Bench, project: SetupReport, changed: float) -> None:
     """Pulls when nothing changed, and when one annotation did."""
     time.sleep(max(0.0, changed + _SETTLED - time.monotonic()))
-    bench.pull(project.project_id)  # notes that nothing came after the last change
+    bench.pull(project.project_id)  # This pull notes that nothing came after the last change.
     idle = [bench.pull(project.project_id) for _ in range(_IDLE_PULLS)]
     figures = {"pulls": len(idle), "seconds": median(idle), "max_s": max(idle)}
     emit("label_studio", {"who": "saring", "what": "idle pull", **figures} | _target("idle pull"))
@@ -236,8 +236,8 @@ def _sdk(bench: Bench, what: str, project: int, *files: Path) -> None:
     """The SDK as it comes, in a process of its own."""
     script = Path(__file__).with_name("_label_studio_sdk.py")
     command = [sys.executable, str(script), what, bench.access.url, bench.access.api_key, str(project)]
-    done = subprocess.run([*command, *map(str, files)], stdout=subprocess.PIPE, check=True)
-    emit("label_studio", {"who": "label-studio-sdk", "what": what} | json.loads(done.stdout.splitlines()[-1]))
+    result = subprocess.run([*command, *map(str, files)], stdout=subprocess.PIPE, check=True)
+    emit("label_studio", {"who": "label-studio-sdk", "what": what} | json.loads(result.stdout.splitlines()[-1]))
 
 
 @contextmanager
@@ -275,7 +275,7 @@ def _lines(count: int, seed: int = 0, label: str | None = None) -> list[Line]:
 
 
 def _queue(engine: Engine, lines: Sequence[Line]) -> None:
-    """Store texts with what a language model says of them, and queue them."""
+    """Store texts with judgements of a language model, and queue them."""
     distinct = {text_id(line.text): line for line in lines}
     rows = [
         {"id": key, "body": line.text, "masked": clean(line.text), "language": line.language}
@@ -299,8 +299,8 @@ def _rows(bench: Bench, project: int, *, annotated: bool = False) -> list[dict[s
     with open_session(bench.engine) as session:
         tasks = session.scalars(select(t).where(t.project_id == project)).all()
         proposals = bench.preannotator.known(session, [task.text_id for task in tasks])
-        found: Any = session.execute(select(store.Text.id, store.Text.masked))
-        texts: dict[uuid.UUID, str] = dict(found.all())
+        masked: Any = session.execute(select(store.Text.id, store.Text.masked))
+        texts: dict[uuid.UUID, str] = dict(masked.all())
     rows = [task_row(task, texts[task.text_id], "ms", proposals[task.text_id], "ahead-1") for task in tasks]
     more = {"annotations": [{"result": [_region(_LABEL)], "lead_time": 5.0}]} if annotated else {}
     return [row | more for row in rows]

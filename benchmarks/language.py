@@ -1,4 +1,4 @@
-"""How often the language detector names the language of the labelled sets, and how fast, beside lingua alone.
+"""Accuracy and speed of the language detector on the labelled sets, beside lingua alone.
 
 The `lang` of a set is that of the set and not of each row: the Indonesian sets hold some Malay and the Malay sets some
 Indonesian, and both some English, so 1.0 is out of reach for anyone. A mixture counts as right if the set's language is
@@ -45,9 +45,12 @@ def main() -> None:
         figures: dict[str, object] = {"set": path.name.removesuffix(".jsonl.gz"), "texts": len(texts)}
         for name, detect in detectors.items():
             start = time.perf_counter()
-            found = [detect(text) for text in texts]
+            detections = [detect(text) for text in texts]
             seconds[name] += time.perf_counter() - start
-            correct = sum(language in (said or "").split("-") for said, language in zip(found, languages, strict=True))
+            correct = sum(
+                language in (detected or "").split("-")
+                for detected, language in zip(detections, languages, strict=True)
+            )
             figures[f"{name}_accuracy"] = correct / len(texts)
             right[name] += correct
         emit("language", figures)
@@ -66,7 +69,7 @@ def _read(path: Path, limit: int) -> tuple[Sequence[str], Sequence[str]]:
 
 def _ours(*, accurate: bool) -> Callable[[str], str | None]:
     detector = MarkerDetector(accurate)
-    detector.detect("zzz qqq")  # what is loaded at first use is not counted
+    detector.detect("zzz qqq")  # Loading at first use is not counted.
     return lambda text: detector.detect(text).language
 
 
@@ -75,8 +78,8 @@ def _lingua(*, accurate: bool) -> Callable[[str], str | None]:
     detector: LanguageDetector = (builder if accurate else builder.with_low_accuracy_mode()).build()
 
     def detect(text: str) -> str | None:
-        found = detector.detect_language_of(text)
-        return LINGUA[found] if found is not None else None
+        language = detector.detect_language_of(text)
+        return LINGUA[language] if language is not None else None
 
     return detect
 

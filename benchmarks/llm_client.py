@@ -1,4 +1,4 @@
-"""How many requests a second our client sends a language model's server, beside a bare load generator.
+"""Requests a second of our client to a language model's server, beside a bare load generator.
 
 The server is the tests' own (tests/support/llm_server.py), a process of its own that answers after a fixed time. Its
 peer is httpx in a plain loop: so many coroutines, each posting the same body and reading the answer's JSON. Ours is the
@@ -60,14 +60,14 @@ async def bare(url: str, body: dict[str, object], requests: int, concurrency: in
     limits = httpx.Limits(max_connections=concurrency)
     async with httpx.AsyncClient(timeout=60, limits=limits, trust_env=False) as client:
 
-        async def one() -> None:
+        async def post_until_done() -> None:
             for _ in left:
                 reply = await client.post(f"{url}/chat/completions", json=body)
                 reply.raise_for_status()
                 reply.json()["choices"][0]["message"]["content"]
 
         start = time.perf_counter()
-        await asyncio.gather(*(one() for _ in range(concurrency)))
+        await asyncio.gather(*(post_until_done() for _ in range(concurrency)))
         return requests / (time.perf_counter() - start)
 
 
@@ -86,7 +86,7 @@ def ours(url: str, prompt: Prompt, requests: int, concurrency: int) -> float:
 
     start = time.perf_counter()
     contents = (prompt.content(f"teks {n}") for n in range(requests))
-    got = sum(isinstance(one, Reply) for some in answers(contents, asking, ahead=2 * concurrency) for one in some)
+    got = sum(isinstance(answer, Reply) for some in answers(contents, asking, ahead=2 * concurrency) for answer in some)
     if got != requests:
         raise SystemExit(f"{requests - got} requests came to nothing")
     return requests / (time.perf_counter() - start)
@@ -122,7 +122,7 @@ def main() -> None:
             ended = time.process_time()
             shares.append(own / peer)
             figures = {"bare_per_second": peer, "saring_per_second": own, "share": own / peer}
-            # of a processor, a request: what bounds either where the server is quicker
+            # Processor time of a request, which is the limit where the server is faster.
             figures["bare_cpu_ms"] = 1_000 * (between - began) / args.requests
             figures["saring_cpu_ms"] = 1_000 * (ended - between) / args.requests
             emit("llm_client", figures)

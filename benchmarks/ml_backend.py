@@ -1,4 +1,4 @@
-"""How long the ML backend takes to answer, beside a plain Flask app with the same scikit-learn model.
+"""Answer times of the ML backend, beside a plain Flask app with the same scikit-learn model.
 
 The model is the linear one, trained on the demo corpus. Ours is `saring serve` with its store; it answers for texts
 that the store knows (from the ledger and the model) and for others (from the model). The peer does only the latter,
@@ -66,7 +66,7 @@ _CONFIG = (
 
 @dataclass
 class Answers:
-    """What many requests took, in seconds, in no order."""
+    """Times of many requests, in seconds, in no order."""
 
     seconds: list[float] = field(default_factory=list)
     wall: float = 0.0
@@ -119,7 +119,7 @@ def _ours(
     for texts, connections in (("unknown", "kept"), ("known", "kept"), ("known", "one a request")):
         headers = authorization + ("" if connections == "kept" else "Connection: close\r\n")
         requests = _single(port, lines, options, headers, known=texts == "known")
-        asyncio.run(_ask_all(port, [mine[:5] for mine in requests]))  # warm
+        asyncio.run(_ask_all(port, [of_client[:5] for of_client in requests]))  # Warm up.
         figures = asyncio.run(_ask_all(port, requests)).figures()
         what = {"who": "saring", "what": f"one task, {texts} texts", "connections": connections}
         emit("ml_backend", what | _shape(options) | figures)
@@ -137,17 +137,17 @@ def _ours(
     event |= {"project": {"id": 1, "label_config": _CONFIG, "token": "none"}}
     secret = f"{WEBHOOK_HEADER}: {credentials.webhook_secret}\r\n"
     told = [[_raw(port, "/webhook", orjson.dumps(event), secret)] * options.requests for _ in range(8)]
-    asyncio.run(_ask_all(port, [mine[:5] for mine in told]))
+    asyncio.run(_ask_all(port, [of_client[:5] for of_client in told]))
     answers = asyncio.run(_ask_all(port, told))
     emit("ml_backend", {"who": "saring", "what": "webhook", "clients": 8, **answers.figures()})
 
 
 def _peer(port: int, process: psutil.Process, way: str, lines: Sequence[Line], options: argparse.Namespace) -> None:
     who = f"flask, model object {'a request' if way == 'each' else 'kept'}"
-    # a few will do for what takes so long
+    # A few requests are enough where each takes long.
     few = argparse.Namespace(**vars(options) | {"requests": 4 if way == "each" else options.requests})
     requests = _single(port, lines, few, "", known=False)
-    asyncio.run(_ask_all(port, [mine[:1] for mine in requests]))
+    asyncio.run(_ask_all(port, [of_client[:1] for of_client in requests]))
     answers = asyncio.run(_ask_all(port, requests))
     emit("ml_backend", {"who": who, "what": "one task, unknown texts", **_shape(few), **answers.figures()})
     body = _body(_tasks(lines, range(options.tasks)))
@@ -271,7 +271,7 @@ async def _ask_all(port: int, requests: Sequence[Sequence[bytes]]) -> Answers:
     """One client a list; each sends its next request when it has its answer."""
     answers = Answers()
     start = time.perf_counter()
-    await asyncio.gather(*(_ask(port, mine, answers.seconds) for mine in requests))
+    await asyncio.gather(*(_ask(port, of_client, answers.seconds) for of_client in requests))
     answers.wall = time.perf_counter() - start
     return answers
 
@@ -280,7 +280,7 @@ async def _ask(port: int, requests: Sequence[bytes], seconds: list[float]) -> No
     connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     for request in requests:
         start = time.perf_counter()
-        # Flask's own server takes one request a connection, and Label Studio sends no more
+        # Flask's own server takes one request for each connection, and Label Studio sends no more.
         reader, writer = connection or await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -1,4 +1,4 @@
-"""What becomes of a run when one of two hosts is cut off in the middle of it, from the broker or from the store.
+"""Result of a run when one of two hosts is cut off in the middle of it, from the broker or from the store.
 
 Two workers, each in a network namespace of its own, embed texts of the demo in small shards. When each has one in hand,
 every packet between host `b` and one of the servers is lost, without a word to either side. Then the network heals, and
@@ -46,12 +46,12 @@ def main() -> None:
     for net in Net:
         if given.only not in (None, net.word):
             continue
-        # each anew, so that neither has to do with what the other left behind
+        # A new cluster for each, so that the first does not change the second.
         with cluster(given.texts, look_seconds=given.look_seconds, resend_seconds=given.resend_seconds) as world:
-            done = partition(world, net, shard_texts=given.shard, cut_seconds=given.cut_seconds or None)
-        violations += len(done.violations)
+            result = partition(world, net, shard_texts=given.shard, cut_seconds=given.cut_seconds or None)
+        violations += len(result.violations)
         figures[net.word] = {
-            name: round(value, 1) if isinstance(value, float) else value for name, value in asdict(done).items()
+            name: round(value, 1) if isinstance(value, float) else value for name, value in asdict(result).items()
         }
     emit("partition", figures)
     sys.exit(1 if violations else 0)

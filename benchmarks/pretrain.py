@@ -90,7 +90,7 @@ def trainer(
             save_strategy="no",
             disable_tqdm=True,
         )
-        rows: Any = [{"input_ids": one.tolist()} for one in encoded.ids]
+        rows: Any = [{"input_ids": ids.tolist()} for ids in encoded.ids]
         run = Trainer(model=peer, args=arguments, data_collator=collator, train_dataset=rows)
         run.remove_callback(PrinterCallback)
         run.train()
@@ -112,7 +112,7 @@ def main() -> None:
     encoded, asked = encode(tokenizer, learnt, length), encode(tokenizer, held_out, length)
     asker = Masker(asked, mask_id=tokenizer.mask_token_id, pad_id=tokenizer.pad_token_id, share=_SHARE)
     start = new_network(shape, tokenizer, length, _SEED)
-    # tokens that so many steps see, on average
+    # Tokens in so many steps, on average.
     tokens = given.steps * _BATCH * encoded.lengths.mean()
     ways: dict[str, Way] = {"saring": ours, "trainer": trainer}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -135,7 +135,7 @@ def main() -> None:
                 "way": name,
                 "device": given.device,
                 "threads": torch.get_num_threads(),
-                "parameters": sum(one.numel() for one in start.parameters()),
+                "parameters": sum(parameter.numel() for parameter in start.parameters()),
                 "texts": len(learnt),
                 "steps": given.steps,
                 "seconds": taken,
@@ -143,7 +143,7 @@ def main() -> None:
                 "tokens_per_s": float(tokens / taken),
                 "loss": losses[name],
                 "unigram_loss": unigram_loss(encoded, asked, len(tokenizer)),
-                "seconds_of_each": [round(one, 2) for one in seconds[name]],
+                "seconds_of_each": [round(number, 2) for number in seconds[name]],
             },
         )
 

@@ -54,13 +54,13 @@ _SYLLABLES = [consonant + vowel for consonant in "bcdghjklmnprst" for vowel in "
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What `register_encoder` wants to know."""
+    """The attributes that `register_encoder` needs."""
 
     name: str = _NAME
     dimension: int = _DIMENSION
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Only the name and the dimension are asked for."""
+        """Raise: only the name and the dimension are used."""
         raise TypeError(f"{self.name} has no model for {len(texts)} texts")
 
 
@@ -79,7 +79,7 @@ def make_stream(rows: int) -> Stream:
     rng = np.random.default_rng(0)
     crowds = int(rows * _CROWDED) // _CROWD
     alone = rows - crowds * _CROWD
-    # each line is a text of its own or what a crowd reposts
+    # Each line is a text of its own or a text that a crowd reposts.
     line = np.concatenate([np.arange(alone), np.repeat(alone + np.arange(crowds), _CROWD)])
     lines = alone + crowds
     topic = rng.integers(0, _TOPICS, lines)
@@ -87,7 +87,7 @@ def make_stream(rows: int) -> Stream:
     weights = rng.normal(size=(_TOPICS, 60))
     heat = weights[topic[:, None], words].sum(axis=1) / np.sqrt(14) - 1.0
     hateful = rng.random(lines) < 1 / (1 + np.exp(-3 * heat))
-    # topics share forty vocabularies, in which the same word may be kind in one topic and hateful in another
+    # Topics share forty vocabularies: the same word may be kind in one topic and hateful in another.
     bodies = [
         " ".join([*(_word(60 * (topic[at] % 40) + word) for word in words[at]), _word(i + 100_000)])
         for i, at in enumerate(line.tolist())
@@ -200,12 +200,12 @@ def main() -> None:
         model = teach(taught, taxonomy, Path(folder))
         load(engine, stream)
         held = psutil.Process().memory_info().rss / (1 << 20)
-        with measured() as found:
+        with measured() as took:
             top = sort_by_uncertainty(engine, model, asked.size)
-        beyond = found.peak_rss_mb - held
-        tell(stream, "top by uncertainty", top, np.ones(len(top)), seconds=found.seconds, more_mb=beyond)
+        beyond = took.peak_rss_mb - held
+        tell(stream, "top by uncertainty", top, np.ones(len(top)), seconds=took.seconds, more_mb=beyond)
         held = psutil.Process().memory_info().rss / (1 << 20)
-        with measured() as found:
+        with measured() as took:
             report = build_queue(
                 engine,
                 taxonomy,
@@ -213,7 +213,7 @@ def main() -> None:
                 model=model,
                 encoder=_NAME,
             )
-        beyond = found.peak_rss_mb - held
+        beyond = took.peak_rss_mb - held
         with Session(engine) as session:
             items = queued(session)
             chances = np.array([item.inclusion_probability for item in items], dtype=np.float64)
@@ -223,7 +223,7 @@ def main() -> None:
             "saring",
             drawn,
             1 / chances,
-            seconds=found.seconds,
+            seconds=took.seconds,
             more_mb=beyond,
             candidates=report.candidates,
             gave_way=report.near_alike,

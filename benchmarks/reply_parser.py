@@ -1,4 +1,4 @@
-"""How many replies of language models are read a second, beside what reads plain JSON.
+"""Replies of language models read a second, beside readers of plain JSON.
 
 The mix is typical of models that are asked for JSON in words: most replies are well formed, a share is fenced, wrapped
 in prose, or damaged. `json.loads` and `orjson` only read (and fail on the damaged ones); `json_repair` mends but knows
@@ -85,7 +85,7 @@ def main() -> None:
     kinds = rng.choices(list(_MIX), list(_MIX.values()), k=args.replies)
     replies = [make(kind, rng) for kind in kinds]
     names = LabelNames.of(_TAXONOMY)
-    lost = Counter(found.reason for reply in replies if isinstance(found := parse_reply(reply, names), Unusable))
+    lost = Counter(verdict.reason for reply in replies if isinstance(verdict := parse_reply(reply, names), Unusable))
     ours = rate(lambda reply: parse_reply(reply, names), replies)
     emit("reply_parser", {"reader": "saring", "per_second": ours, "replies": len(replies), "no_verdict": dict(lost)})
     for name, read in (

@@ -50,12 +50,12 @@ from pipeline.raters.mapping import load_mapping
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.ingest import SourceInfo
 
-#: comes in after the first training
+#: set that is imported after the first training
 KEPT_BACK = "openai_mod_en"
 TARGET_SECONDS = 300
 _CORES = 2
 #: steps of a retraining, by the name of the function
-_STEPS = ("take_snapshot", "gather", "train", "_opponent", "hold_against", "write_gate")
+_STEPS = ("take_snapshot", "gather", "train", "_opponent", "compare_with_champion", "write_gate")
 
 
 def bring_in(engine: Engine, taxonomy: Taxonomy, paths: Sequence[Path], limit: int | None) -> None:
@@ -88,12 +88,12 @@ def once(engine: Engine, taxonomy: Taxonomy, config: TrainConfig, folder: Path, 
     """Retrain as `saring train` does, and report what each part took."""
     begun: dict[str, float] = {}
 
-    def note(done: int, total: int | None, step: str, figures: str = "") -> None:  # noqa: ARG001
+    def note(count: int, total: int | None, step: str, figures: str = "") -> None:  # noqa: ARG001
         begun.setdefault(step, time.perf_counter())
 
     load_before = os.getloadavg()[0]
     with timed(retraining, _STEPS) as seconds, measured() as took:
-        done = retrain(
+        retrained = retrain(
             engine,
             taxonomy,
             config,
@@ -108,29 +108,29 @@ def once(engine: Engine, taxonomy: Taxonomy, config: TrainConfig, folder: Path, 
         for first, second in pairwise(("splitting", "training", "calibrating", "evaluating", "comparing"))
         if first in begun and second in begun
     }
-    macro = done.report.evaluation.overall.macro_average_precision
-    duel = done.gate.duel
+    macro = retrained.report.evaluation.overall.macro_average_precision
+    paired = retrained.gate.paired
     emit(
         "retrain",
         {
             "what": what,
-            "texts": len(done.snapshot.rows),
-            "splits": dict(done.report.splits),
-            "labels": len(done.report.model.labels),
+            "texts": len(retrained.snapshot.rows),
+            "splits": dict(retrained.report.splits),
+            "labels": len(retrained.report.model.labels),
             **_cost(took.seconds, took.peak_rss_mb),
             "target_seconds": TARGET_SECONDS,
             **{f"{name.strip('_')}_s": value for name, value in seconds.items()},
             **inside,
-            "compared": duel is not None,
-            "compared_on": done.gate.rows.texts,
-            "macro_average_precision": [round(one, 4) for one in (macro.value, macro.low, macro.high)],
-            "promoted": done.promoted,
-            "verdict": done.verdict,
+            "compared": paired is not None,
+            "compared_on": retrained.gate.rows.texts,
+            "macro_average_precision": [round(number, 4) for number in (macro.value, macro.low, macro.high)],
+            "promoted": retrained.promoted,
+            "verdict": retrained.verdict,
             "cores": os.cpu_count(),
             "load_before": load_before,
         },
     )
-    return done
+    return retrained
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def timed(module: Any, names: Sequence[str]) -> Iterator[dict[str, float]]:
 
 
 def alone(examples: Examples, config: TrainConfig, *, sklearn: bool) -> None:
-    """What training alone takes on the same rows."""
+    """Measure training alone on the same rows."""
     with tempfile.TemporaryDirectory(prefix="saring-bench-") as folder, measured() as took:
         train(examples, config, Path(folder))
     emit("retrain", {"what": "training alone", "texts": len(examples), **_cost(took.seconds, took.peak_rss_mb)})
@@ -203,10 +203,10 @@ def main() -> None:
         bring_in(engine, taxonomy, [path for path in paths if path not in later], options.limit)
         once(engine, taxonomy, config, Path(folder), "first retraining")
         bring_in(engine, taxonomy, later, options.limit)
-        done = once(engine, taxonomy, config, Path(folder), "second retraining, held against the champion")
-        rows = done.snapshot.rows
+        retrained = once(engine, taxonomy, config, Path(folder), "second retraining, compared with the champion")
+        rows = retrained.snapshot.rows
     alone(gather(rows, taxonomy.keys), config, sklearn=not options.without_sklearn)
-    # joblib's workers would be waited for until they have been idle for minutes
+    # joblib would wait for its workers until they are idle for minutes, so they are stopped.
     get_reusable_executor().shutdown()
 
 

@@ -1,4 +1,4 @@
-"""What 1, 10 and 100 million texts need, from what a row costs here.
+"""Projection for 1, 10 and 100 million texts, from the measured cost of a row.
 
 Measures every step on a few thousand rows of the shared data (see `_costs.py`), and projects with the assumptions of
 `_scaling.yaml`: processor time, hours, bytes, money, and how far each part of the system carries. A simulation of
@@ -30,9 +30,9 @@ from pipeline.taxonomy import load_taxonomy
 _HERE = Path(__file__).resolve().parent
 PAGE = _HERE.parent / "docs" / "scaling.md"
 BEGIN, END = "<!-- begin: scaling -->", "<!-- end: scaling -->"
-#: any number of workers share these
+#: steps that any number of workers share
 SPREAD = ("embed", "judge", "filter", "sentiment", "predict")
-#: one process does these, whatever the number of workers
+#: steps that one process does, whatever the number of workers
 ALONE = ("ingest", "snapshot", "train")
 _GB = 1e9
 
@@ -41,7 +41,7 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What so many texts need."""
+    """Needs of a number of texts."""
 
     texts: int
     #: processor hours of workers by step, and of the database
@@ -64,27 +64,27 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How far a part of the system carries."""
+    """Limit of a part of the system."""
 
     what: str
     #: texts at which it is used up
     texts: float
-    #: what takes over there
+    #: solution beyond that
     then: str
 
 
 def project(costs: Costs, parameters: Parameters, texts: int) -> Projection:
-    """What so many texts need."""
+    """Project the needs of a number of texts."""
     machines, prices, shares = parameters["machines"], parameters["prices"], parameters["shares"]
     rows = _rows(parameters, texts)
     workers = {name: costs.steps[name].worker_cpu * rows[name] / 3600 for name in (*SPREAD, *ALONE)}
     database = sum(costs.steps[name].database_cpu * rows[name] for name in (*SPREAD, *ALONE)) / 3600
     spread = sum(workers[name] for name in SPREAD)
-    # the database's part of a step is waited for, so it takes a worker's time as well
+    # A worker waits for the database, so the database's part takes a worker's time as well.
     waited = spread + sum(costs.steps[name].database_cpu * rows[name] for name in SPREAD) / 3600
     people = parameters["label_studio"]["push_seconds"] + parameters["label_studio"]["pull_seconds"]
     rows_a_text = _rows_a_text(costs, parameters)
-    tables = {name: rows_a_text[name] * one.a_row * texts for name, one in costs.tables.items()}
+    tables = {name: rows_a_text[name] * table.a_row * texts for name, table in costs.tables.items()}
     inserted = sum(rows_a_text.values()) * texts
     total = sum(tables.values()) / _GB
     held = rows["train"]
@@ -122,26 +122,26 @@ def _rows_a_text(costs: Costs, parameters: Parameters) -> dict[str, float]:
     assumed = {
         "text_sentiment": shares["sentiment"],
         "filter_score": shares["asserted_labels"],
-        # of both filters
+        # Decisions of both filters.
         "filter_decision": shares["asserted_labels"] + shares["sentiment"],
     }
-    return {name: assumed.get(name, one.rows_a_text) for name, one in costs.tables.items()}
+    return {name: assumed.get(name, table.rows_a_text) for name, table in costs.tables.items()}
 
 
-def limits(one: Projection, parameters: Parameters) -> list[Limit]:
-    """Where each part of the system is used up, the first one first. Needs grow with the number of texts."""
+def limits(projection: Projection, parameters: Parameters) -> list[Limit]:
+    """Limits of each part of the system, the first one first. Needs grow with the number of texts."""
     machines = parameters["machines"]
     hours = machines["hours"]
     processor_hours = hours * machines["utilisation"] * machines["database_processors"]
     used: list[tuple[str, float, str]] = [
         (
             f"memory of the process that freezes the snapshot ({machines['largest_process_gb']} GB)",
-            one.snapshot_process_gb / machines["largest_process_gb"],
+            projection.snapshot_process_gb / machines["largest_process_gb"],
             "the snapshot by ranges of ids into Parquet files on object storage, read back by Arrow or DuckDB",
         ),
         (
             f"memory of the process that trains ({machines['largest_process_gb']} GB)",
-            one.training_process_gb / machines["largest_process_gb"],
+            projection.training_process_gb / machines["largest_process_gb"],
             "a sample of the texts that only machines labelled; beyond that, batches on a card",
         ),
         *(
@@ -154,32 +154,32 @@ def limits(one: Projection, parameters: Parameters) -> list[Limit]:
                     "train": "a sample of the texts that only machines labelled; beyond that, batches on a card",
                 }[name],
             )
-            for name, taken in one.alone_hours.items()
+            for name, taken in projection.alone_hours.items()
         ),
         (
             f"processors of the one database ({machines['database_processors']} for {hours} hours)",
-            one.database_hours / processor_hours,
+            projection.database_hours / processor_hours,
             "tables partitioned by ranges of ids; then Citus, which spreads the ranges over machines",
         ),
         (
             f"rows that one database takes in {hours} hours",
-            one.insert_hours / hours,
+            projection.insert_hours / hours,
             "tables partitioned by ranges of ids; then Citus, which spreads the ranges over machines",
         ),
         (
             f"memory of the one database ({machines['database_memory_gb']} GB for "
             f"{machines['hot_share']:.0%} of what is stored)",
-            one.database_gb * machines["hot_share"] / machines["database_memory_gb"],
+            projection.database_gb * machines["hot_share"] / machines["database_memory_gb"],
             "vectors in a database of their own or on a read replica; older ones as files on object storage",
         ),
         (
             f"Label Studio, pushing and pulling for {hours} hours",
-            one.label_studio_hours / hours,
+            projection.label_studio_hours / hours,
             "a smaller share for people, or several Label Studios, a project each",
         ),
     ]
-    found = [Limit(what, one.texts / share if share else math.inf, then) for what, share, then in used]
-    return sorted(found, key=lambda limit: limit.texts)
+    reached = [Limit(what, projection.texts / share if share else math.inf, then) for what, share, then in used]
+    return sorted(reached, key=lambda limit: limit.texts)
 
 
 def simulated(costs: Costs, parameters: Parameters) -> list[Outcome]:
@@ -191,7 +191,7 @@ def simulated(costs: Costs, parameters: Parameters) -> list[Outcome]:
     rng = np.random.default_rng(given["seed"])
     mean = embed.worker_cpu * size + keeping.worker_cpu
     spread = np.asarray(costs.spread)
-    # a shard is several of the pieces that were measured
+    # A shard is several of the measured pieces.
     world = World(
         [mean * float(rng.choice(spread, 5).mean()) for _ in range(shards)],
         embed.database_cpu * size + keeping.database_cpu,
@@ -208,8 +208,8 @@ def simulated(costs: Costs, parameters: Parameters) -> list[Outcome]:
 
 
 def tables(costs: Costs, parameters: Parameters) -> str:
-    """What docs/scaling.md holds between its markers."""
-    found = [project(costs, parameters, texts) for texts in parameters["texts"]]
+    """Content of docs/scaling.md between its markers."""
+    projections = [project(costs, parameters, texts) for texts in parameters["texts"]]
     rows_a_text = _rows_a_text(costs, parameters)
     parts = [
         f"Measured on {os.cpu_count()} cores of {platform.machine()}, load {os.getloadavg()[0]:.1f} at the end, with "
@@ -220,12 +220,12 @@ def tables(costs: Costs, parameters: Parameters) -> str:
             [
                 (
                     name,
-                    f"{1e6 * one.worker_cpu:,.0f}",
-                    f"{1e6 * one.database_cpu:,.0f}",
-                    f"{1e6 * one.seconds:,.0f}",
-                    f"{one.rows:,}",
+                    f"{1e6 * cost.worker_cpu:,.0f}",
+                    f"{1e6 * cost.database_cpu:,.0f}",
+                    f"{1e6 * cost.seconds:,.0f}",
+                    f"{cost.rows:,}",
                 )
-                for name, one in costs.steps.items()
+                for name, cost in costs.steps.items()
             ],
         ),
         "**Bytes on disk**, the difference between two sizes; rows of the filters' tables as assumed:",
@@ -235,11 +235,11 @@ def tables(costs: Costs, parameters: Parameters) -> str:
                 (
                     name,
                     f"{rows_a_text[name]:.2f}",
-                    f"{one.heap:,.0f}",
-                    "; ".join(f"({columns}) {size:,.0f}" for columns, size in one.indexes.items()),
-                    f"{rows_a_text[name] * one.a_row:,.0f}",
+                    f"{table.heap:,.0f}",
+                    "; ".join(f"({columns}) {size:,.0f}" for columns, size in table.indexes.items()),
+                    f"{rows_a_text[name] * table.a_row:,.0f}",
                 )
-                for name, one in costs.tables.items()
+                for name, table in costs.tables.items()
             ],
         ),
         "**One database takes** "
@@ -247,36 +247,54 @@ def tables(costs: Costs, parameters: Parameters) -> str:
         + f" (texts and judgements, {1_000:,} of each a commit, indexes and foreign keys kept).",
         "**In all**:",
         _table(
-            ("", *(f"{one.texts / 1e6:,.0f} million" for one in found)),
+            ("", *(f"{projection.texts / 1e6:,.0f} million" for projection in projections)),
             [
-                ("workers' processor hours", *(f"{sum(one.worker_hours.values()):,.0f}" for one in found)),
-                *((f"– {name}", *(_hours(one.worker_hours[name]) for one in found)) for name in found[0].worker_hours),
-                ("the database's processor hours", *(_hours(one.database_hours) for one in found)),
                 (
-                    f"workers, to be done in {parameters['machines']['hours']} hours",
-                    *(f"{one.workers:,}" for one in found),
+                    "workers' processor hours",
+                    *(f"{sum(projection.worker_hours.values()):,.0f}" for projection in projections),
                 ),
                 *(
-                    (f"hours of the one process of `{name}`", *(_hours(one.alone_hours[name]) for one in found))
-                    for name in found[0].alone_hours
+                    (f"– {name}", *(_hours(projection.worker_hours[name]) for projection in projections))
+                    for name in projections[0].worker_hours
                 ),
-                ("hours of inserting every row", *(_hours(one.insert_hours) for one in found)),
-                ("hours of Label Studio", *(_hours(one.label_studio_hours) for one in found)),
-                ("database, GB", *(f"{one.database_gb:,.0f}" for one in found)),
-                ("– vectors, GB", *(f"{one.vectors_gb:,.0f}" for one in found)),
-                ("memory to freeze the snapshot, GB", *(f"{one.snapshot_process_gb:,.1f}" for one in found)),
-                ("memory to train on all of it, GB", *(f"{one.training_process_gb:,.1f}" for one in found)),
+                ("the database's processor hours", *(_hours(projection.database_hours) for projection in projections)),
+                (
+                    f"workers, to be done in {parameters['machines']['hours']} hours",
+                    *(f"{projection.workers:,}" for projection in projections),
+                ),
+                *(
+                    (
+                        f"hours of the one process of `{name}`",
+                        *(_hours(projection.alone_hours[name]) for projection in projections),
+                    )
+                    for name in projections[0].alone_hours
+                ),
+                ("hours of inserting every row", *(_hours(projection.insert_hours) for projection in projections)),
+                ("hours of Label Studio", *(_hours(projection.label_studio_hours) for projection in projections)),
+                ("database, GB", *(f"{projection.database_gb:,.0f}" for projection in projections)),
+                ("– vectors, GB", *(f"{projection.vectors_gb:,.0f}" for projection in projections)),
+                (
+                    "memory to freeze the snapshot, GB",
+                    *(f"{projection.snapshot_process_gb:,.1f}" for projection in projections),
+                ),
+                (
+                    "memory to train on all of it, GB",
+                    *(f"{projection.training_process_gb:,.1f}" for projection in projections),
+                ),
                 (
                     "computing, dollars: workers once, the database for that time",
-                    *(f"{one.compute_price:,.0f}" for one in found),
+                    *(f"{projection.compute_price:,.0f}" for projection in projections),
                 ),
-                ("database storage, dollars a month", *(f"{one.storage_price_a_month:,.0f}" for one in found)),
+                (
+                    "database storage, dollars a month",
+                    *(f"{projection.storage_price_a_month:,.0f}" for projection in projections),
+                ),
             ],
         ),
         "**How far each part carries**, the first bottleneck first:",
         _table(
             ("what is used up", "at", "what takes over"),
-            [(one.what, _millions(one.texts), one.then) for one in limits(found[0], parameters)],
+            [(limit.what, _millions(limit.texts), limit.then) for limit in limits(projections[0], parameters)],
         ),
         f"**Simulated**: embedding {parameters['simulation']['texts']:,} texts in shards of "
         f"{parameters['simulation']['shard_texts']:,}; a worker dies every "
@@ -285,13 +303,13 @@ def tables(costs: Costs, parameters: Parameters) -> str:
             ("workers", "hours", "efficiency", "deaths", "minutes done twice"),
             [
                 (
-                    str(one.workers),
-                    f"{one.seconds / 3600:,.2f}",
-                    f"{one.efficiency:.1%}",
-                    str(one.deaths),
-                    f"{one.lost_seconds / 60:,.1f}",
+                    str(outcome.workers),
+                    f"{outcome.seconds / 3600:,.2f}",
+                    f"{outcome.efficiency:.1%}",
+                    str(outcome.deaths),
+                    f"{outcome.lost_seconds / 60:,.1f}",
                 )
-                for one in simulated(costs, parameters)
+                for outcome in simulated(costs, parameters)
             ],
         ),
     ]
@@ -320,9 +338,9 @@ def _millions(texts: float) -> str:
 def write(page: Path, content: str) -> None:
     """Put the tables between the markers of a page."""
     text = page.read_text(encoding="utf-8")
-    head, found, rest = text.partition(BEGIN)
+    head, begin, rest = text.partition(BEGIN)
     _, closed, tail = rest.partition(END)
-    if not (found and closed):
+    if not (begin and closed):
         raise SystemExit(f"{page}: it has no {BEGIN} and {END}")
     page.write_text(f"{head}{BEGIN}\n\n{content}\n\n{END}{tail}", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What label-studio-sdk costs on our side of the wire: its import, and its making and reading of bodies.
+"""Cost of label-studio-sdk on our side of the wire: its import, and making and reading of bodies.
 
 The server is left out: answers come from memory. Beside the SDK's calls, the same bodies are made and read by orjson.
 Prints JSON lines; times are of the processor.

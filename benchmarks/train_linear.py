@@ -59,7 +59,7 @@ WEAK = frozenset({"sdcnl_en", "twsuicide_en", "erotic_sentences_id", "hatem_ms"}
 WAYS = ("saring", "saring_no_weak", "sklearn_negative", "sklearn_known")
 _CORES = 2
 _REPEATS = 3
-#: a language with fewer held-out texts gets no slice of its own
+#: least number of held-out texts of a language with figures of its own
 _LEAST_SLICE = 30
 
 
@@ -77,7 +77,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a way took, and what it says of the held-out texts."""
+    """Cost of a way, and its predictions for the held-out texts."""
 
     figures: dict[str, object]
     labels: tuple[str, ...]
@@ -93,12 +93,12 @@ def load(limit: int | None) -> Data:
     rows = [row for path in paths for row in islice(read_labelled([str(path)], RejectSink()), limit)]
     examples = _gathered(rows)
     plan = plan_splits(examples, seed=TrainConfig().seed)
-    # what repeats a held-out text is in no split
+    # A near-duplicate of a held-out text is in no split.
     split_of: dict[uuid.UUID, Split] = {examples.ids[i]: name for name in SPLITS for i in getattr(plan, name)}
 
     def split(some: Examples) -> Examples:
-        kept = some.take([i for i, one in enumerate(some.ids) if one in split_of])
-        return replace(kept, splits=[split_of[one] for one in kept.ids])
+        kept = some.take([i for i, text_id in enumerate(some.ids) if text_id in split_of])
+        return replace(kept, splits=[split_of[text_id] for text_id in kept.ids])
 
     return Data(split(examples), split(_gathered([row for row in rows if row.source not in WEAK])))
 
@@ -117,7 +117,7 @@ def run_way(way: str, limit: int | None) -> Outcome:
         outcome = _ours(data.strong if way.endswith("no_weak") else data.examples, texts)
     else:
         outcome = _sklearn(data.examples, texts, unknown_is_no=way.endswith("negative"))
-    # joblib's workers would be waited for until they have been idle for minutes
+    # joblib would wait for its workers until they are idle for minutes, so they are stopped.
     get_reusable_executor().shutdown()
     return replace(outcome, figures={"read_s": read, **outcome.figures})
 
@@ -125,7 +125,7 @@ def run_way(way: str, limit: int | None) -> Outcome:
 def _ours(examples: Examples, texts: Sequence[str]) -> Outcome:
     steps: dict[str, float] = {}
 
-    def note(done: int, total: int | None, what: str, figures: str = "") -> None:  # noqa: ARG001
+    def note(count: int, total: int | None, what: str, figures: str = "") -> None:  # noqa: ARG001
         steps.setdefault(what, time.perf_counter())
 
     with tempfile.TemporaryDirectory(prefix="saring-bench-") as folder:
@@ -204,7 +204,7 @@ def score(data: Data, way: str, outcome: Outcome, common: Sequence[str]) -> None
     positions = data.held_out()
     everything, known_ids = data.examples.take(positions), set(data.strong.ids)
     languages = np.array(everything.languages)
-    strong = np.array([one in known_ids for one in everything.ids])
+    strong = np.array([text_id in known_ids for text_id in everything.ids])
     ours = [outcome.labels.index(label) for label in common]
     truth = everything.truth[:, [everything.labels.index(label) for label in common]]
 
@@ -223,22 +223,22 @@ def score(data: Data, way: str, outcome: Outcome, common: Sequence[str]) -> None
         if count >= _LEAST_SLICE:
             slices[f"language={name}"] = languages == name
     for held_out, some in slices.items():
-        found = on(some)
+        metrics = on(some)
         figures: dict[str, object] = {
             "way": way,
             "held_out": held_out,
-            "texts": found.texts,
-            "labels": len(found.labels),
-            "macro_average_precision": _triple(found.macro_average_precision),
-            "macro_f1": _triple(found.macro_f1),
-            "micro_average_precision": _triple(found.micro_average_precision),
+            "texts": metrics.texts,
+            "labels": len(metrics.labels),
+            "macro_average_precision": _triple(metrics.macro_average_precision),
+            "macro_f1": _triple(metrics.macro_f1),
+            "micro_average_precision": _triple(metrics.micro_average_precision),
         }
         if not held_out.startswith("language="):
-            measures = found.labels.items()
-            figures["mean_calibration_error"] = float(np.mean([one.calibration_error for _, one in measures]))
-            figures["average_precision"] = {label: _triple(one.average_precision) for label, one in measures}
-            figures["f1"] = {label: round(one.f1.value, 4) for label, one in measures}
-            figures["positives"] = {label: one.positives for label, one in measures}
+            measures = metrics.labels.items()
+            figures["mean_calibration_error"] = float(np.mean([of_label.calibration_error for _, of_label in measures]))
+            figures["average_precision"] = {label: _triple(of_label.average_precision) for label, of_label in measures}
+            figures["f1"] = {label: round(of_label.f1.value, 4) for label, of_label in measures}
+            figures["positives"] = {label: of_label.positives for label, of_label in measures}
         emit("train_linear", figures)
 
 
@@ -256,13 +256,13 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     for way in options.ways:
         load_before = os.getloadavg()[0]
-        # a new process each: what one way has left in memory is not counted for the next
+        # A new process for each, so that memory of one way is not counted for the next.
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             outcomes[way] = pool.submit(run_way, way, options.limit).result()
         figures = outcomes[way].figures
         emit("train_linear", {"way": way, "cores": os.cpu_count(), "load_before": load_before, **figures})
     data = load(options.limit)
-    common = [label for label in data.examples.labels if all(label in one.labels for one in outcomes.values())]
+    common = [label for label in data.examples.labels if all(label in outcome.labels for outcome in outcomes.values())]
     for way, outcome in outcomes.items():
         score(data, way, outcome, common)
 

@@ -1,4 +1,4 @@
-"""What 8 bits cost a transformer classifier and what they bring, on a CPU: average precision, latency, room.
+"""Cost and gain of 8 bits for a transformer classifier on a CPU: average precision, latency, size.
 
 A bidirectional Mistral of `--hidden` x `--layers` is trained from scratch on labelled files (by default two sets of the
 shared data), and served three ways, on the same held-out texts:
@@ -82,15 +82,15 @@ def main() -> None:
             ("torch", peer, None),
         ):
             cost = measure_cost(model, held_out.texts, place or report.path)
-            duel = compare_models(report.model, model, held_out, rng=np.random.default_rng(1)).comparison.macro
+            paired = compare_models(report.model, model, held_out, rng=np.random.default_rng(1)).comparison.macro
             emit(
                 "transformer_serving",
                 {
                     "way": name,
-                    "macro_average_precision": duel.challenger.value,
-                    "difference": duel.difference.value,
-                    "difference_low": duel.difference.low,
-                    "difference_high": duel.difference.high,
+                    "macro_average_precision": paired.challenger.value,
+                    "difference": paired.difference.value,
+                    "difference_low": paired.difference.low,
+                    "difference_high": paired.difference.high,
                     "p50_ms": cost.p50_ms,
                     "p95_ms": cost.p95_ms,
                     "model_mb": cost.bytes / 1e6 if place is not None else None,

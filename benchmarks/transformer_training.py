@@ -112,7 +112,7 @@ def made_up(count_: int, rng: np.random.Generator) -> list[str]:
     letters = np.array(list("aeioukmnprstbdgl"))
     words = ["".join(rng.choice(letters, size)) for size in rng.integers(2, 9, 3_000)]
     sizes = np.clip(rng.lognormal(np.log(18), 0.8, count_).astype(int), 1, 120)
-    # frequent words are few (Zipf)
+    # Frequent words are few (Zipf).
     return [" ".join(words[i] for i in np.minimum(rng.zipf(1.3, size) - 1, 2_999)) for size in sizes]
 
 
@@ -136,7 +136,7 @@ def network(shape: dict[str, Any], vocabulary: int) -> Any:
 
 def count(model: Any) -> int:
     """Parameters."""
-    return sum(one.numel() for one in model.parameters())
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def ours(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace) -> float:
@@ -151,7 +151,14 @@ def ours(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace) -
     config = LoopConfig(epochs=given.epochs, batch_size=given.batch_size, checkpoint_steps=0)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        run_loop(model, [len(one) for one in tokens], loss_of, config, device=device, checkpoints=Path(folder))
+        run_loop(
+            model,
+            [len(text_tokens) for text_tokens in tokens],
+            loss_of,
+            config,
+            device=device,
+            checkpoints=Path(folder),
+        )
         return time.perf_counter() - start
 
 
@@ -192,7 +199,7 @@ def trainer(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace
             seed=1,
         )
         made = Trainer(model=model, args=arguments, train_dataset=_Rows(tokens, truth), data_collator=collate)
-        # it would write on standard output
+        # The callback would write on standard output.
         made.remove_callback(PrinterCallback)
         start = time.perf_counter()
         made.train()
@@ -205,9 +212,11 @@ def on_device(tokens: Tokens, truth: Tensor, given: argparse.Namespace) -> None:
     ours(network(_LARGE, _WORDS), tokens[:256], truth[:256], given)
     took = ours(model, tokens, truth, given)
     words = sum(map(len, tokens)) * given.epochs
-    # the embedding is looked up, not multiplied
+    # The embedding is looked up, not multiplied.
     multiplied = count(model) - _WORDS * _LARGE["hidden_size"]
-    attention = 12 * _LARGE["num_hidden_layers"] * _LARGE["hidden_size"] * sum(len(one) ** 2 for one in tokens)
+    attention = (
+        12 * _LARGE["num_hidden_layers"] * _LARGE["hidden_size"] * sum(len(text_tokens) ** 2 for text_tokens in tokens)
+    )
     flops = 6 * multiplied * words + attention * given.epochs
     emit(
         "transformer_training",

@@ -1,4 +1,4 @@
-"""What it costs to have workers carry out a stage.
+"""Cost of a stage on workers.
 
 Prints JSON lines:
 
@@ -50,7 +50,7 @@ _WARM = 20
 _SECONDS_A_STEP = 0.05
 #: shards after which memory is reported
 _MARKS = (100, 500, 1_000)
-_PATIENCE_SECONDS = 300
+_TIMEOUT_SECONDS = 300
 _POLL_SECONDS = 0.02
 _DIMENSION = 384
 
@@ -101,7 +101,7 @@ def _tasks(home: Home, count: int) -> None:
     nothing = home.app.signature(NOTHING, queue="cpu")
     for _ in range(count - 1):
         nothing.apply_async()
-    # first in, first out: when the last has answered, all are done
+    # First in, first out: when the last task has answered, all are done.
     _await(nothing.set(ignore_result=False).apply_async())
 
 
@@ -112,7 +112,7 @@ def _in_chord(home: Home, count: int) -> None:
 
 def _await(result: AsyncResult) -> None:
     """Ask until it is there: what Celery publishes of a result may pass by whoever listens."""
-    ended = time.monotonic() + _PATIENCE_SECONDS
+    ended = time.monotonic() + _TIMEOUT_SECONDS
     while not result.ready():
         if time.monotonic() > ended:
             raise SystemExit("the tasks did not end")
@@ -156,7 +156,7 @@ def shard(home: Home, tasks: int) -> None:
 @contextmanager
 def counted(engine: Engine) -> Iterator[Counter[str]]:
     """Count what is asked of a store."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     heard = {
         "before_cursor_execute": "statements",
         "commit": "commits",
@@ -167,7 +167,7 @@ def counted(engine: Engine) -> Iterator[Counter[str]]:
 
     def listener(name: str) -> Any:
         def listen(*_: object) -> None:
-            found[name] += 1
+            counts[name] += 1
 
         return listen
 
@@ -177,14 +177,14 @@ def counted(engine: Engine) -> Iterator[Counter[str]]:
     for target, on, listen in listeners:
         event.listen(target, on, listen)
     try:
-        yield found
+        yield counts
     finally:
         for target, on, listen in listeners:
             event.remove(target, on, listen)
 
 
 def _commit_seconds(engine: Engine, times: int = 50) -> float:
-    """What a transaction that changes one row takes: no shard can take less than its commits."""
+    """Seconds of a transaction that changes one row: no shard takes less than its commits."""
     with engine.connect() as connection:
         connection.execute(text("CREATE TABLE IF NOT EXISTS benchmark_commit (n int)"))
         connection.execute(text("INSERT INTO benchmark_commit VALUES (0)"))
@@ -206,11 +206,11 @@ def memory(home: Home, tasks: int) -> None:
     """Resident memory of the process that carries out real shards."""
     _corpus(home)
     with worker(home, 1) as process:
-        # the encoder is loaded by the first
+        # The first shard loads the encoder.
         _shards(home, 1)
         [child] = children(process)
         before = _megabytes(child)
-        # a range without end so that there are as many shards as were asked for, whatever the number of texts
+        # One text a shard, so that the number of shards is the number of texts.
         stage = JudgeStage(shard_texts=1)
         with home.context.engine.connect() as connection:
             texts = connection.execute(text("SELECT count(*) FROM text WHERE in_scope AND duplicate_of IS NULL"))
@@ -246,8 +246,8 @@ def _watched(home: Home, run_id: int, child: psutil.Process) -> Iterator[tuple[i
     """)
     while True:
         with home.context.engine.connect() as connection:
-            is_over, done = connection.execute(query, {"run": run_id}).one()
-        yield int(done), _megabytes(child), child.pid
+            is_over, finished = connection.execute(query, {"run": run_id}).one()
+        yield int(finished), _megabytes(child), child.pid
         if is_over:
             return
         time.sleep(_SECONDS_A_STEP)
@@ -258,12 +258,12 @@ def _megabytes(process: psutil.Process) -> float:
 
 
 def _at(samples: Sequence[tuple[int, float, int]], mark: int) -> float:
-    return next(rss for done, rss, _ in samples if done >= mark)
+    return next(rss for count, rss, _ in samples if count >= mark)
 
 
 def _slope(samples: Sequence[tuple[int, float, int]]) -> float | None:
     """By least squares, from the first mark on: before it, what is loaded once comes in."""
-    chosen = np.array([(done, rss) for done, rss, _ in samples if done >= _MARKS[0]])
+    chosen = np.array([(count, rss) for count, rss, _ in samples if count >= _MARKS[0]])
     if len(np.unique(chosen[:, 0])) < 3:
         return None
     return 1_000 * float(np.polyfit(chosen[:, 0], chosen[:, 1], 1)[0])
@@ -284,7 +284,7 @@ def filtered(home: Home, rows: int) -> None:
     report = centroid_filter(ctx.engine, ctx.taxonomy, encoder="random", cut=Cut(), seed=ctx.settings.seed)
     alone = time.perf_counter() - start
     decided = _decisions(ctx)
-    _say_filtered("one statement, one process", rows, alone, report.kept, decided)
+    _emit_filtered("one statement, one process", rows, alone, report.kept, decided)
     with ctx.engine.connect() as connection:
         connection.execute(text("TRUNCATE filter_decision, review"))
         connection.commit()
@@ -293,26 +293,26 @@ def filtered(home: Home, rows: int) -> None:
         _shards(home, _WARM)
         start = time.perf_counter()
         sent = send(home, CentroidStage(), {"encoder": "random", "seed": ctx.settings.seed})
-        done = wait(home, sent.run_id)
+        ended_run = wait(home, sent.run_id)
         spread = time.perf_counter() - start
-    assert done.result is not None
-    kept = sum(one["kept"] for one in done.result["labels"])
+    assert ended_run.result is not None
+    kept = sum(label["kept"] for label in ended_run.result["labels"])
     spread_decided = _decisions(ctx)
-    _say_filtered(
-        "shards, two processes", rows, spread, kept, spread_decided, shards=done.shards, plan_s=sent.plan_seconds
+    _emit_filtered(
+        "shards, two processes", rows, spread, kept, spread_decided, shards=ended_run.shards, plan_s=sent.plan_seconds
     )
     assert (kept, spread_decided) == (report.kept, decided), "the two ways decided differently"
     emit("workers", {"what": "filter", "same_decisions": True, "times_as_fast": alone / spread, **machine()})
 
 
-def _say_filtered(way: str, rows: int, seconds: float, kept: int, decided: tuple[int, str], **more: object) -> None:
+def _emit_filtered(way: str, rows: int, seconds: float, kept: int, decided: tuple[int, str], **more: object) -> None:
     count, digest = decided
     figures = {"seconds": seconds, "rows_per_s": rows / seconds, "kept": kept, "decisions": count, "hash": digest}
     emit("workers", {"what": "filter", "way": way, "rows": rows, **figures, **more})
 
 
 def _decisions(ctx: Context) -> tuple[int, str]:
-    """How many decisions there are, and a hash of all of them."""
+    """The number of decisions, and a hash of all of them."""
     digest, count = hashlib.blake2b(digest_size=8), 0
     raw: Any = ctx.engine.raw_connection()
     try:

@@ -1,6 +1,6 @@
-"""Files and folders that are there whole or not at all: written under another name beside their place, then renamed.
+"""Atomic files and folders: written under a temporary name in the same folder, then renamed.
 
-The other name is hidden and nobody else's, so that two processes may write the same file: the later one wins.
+The temporary name is hidden and unique, so that two processes may write the same file: the later one wins.
 """
 
 from __future__ import annotations
@@ -86,6 +86,6 @@ def to_disk(path: Path) -> None:
 
 
 def _beside(path: Path) -> Path:
-    # a relative path may have no name of its own
+    # A relative path, such as ".", may have no name.
     path = path.absolute()
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")

@@ -1,4 +1,4 @@
-"""What the ML backend asks of Label Studio before it answers: made up once, kept in the home, never shown."""
+"""Credentials that Label Studio must send to the ML backend: made once, kept in the home, never shown."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import orjson
 from pipeline.errors import SaringError
 from pipeline.settings import Settings
 
-#: the header in which a webhook brings its secret
+#: the header that carries a webhook's secret
 WEBHOOK_HEADER = "X-Saring-Webhook-Secret"
-#: the name that goes with the password
+#: the user name that belongs to the password
 BACKEND_USER = "label-studio"
 _FILE = "backend.json"
 
 
 @dataclass(frozen=True, slots=True)
 class BackendCredentials:
-    """A name, a password, and what a webhook must bring."""
+    """A user name, a password, and the secret that a webhook must send."""
 
     user: str
     password: str = field(repr=False)
@@ -32,7 +32,7 @@ def backend_credentials(settings: Settings) -> BackendCredentials:
     """The credentials of this home: from the settings, else from `backend.json`, which is made at first use.
 
     Raises:
-        SaringError: the file is not readable as what it should be.
+        SaringError: the file does not hold credentials.
     """
     kept = {}
     if settings.backend_password is None or settings.webhook_secret is None:
@@ -50,16 +50,16 @@ def _kept(path: Path) -> dict[str, str]:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(orjson.dumps(made))
         try:
-            # fails where another process was first, whose credentials then count
+            # This fails where another process was first; its credentials are then used.
             os.link(fresh, path)
         except FileExistsError:
             pass
         finally:
             fresh.unlink()
     try:
-        found = orjson.loads(path.read_bytes())
-        return {"password": str(found["password"]), "webhook_secret": str(found["webhook_secret"])}
+        content = orjson.loads(path.read_bytes())
+        return {"password": str(content["password"]), "webhook_secret": str(content["webhook_secret"])}
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise SaringError(
-            f"{path}: not what Saring wrote there: remove it, then run `saring sync setup` again"
+            f"{path} is not a credentials file of Saring: remove it, then run `saring sync setup` again"
         ) from error

@@ -3,33 +3,33 @@
 The docstring of a class is its default message. A message is one line: what is wrong, where, and what to do about it.
 
     SaringError
-    ├── UsageError                 the call cannot be meant as it stands (exit status 2)
+    ├── UsageError                 the command or call is not valid (exit status 2)
     ├── TaxonomyError              the taxonomy file is not valid
     ├── StoreError
     │   ├── StoreUnavailable       the database cannot be reached
-    │   └── StoreNotReady          it can, but its schema is missing or older than this code
+    │   └── StoreNotReady          the database has no schema, or one older than this code
     ├── ServiceError               an embedded service cannot be started or stopped
-    ├── BackupError                a backup cannot be made, trusted, or restored
+    ├── BackupError                a backup cannot be made, verified, or restored
     ├── InputError                 a file cannot be read at all (a bad *row* is a rejected row, not an error)
     ├── EncoderError               texts cannot be turned into vectors
     │   └── NotEnoughVectors       too few texts of a label have a vector
-    ├── LlmError                   a language model's server cannot be used as it was asked for
-    │   └── LlmUnavailable         it does not answer, or answers that it cannot
-    ├── TrainingError              a model cannot be trained from what was given
+    ├── LlmError                   a language model's server cannot be used as configured
+    │   └── LlmUnavailable         the server does not answer, or reports that it cannot
+    ├── TrainingError              a model cannot be trained from the given data
     │   └── NotEnoughLabels        a label has too few positives or negatives
-    ├── ModelError                 a model cannot be found, read, or trusted
+    ├── ModelError                 a model cannot be found, read, or verified
     ├── HubError                   the Hugging Face Hub cannot be reached, or fails
-    │   └── HubRefused             it will not: the token, or what it may do
-    ├── QueueError                 the queue cannot be built as it was asked for
-    ├── LabelStudioError           Label Studio cannot be used as it was asked for
-    │   ├── LabelStudioUnavailable   it does not answer, or answers that it cannot
-    │   ├── LabelStudioRefused       it will not: the token, or what the account may do
-    │   ├── LabelStudioMissing       what was asked for is not there
-    │   └── UncertainOutcome         it may or may not have done what was asked
+    │   └── HubRefused             the Hub refuses the token, or the token lacks a permission
+    ├── QueueError                 the queue cannot be built with these settings
+    ├── LabelStudioError           Label Studio cannot be used as configured
+    │   ├── LabelStudioUnavailable   Label Studio does not answer, or reports that it cannot
+    │   ├── LabelStudioRefused       Label Studio refuses the token, or the account lacks a permission
+    │   ├── LabelStudioMissing       the project, task or annotation is not in Label Studio
+    │   └── UncertainOutcome         it is not known whether Label Studio made the change
     └── RunError
-        ├── RunConflict            another run of that stage is under way
-        ├── RunCancelled           somebody asked that it stop
-        ├── RunMissing             there is no such run
+        ├── RunConflict            another run of that stage is already running
+        ├── RunCancelled           the run was cancelled
+        ├── RunMissing             there is no run with that number
         └── RunFailed              a run ended in an error
 """
 
@@ -40,19 +40,19 @@ LONGEST_LINE = 500
 
 
 def first_line(error: BaseException, *, hidden: str = "") -> str:
-    """The first line of another program's error that says anything, to be quoted in a message.
+    """The first line of another program's error that is not empty, to be quoted in a message.
 
-    An error without words gives the name of its type. The line holds nothing that PostgreSQL cannot keep (zero bytes,
-    halves of surrogate pairs), and at most 500 characters.
+    An error without a message gives the name of its type. The line has at most 500 characters, none of which
+    PostgreSQL cannot store (zero bytes, lone surrogates).
 
     Args:
-        error: what was raised.
-        hidden: a secret that it may quote, to be shown as ***.
+        error: the exception.
+        hidden: a secret that the error may quote; it is shown as ***.
     """
-    words = str(error).replace("\0", "").encode("utf-8", "replace").decode()
+    message = str(error).replace("\0", "").encode("utf-8", "replace").decode()
     if hidden:
-        words = words.replace(hidden, "***")
-    lines = (line.strip() for line in words.splitlines())
+        message = message.replace(hidden, "***")
+    lines = (line.strip() for line in message.splitlines())
     return next((line for line in lines if line), type(error).__name__)[:LONGEST_LINE]
 
 
@@ -66,7 +66,7 @@ class SaringError(Exception):
 
 
 class UsageError(SaringError):
-    """The command cannot be carried out as it was written; see --help."""
+    """The command cannot be run as it was written: see --help."""
 
     exit_status = 2
 
@@ -92,7 +92,7 @@ class ServiceError(SaringError):
 
 
 class BackupError(SaringError):
-    """A backup cannot be made, trusted, or restored."""
+    """The backup cannot be made, verified, or restored."""
 
 
 class InputError(SaringError):
@@ -108,7 +108,7 @@ class NotEnoughVectors(EncoderError):
 
 
 class LlmError(SaringError):
-    """The language model's server cannot be used as it was asked for."""
+    """The language model's server cannot be used as configured."""
 
 
 class LlmUnavailable(LlmError):
@@ -116,15 +116,15 @@ class LlmUnavailable(LlmError):
 
 
 class TrainingError(SaringError):
-    """No model can be trained from what was given."""
+    """No model can be trained from the given data."""
 
 
 class NotEnoughLabels(TrainingError):
-    """A label has too few positive or negative texts to be learnt."""
+    """A label has too few positive or negative texts to be learned."""
 
 
 class ModelError(SaringError):
-    """The model cannot be found, read, or trusted."""
+    """The model cannot be found, read, or verified."""
 
 
 class HubError(SaringError):
@@ -136,11 +136,11 @@ class HubRefused(HubError):
 
 
 class QueueError(SaringError):
-    """The queue cannot be built as it was asked for."""
+    """The queue cannot be built with these settings."""
 
 
 class LabelStudioError(SaringError):
-    """Label Studio cannot be used as it was asked for."""
+    """Label Studio cannot be used as configured."""
 
 
 class LabelStudioUnavailable(LabelStudioError):
@@ -152,28 +152,28 @@ class LabelStudioRefused(LabelStudioError):
 
 
 class LabelStudioMissing(LabelStudioError):
-    """What was asked for is not in Label Studio (any more)."""
+    """The project, task or annotation is not in Label Studio (any more)."""
 
 
 class UncertainOutcome(LabelStudioError):
-    """Label Studio was asked to create something and it is not known whether it did."""
+    """Label Studio did not confirm a change: it is not known whether the change was made."""
 
 
 class RunError(SaringError):
-    """A run cannot go on."""
+    """The run cannot continue."""
 
 
 class RunConflict(RunError):
-    """Another run of this stage is under way: wait for it to end."""
+    """Another run of this stage is already running: wait for it to end."""
 
 
 class RunCancelled(RunError):
-    """The run was cancelled: start it again to go on from there."""
+    """The run was cancelled: start it again to continue from there."""
 
 
 class RunMissing(RunError):
-    """There is no such run: see `saring runs list`."""
+    """There is no run with that number: see `saring runs list`."""
 
 
 class RunFailed(RunError):
-    """A run ended in an error."""
+    """The run ended in an error."""

@@ -1,4 +1,4 @@
-"""A judgement, who made it, and what is decided from several: the plain values that everyone may read."""
+"""A judgement, its rater, and the decision from several judgements: plain values that every room may import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 class RaterKind(enum.StrEnum):
-    """What sort of someone or something judged; the order of trust is resolve()'s business."""
+    """The kind of a rater. `resolve()` knows which kinds are trusted before which."""
 
     HUMAN = "human"
     EXTERNAL = "external"
@@ -20,7 +20,7 @@ class RaterKind(enum.StrEnum):
 
 
 class Tier(enum.StrEnum):
-    """How far a decision can be trusted."""
+    """The trust in a decision."""
 
     GOLD = "gold"
     SILVER = "silver"
@@ -31,7 +31,7 @@ class Tier(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class RaterRef:
-    """Who judged."""
+    """A rater: a person, a data set, a model or a rule, by kind, name and version."""
 
     kind: RaterKind
     name: str
@@ -46,7 +46,7 @@ class Judgement:
     rater: RaterRef
     asserted: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
-    #: asserted labels that a filter has demoted: the rater is then taken to have said nothing of them
+    #: asserted labels that a filter rejected: these count as if the rater had not judged them
     demoted: frozenset[str] = frozenset()
     external_ref: str = ""
     revision: int = 0
@@ -57,9 +57,9 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is believed of one label of one text, and the judgements that made it so."""
+    """The decision on one label of one text, and the judgements that it rests on."""
 
-    #: True asserted, False denied, None not known or disputed
+    #: True: asserted; False: denied; None: not known or disputed
     value: bool | None
     tier: Tier
     #: ids of the judgements of the deciding rank, ascending

@@ -1,4 +1,4 @@
-"""How a stage tells whoever called it how far it is, without knowing who that is."""
+"""Progress reports: a stage calls a function with its progress, and the caller decides what to show."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called by a stage as it advances."""
+    """A function that a stage calls as it advances."""
 
-    def __call__(self, done: int, total: int | None, what: str, note: str = "") -> None:
-        """`done` of `total` units (None: unknown) of `what` are finished; `note` says how it goes."""
+    def __call__(self, finished: int, total: int | None, what: str, note: str = "", /) -> None:
+        """Report that `finished` of `total` units (None: unknown) are finished.
+
+        Args:
+            finished: units that are finished.
+            total: units in all; None: unknown.
+            what: the name of the units, in the plural.
+            note: figures of the work, such as a loss or a price.
+        """
 
 
-def silent(done: int, total: int | None, what: str, note: str = "") -> None:
+def silent(finished: int, total: int | None, what: str, note: str = "", /) -> None:
     """Report nothing."""

@@ -1,4 +1,4 @@
-"""Seconds to wait before a server is asked again: what it says in `Retry-After`, or twice the wait before."""
+"""Seconds to wait before the next request to a server: from its `Retry-After` header, or twice the last wait."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from email.utils import parsedate_to_datetime
 def retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
     """Seconds that a `Retry-After` header asks for, from a number or a date (RFC 9110, section 10.2.3).
 
-    A moment that has passed asks for none. None: there is no header, or it makes no sense, as less than none does.
+    A moment in the past gives 0. None: there is no header, or its value is not valid, such as a negative number.
 
     Args:
-        value: of the header.
-        now: with a time zone; None: the clock's.
+        value: the header's value.
+        now: the time, with a time zone; None: the current time.
     """
     try:
         seconds = float(value or "")
@@ -26,18 +26,18 @@ def retry_after(value: str | None, *, now: datetime | None = None) -> float | No
         moment = parsedate_to_datetime(value or "")
     except ValueError:
         return None
-    # a date without a zone is in universal time
+    # A date without a time zone is in UTC.
     left = moment.replace(tzinfo=moment.tzinfo or UTC) - (now or datetime.now(UTC))
     return max(left.total_seconds(), 0.0)
 
 
 def wait_before(attempt: int, *, first: float, longest: float, asked: float | None = None) -> float:
-    """Seconds to wait before a further attempt, doubled with each.
+    """Seconds to wait before the next attempt, doubled with each attempt.
 
     Args:
         attempt: the number of attempts that failed, from 1 on.
         first: seconds before the second attempt.
-        longest: the most to wait, whatever the server asks for.
-        asked: what the server asks for (`retry_after`); None: nothing.
+        longest: the longest wait, even if the server asks for more.
+        asked: seconds that the server asks for (`retry_after`); None: it asks for nothing.
     """
     return min(asked if asked is not None else first * 2.0 ** (attempt - 1), longest)

@@ -1,7 +1,7 @@
-"""The labels: what they are called, what they mean, and how they look. Everything else is generated from this file.
+"""The taxonomy: names, definitions, colours and examples of all labels, read from a YAML file.
 
-The taxonomy's version is the hash of the file's content and is written on every judgement; a label is always referred
-to by its key, never by its position.
+The taxonomy's version is the hash of the file's content and is stored with every judgement. A label is always
+identified by its key, never by its position.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
@@ -25,6 +26,9 @@ Sentiment = Literal["positive", "neutral", "negative"]
 SENTIMENTS: tuple[Sentiment, ...] = ("negative", "neutral", "positive")
 #: the written varieties that exemplars are given in: Malay, Manglish, English
 VARIETIES = ("ms", "manglish", "en")
+
+#: the message for a `name` or `definition` that is given in one language only
+_BILINGUAL = "`{place}` needs both languages, as in `{place}: {{en: Late, ms: Lewat}}`"
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -41,7 +45,7 @@ class Bilingual(_Frozen):
 
 
 class NearMiss(_Frozen):
-    """A text that looks like the label and is not it, and why."""
+    """A text that resembles the label's texts but does not have the label, and the reason."""
 
     text: Line
     why: Line
@@ -54,9 +58,9 @@ class Label(_Frozen):
     name: Bilingual
     definition: Bilingual
     benign: bool
-    #: sentiments in which the label is believed; None means any
+    #: sentiments that the label is plausible with; None: any
     sentiment: tuple[Sentiment, ...] | None = None
-    #: keys of labels that can't be true of the same text
+    #: keys of labels that the same text cannot have
     excludes: tuple[Line, ...] = ()
     colour: Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
     hotkey: Annotated[str, StringConstraints(min_length=1, max_length=1)]
@@ -82,7 +86,7 @@ class Label(_Frozen):
 
 
 class Taxonomy(_Frozen):
-    """An ordered set of labels with the version of the file that it came from."""
+    """An ordered set of labels, with the version of the file that it was read from."""
 
     version: str
     labels: tuple[Label, ...]
@@ -114,15 +118,15 @@ class Taxonomy(_Frozen):
             raise TaxonomyError(f"no label {key!r} in the taxonomy; its labels are {', '.join(self.keys)}") from None
 
     def canonical(self, name: str) -> str | None:
-        """The key that `name` means (a key or an alias, in any case), or None."""
+        """The key for `name` (a key or an alias, upper or lower case); None: no label has that name."""
         return self._by_alias.get(" ".join(name.split()).casefold())
 
 
 def load_taxonomy(path: Path | None = None) -> Taxonomy:
-    """Read and check a taxonomy file; without a path, the one that comes with Saring.
+    """Read and check a taxonomy file; without a path, the file that comes with Saring.
 
     Raises:
-        TaxonomyError: the file can't be read or breaks a rule; the message names the line.
+        TaxonomyError: the file cannot be read or is not valid; the message gives the line.
     """
     if path is None:
         where, content = "pipeline/taxonomy.yaml", files("pipeline").joinpath("taxonomy.yaml").read_bytes()
@@ -136,10 +140,10 @@ def load_taxonomy(path: Path | None = None) -> Taxonomy:
 
 
 def parse_taxonomy(content: bytes, where: str = "taxonomy") -> Taxonomy:
-    """Check the content of a taxonomy file; `where` names it in messages.
+    """Check the content of a taxonomy file; `where` is its name in messages.
 
     Raises:
-        TaxonomyError: it breaks a rule; the message names the line.
+        TaxonomyError: the content is not valid; the message gives the line.
     """
     try:
         written = content.decode("utf-8")
@@ -170,11 +174,17 @@ def _parse_label(node: Any, where: str, line: int) -> Label:
         first = error.errors()[0]
         at = _line_of(node, first["loc"], line)
         place = ".".join(str(part) for part in first["loc"])
-        raise TaxonomyError(f"{where}:{at}: label {node.get('key', '?')!r}, {place}: {first['msg']}") from error
+        problem = _BILINGUAL.format(place=place) if _is_one_language(first) else f"{place}: {first['msg']}"
+        raise TaxonomyError(f"{where}:{at}: label {node.get('key', '?')!r}: {problem}") from error
+
+
+def _is_one_language(error: ErrorDetails) -> bool:
+    context = error.get("ctx") or {}
+    return error["type"] == "model_type" and context.get("class_name") == Bilingual.__name__
 
 
 def _line_of(node: Any, loc: tuple[int | str, ...], line: int) -> int:
-    """The line of the innermost part of `loc` that the file has; `line` if it has none."""
+    """The line of the innermost part of `loc` that is in the file; `line` if no part is."""
     for part in loc:
         try:
             place = node.lc
@@ -186,7 +196,7 @@ def _line_of(node: Any, loc: tuple[int | str, ...], line: int) -> int:
 
 
 def _check_across(labels: tuple[Label, ...], nodes: Any, where: str) -> None:
-    """What must hold between labels: nothing is used twice, and exclusions name labels that exist."""
+    """Check rules between labels: nothing is used twice, and exclusions name labels that exist."""
     keys = {label.key for label in labels}
     seen: dict[tuple[str, str], int] = {}
     for label, node in zip(labels, nodes, strict=True):
@@ -205,7 +215,7 @@ def _check_across(labels: tuple[Label, ...], nodes: Any, where: str) -> None:
 
 
 def _used_once(label: Label) -> Iterator[tuple[str, str, tuple[int | str, ...]]]:
-    """What may occur once in a file, in any case: kind, value, and where in the label it is."""
+    """Values that a file may have only once, upper or lower case: kind, value, and place in the label."""
     names: dict[str, tuple[int | str, ...]] = {label.key.casefold(): ("key",)}
     for i, alias in enumerate(label.aliases):
         names.setdefault(alias.casefold(), ("aliases", i))

@@ -1,7 +1,7 @@
 """Saring: label Malaysian social text with people and machines, and train a safe-for-work classifier from it.
 
-`Home` is the front door: a home folder and what can be done with it. `load_model` needs neither a home nor a database.
-Names are imported when they are first used, so `import saring` is quick.
+`Home` is a home folder with all actions as methods. `load_model` needs neither a home nor a database. Names are
+imported when they are first used, so `import saring` is fast.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ __all__ = [
     "load_taxonomy",
 ]
 
-_HOMES = {
+_MODULES = {
     "Cut": "pipeline.filters.cuts",
     "Executor": "pipeline.runs.executor",
     "Filtered": "saring.actions.filtering",
@@ -86,9 +86,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""The context of a home: settings, taxonomy, store, and what is slow to load, each made when it is first asked for."""
+"""The context of a home: settings, taxonomy, store and other slow parts, each loaded at its first use."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ T = TypeVar("T")
 
 @dataclass
 class Context:
-    """What actions and stages work with.
+    """The context of actions and stages: settings, taxonomy, store, encoders.
 
     Args:
-        settings: the settings in force.
+        settings: the settings of the home.
     """
 
     settings: Settings = field(default_factory=load_settings)
     _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def keep(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Make a value once, and give the same one afterwards: encoders and models are slow to load."""
+        """Make a value at the first call, and return the same value later: encoders and models are slow to load."""
         if key not in self._kept:
             self._kept[key] = make()
         value: T = self._kept[key]
@@ -54,19 +54,19 @@ class Context:
         """Close the store's connections.
 
         Args:
-            theirs: they belong to the process that this one was forked from, and stay open there.
+            theirs: the connections belong to the parent of this forked process, and stay open there.
         """
         if "engine" in self.__dict__:
             self.engine.dispose(close=not theirs)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The taxonomy in force."""
+        """The taxonomy of the home."""
         return load_taxonomy(self.settings.taxonomy)
 
     @property
     def space(self) -> str:
-        """The space of vectors in use: the store's active one, or the settings' before there is any.
+        """The space of vectors in use: the store's active space, or the settings' if there is none yet.
 
         Raises:
             UsageError: the settings name no encoder.
@@ -76,10 +76,10 @@ class Context:
         return space_in_use(self.engine, self.settings)
 
     def encoder(self, name: str | None = None) -> Encoder:
-        """The encoder of that name, or of the space in use; loaded once.
+        """The encoder of this name, or of the space in use; loaded once.
 
         Raises:
-            EncoderError: it can't be loaded or reached.
+            EncoderError: the encoder can't be loaded or reached.
         """
         from pipeline.vectors.embed import encoder_of
 
@@ -87,7 +87,7 @@ class Context:
 
     @cached_property
     def engine(self) -> Engine:
-        """The store: the embedded server is started if need be, and an empty database is given its tables.
+        """The store. The embedded server is started if it does not run, and an empty database gets its tables.
 
         Raises:
             StoreUnavailable: the database cannot be reached.

@@ -1,4 +1,4 @@
-"""The front door for programs: a home, and what can be done with it."""
+"""The interface for programs: a home, with its actions as methods."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Home(Context):
     """A home: a folder with a store, models and settings. Services start when they are first needed.
 
     Args:
-        path: the folder; None: what `SARING_HOME` says, else `~/.local/share/saring`.
+        path: the folder; None: the folder in `SARING_HOME`, else `~/.local/share/saring`.
         settings: all settings; None: those of the environment and of the folder's `saring.env`.
 
     Raises:
-        UsageError: a setting has no meaning.
+        UsageError: a setting has an invalid value.
     """
 
     def __init__(self, path: str | Path | None = None, *, settings: Settings | None = None) -> None:
@@ -129,7 +129,7 @@ class Home(Context):
         executor: Executor | None = None,
         progress: Progress = silent,
     ) -> EmbedReport:
-        """Give each text its vector; see `saring.actions.judging.embed`."""
+        """Compute missing vectors of texts; see `saring.actions.judging.embed`."""
         from saring.actions.judging import embed
 
         return embed(self, encoder, limit=limit, executor=executor, progress=progress)
@@ -182,7 +182,7 @@ class Home(Context):
         executor: Executor | None = None,
         progress: Progress = silent,
     ) -> Filtered:
-        """Demote machine labels that are probably wrong; see `saring.actions.filtering.filter_labels`."""
+        """Reject machine labels that are probably wrong; see `saring.actions.filtering.filter_labels`."""
         from saring.actions.filtering import filter_labels
 
         return filter_labels(
@@ -205,7 +205,7 @@ class Home(Context):
         executor: Executor | None = None,
         progress: Progress = silent,
     ) -> list[PseudoReport]:
-        """Give scarce labels where a classifier is sure; see `saring.actions.filtering.pseudolabel`."""
+        """Give scarce labels to texts for which a classifier is sure; see `saring.actions.filtering.pseudolabel`."""
         from saring.actions.filtering import pseudolabel
 
         return pseudolabel(self, labels, config=config, limit=limit, executor=executor, progress=progress)
@@ -227,18 +227,18 @@ class Home(Context):
         A model that is trained from the ledger goes through the gate; see `saring.actions.training`.
 
         Args:
-            files: labelled JSON lines or Parquet; None: what the ledger says now.
+            files: labelled JSON lines or Parquet; None: the present state of the ledger.
             backend: `linear` or `transformers`; None: the settings'.
-            objective: what thresholds are chosen for: `f1`, `precision=P` or `recall=R`.
-            vectors: whether the linear classifier takes the encoder's vectors as well.
+            objective: goal of the thresholds: `f1`, `precision=P` or `recall=R`.
+            vectors: give the linear classifier the encoder's vectors as well.
             transformer: fields of `TransformerConfig` that differ from the defaults.
             without: sources to leave out.
-            executor: who does it; without one, this process. Files are read in this process always.
-            progress: told of each step.
+            executor: the place where the stage runs; None: this process. Training from files always runs here.
+            progress: called after each step.
 
         Raises:
-            NotEnoughLabels: too little is known to train from.
-            UsageError: the options don't go together.
+            NotEnoughLabels: there are too few labelled texts.
+            UsageError: the options cannot be combined.
         """
         from saring.actions.texts import as_paths
         from saring.actions.training import TrainOptions, train, train_from_files
@@ -249,28 +249,28 @@ class Home(Context):
         return train(self, options, executor=executor, progress=progress)
 
     def model(self, name: str | None = None, *, tell: Callable[[str], None] = lambda _: None) -> TrainedModel:
-        """The model of that version or folder; without one the champion, else the newest. It is loaded once.
+        """The model with this name; without a name the champion, else the newest.
 
         Args:
-            name: a version, the beginning of one, or a folder.
-            tell: told which model was chosen without a name.
+            name: a version, the beginning of a version, or a folder.
+            tell: called with a sentence about the chosen model, if no name is given.
 
         Raises:
-            ModelError: there is none.
+            ModelError: there is no such model.
         """
         from saring.actions.models import choose_model
 
         return choose_model(self.settings, name, tell=tell)
 
     def predict(self, texts: Iterable[str], model: str | None = None) -> list[Prediction]:
-        """What a model says of each text, in order.
+        """The prediction of a model for each text, in order.
 
         Args:
-            texts: as people wrote them; they are repaired and masked first.
+            texts: texts as people wrote them; they are repaired and masked first.
             model: a version or folder; None: the champion, else the newest.
 
         Raises:
-            ModelError: there is none.
+            ModelError: there is no such model.
         """
         from pipeline.learning.predict import predict_texts
 
@@ -283,7 +283,7 @@ class Home(Context):
 
     @property
     def label_studio(self) -> LabelStudio:
-        """The Label Studio where people label."""
+        """The Label Studio of this home, where people label."""
         return LabelStudio(self)
 
 
@@ -302,14 +302,14 @@ class Queue:
         executor: Executor | None = None,
         progress: Progress = silent,
     ) -> QueueReport:
-        """Draw a new queue, in place of the texts that wait and have not been pushed.
+        """Draw a new queue, in place of the queued texts that have not been pushed.
 
         Args:
-            size: texts to draw; None: as the configuration says.
-            config: what is wanted; without it, the defaults.
-            seed: of every random choice; None: the settings'.
-            executor: who does it; without one, this process.
-            progress: told of every chunk that is read.
+            size: number of texts to draw; None: the configuration's.
+            config: size, mix and limits of the queue; None: the defaults.
+            seed: seed of every random choice; None: the settings'.
+            executor: the place where the stage runs; None: this process.
+            progress: called after every chunk that is read.
         """
         from dataclasses import replace
 
@@ -324,36 +324,37 @@ class Queue:
     def show(
         self, limit: int = 20, *, strategy: str | None = None, label: str | None = None, reveal: bool = False
     ) -> Waiting:
-        """The texts that wait, in the order in which they will be served; see `saring.actions.queue.show`."""
+        """The queued texts, in the order in which they will be served; see `saring.actions.queue.show`."""
         from saring.actions.queue import show
 
         return show(self._home, limit, strategy=strategy, label=label, reveal=reveal)
 
     def to_frame(self, limit: int = 10_000, *, reveal: bool = False) -> DataFrame:
-        """The texts that wait as a pandas data frame, one row a text: id, text, strategy, label, reason, probability.
+        """The queued texts as a pandas data frame, one row for each: id, text, strategy, label, reason, probability.
 
         Args:
-            limit: how many texts at most.
+            limit: largest number of rows.
             reveal: show harsh texts too; otherwise their text is None.
 
         Raises:
             UsageError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise UsageError("a data frame needs pandas: pip install pandas") from error
+        import pyarrow as pa
 
-        return pd.DataFrame([dict(row) for row in self.show(limit, reveal=reveal).items])
+        rows = pa.Table.from_pylist([dict(row) for row in self.show(limit, reveal=reveal).items])
+        try:
+            return rows.to_pandas()
+        except ImportError as error:
+            raise UsageError("a data frame needs pandas: run `pip install pandas`") from error
 
     def bump(self, text_id: uuid.UUID, *, first: bool = True) -> None:
-        """Put a waiting text first, or last."""
+        """Move a queued text to the first or last place."""
         from saring.actions.queue import bump
 
         bump(self._home, text_id, first=first)
 
     def drop(self, text_id: uuid.UUID) -> None:
-        """Take a waiting text out of the queue for good."""
+        """Remove a text from the queue for ever."""
         from saring.actions.queue import drop
 
         drop(self._home, text_id)
@@ -377,7 +378,7 @@ class LabelStudio:
         drop_labels: bool = False,
         progress: Progress = silent,
     ) -> SetupReport:
-        """Make the project from the taxonomy, or bring it up to date; see `saring.actions.label_studio.setup`."""
+        """Create the project from the taxonomy, or update it; see `saring.actions.label_studio.setup`."""
         from saring.actions.label_studio import setup
 
         return setup(
@@ -421,7 +422,7 @@ class LabelStudio:
         executor: Executor | None = None,
         progress: Progress = silent,
     ) -> ReconcileReport:
-        """Compare every annotation with the ledger, and repair; see `saring.actions.label_studio.reconcile`."""
+        """Compare annotations with the ledger, and repair differences; see `saring.actions.label_studio.reconcile`."""
         from saring.actions.label_studio import reconcile
 
         return reconcile(self._home, project, withdraw_deleted=withdraw_deleted, executor=executor, progress=progress)
@@ -429,7 +430,7 @@ class LabelStudio:
     def predict(
         self, project: int | None = None, *, executor: Executor | None = None, progress: Progress = silent
     ) -> Predicted:
-        """Tick the open tasks anew; see `saring.actions.label_studio.predict`."""
+        """Renew the ticks of open tasks; see `saring.actions.label_studio.predict`."""
         from saring.actions.label_studio import predict
 
         return predict(self._home, project, executor=executor, progress=progress)

@@ -23,7 +23,7 @@ class Model:
 
     @property
     def version(self) -> str:
-        """The name that the model was given when it was trained."""
+        """The version, which the model got when it was trained."""
         return self._trained.manifest.version
 
     @property
@@ -33,14 +33,14 @@ class Model:
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """Label to the probability from which on it is given."""
+        """The threshold of each label: it is predicted from this probability on."""
         return self._trained.thresholds
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """What the model says of each text, in order.
+        """The prediction for each text, in order.
 
         Args:
-            texts: as people wrote them; they are repaired and masked first.
+            texts: texts as people wrote them; they are repaired and masked first.
         """
         from pipeline.learning.predict import predict_texts
 
@@ -50,7 +50,7 @@ class Model:
         """Calibrated probabilities: float64 [texts, labels], each from 0 to 1.
 
         Args:
-            texts: as people wrote them; they are repaired and masked first.
+            texts: texts as people wrote them; they are repaired and masked first.
         """
         from pipeline.texts.labelled_files import clean
 
@@ -94,16 +94,16 @@ def _from_hub(name: str, revision: str | None) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise UsageError(
-            f"there is no folder {name!r}; to look for it on the Hugging Face Hub, install: pip install 'saring[hub]'"
+            f"there is no folder {name!r}; to load it from the Hugging Face Hub, run: pip install 'saring[hub]'"
         ) from error
     from pipeline.models.hub import model_place
 
-    place = Path(model_place(name, revision=revision))
-    if place.is_dir():
-        return place
+    folder = Path(model_place(name, revision=revision))
+    if folder.is_dir():
+        return folder
     try:
         return Path(snapshot_download(name, revision=revision))
     except OSError as error:
         raise ModelError(
-            f"{name!r} cannot be fetched from the Hugging Face Hub: try again where there is a network"
+            f"{name!r} cannot be downloaded from the Hugging Face Hub: check the name and the network"
         ) from error

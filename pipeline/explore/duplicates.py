@@ -1,4 +1,4 @@
-"""How much of the store repeats itself."""
+"""Near-duplicates in the store: how many there are, and the largest clusters."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 
-#: sizes of clusters, from and below
+#: groups of cluster sizes: from the first number to below the second
 _SIZES = ((2, 3), (3, 5), (5, 10), (10, 50), (50, None))
 _LARGEST = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A text with what nearly equals it."""
+    """A text with its near-duplicates."""
 
     masked: str
     size: int

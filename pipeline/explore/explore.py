@@ -1,7 +1,7 @@
-"""Look at everything that is believed of the texts, in one pass.
+"""Summarise everything that is decided of the texts, in one pass.
 
-Counts are of all texts. What would grow with the store (the words, the map) comes from a capped number of texts of each
-label: the first in order of id, and ids are hashes, so that is a random sample.
+Counts are of all texts. Words and map, which would grow with the store, come from at most a fixed number of texts of
+each label: the first in order of id. Ids are hashes, so that is a random sample.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TERMS = 20
 
 @dataclass(frozen=True, slots=True)
 class LabelNumbers:
-    """What there is of a label."""
+    """Counts and typical words of one label."""
 
     yes: int
     no: int
@@ -59,7 +59,7 @@ class Dot:
     label: str | None
     labels: Sequence[str]
     masked: str
-    #: whether one of its labels is a violation
+    #: true where one of its labels is not benign
     harsh: bool
 
 
@@ -76,9 +76,9 @@ class Exploration:
     together: Mapping[str, Mapping[str, int]]
     duplicates: Duplicates
     dots: Sequence[Dot]
-    #: where the dots are, [n, 2]
+    #: positions of the dots, [n, 2]
     placed: Points
-    #: what placed them; None: no text has a vector
+    #: name of the method that placed them; None: no text has a vector
     method: str | None
     taxonomy_version: str
 
@@ -125,8 +125,8 @@ def explore(
         t = store.Text
         texts, in_scope = session.execute(select(func.count(), func.count().filter(t.in_scope))).one()
         tally = _Tally(taxonomy, points)
-        for one in decided_texts(session, taxonomy):
-            tally.add(one)
+        for text in decided_texts(session, taxonomy):
+            tally.add(text)
             if tally.judged % 2_000 == 0:
                 progress(tally.judged, None, "texts")
         dots, placed, method = _map(session, tally, taxonomy, encoder, points, seed)
@@ -161,32 +161,32 @@ class _Tally:
         #: of each label, and of texts without one, the first texts in order of id
         self.drawn: dict[str | None, list[tuple[uuid.UUID, str, tuple[str, ...]]]] = defaultdict(list)
 
-    def add(self, one: DecidedText) -> None:
+    def add(self, text: DecidedText) -> None:
         self.judged += 1
-        language = one.language or "unknown"
+        language = text.language or "unknown"
         self.languages[language] += 1
-        for key, decision in one.decisions.items():
-            # open because machines disagree: nothing is known
+        for key, decision in text.decisions.items():
+            # A decision that is open because machines disagree says nothing about the label.
             if decision.value is not None or decision.tier == "contested":
                 self.values[key, decision.value] += 1
-        held = tuple(key for key in self._keys if key in one.decisions and one.decisions[key].value)
-        length = int(np.searchsorted(LENGTHS, len(one.masked.split()), side="right"))
+        held = tuple(key for key in self._keys if key in text.decisions and text.decisions[key].value)
+        length = int(np.searchsorted(LENGTHS, len(text.masked.split()), side="right"))
         for key in held:
-            self.tiers[key][str(one.decisions[key].tier)] += 1
+            self.tiers[key][str(text.decisions[key].tier)] += 1
             self.by_language[key][language] += 1
             self.lengths[key][length] += 1
             for other in held:
                 self.together[key, other] += 1
         counted = [key for key in held if self.values[key, True] <= TEXTS_OF_WORDS]
         if counted:
-            words, pairs = terms_of(one.masked)
+            words, pairs = terms_of(text.masked)
             for key in counted:
                 self._words[key].update(words)
                 self._pairs[key].update(pairs)
-        # a text with several labels is drawn for the one that fewest had before it
+        # A text with several labels is drawn for its rarest label so far.
         rarest = min(held, key=lambda key: self.values[key, True], default=None)
         if len(self.drawn[rarest]) < self._of_map:
-            self.drawn[rarest].append((one.id, one.masked, held))
+            self.drawn[rarest].append((text.id, text.masked, held))
 
     def numbers(self) -> dict[str, LabelNumbers]:
         words, pairs = telling(self._words, _TERMS), telling(self._pairs, _TERMS)

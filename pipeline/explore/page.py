@@ -1,4 +1,4 @@
-"""An exploration as one page: self-contained, and quiet about the texts until asked. It holds masked texts only."""
+"""An exploration as one page: self-contained, blurred until the reader points at a text. It holds masked texts only."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LANGUAGES = 6
 _UNLABELLED = "#8a8f96"
 
 
-def write_page(found: Exploration, taxonomy: Taxonomy, folder: Path) -> Path:
+def write_page(exploration: Exploration, taxonomy: Taxonomy, folder: Path) -> Path:
     """Write `explore.html`, in place of an older one; its path.
 
     Args:
-        found: what to show.
+        exploration: the numbers and texts to show.
         taxonomy: names and colours of the labels.
         folder: made if need be.
 
@@ -33,16 +33,17 @@ def write_page(found: Exploration, taxonomy: Taxonomy, folder: Path) -> Path:
         UsageError: the folder can't be made or written to.
     """
     values = {
-        "found": found,
+        "exploration": exploration,
         "labels": list(taxonomy),
         "tiers": [str(tier) for tier in (Tier.GOLD, Tier.SILVER, Tier.PSEUDO)],
-        "languages": list(found.languages)[:_LANGUAGES],
+        "languages": list(exploration.languages)[:_LANGUAGES],
         "lengths": _lengths(),
-        "shown": [label for label in taxonomy if found.labels[label.key].yes],
+        "shown": [label for label in taxonomy if exploration.labels[label.key].yes],
         "most_together": max(
-            (count for key, row in found.together.items() for other, count in row.items() if key != other), default=0
+            (count for key, row in exploration.together.items() for other, count in row.items() if key != other),
+            default=0,
         ),
-        "points": _points(found, taxonomy),
+        "points": _points(exploration, taxonomy),
         "size": {"width": _WIDTH, "height": _HEIGHT},
         "unlabelled": _UNLABELLED,
     }
@@ -54,11 +55,11 @@ def _lengths() -> list[str]:
     return [*(f"{low} to {high - 1}" for low, high in zip(lows, LENGTHS, strict=False)), f"{LENGTHS[-1]} and more"]
 
 
-def _points(found: Exploration, taxonomy: Taxonomy) -> Sequence[dict[str, Any]]:
-    """What the page's script draws."""
-    if not found.dots:
+def _points(exploration: Exploration, taxonomy: Taxonomy) -> Sequence[dict[str, Any]]:
+    """Data of the dots for the page's script."""
+    if not exploration.dots:
         return []
-    pixels = to_pixels(found.placed, _WIDTH, _HEIGHT, _MARGIN).round(1).tolist()
+    pixels = to_pixels(exploration.placed, _WIDTH, _HEIGHT, _MARGIN).round(1).tolist()
     return [
         {
             "x": x,
@@ -69,5 +70,5 @@ def _points(found: Exploration, taxonomy: Taxonomy) -> Sequence[dict[str, Any]]:
             "text": dot.masked if len(dot.masked) <= _SHOWN else dot.masked[:_SHOWN] + "…",
             "harsh": dot.harsh,
         }
-        for dot, (x, y) in zip(found.dots, pixels, strict=True)
+        for dot, (x, y) in zip(exploration.dots, pixels, strict=True)
     ]

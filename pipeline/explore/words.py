@@ -1,4 +1,4 @@
-"""Which words and pairs of words set a label apart: class-based TF-IDF (Grootendorst 2022, "BERTopic", section 3.3).
+"""Words and word pairs typical of a label: class-based TF-IDF (Grootendorst 2022, "BERTopic", section 3.3).
 
 All texts of a label are taken as one document. A term t of label c weighs tf(t, c) log(1 + A / f(t)): its share of the
 label's terms, times how rare it is among all labels', with A the average number of terms a label has.
@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from pipeline.texts.masking import bare, words
 
-#: a term that is met less often may be one person's spelling
+#: least count of a term: a rarer one may be the spelling of one person
 LEAST = 3
 _SHORTEST = 2
 _LONGEST = 30
@@ -27,28 +27,28 @@ class Term:
     """A word, or two with a blank."""
 
     term: str
-    #: how often it is in the label's texts
+    #: number of times that it is in the label's texts
     count: int
     weight: float
 
 
 @cache
 def stop_words() -> frozenset[str]:
-    """Words that say nothing, in Malay, Indonesian and English."""
+    """Stop words of Malay, Indonesian and English."""
     lines = files("pipeline.explore").joinpath("stopwords.txt").read_text(encoding="utf-8").splitlines()
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
 def terms_of(masked: str) -> tuple[list[str], list[str]]:
-    """The telling words of a text, and the pairs of them that stand side by side."""
-    found = [word if _tells(word) else None for word in words(bare(masked))]
+    """The words of a text without stop words, and the pairs of neighbours among them."""
+    terms = [word if _is_term(word) else None for word in words(bare(masked))]
     return (
-        [word for word in found if word is not None],
-        [f"{one} {other}" for one, other in pairwise(found) if one is not None and other is not None],
+        [word for word in terms if word is not None],
+        [f"{first} {second}" for first, second in pairwise(terms) if first is not None and second is not None],
     )
 
 
-def _tells(word: str) -> bool:
+def _is_term(word: str) -> bool:
     return _SHORTEST <= len(word) <= _LONGEST and word not in stop_words()
 
 
@@ -63,7 +63,7 @@ def telling(counts: Mapping[str, Counter[str]], top: int, *, least: int = LEAST)
     everywhere: Counter[str] = Counter()
     for counted in counts.values():
         everywhere.update(counted)
-    # a label without a text is no document
+    # A label without a text is no document.
     average = everywhere.total() / max(1, sum(bool(counted) for counted in counts.values()))
     return {
         label: _heaviest(
@@ -79,4 +79,4 @@ def telling(counts: Mapping[str, Counter[str]], top: int, *, least: int = LEAST)
 
 
 def _heaviest(terms: Iterable[Term], top: int) -> Sequence[Term]:
-    return sorted(terms, key=lambda one: (-one.weight, one.term))[:top]
+    return sorted(terms, key=lambda term: (-term.weight, term.term))[:top]

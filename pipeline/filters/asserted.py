@@ -1,4 +1,4 @@
-"""What the filters have in common: which labels they look at, and what of their work goes to people."""
+"""Shared parts of the filters: the labels that they check, and the samples that go to people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def find_asserted(session: Session, keys: Sequence[str], span: Span | None = Non
         """),  # noqa: S608 - conditions on ids, their values apart
         {"labels": list(keys), "kinds": sorted(FILTERED_KINDS), **_bounds(span)},
     )
-    # a temporary table is never analysed by itself, and the joins to come are planned by its size
+    # PostgreSQL never analyses a temporary table by itself, and the size of this one matters for the joins that follow.
     session.execute(text("ANALYZE asserted_label"))
 
 
@@ -53,8 +53,8 @@ def _within(table: str, span: Span | None) -> str:
 
 def _bounds(span: Span | None) -> dict[str, uuid.UUID]:
     """The values of that condition."""
-    found = {} if span is None else {"lower": span.lower, "upper": span.upper}
-    return {name: value for name, value in found.items() if value is not None}
+    limits = {} if span is None else {"lower": span.lower, "upper": span.upper}
+    return {name: value for name, value in limits.items() if value is not None}
 
 
 def draw_review(
@@ -68,10 +68,10 @@ def draw_review(
     seed: int,
     run_id: int,
 ) -> dict[str, int]:
-    """Draw a simple random sample of what a stage dropped of each label for people, and say how many are drawn.
+    """Draw for people a simple random sample of the texts that a stage rejected for each label; return the counts.
 
-    The sample is the texts whose keyed hash is lowest: the same seed draws the same, and when more is dropped later,
-    texts that were drawn before tend to stay drawn. A text keeps the probability of its first draw.
+    The sample is the texts with the lowest keyed hash: the same seed draws the same texts, and when more are rejected
+    later, texts that were drawn before tend to stay drawn. A text keeps the inclusion probability of its first draw.
     """
     rows = session.execute(
         text("""

@@ -1,7 +1,7 @@
-"""The centroid filter: a label that a machine gave is believed only of texts that lie near the label's own centre.
+"""The centroid filter: a label from a machine is kept only for texts that lie near the label's centres.
 
 Prototypes are estimated from a sample of the label's vectors; everything else happens where the vectors are. A text
-below the cut is demoted, not deleted, and a random sample of what was dropped goes to people.
+below the cut is rejected, not deleted, and a random sample of the rejected texts goes to people.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from pipeline.store.locks import lock_key, take
 from pipeline.store.spans import Span
 from pipeline.vectors.encoders.protocol import Vectors
 
-#: what the filter's runs and decisions are called
+#: name of the filter's runs and decisions
 STAGE = "filter-centroid"
-#: why a text of the review sample is there
+#: reason of the texts in the review sample
 REVIEW_REASON = "centroid_dropped"
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFilter:
-    """What the filter did with one label."""
+    """Result of the filter for one label."""
 
     label: str
-    #: texts that a filtered rater asserts the label of
+    #: texts for which a filtered rater asserts the label
     support: int
     #: those of them that have a vector
     vectors: int
@@ -47,15 +47,15 @@ class LabelFilter:
     reason: str = ""
     kept: int = 0
     dropped: int = 0
-    #: dropped texts drawn for people
+    #: rejected texts drawn for people
     in_review: int = 0
-    #: why nothing was decided; None when something was
+    #: the reason why nothing was decided; None where something was
     skipped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FilterReport:
-    """What one run decided, label by label in the taxonomy's order."""
+    """Result of one run, label by label in the taxonomy's order."""
 
     run_id: int
     encoder: str
@@ -63,27 +63,27 @@ class FilterReport:
 
     @property
     def kept(self) -> int:
-        """Labels of texts that are believed."""
+        """Labels of texts that are kept."""
         return sum(label.kept for label in self.labels)
 
     @property
     def dropped(self) -> int:
-        """Labels of texts that are demoted."""
+        """Labels of texts that are rejected."""
         return sum(label.dropped for label in self.labels)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What there is of a label."""
+class Support:
+    """Numbers of texts and vectors of a label."""
 
     #: texts that have it, and those of them that have a vector
     support: int
     vectors: int
 
 
-def take_turns(session: Session, keys: Sequence[str], *, shared: bool = False) -> None:
-    """Wait until no filter of any of the labels is at work but those that share, and keep others out of the
-    transaction: filters of one label and of all may meet. Label by label in one order."""
+def lock_labels(session: Session, keys: Sequence[str], *, shared: bool = False) -> None:
+    """Lock the labels for this transaction, one by one in a fixed order: a filter of one label and a filter of all
+    labels may run at the same time. Shared locks exclude only locks that are not shared."""
     for key in sorted(keys):
         take(session, lock_key(f"{STAGE}-label", key), shared=shared)
 
@@ -98,38 +98,38 @@ def find_prototypes(
     seed: int,
     strict: bool,
     tell: Callable[[int, str], None] | None = None,
-) -> tuple[dict[str, Found], dict[str, Prototypes], dict[str, str]]:
-    """The prototypes of each label from a sample of its vectors, and why some labels have none; `find_asserted` comes
-    before.
+) -> tuple[dict[str, Support], dict[str, Prototypes], dict[str, str]]:
+    """The prototypes of each label from a sample of its vectors, and the reasons why labels have none. Call
+    `find_asserted` first.
 
     Raises:
         NotEnoughVectors: a label has too few vectors, and the call is strict.
-        EncoderError: anchors are of another dimension than the vectors.
+        EncoderError: anchors and vectors have different dimensions.
     """
-    found: dict[str, Found] = {}
+    support: dict[str, Support] = {}
     prototypes: dict[str, Prototypes] = {}
     skipped: dict[str, str] = {}
     samples = load_samples(session, encoder, keys)
-    for done, key in enumerate(keys):
+    for count, key in enumerate(keys):
         if tell is not None:
-            tell(done, key)
-        found[key], sample = samples[key]
-        if found[key].vectors < how.min_support:
-            skipped[key] = _too_few(found[key], how, encoder)
+            tell(count, key)
+        support[key], sample = samples[key]
+        if support[key].vectors < how.min_support:
+            skipped[key] = _too_few(support[key], how, encoder)
             if strict:
                 raise NotEnoughVectors(f"label {key!r}: {skipped[key]}")
             continue
         prototypes[key] = _prototypes_of(key, sample, how, (anchors or {}).get(key), seed)
-    return found, prototypes, skipped
+    return support, prototypes, skipped
 
 
-def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[str, tuple[Found, Vectors]]:
-    """Of each label, how many texts and vectors it has, and the vectors of its first texts in order of id.
+def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[str, tuple[Support, Vectors]]:
+    """For each label, its numbers of texts and vectors, and the vectors of its first texts in order of id.
 
     Ids are hashes of the texts, so the first are a uniform random sample.
     """
     counted = session.execute(text("SELECT label, count(*) FROM asserted_label GROUP BY label"))
-    support = {int(label): int(count) for label, count in counted}
+    texts = {int(label): int(count) for label, count in counted}
     rows = session.execute(
         text("""
             WITH numbered AS (
@@ -144,11 +144,11 @@ def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[st
         {"encoder": encoder, "sample": SAMPLE},
     )
     loaded = {label: (total, bytes(sent)) for label, total, sent in rows}
-    found = {}
+    samples = {}
     for number, key in enumerate(keys, start=1):
         total, sent = loaded.get(number, (0, b""))
-        found[key] = Found(support.get(number, 0), total), read_vectors(sent)
-    return found
+        samples[key] = Support(texts.get(number, 0), total), read_vectors(sent)
+    return samples
 
 
 def read_vectors(sent: bytes) -> Vectors:
@@ -163,8 +163,8 @@ def read_vectors(sent: bytes) -> Vectors:
 def _prototypes_of(key: str, sample: Vectors, how: Cut, anchors: Vectors | None, seed: int) -> Prototypes:
     if anchors is not None and anchors.shape[1] != sample.shape[1]:
         raise EncoderError(
-            f"the anchors of {key!r} have {anchors.shape[1]} dimensions and its vectors {sample.shape[1]}: "
-            "make both with the same encoder"
+            f"the exemplars of {key!r} have {anchors.shape[1]} dimensions and its texts {sample.shape[1]}: "
+            "embed both with the same encoder"
         )
     own = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
     return make_prototypes(sample, trim=how.trim, anchors=anchors, rng=np.random.default_rng([seed, own]))
@@ -205,7 +205,7 @@ def load_scores(session: Session, keys: Sequence[str]) -> dict[str, NDArray[np.f
 
 
 def put_cuts(session: Session, keys: Sequence[str], cuts: Mapping[str, ChosenCut]) -> None:
-    """Put the cuts into `centroid_cut`, beside what is compared with them."""
+    """Write the cuts to the table `centroid_cut`."""
     session.execute(
         text("""
             CREATE TEMP TABLE centroid_cut (
@@ -229,8 +229,8 @@ def put_cuts(session: Session, keys: Sequence[str], cuts: Mapping[str, ChosenCut
 
 
 def decide(session: Session, run_id: int, keys: Sequence[str], span: Span | None = None) -> dict[str, int]:
-    """Write the decisions that changed, remove those on labels that are no longer asserted, and count the kept; of all
-    texts or of those in `span`."""
+    """Write the decisions that changed, remove those on labels that are no longer asserted, and count the kept labels:
+    for all texts, or for those in `span`."""
     forget_stale(session, STAGE, keys, span)
     session.execute(
         text("""
@@ -255,39 +255,41 @@ def decide(session: Session, run_id: int, keys: Sequence[str], span: Span | None
     return {str(name): int(count) for name, count in session.execute(kept)}
 
 
-def _too_few(found: Found, how: Cut, encoder: str) -> str:
-    if found.support < how.min_support:
-        return f"{found.support} texts have it and {how.min_support} are needed: judge more texts"
+def _too_few(support: Support, how: Cut, encoder: str) -> str:
+    if support.support < how.min_support:
+        texts = "1 text has" if support.support == 1 else f"{support.support} texts have"
+        return f"{texts} this label; the filter needs {how.min_support}"
+    have = "1 has" if support.vectors == 1 else f"{support.vectors} have"
     return (
-        f"{found.vectors} of its {found.support} texts have a vector of {encoder} and {how.min_support} are needed: "
+        f"of its {support.support} texts {have} a vector of {encoder}; the filter needs {how.min_support}: "
         "run `saring embed`"
     )
 
 
 def summaries(
     keys: Sequence[str],
-    found: Mapping[str, Found],
+    support: Mapping[str, Support],
     prototypes: Mapping[str, int],
     cuts: Mapping[str, ChosenCut],
     kept: Mapping[str, int],
     drawn: Mapping[str, int],
     skipped: Mapping[str, str],
 ) -> tuple[LabelFilter, ...]:
-    """What was done with each label, from the numbers of each step by label."""
+    """The result for each label, from the numbers of each step by label."""
     return tuple(
         LabelFilter(
             label=key,
-            support=found[key].support,
-            vectors=found[key].vectors,
+            support=support[key].support,
+            vectors=support[key].vectors,
             prototypes=prototypes[key],
             cut=cuts[key].value,
             method=cuts[key].method,
             reason=cuts[key].reason,
             kept=kept.get(key, 0),
-            dropped=found[key].vectors - kept.get(key, 0),
+            dropped=support[key].vectors - kept.get(key, 0),
             in_review=drawn.get(key, 0),
         )
         if key in prototypes and key in cuts
-        else LabelFilter(key, found[key].support, found[key].vectors, skipped=skipped.get(key))
+        else LabelFilter(key, support[key].support, support[key].vectors, skipped=skipped.get(key))
         for key in keys
     )

@@ -15,14 +15,14 @@ from pipeline.filters.centroid import (
     REVIEW_REASON,
     STAGE,
     FilterReport,
-    Found,
+    Support,
     compare,
     decide,
     find_prototypes,
     load_scores,
+    lock_labels,
     put_cuts,
     summaries,
-    take_turns,
 )
 from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
 from pipeline.runs.ranges import spans_of_texts
@@ -35,13 +35,13 @@ from pipeline.vectors.spaces import space_in_use
 
 @dataclass(frozen=True, slots=True)
 class CentroidParams:
-    """Which labels to filter, and how."""
+    """Labels to filter, and settings of the cuts."""
 
     #: keys to filter; None: all of the taxonomy
     labels: Sequence[str] | None = None
-    #: how the cuts are chosen
+    #: method of the cuts
     cut: Cut = field(default_factory=Cut)
-    #: whether the taxonomy's exemplars count for the prototypes too
+    #: use the taxonomy's exemplars for the prototypes too
     anchored: bool = False
     #: the space to compare in; None: the one in use
     encoder: str | None = None
@@ -53,13 +53,13 @@ class CentroidParams:
 class CentroidStage:
     """Decide on every label that a machine rater currently asserts; the same store and seed give the same decisions.
 
-    A label is decided on the same way whether it is filtered alone or with others. Decisions on texts that nobody
-    asserts the label of any more are removed; those on a label that is skipped stay as they are.
+    The decisions on a label are the same whether it is filtered alone or with others. Decisions on labels that are no
+    longer asserted are removed; decisions on a label that is skipped stay as they are.
 
     Raises:
         TaxonomyError: a label that was named is not in the taxonomy.
         NotEnoughVectors: a label that was named has fewer vectors than the cut's minimum support.
-        EncoderError: the exemplars' vectors are of another dimension than the texts'.
+        EncoderError: vectors of exemplars and of texts have different dimensions.
     """
 
     name: str = STAGE
@@ -77,16 +77,16 @@ class CentroidStage:
         seed = home.settings.seed if params.seed is None else params.seed
         encoder = params.encoder or space_in_use(home.engine, home.settings)
         for key in labels or ():
-            home.taxonomy[key]  # an unknown one raises
+            home.taxonomy[key]  # Raises where the key is unknown.
         keys = home.taxonomy.keys if labels is None else tuple(key for key in home.taxonomy.keys if key in set(labels))
         anchors = None
         if params.anchored:
             anchors = {key: encoder_of(home, encoder).encode(home.taxonomy[key].all_exemplars()) for key in keys}
         with home.begin() as session:
             if is_together(session):
-                take_turns(session, keys)
+                lock_labels(session, keys)
             find_asserted(session, keys)
-            found, prototypes, skipped = find_prototypes(
+            support, prototypes, skipped = find_prototypes(
                 session, encoder, keys, how, anchors=anchors, seed=seed, strict=labels is not None
             )
             spans, _ = spans_of_texts(session, size=self.shard_texts)
@@ -100,8 +100,8 @@ class CentroidStage:
         }
         prepared = {
             "keys": list(keys),
-            "found": {key: [one.support, one.vectors] for key, one in found.items()},
-            "prototypes": {key: one.centroids.astype(float).tolist() for key, one in prototypes.items()},
+            "found": {key: [counts.support, counts.vectors] for key, counts in support.items()},
+            "prototypes": {key: own.centroids.astype(float).tolist() for key, own in prototypes.items()},
             "skipped": skipped,
         }
         where = encoder if labels is None else f"{encoder}:{','.join(keys)}"
@@ -126,7 +126,7 @@ class CentroidStage:
                 step(session, 0)
                 return {}
             if not together:
-                take_turns(session, keys, shared=True)
+                lock_labels(session, keys, shared=True)
                 _take_scores(session, run.id, keys, part)
             put_cuts(session, keys, _cuts(run))
             kept = decide(session, run.id, keys, part.span)
@@ -134,7 +134,7 @@ class CentroidStage:
             return {"kept": kept}
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> FilterReport | Next:
-        """Choose the cuts once all similarities are known; draw from what was dropped at the end."""
+        """Choose the cuts once all similarities are known; at the end, draw a review sample of the rejected texts."""
         how = Cut(**run.params["cut"])
         keys: list[str] = run.prepared["keys"]
         if "cuts" not in run.prepared:
@@ -143,7 +143,7 @@ class CentroidStage:
             spans, _ = spans_of_texts(session, size=self.shard_texts)
             return Next(
                 [Part(span, {"step": "decide"}) for span in spans or [Span()]],
-                dict(run.prepared) | {"cuts": {key: asdict(one) for key, one in cuts.items()}},
+                dict(run.prepared) | {"cuts": {key: asdict(cut) for key, cut in cuts.items()}},
             )
         drawn = draw_review(
             session,
@@ -159,7 +159,7 @@ class CentroidStage:
             session.execute(text("DELETE FROM filter_score WHERE run_id = :run"), {"run": run.id})
         decided = summaries(
             keys,
-            {key: Found(*numbers) for key, numbers in run.prepared["found"].items()},
+            {key: Support(*numbers) for key, numbers in run.prepared["found"].items()},
             {key: len(rows) for key, rows in run.prepared["prototypes"].items()},
             _cuts(run),
             counts.get("kept", {}),
@@ -174,7 +174,7 @@ def _cuts(run: RunView) -> dict[str, ChosenCut]:
 
 
 def _keep_scores(session: Session, run_id: int, keys: list[str]) -> None:
-    """Put what was compared in this transaction where the shards that come after find it."""
+    """Save the similarities of this transaction for the shards that follow."""
     session.execute(
         text("""
             INSERT INTO filter_score (run_id, label, text_id, score)
@@ -186,7 +186,7 @@ def _keep_scores(session: Session, run_id: int, keys: list[str]) -> None:
 
 
 def _take_scores(session: Session, run_id: int, keys: list[str], part: Part) -> None:
-    """Put a range's similarities where `decide` looks for them."""
+    """Load the similarities of a range into the table that `decide` reads."""
     low, high = part.span.lower, part.span.upper
     session.execute(
         text(f"""

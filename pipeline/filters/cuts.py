@@ -1,6 +1,6 @@
-"""Where to cut: from the similarities of a label's texts to the one below which the label is not believed.
+"""Cuts: from the similarities of a label's texts to the similarity below which the label is rejected.
 
-A cut always comes with a sentence that gives its numbers, because it is written on every decision.
+A cut always comes with a sentence that gives its numbers, which is stored with every decision.
 """
 
 from __future__ import annotations
@@ -18,47 +18,47 @@ Method = Literal["quantile", "robust-z", "mixture"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Similarities = NDArray[np.float64]
 
-#: makes the median absolute deviation of normal data its standard deviation (Rousseeuw & Croux 1993)
+#: factor from the median absolute deviation to the standard deviation of normal data (Rousseeuw & Croux 1993)
 _MAD_SCALE = 1.4826
-#: the same for the mean absolute deviation, which stands in where more than half of the values are equal
+#: the same for the mean absolute deviation, which is used where more than half of the values are equal
 _MEAN_AD_SCALE = 1.2533
-#: two normal components are told apart from here on (Ashman, Bird & Zepf 1994, "Detecting bimodality", eq. 3)
+#: least distance of two normal components (Ashman, Bird & Zepf 1994, "Detecting bimodality", eq. 3)
 _MIN_ASHMAN_D = 2.0
-#: a mixture is fitted to so many order statistics at most: they hold the shape, and the time stays constant
+#: largest number of order statistics that a mixture is fitted to: they keep the shape, and limit the time
 _FITTED = 2_000
-#: with fewer similarities a mixture says nothing
+#: least number of similarities for a mixture
 _MIN_FITTED = 20
-#: fitting ends when a step gains less log-likelihood a text, or after so many steps without a result
+#: gain of log-likelihood a text below which fitting ends, and largest number of steps
 _SETTLED, _STEPS = 1e-6, 1_000
-#: keeps a component that shrinks to one value from having no variance, or no mass
+#: least variance and mass of a component, so that neither becomes 0
 _FLOOR = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How a label's cut is chosen, and what goes with it.
+    """Method of a label's cut, with its parameters.
 
     Raises:
         UsageError: a parameter is outside its range.
     """
 
     method: Method = "mixture"
-    #: `quantile`: the share with the lowest similarity, which is dropped
+    #: `quantile`: the share with the lowest similarity, which is rejected
     quantile: float = 0.10
-    #: `robust-z`: how many robust standard deviations below the median a text may lie
+    #: `robust-z`: largest distance of a text below the median, in robust standard deviations
     z: float = 2.5
     #: share of a prototype's texts, the least similar, that is left out of its mean
     trim: float = 0.10
-    #: a label with fewer vectors is not filtered
+    #: least number of vectors of a label to be filtered
     min_support: int = 30
-    #: share of the dropped that goes to people
+    #: share of the rejected texts that goes to people
     review_share: float = 0.05
-    #: and how many do at least, if so many were dropped
+    #: least number of rejected texts that go to people
     review_min: int = 20
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise UsageError(f"no cut is called {self.method!r}: use {', '.join(METHODS)}")
+            raise UsageError(f"cut method {self.method!r} is not known: use {', '.join(METHODS)}")
         for name, value, fits, allowed in (
             ("quantile", self.quantile, 0 <= self.quantile < 1, "from 0 to below 1"),
             ("z", self.z, self.z > 0, "more than 0"),
@@ -68,23 +68,23 @@ class Cut:
             ("review_min", self.review_min, self.review_min >= 0, "0 or more"),
         ):
             if not fits:
-                raise UsageError(f"{name}={value} is not possible for a cut: give {allowed}")
+                raise UsageError(f"{name}={value} is out of range: give {allowed}")
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenCut:
-    """A label's cut. What lies below `value` is dropped; what lies on it is kept."""
+    """A label's cut. Texts below `value` are rejected; texts on it are kept."""
 
     #: in single precision, as similarities are stored
     value: float
-    #: the method that chose it, which is another than the one asked for when that one found nothing to go by
+    #: the method that chose it: another than the one asked for where that one has no result
     method: Method
     #: the numbers behind it, in a few words
     reason: str
 
 
 def choose_cut(similarities: Similarities, cut: Cut) -> ChosenCut:
-    """The similarity below which texts are dropped. The same values in any order give the same cut.
+    """The similarity below which texts are rejected. The same values in any order give the same cut.
 
     Args:
         similarities: one number a text, [n], finite; higher is closer.
@@ -95,7 +95,7 @@ def choose_cut(similarities: Similarities, cut: Cut) -> ChosenCut:
     """
     ordered = np.sort(np.asarray(similarities, dtype=np.float64))
     if not len(ordered):
-        raise NotEnoughVectors("no cut can be chosen from no similarities: run `saring embed` first")
+        raise NotEnoughVectors("there are no similarities to choose a cut from: run `saring embed` first")
     if cut.method == "quantile":
         chosen = _quantile(ordered, cut.quantile)
     elif cut.method == "robust-z":
@@ -104,7 +104,7 @@ def choose_cut(similarities: Similarities, cut: Cut) -> ChosenCut:
         chosen = _mixture(ordered, cut.z)
     stored = np.float32(chosen.value)
     if float(stored) > chosen.value:
-        # rounded up it could drop a text that lies on it
+        # A cut that is rounded up could reject a text that lies on it.
         stored = np.nextafter(stored, np.float32(-np.inf))
     return replace(chosen, value=float(stored))
 
@@ -129,21 +129,21 @@ def _mixture(ordered: Similarities, z: float) -> ChosenCut:
     The components must be told apart by BIC (Schwarz 1978) and by Ashman's D, and the lower one must be the smaller:
     otherwise it is the label itself, and the robust z-score decides.
     """
-    found = _valley(ordered)
-    if isinstance(found, ChosenCut):
-        return found
+    result = _valley(ordered)
+    if isinstance(result, ChosenCut):
+        return result
     instead = _robust_z(ordered, z)
-    return ChosenCut(instead.value, instead.method, f"{instead.reason}; no mixture: {found}")
+    return ChosenCut(instead.value, instead.method, f"{instead.reason}; no mixture: {result}")
 
 
 def _valley(ordered: Similarities) -> ChosenCut | str:
-    """The cut, or why there is none."""
+    """The cut, or the reason why there is none."""
     if len(ordered) < _MIN_FITTED:
         return f"{len(ordered)} texts are too few"
     if ordered[0] == ordered[-1]:
         return "all are equally similar"
     picked = np.linspace(0, len(ordered) - 1, min(len(ordered), _FITTED)).round().astype(int)
-    # Similarities of e5 lie within a few hundredths of each other: on its own scale any data looks alike.
+    # Similarities of e5 lie within a few hundredths of each other, so values are standardised first.
     centre, scale = float(ordered.mean()), float(ordered.std())
     values = (ordered[picked] - centre) / scale
     fitted = _fit(values)
@@ -151,7 +151,7 @@ def _valley(ordered: Similarities) -> ChosenCut | str:
         return "it did not converge"
     weights, means, variances, likelihood = fitted
     alone = -0.5 * len(values) * (np.log(2 * np.pi * values.var()) + 1)
-    # two components take three parameters more than one
+    # Two components have three parameters more than one.
     gain = float(2 * (likelihood - alone) - 3 * np.log(len(values)))
     if gain <= 0:
         return f"BIC prefers one component by {-gain:.0f}"

@@ -1,6 +1,6 @@
-"""What a label looks like in embedding space: a few trimmed centroids.
+"""Prototypes of a label in embedding space: a few trimmed centroids.
 
-A single mean is nearest to the label's commonest wording and farthest from the rare, slangy texts that are wanted
+A single mean is nearest to the label's commonest wording and farthest from the rare, slangy texts that matter
 most, so a label may have several (Rocchio 1971 gives the centroid; the trimming follows Cuesta-Albertos, Gordaliza &
 Matrán 1997, "Trimmed k-means"; clusters on the sphere follow Dhillon & Modha 2001).
 """
@@ -22,20 +22,20 @@ SAMPLE = 2_000
 #: prototypes of a label, at most
 MAX_PROTOTYPES = 4
 #: the share of a label's sample (or of its anchors) that a prototype stands for, at least: a smaller group may be
-#: content of another label that a rater put here by mistake
+#: texts of another label that a rater put here by mistake
 MIN_SHARE = 0.15
 #: weight of a prototype's anchors against the mean of its texts
 ANCHOR_WEIGHT = 0.5
 #: texts for each prototype, at least
 _PER_PROTOTYPE = 40
-#: several prototypes are taken only when the groups are this much apart (mean silhouette, Rousseeuw 1987)
+#: least mean silhouette (Rousseeuw 1987) to use several prototypes
 _MIN_SILHOUETTE = 0.10
-#: centroids stand still when none moves by more
+#: largest move of a centroid that counts as no move
 _STILL = 1e-4
 _STEPS = 50
-#: searches for a number of centroids, of which the best after a few steps is brought to its end
+#: number of searches for centroids, of which the best after a few steps goes on to the end
 _STARTS, _FIRST_STEPS = 3, 4
-#: the silhouette takes n² distances
+#: largest number of texts for the silhouette, which needs n² distances
 _SILHOUETTE_SAMPLE = 1_000
 
 
@@ -54,20 +54,20 @@ def make_prototypes(
 ) -> Prototypes:
     """Several centroids of one label, each the mean of its texts without the least similar of them.
 
-    How many is chosen by the silhouette over 1 to 4; groups below `MIN_SHARE` give no prototype.
+    The silhouette chooses their number, 1 to 4; groups below `MIN_SHARE` give no prototype.
 
     Args:
         vectors: unit vectors of texts with the label, [n, d]; some of them wrongly labelled.
         trim: share of a centroid's texts that is left out of its mean, 0 to 0.5.
         anchors: unit vectors of texts that surely have the label, [m, d]: the search starts from their centroids, and
             a centroid is the mean of its anchors and the mean of its texts, in parts `ANCHOR_WEIGHT` to the rest.
-        rng: where the search starts.
+        rng: draws the starting points.
 
     Raises:
         NotEnoughVectors: there are no vectors.
     """
     if not len(vectors):
-        raise NotEnoughVectors("no prototype can be made of no vectors: run `saring embed` first")
+        raise NotEnoughVectors("there are no vectors to make a prototype from: run `saring embed` first")
     sample = np.asarray(vectors, dtype=np.float32)
     fixed = np.zeros((0, sample.shape[1]), np.float32) if anchors is None else np.asarray(anchors, np.float32)
     # The products are small: threads of BLAS gain nothing on an idle machine and wait for each other on a busy one.
@@ -85,9 +85,9 @@ def _choose(sample: Vectors, fixed: Vectors, trim: float, rng: np.random.Generat
         nearest = (sample[: len(distances)] @ centroids.T).argmax(axis=1)
         if len(np.unique(nearest)) < k:
             continue
-        found = float(silhouette_score(distances, nearest, metric="precomputed"))
-        if found > score:
-            best, score = centroids, found
+        silhouette = float(silhouette_score(distances, nearest, metric="precomputed"))
+        if silhouette > score:
+            best, score = centroids, silhouette
     kept = _large_enough(sample, fixed, best)
     centroids = _settle(sample, fixed, best[kept], trim)
     nearest = (sample @ centroids.T).argmax(axis=1)
@@ -137,7 +137,7 @@ def _spread(vectors: Vectors, k: int, rng: np.random.Generator) -> Vectors:
     for _ in range(k - 1):
         distance = np.minimum(distance, np.clip(1 - vectors @ vectors[chosen[-1]], 0, None))
         total = float(distance.sum())
-        # all the same text: any will do
+        # All texts are the same: any of them will do.
         chosen.append(int(rng.choice(len(vectors), p=distance / total)) if total else chosen[-1])
     return np.asarray(vectors[chosen], dtype=np.float32)
 

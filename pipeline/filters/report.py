@@ -1,6 +1,6 @@
-"""What the centroid filter did, as one page to look at: self-contained, and quiet about the texts until asked.
+"""The page of the centroid filter: self-contained, with the texts blurred until the reader points at them.
 
-The page shows masked texts only, blurred until they are hovered or focused.
+The page shows masked texts only.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _BINS = 48
 _WIDTH, _HEIGHT = 640, 150
 _MAP_WIDTH, _MAP_HEIGHT = 960, 560
 _MARGIN = 12
-#: a bin that holds anything is so many pixels high at least
+#: least height in pixels of a bin that is not empty
 _VISIBLE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bin of a histogram, in pixels; what is dropped stands on what is kept."""
+    """One bin of a histogram, in pixels; rejected texts stand on kept ones."""
 
     x: float
     width: float
@@ -46,7 +46,7 @@ class Bar:
     kept_height: float
     dropped_y: float
     dropped_height: float
-    #: what the bin holds, in words
+    #: content of the bin, in words
     title: str
 
 
@@ -55,9 +55,9 @@ class Histogram:
     """A label's similarities."""
 
     bars: tuple[Bar, ...]
-    #: where the cut stands, in pixels
+    #: position of the cut, in pixels
     cut_x: float
-    #: place in pixels and what is written there
+    #: position in pixels, and label
     ticks: tuple[tuple[float, str], ...]
 
 
@@ -103,9 +103,9 @@ def write_report(
     Raises:
         UsageError: the folder can't be made or written to.
     """
-    shown = [(taxonomy[done.label], done) for done in report.labels]
+    shown = [(taxonomy[result.label], result) for result in report.labels]
     with open_session(engine) as session:
-        sections = [_section(session, number, label, done) for number, (label, done) in enumerate(shown)]
+        sections = [_section(session, number, label, result) for number, (label, result) in enumerate(shown)]
         dots = _map(session, encoder, shown, rng)
         started = session.execute(select(store.Run.started_at).where(store.Run.id == report.run_id)).scalar_one()
     values = {
@@ -119,17 +119,17 @@ def write_report(
     return put_page(out_dir, PAGE, html)
 
 
-def _section(session: Session, number: int, label: Label, done: LabelFilter) -> Mapping[str, Any]:
-    if done.cut is None:
-        return {"number": number, "label": label, "done": done, "histogram": None, "above": [], "below": []}
+def _section(session: Session, number: int, label: Label, result: LabelFilter) -> Mapping[str, Any]:
+    if result.cut is None:
+        return {"number": number, "label": label, "result": result, "histogram": None, "above": [], "below": []}
     d = store.FilterDecision
     rows = session.execute(select(d.score, d.kept).where(d.stage == STAGE, d.label == label.key)).all()
     scores, kept = np.array([row.score for row in rows]), np.array([row.kept for row in rows], dtype=bool)
     return {
         "number": number,
         "label": label,
-        "done": done,
-        "histogram": make_histogram(scores, kept, done.cut),
+        "result": result,
+        "histogram": make_histogram(scores, kept, result.cut),
         "above": _examples(session, label.key, kept=True),
         "below": _examples(session, label.key, kept=False),
     }
@@ -140,8 +140,8 @@ def make_histogram(scores: Points, kept: NDArray[np.bool_], cut: float) -> Histo
 
     Args:
         scores: similarities, [n], at least one.
-        kept: whether each lies on or above the cut, [n].
-        cut: where the label is cut.
+        kept: true for each on or above the cut, [n].
+        cut: the similarity of the cut.
     """
     low, high = min(float(scores.min()), cut), max(float(scores.max()), cut)
     step = max((high - low) / _BINS, 1e-6)
@@ -155,7 +155,7 @@ def make_histogram(scores: Points, kept: NDArray[np.bool_], cut: float) -> Histo
     bars = []
     for i, (k, d) in enumerate(zip(of_kept.tolist(), of_dropped.tolist(), strict=True)):
         if k or d:
-            title = f"{edges[i]:.3f} to {edges[i + 1]:.3f}: {k} kept, {d} dropped"
+            title = f"{edges[i]:.3f} to {edges[i + 1]:.3f}: {k} kept, {d} rejected"
             kept_height, dropped_height = (max(_VISIBLE, n * pixels) if n else 0.0 for n in (k, d))
             kept_y = _HEIGHT - kept_height
             bars.append(Bar(i * width, width, kept_y, kept_height, kept_y - dropped_height, dropped_height, title))
@@ -205,5 +205,5 @@ def _map(
             drawn, to_pixels(principal(np.concatenate(vectors)), _MAP_WIDTH, _MAP_HEIGHT, 2 * _MARGIN), strict=True
         )
     ]
-    # what was dropped is rarer, so it is drawn on top
+    # Rejected texts are rarer, so they are drawn on top.
     return sorted(dots, key=lambda dot: not dot.kept)

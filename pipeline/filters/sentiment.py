@@ -1,7 +1,7 @@
-"""The sentiment filter: a label with a sentiment rule is believed only of texts that can have that sentiment.
+"""The sentiment filter: a label with a sentiment rule is kept only for texts that can have that sentiment.
 
-Which sentiments a label allows stands in the taxonomy. A text is demoted when the sentiments that its label allows are,
-taken together, less likely than the cut; nothing is deleted, and a random sample of what was demoted goes to people.
+The taxonomy names the sentiments that a label allows. A label is rejected when these sentiments together are less
+likely than the cut; nothing is deleted, and a random sample of the rejected texts goes to people.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pipeline.taxonomy import Taxonomy
 STAGE = "filter-sentiment"
 REVIEW_REASON = "sentiment_dropped"
 SENTIMENTS = ("negative", "neutral", "positive")
-#: A label is kept from this probability of its allowed sentiments on. A cut of one half costs more than eight right
-#: labels for each wrong one, this one hardly any (docs/decisions/0005-filters.md).
+#: Probability of its allowed sentiments from which a label is kept. A cut of one half would reject more than eight
+#: right labels for each wrong one, this cut hardly any (docs/decisions/0005-filters.md).
 CUT = 0.2
 #: texts scored and committed together
 CHUNK = 4_000
@@ -33,7 +33,7 @@ CHUNK = 4_000
 
 @dataclass(frozen=True, slots=True)
 class SentimentLabel:
-    """What the rule did with one label."""
+    """Result of the rule for one label."""
 
     label: str
     allowed: tuple[str, ...]
@@ -44,7 +44,7 @@ class SentimentLabel:
 
 @dataclass(frozen=True, slots=True)
 class SentimentReport:
-    """What one run decided."""
+    """Result of one run."""
 
     run_id: int
     model: str
@@ -60,7 +60,7 @@ def require_sentiment(model: TrainedModel) -> None:
         ModelError: it is not.
     """
     if set(model.labels) != set(SENTIMENTS):
-        raise ModelError(f"{model.manifest.version} is no sentiment model: its labels are {', '.join(model.labels)}")
+        raise ModelError(f"{model.manifest.version} is not a sentiment model: its labels are {', '.join(model.labels)}")
 
 
 def rules_of(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
@@ -71,7 +71,8 @@ def rules_of(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
 def without_sentiment(
     session: Session, keys: Sequence[str], model: TrainedModel, span: Span | None = None
 ) -> list[uuid.UUID]:
-    """Texts, of all or of those in a span, that a label with a rule is asserted of and this model has not seen.
+    """Texts with an asserted label that has a rule, whose sentiment this model has not found yet: of all texts or a
+    span.
 
     Leaves the table of `find_asserted` in the transaction.
     """
@@ -96,8 +97,8 @@ def score_chunk(session: Session, model: TrainedModel, ids: Sequence[uuid.UUID],
     rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids))).order_by(t.id)).all()
     scores = model.probabilities([masked for _, masked in rows])[:, columns].tolist()
     values = [
-        {"text_id": id_, "model": model.manifest.version, "run_id": run_id} | dict(zip(SENTIMENTS, one, strict=True))
-        for (id_, _), one in zip(rows, scores, strict=True)
+        {"text_id": id_, "model": model.manifest.version, "run_id": run_id} | dict(zip(SENTIMENTS, row, strict=True))
+        for (id_, _), row in zip(rows, scores, strict=True)
     ]
     statement = insert(s)
     new = {name: statement.excluded[name] for name in ("model", "run_id", *SENTIMENTS)}
@@ -114,10 +115,10 @@ def decide(
     review_least: int,
     seed: int,
 ) -> tuple[SentimentLabel, ...]:
-    """Write the decisions on every label with a rule, once all sentiments are found, and draw from what was demoted."""
+    """Write the decisions on every label with a rule, and draw a review sample; all sentiments must be found before."""
     rules = rules_of(taxonomy)
     find_asserted(session, list(rules))
-    # and labels whose rule was taken out of the taxonomy, of which nothing is asserted here
+    # Labels whose rule was removed from the taxonomy are included; none of them is in the table.
     forget_stale(session, STAGE, [*rules, *(label.key for label in taxonomy if label.sentiment is None)])
     counts = {
         key: _decide(session, run_id, number, key, allowed, cut)
@@ -144,9 +145,9 @@ def _decide(
     allowed: tuple[str, ...],
     cut: float,
 ) -> tuple[int, int]:
-    """Write the decisions on one label; how many are kept and dropped."""
+    """Write the decisions on one label; return the numbers of kept and rejected texts."""
     values = {"stage": STAGE, "label": key, "number": number, "cut": cut, "run": run_id}
-    # names of columns, out of a fixed set
+    # The names of columns come from a fixed set.
     score = " + ".join(f"s.{name}" for name in SENTIMENTS if name in allowed)
     session.execute(
         text(f"""

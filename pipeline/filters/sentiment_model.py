@@ -1,4 +1,4 @@
-"""The sentiment classifier that comes along: trained on first use from lines written for the project."""
+"""The built-in sentiment classifier: trained on first use from texts written for the project."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PURPOSE = "sentiment"
 
 
 def seed_rows() -> Iterator[LabelledText]:
-    """The project's own lines with their sentiment."""
+    """The project's own texts with their sentiment."""
     content = files("pipeline.filters").joinpath("sentiment_seed.jsonl").read_bytes()
     for number, line in enumerate(content.splitlines(), start=1):
         row = orjson.loads(line)
@@ -33,8 +33,8 @@ def seed_rows() -> Iterator[LabelledText]:
 
 
 def as_labels(rows: Iterable[LabelledText]) -> Iterator[LabelledText]:
-    """Rows whose labels are their sentiment: it is asserted and the two others are denied. Rows without one are left
-    out."""
+    """Rows whose labels are their sentiment: it is asserted and the two others are denied. Rows without a sentiment are
+    left out."""
     for row in rows:
         if row.sentiment in SENTIMENTS:
             asserted = frozenset({row.sentiment})
@@ -59,7 +59,7 @@ def train_sentiment(
 
 
 def make_sentiment_model(models_dir: Path, seed: int, progress: Progress = silent) -> TrainedModel:
-    """The newest sentiment model in a folder; the first is trained from the project's own lines."""
+    """The newest sentiment model in a folder; the first is trained from the project's own texts."""
     try:
         folder, _ = newest(models_dir, PURPOSE)
     except ModelError:

@@ -28,11 +28,11 @@ from pipeline.runs.values import Values
 
 @dataclass(frozen=True, slots=True)
 class SentimentParams:
-    """How to decide."""
+    """Settings of the decisions."""
 
-    #: a label is kept from this probability of its allowed sentiments on
+    #: probability of its allowed sentiments from which a label is kept
     cut: float = CUT
-    #: share of the demoted texts of a label that goes to people, and the least number of them
+    #: share of the rejected texts of a label that goes to people, and the least number of them
     review_share: float = 0.05
     review_least: int = 20
     #: of the review sample; None: the settings'

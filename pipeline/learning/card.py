@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was made of, and what it is worth, for people (Mitchell et al. 2019)."""
+"""The model card for people: purpose, data and figures of a model (Mitchell et al. 2019)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CARD = "README.md"
 
 
 def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation, *, held_out: bool = True) -> Path:
-    """Write `README.md` with its plots into `folder`; the path of the card.
+    """Write `README.md` with its plots into `folder`; return the path of the card.
 
     Args:
         folder: where.
         manifest: the model.
-        evaluation: what it is worth.
-        held_out: whether it was measured on its own held-out texts, or on whatever somebody gave.
+        evaluation: its figures.
+        held_out: true where the figures come from its own held-out texts, false for texts given to `saring evaluate`.
     """
     precision_recall_plot(evaluation, folder / "precision-recall.png")
     reliability_plot(evaluation, folder / "reliability.png")

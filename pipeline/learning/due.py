@@ -1,4 +1,4 @@
-"""Whether a training is due: enough new judgements by people, or time enough since the last."""
+"""The schedule of trainings: due after enough new judgements by people, or after enough time."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pipeline import store
 from pipeline.judgement import RaterKind
 from pipeline.store.tables.core import RunState
 
-#: a training that failed is not begun again by itself before this is over
+#: time after a failed training before the next starts by itself
 _PAUSE = timedelta(minutes=10)
-#: there was too little to learn from: it was a training all the same, and waits for more
+#: error of a training with too few labels: it counts as a training, and the next waits for more judgements
 _TOO_LITTLE = "NotEnoughLabels%"
-#: a process that was killed: its training is begun again
+#: error of a killed process: its training starts again at once
 _CUT_SHORT = "the process ended"
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What people have said since the last training."""
+    """New judgements by people since the last training."""
 
     judgements: int
-    #: when the last training began; None: there was none
+    #: start of the last training; None: there was none
     trained_at: datetime | None
-    #: when people first said something since
+    #: time of the first new judgement
     first_at: datetime | None
-    #: when the last attempt failed or was cancelled; None: it was not
+    #: time when the last attempt failed or was cancelled; None: it did not fail
     failed_at: datetime | None
 
 
 def news_since_training(session: Session, purpose: str = "sfw") -> News:
-    """What people have said since the last training of a purpose."""
+    """New judgements by people since the last training of a purpose."""
     r, j, rater = store.Run, store.Judgement, store.Rater
     of_purpose = (r.stage == "train", r.slice == purpose)
     trained_at = session.scalar(
@@ -56,19 +56,23 @@ def news_since_training(session: Session, purpose: str = "sfw") -> News:
 
 
 def why_due(news: News, *, labels: int, hours: float, now: datetime) -> str | None:
-    """Why a training is due, in words; None if it is not.
+    """The reason why a training is due, in words; None where it is not.
 
     Args:
-        news: what people have said.
-        labels: new judgements from which on it is; 0: never for their number.
-        hours: since the last training, or since the first judgement if there was none; 0: never for the time.
+        news: the new judgements.
+        labels: number of new judgements from which it is due; 0: never by number.
+        hours: time since the last training, or since the first judgement if there was none; 0: never by time.
         now: the present.
     """
     if not news.judgements or (news.failed_at is not None and now - news.failed_at < _PAUSE):
         return None
     if labels and news.judgements >= labels:
-        return f"{news.judgements:,} new judgements by people"
+        return _counted(news.judgements)
     began = news.trained_at or news.first_at
     if hours and began is not None and now - began >= timedelta(hours=hours):
-        return f"{news.judgements:,} new judgements by people, and {hours:g} hours are over"
+        return f"{_counted(news.judgements)}, and {hours:g} {'hour has' if hours == 1 else 'hours have'} passed"
     return None
+
+
+def _counted(judgements: int) -> str:
+    return "1 new judgement by people" if judgements == 1 else f"{judgements:,} new judgements by people"

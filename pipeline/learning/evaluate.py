@@ -30,7 +30,7 @@ class Evaluation:
         """Plain values."""
         return {
             **self.overall.to_dict(),
-            "languages": {name: one.to_dict() for name, one in self.slices.items()},
+            "languages": {name: metrics.to_dict() for name, metrics in self.slices.items()},
         }
 
 
@@ -38,7 +38,7 @@ def evaluate_examples(model: TrainedModel, examples: Examples, *, rng: np.random
     """Measure `model` on texts that it was not trained on; labels that it doesn't know are left out.
 
     Raises:
-        InputError: the texts say nothing of any label of the model.
+        InputError: no text has a yes or a no for a label of the model.
     """
     shared = [label for label in model.labels if label in examples.labels]
     theirs = [examples.labels.index(label) for label in shared]
@@ -46,7 +46,7 @@ def evaluate_examples(model: TrainedModel, examples: Examples, *, rng: np.random
     rows = np.flatnonzero((truth >= 0).any(axis=1)) if shared else np.zeros(0, dtype=np.int64)
     if not len(rows):
         raise InputError(
-            f"nothing to measure: no text asserts or denies a label of the model ({', '.join(model.labels)})"
+            f"nothing to measure: no text has a yes or a no for a label of the model ({', '.join(model.labels)})"
         )
     chosen = examples.take(rows.tolist())
     probabilities = model.probabilities(chosen.texts)
@@ -67,7 +67,7 @@ def evaluate_examples(model: TrainedModel, examples: Examples, *, rng: np.random
 
 
 def given_matrix(model: TrainedModel, probabilities: Scores) -> NDArray[np.bool_]:
-    """Whether the model gives each label to each text: [texts, labels]."""
+    """The labels that the model gives to each text: [texts, labels]."""
     given = np.zeros(probabilities.shape, dtype=bool)
     columns = {label: i for i, label in enumerate(model.labels)}
     for row, labels in zip(given, model.given(probabilities), strict=True):

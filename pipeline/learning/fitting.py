@@ -22,15 +22,15 @@ from pipeline.models.protocol import Classifier, Encode
 from pipeline.models.transformer.config import TransformerConfig
 from pipeline.progress import Progress, silent
 
-#: under the folder of the models: where trainings that take long stand
+#: folder of checkpoints, under the folder of the models
 CHECKPOINTS = ".training"
-#: seconds after which what a killed training left is removed, if nobody took it up
+#: seconds after which the checkpoints of a killed training are removed
 _FORGOTTEN = 14 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A classifier, and what is to be remembered of how it was fitted."""
+    """A classifier, and the configuration to keep with it."""
 
     classifier: Classifier
     config: Mapping[str, Any]
@@ -63,7 +63,7 @@ def fit_transformer_on(
         raise TrainingError("--backend transformers needs torch: pip install 'saring[transformers]'")
     from pipeline.models.transformer.finetune import Labelled, fit_transformer
 
-    done = fit_transformer(
+    finetuned = fit_transformer(
         Labelled(fitting.texts, fitting.truth),
         Labelled(dev.texts, dev.truth),
         fitting.labels,
@@ -72,17 +72,21 @@ def fit_transformer_on(
         checkpoints=checkpoints,
         progress=progress,
     )
-    # the base by name: where a folder lay is nobody's business
+    # The base is kept by name: the path of a folder may be private.
     kept = asdict(config) | {
-        "base": done.base,
+        "base": finetuned.base,
         "epochs": config.most_epochs,
         "learning_rate": config.rate,
-        "max_length": done.classifier.longest,
+        "max_length": finetuned.classifier.longest,
     }
     if config.base is not None:
         del kept["scratch"]
-    trained = {"steps": done.trained.steps, "best_epoch": done.trained.best_epoch, "epochs_done": done.trained.history}
-    return Fitted(done.classifier, kept | trained)
+    trained = {
+        "steps": finetuned.trained.steps,
+        "best_epoch": finetuned.trained.best_epoch,
+        "epochs_done": finetuned.trained.history,
+    }
+    return Fitted(finetuned.classifier, kept | trained)
 
 
 @contextmanager
@@ -92,10 +96,10 @@ def checkpoints_of(
     """The folder of the checkpoints of this very training, to be used by one process at a time.
 
     The same texts, labels and configuration give the same folder, so that the same command goes on where it was killed.
-    It is removed when the block ends well.
+    It is removed when the block ends without an error.
 
     Raises:
-        TrainingError: another process is at this training.
+        TrainingError: another process does this training.
     """
     root = models_dir / CHECKPOINTS
     root.mkdir(parents=True, exist_ok=True)
@@ -105,7 +109,7 @@ def checkpoints_of(
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise TrainingError("another process trains from these texts in the same way: wait for it to end") from error
+        raise TrainingError("another process is doing the same training: wait for it to end") from error
     try:
         yield folder
         shutil.rmtree(folder, ignore_errors=True)

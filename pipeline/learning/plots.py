@@ -16,7 +16,7 @@ _BINS = 10
 
 
 def precision_recall_plot(evaluation: Evaluation, path: Path) -> None:
-    """One panel a label: precision over recall, with the threshold's point and the share of positives as the floor."""
+    """Plot precision over recall, a panel for each label, with the threshold and the share of positives."""
 
     def draw(axes: Any, label: str, p: Any, truth: Any) -> None:
         order = np.argsort(-p, kind="stable")
@@ -24,15 +24,15 @@ def precision_recall_plot(evaluation: Evaluation, path: Path) -> None:
         precision, recall = hits / np.arange(1, len(p) + 1), hits / max(1, hits[-1])
         axes.step(recall, precision, where="post", linewidth=1.4)
         axes.axhline(truth.mean(), linewidth=0.8, linestyle=":", color="grey")
-        found = evaluation.overall.labels[label]
-        axes.plot(found.recall.value, found.precision.value, "o", markersize=5)
-        axes.set_title(f"{label}\nAP {found.average_precision.value:.3f}", fontsize=8)
+        metrics = evaluation.overall.labels[label]
+        axes.plot(metrics.recall.value, metrics.precision.value, "o", markersize=5)
+        axes.set_title(f"{label}\nAP {metrics.average_precision.value:.3f}", fontsize=8)
 
     _panels(evaluation, path, draw, "recall", "precision")
 
 
 def reliability_plot(evaluation: Evaluation, path: Path) -> None:
-    """One panel a label: how often the label is true over what the model says; bins of equal count."""
+    """Plot the frequency of a label over its probability, a panel for each label; bins of equal count."""
 
     def draw(axes: Any, label: str, p: Any, truth: Any) -> None:
         bins = np.array_split(np.argsort(p, kind="stable"), min(_BINS, len(p)))
@@ -45,7 +45,7 @@ def reliability_plot(evaluation: Evaluation, path: Path) -> None:
 
 
 def _panels(evaluation: Evaluation, path: Path, draw: Any, x: str, y: str) -> None:
-    # takes a second to load, and most who load this module draw nothing
+    # matplotlib takes a second to load, and most users of this module draw nothing.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

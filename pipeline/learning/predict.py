@@ -1,4 +1,4 @@
-"""Labels for texts, as they come."""
+"""Predictions for a stream of texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of a text."""
+    """A prediction of a model for one text."""
 
     text: str
     #: keys of the labels whose probability reaches their threshold
@@ -27,9 +27,9 @@ class Prediction:
 
 
 def predict(model: TrainedModel, rows: Iterable[LabelledText]) -> Iterator[dict[str, Any]]:
-    """Each row with `scores` (label to calibrated probability), `labels` (by threshold) and `model` (version).
+    """Predict: each row with `scores` (label to calibrated probability), `labels` (by threshold) and `model` (version).
 
-    In order, streaming. What the row said of labels itself is replaced; its other fields stay.
+    Rows stay in order and are streamed. Labels of the row itself are replaced; its other fields stay.
     """
     pending = iter(rows)
     while batch := list(islice(pending, BATCH)):
@@ -53,7 +53,7 @@ def predict(model: TrainedModel, rows: Iterable[LabelledText]) -> Iterator[dict[
 
 
 def predict_texts(model: TrainedModel, texts: Sequence[str]) -> list[Prediction]:
-    """What a model says of each text, in order.
+    """Predict the labels of each text, in order.
 
     Args:
         model: a trained model.

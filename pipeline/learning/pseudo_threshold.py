@@ -1,4 +1,4 @@
-"""Giving a pseudo-label to texts where its model is sure, and drawing some of them for people."""
+"""Pseudo-labels for texts of which a model is sure, and a sample of them for people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(
     taxonomy_version: str,
     run_id: int,
 ) -> int:
-    """Record the pseudo-labels; how many are new."""
+    """Record the pseudo-labels; return the number of new ones."""
     (label,) = model.labels
     who = rater_id(session, _rater(model), {"objective": model.manifest.objective, "cut": model.thresholds[label]})
     verdicts = [
@@ -38,12 +38,12 @@ def write(
 
 
 def _rater(model: TrainedModel) -> RaterRef:
-    # a version without its day: the same model learnt again tomorrow says nothing new
+    # The version leaves out the day: the same model, trained again tomorrow, is the same rater.
     return RaterRef(RaterKind.PSEUDO, model.manifest.purpose, model.manifest.version.rsplit("-", 1)[-1])
 
 
 def score(session: Session, model: TrainedModel, ids: Sequence[uuid.UUID]) -> tuple[int, Mapping[uuid.UUID, float]]:
-    """How many texts were scored, and those that pass the cut with their probability."""
+    """The number of scored texts, and the probabilities of those that pass the cut."""
     t = store.Text
     cut = model.manifest.labels[0].threshold
     confident: dict[uuid.UUID, float] = {}
@@ -79,7 +79,7 @@ def draw_review(
     rng: np.random.Generator,
     run_id: int,
 ) -> int:
-    """Draw a random sample of the texts that were given the label for people; how many."""
+    """Draw for people a random sample of the texts with this pseudo-label; return its size."""
     if not ids:
         return 0
     size = min(len(ids), max(least, round(len(ids) * share)))

@@ -1,4 +1,4 @@
-"""Pseudo-labels: a classifier of one scarce label, believed only where it was right on texts that it had not seen.
+"""Pseudo-labels: a classifier of one scarce label, used only where it was right on held-out texts.
 
 Held-out scores come from folds of whole near-duplicate groups (each text is scored by a model that saw neither it nor
 anything like it), with every known negative scored, so that precision is measured at the share of positives that the
@@ -34,14 +34,14 @@ _FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class PseudoConfig:
-    """How sure pseudo-labels must be."""
+    """Settings of pseudo-labels."""
 
     target_precision: float = 0.95
     #: negatives for each positive in training
     ratio: int = 2
-    #: positives that there must be to begin
+    #: least number of positives
     min_positives: int = 30
-    #: held-out texts that must pass the cut for its precision to mean anything
+    #: least number of held-out texts that pass the cut
     min_passing: int = 15
     review_share: float = 0.05
     review_least: int = 20
@@ -49,12 +49,12 @@ class PseudoConfig:
 
 @dataclass(frozen=True, slots=True)
 class PseudoReport:
-    """What was done for one label."""
+    """Result for one label."""
 
     label: str
     positives: int
     negatives: int
-    #: probability from which on the label is given; None when no cut reaches the target
+    #: probability from which the label is given; None where no cut reaches the target
     cut: float | None = None
     #: held-out precision at the cut, with its 95% interval (Wilson 1927)
     precision: float | None = None
@@ -66,13 +66,13 @@ class PseudoReport:
     written: int = 0
     in_review: int = 0
     model: str | None = None
-    #: why nothing was written; None when the target was reached
+    #: the reason why nothing was written; None where the target was reached
     stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SafeCut:
-    """A cut with what it gave on held-out texts; `low` and `high` bound the precision."""
+    """A cut with its figures on held-out texts; `low` and `high` bound the precision."""
 
     value: float
     precision: float
@@ -83,7 +83,7 @@ class SafeCut:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A classifier of one label, and from where on to believe it."""
+    """A classifier of one label, and the cut from which it is used."""
 
     classifier: LinearClassifier
     sigmoid: Sigmoid
@@ -91,19 +91,19 @@ class Taught:
 
 
 def scarce_labels(session: Session, taxonomy: Taxonomy, *, limit: int | None, config: PseudoConfig) -> list[str]:
-    """Labels with enough positives to learn from and fewer than half of what the labels have on average."""
+    """Labels with enough positives to learn from, and with fewer than half of the average number of positives."""
     positives = dict.fromkeys(taxonomy.keys, 0)
-    for one in decided_texts(session, taxonomy, limit=limit):
-        for key, decision in one.decisions.items():
+    for text in decided_texts(session, taxonomy, limit=limit):
+        for key, decision in text.decisions.items():
             positives[key] += decision.value is True
     mean = sum(positives.values()) / len(positives)
     return [key for key, count in positives.items() if config.min_positives <= count < mean / 2]
 
 
 def to_learn_from(session: Session, taxonomy: Taxonomy, limit: int | None) -> list[DecidedText]:
-    """What is decided, without the frozen test set."""
+    """The decided texts without the frozen test set."""
     held_out = members(session)
-    return [one for one in decided_texts(session, taxonomy, limit=limit) if one.id not in held_out]
+    return [text for text in decided_texts(session, taxonomy, limit=limit) if text.id not in held_out]
 
 
 def learn(
@@ -115,12 +115,12 @@ def learn(
     linear: LinearConfig,
     rng: np.random.Generator,
 ) -> tuple[PseudoReport, tuple[TrainedModel, Path] | None]:
-    """What can be learnt of a label, and the model with its folder, if it is safe on held-out texts."""
-    yes = [one for one in decided if _value(one, label) is True]
-    no = [one for one in decided if _value(one, label) is False]
+    """Learn a label; return the report, and the model with its folder where it is safe on held-out texts."""
+    yes = [text for text in decided if _value(text, label) is True]
+    no = [text for text in decided if _value(text, label) is False]
     report = PseudoReport(label, len(yes), len(no))
     if len(yes) < config.min_positives or len(no) < config.min_positives:
-        why = f"{len(yes)} positive and {len(no)} negative texts; {config.min_positives} of each are needed"
+        why = f"{len(yes)} positive and {len(no)} negative texts; it needs {config.min_positives} of each"
         return replace(report, stopped=why), None
     taught = learn_label(yes, no, label, config, linear, rng)
     if taught is None:
@@ -141,8 +141,8 @@ def learn(
 
 
 def settled(decided: Iterable[DecidedText], label: str) -> frozenset[uuid.UUID]:
-    """Texts of which the label is known without this stage, or a filter or people keep it from them."""
-    return frozenset(one.id for one in decided if _value(one, label) is not None or _is_barred(one, label))
+    """Texts whose label is decided without this stage, contested, or rejected by a filter."""
+    return frozenset(text.id for text in decided if _value(text, label) is not None or _is_barred(text, label))
 
 
 def learn_label(
@@ -154,12 +154,12 @@ def learn_label(
     rng: np.random.Generator,
 ) -> Taught | None:
     """A classifier of one label with a cut that is safe on held-out texts; None if there is no such cut."""
-    texts = [one.masked for one in (*yes, *no)]
+    texts = [text.masked for text in (*yes, *no)]
     truth = np.array([True] * len(yes) + [False] * len(no))
     try:
         decisions = held_out_decisions(texts, truth, label, linear, config.ratio, rng)
     except NotEnoughLabels:
-        # texts that are all alike are one group: what is learnt without it can't be measured on it
+        # Texts that are all near-duplicates are one group, so none is left to measure on.
         return None
     sigmoid = fit_sigmoid(decisions, truth)
     cut = choose_safe_cut(sigmoid(decisions), truth, config)
@@ -183,7 +183,7 @@ def held_out_decisions(
         NotEnoughLabels: all positives or all negatives are near-duplicates of each other.
     """
     groups = np.array(near_duplicate_groups(texts))
-    # positives and negatives are spread evenly: groups with a positive are dealt out first
+    # Groups with a positive are dealt first, so that positives and negatives are spread evenly.
     with_positive = set(groups[truth].tolist())
     dealt = sorted(set(groups.tolist()), key=lambda group: group not in with_positive)
     shuffled = [*rng.permutation(dealt[: len(with_positive)]), *rng.permutation(dealt[len(with_positive) :])]
@@ -200,7 +200,7 @@ def held_out_decisions(
 def choose_safe_cut(
     probabilities: NDArray[np.float64], truth: NDArray[np.bool_], config: PseudoConfig
 ) -> SafeCut | None:
-    """The lowest cut whose held-out precision reaches the target with texts enough to mean it; None if none does."""
+    """The lowest cut whose held-out precision reaches the target on enough texts; None where none does."""
     order = np.argsort(-probabilities, kind="stable")
     ranked = probabilities[order]
     hits = np.cumsum(truth[order])
@@ -213,9 +213,9 @@ def choose_safe_cut(
     below = ranked[at + 1] if at + 1 < len(ranked) else 0.0
     between = (ranked[at] + below) / 2
     precision = wilson(int(hits[at]), int(passing[at]))
-    assert precision is not None  # a text passes
+    assert precision is not None  # At least one text passes.
     return SafeCut(
-        # two neighbouring floats have none between them
+        # Two neighbouring floats have none between them.
         value=float(between if between > below else ranked[at]),
         precision=precision.value,
         low=precision.low,
@@ -263,14 +263,14 @@ def _manifest(
     )
 
 
-def _value(one: DecidedText, label: str) -> bool | None:
-    decision = one.decisions.get(label)
-    # what this stage wrote before must not teach it
+def _value(text: DecidedText, label: str) -> bool | None:
+    decision = text.decisions.get(label)
+    # Earlier pseudo-labels must not be learnt from.
     if decision is None or decision.tier == "pseudo":
         return None
     return decision.value
 
 
-def _is_barred(one: DecidedText, label: str) -> bool:
-    decision = one.decisions.get(label)
-    return label in one.demoted or (decision is not None and decision.tier == "contested")
+def _is_barred(text: DecidedText, label: str) -> bool:
+    decision = text.decisions.get(label)
+    return label in text.demoted or (decision is not None and decision.tier == "contested")

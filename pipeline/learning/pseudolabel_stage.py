@@ -1,4 +1,4 @@
-"""Pseudo-labels of one scarce label: one shard learns it, then ranges of texts are given it."""
+"""The stage of pseudo-labels: one shard learns the label, then it is given to ranges of texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pipeline.store.session import open_session
 
 @dataclass(frozen=True, slots=True)
 class PseudolabelParams:
-    """Which label to give."""
+    """The label to give, and settings."""
 
     label: str
     config: PseudoConfig = field(default_factory=PseudoConfig)
@@ -42,9 +42,9 @@ class PseudolabelParams:
 
 @dataclass(frozen=True, slots=True)
 class PseudolabelStage:
-    """Learn a label from what is decided, and give it to texts of which it is unknown where that is safe.
+    """Learn a label from the decided texts, and give it to texts where it is unknown and the model is sure.
 
-    Texts that a filter demoted for the label are left to people. If no cut reaches the target precision on held-out
+    Texts whose label a filter rejected are left to people. If no cut reaches the target precision on held-out
     texts, nothing is written, and the report says so.
 
     Raises:
@@ -59,11 +59,11 @@ class PseudolabelStage:
     together: bool = False
     limit_seconds: int = 6 * 3600
     shard_texts: int = 2 * SHARD_TEXTS
-    #: how the classifier is trained
+    #: settings of the classifier
     linear: LinearConfig = field(default_factory=LinearConfig)
 
     def plan(self, home: WorkContext, params: PseudolabelParams) -> Plan:
-        """One shard, that learns the label."""
+        """One shard, which learns the label."""
         label = home.taxonomy[params.label].key
         kept = {
             "label": label,
@@ -75,7 +75,7 @@ class PseudolabelStage:
         return Plan(label, [Part(args={"learn": True})], params=kept)
 
     def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
-        """Learn the label, or give it to the texts of a range where that is safe."""
+        """Learn the label, or give it to the texts of a range where the model is sure."""
         label = run.params["label"]
         if part.args.get("learn"):
             with open_session(home.engine) as session:
@@ -98,12 +98,12 @@ class PseudolabelStage:
         return {"scored": scored, "written": written}
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> PseudoReport | Next:
-        """Cut the texts once the label is learnt; draw some of those that were given it for people at the end."""
+        """Plan the ranges once the label is learnt; at the end, draw a sample for people."""
         if not run.prepared:
             learnt: Values = counts.get("learnt", [{}])[0]
             spans, _ = spans_of_texts(session, size=self.shard_texts, limit=run.params["limit"])
             if not learnt.get("model") or not spans:
-                # The label is all that is known where the shard that was to learn it was parked.
+                # Only the label is known where the learning shard was parked.
                 return PseudoReport(**{"label": run.params["label"], "positives": 0, "negatives": 0} | learnt)
             return Next([Part(span) for span in spans], {"learnt": learnt})
         report = PseudoReport(**run.prepared["learnt"])

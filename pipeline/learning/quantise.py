@@ -1,4 +1,4 @@
-"""Make the 8-bit form of a transformer model: a model of its own, measured beside the one that it was made from."""
+"""Make the 8-bit form of a transformer model: a model of its own, with its own figures."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def quantise_model(model: TrainedModel, examples: Examples, models_dir: Path, *,
 
     Args:
         model: of the backend `transformers`.
-        examples: texts that it did not learn from, for the figures on the card.
+        examples: texts that it was not trained on, for the figures on the card.
         models_dir: where model folders lie.
         seed: of the resamples.
 
     Raises:
         ModelError: the model is of another backend.
-        InputError: the texts say nothing of its labels.
+        InputError: no text has a yes or a no for its labels.
     """
     manifest = model.manifest
     if manifest.backend != "transformers":

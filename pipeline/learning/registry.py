@@ -1,6 +1,6 @@
-"""Which models there are, and which one serves: candidate, champion, retired, rejected.
+"""Registry of models and their states: candidate, champion, retired, rejected.
 
-One champion a purpose, held by the database. Every change of state says why.
+Each purpose has one champion, which the database guarantees. Every change of state has a reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Promotion:
     """A change of champion."""
 
     champion: str
-    #: who was champion before, if anyone
+    #: version of the champion before, if any
     retired: str | None
     reason: str
 
@@ -40,7 +40,7 @@ def register(
     snapshot_id: int | None = None,
     run_id: int | None = None,
 ) -> None:
-    """Make a trained model known as a candidate; one that is known already keeps its state.
+    """Register a trained model as a candidate; a model that is registered already keeps its state.
 
     Its parent is the champion of its purpose at this moment.
     """
@@ -64,14 +64,14 @@ def register(
         )
         .on_conflict_do_update(
             index_elements=["version"],
-            # trained again in the same way: another file with the same content, measured on what is known now
+            # The same training again: files with the same content, measured on the texts of today.
             set_={"path": str(path), "artefact_hash": manifest.artefact_hash, "metrics": manifest.metrics},
         )
     )
 
 
-def take_turn(session: Session) -> None:
-    """Wait for whoever else changes a champion, and have others wait until this transaction ends."""
+def lock_registry(session: Session) -> None:
+    """Lock the registry until this transaction ends, so that changes of a champion come one after the other."""
     locks.take(session, Lock.REGISTRY)
 
 
@@ -93,7 +93,7 @@ def promote(session: Session, version: str, *, reason: str) -> Promotion:
     Raises:
         ModelError: no such model is registered.
     """
-    take_turn(session)
+    lock_registry(session)
     model = session.get(store.Model, version, populate_existing=True)
     if model is None:
         raise ModelError(f"no model {version!r} is registered; see `saring models list`")
@@ -102,7 +102,7 @@ def promote(session: Session, version: str, *, reason: str) -> Promotion:
         return Promotion(version, None, before.reason or reason)
     if before is not None:
         before.state, before.reason = ModelState.RETIRED, f"{_now()}: replaced by {version} ({reason})"
-        # the database allows one champion at any moment, so the old one steps down first
+        # The database allows one champion at any moment, so the old one is retired first.
         session.flush()
     model.state, model.reason = ModelState.CHAMPION, f"{_now()}: {reason}"
     session.flush()
@@ -110,43 +110,43 @@ def promote(session: Session, version: str, *, reason: str) -> Promotion:
 
 
 def reject(session: Session, version: str, *, reason: str) -> None:
-    """Write down that a model is not to serve, and why. A promotion by hand may still bring it in.
+    """Reject a model, with a reason. It can still be promoted by hand.
 
     Raises:
         ModelError: no such model is registered, or it is the champion.
     """
-    take_turn(session)
+    lock_registry(session)
     model = session.get(store.Model, version, populate_existing=True)
     if model is None:
         raise ModelError(f"no model {version!r} is registered; see `saring models list`")
     if model.state is ModelState.CHAMPION:
-        raise ModelError(f"{version} is the champion: bring back the one before with `saring models rollback`")
+        raise ModelError(f"{version} is the champion: restore the one before with `saring models rollback`")
     model.state, model.reason = ModelState.REJECTED, f"{_now()}: {reason}"
     session.flush()
 
 
 def rollback(session: Session, purpose: str, *, reason: str) -> Promotion:
-    """Bring back the champion before the present one, which is rejected: a second rollback goes one further back.
+    """Restore the champion before the current one, which is rejected: a second rollback goes one step further back.
 
     Raises:
         ModelError: there is no champion, or none before it.
     """
-    take_turn(session)
+    lock_registry(session)
     current = champion(session, purpose)
     if current is None:
         raise ModelError(f"{purpose!r} has no champion to roll back; see `saring models list`")
     m = store.Model
     replaced = m.reason.contains(f": replaced by {current.version} (", autoescape=True)
-    # a champion that came back may have replaced several; reasons begin with when, so the last one comes first
+    # A restored champion may have replaced several models; reasons begin with their time, so the last one comes first.
     earlier = session.scalars(
         select(m).where(m.purpose == purpose, m.state == ModelState.RETIRED, replaced).order_by(m.reason.desc())
     ).first()
     if earlier is None:
-        raise ModelError(f"{current.version} is the first champion of {purpose!r}: there is none to go back to")
-    done = promote(session, earlier.version, reason=reason)
+        raise ModelError(f"{current.version} is the first champion of {purpose!r}: there is no earlier one")
+    promotion = promote(session, earlier.version, reason=reason)
     current.state, current.reason = ModelState.REJECTED, f"{_now()}: rolled back to {earlier.version} ({reason})"
     session.flush()
-    return done
+    return promotion
 
 
 def _now() -> str:

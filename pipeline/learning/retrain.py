@@ -1,4 +1,4 @@
-"""Retrain from the ledger: snapshot, train, hold against the champion, register."""
+"""Retrain from the ledger: take a snapshot, train, compare with the champion, register."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pipeline.learning import registry
-from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.report import PAGE, GateReport, Rows, read_gate, write_gate
 from pipeline.learning.gate.rules import Margins
 from pipeline.learning.sets.examples import Examples, gather
@@ -33,12 +33,12 @@ Load = Callable[[Path], TrainedModel]
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """A model trained from the ledger, and whether it now serves."""
+    """A model trained from the ledger, and the decision of the gate."""
 
     snapshot: Frozen
     report: TrainReport
     promoted: bool
-    #: why it was promoted or not, in words
+    #: the reason why it was promoted or not, in words
     verdict: str
     gate: GateReport
     #: the page of the gate's report, in the model's folder
@@ -58,11 +58,11 @@ def retrain(
     encode: Encode | None = None,
     progress: Progress = silent,
 ) -> Retrained:
-    """Train on what the ledger says now; a model that passes the gate is promoted, another one is rejected.
+    """Train from the ledger; a model that passes the gate is promoted, another is rejected.
 
-    Champion and challenger are measured on the same held-out texts, which neither learnt from (see
-    `pipeline.learning.gate.rules`). The model and the gate's report lie in its folder before the registry hears of it,
-    so a training that is killed and repeated ends in the same store.
+    Champion and challenger are measured on the same held-out texts, which neither was trained on (see
+    `pipeline.learning.gate.rules`). The model and the gate's report are in its folder before it is registered, so a
+    training that is killed and repeated ends in the same store.
 
     Raises:
         NotEnoughLabels: too little is decided to train from.
@@ -82,16 +82,16 @@ def retrain(
             run.advance(0, None, "comparing")
             with open_session(engine) as session:
                 before, held_out, rows = _opponent(session, examples, snapshot, report, config.purpose, load)
-            gate = hold_against(before, challenger, held_out, rows, margins or Margins(), seed=config.seed)
+            gate = compare_with_champion(before, challenger, held_out, rows, margins or Margins(), seed=config.seed)
             serves = before is not None and before.version == manifest.version
             if not (serves and read_gate(report.path) is not None):
-                # the champion keeps the report of what it won against
+                # The champion keeps the report of its own promotion.
                 write_gate(gate, report.path, now=datetime.now(UTC))
             with open_session(engine) as session, session.begin():
-                registry.take_turn(session)
+                registry.lock_registry(session)
                 current = registry.champion(session, config.purpose)
                 if (current.version if current else None) != (before.version if before else None):
-                    continue  # somebody changed the champion meanwhile: it is another comparison
+                    continue  # The champion changed meanwhile, so the comparison is repeated.
                 registry.register(session, manifest, report.path, snapshot_id=snapshot.id, run_id=run.id)
                 if gate.verdict.passed:
                     registry.promote(session, manifest.version, reason=gate.verdict.reason)
@@ -107,8 +107,8 @@ def _opponent(
 ) -> tuple[Contender | None, Examples, Rows]:
     """The champion, and the texts to compare it on.
 
-    Left out are those that it learnt from: people have judged texts since that a machine had labelled for its training.
-    If that leaves none, all are used, which favours the champion.
+    Texts that the champion was trained on are left out: people have since judged texts that had machine labels in its
+    training. If that leaves none, all are used, which favours the champion.
     """
     origin = "the frozen test set" if snapshot.test_set is not None else "held out at this training"
     test = list(report.test)
@@ -119,7 +119,7 @@ def _opponent(
     known = {text_id(clean(row.text)) for row in snapshot.rows if uuid.UUID(row.id) in learnt}
     new = [i for i in test if examples.ids[i] not in known]
     if not new:
-        origin += ", of which the champion has learnt every text"
+        origin += ", all of which the champion was trained on"
     rows = Rows(origin, snapshot.test_set, len(new or test), len(test) - len(new or test))
     folder = Path(before.path)
     return Contender(load(folder), folder), examples.take(new or test), rows

@@ -1,4 +1,4 @@
-"""The texts that volunteers judged because the queue drew them, with the chance that each had."""
+"""The texts that volunteers judged because the queue drew them, with their inclusion probabilities."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.learning.sets.examples import gather
 from pipeline.learning.sets.snapshot import learnt_from
 from pipeline.ledger.decisions import decided_texts
 from pipeline.ledger.held_out import truth_of
-from pipeline.measure.stream import FieldMetrics, weighted_metrics
+from pipeline.measure.stream import StreamMetrics, weighted_metrics
 from pipeline.models.artefact import TrainedModel
 from pipeline.store.tables.human_loop import QueueState
 from pipeline.taxonomy import Taxonomy
@@ -28,35 +28,35 @@ from pipeline.texts.normalise import text_id
 
 
 @dataclass(frozen=True, slots=True)
-class FieldRows:
-    """What a model can be measured on without bias, and what had to be left out."""
+class StreamRows:
+    """The texts to measure a model on without bias, and the numbers of those left out."""
 
     rows: Sequence[LabelledText]
-    #: the chance that the queue drew each
+    #: inclusion probability of each
     inclusion: Sequence[float]
     #: builds of the queue that they come from; totals are over all of them
     builds: int
-    #: texts that these builds drew, answered or not: weights speak for whole builds
+    #: texts that these builds drew, judged or not: weights stand for whole builds
     drawn: int
-    #: judged, but the model learnt from them
+    #: judged texts that the model was trained on
     learnt: int
-    #: judged, but drawn before the model was trained
+    #: judged texts that were drawn before the model was trained
     earlier: int
 
 
-def field_rows(session: Session, taxonomy: Taxonomy, version: str) -> FieldRows:
-    """The rows on which a model can be measured as the stream would measure it.
+def stream_rows(session: Session, taxonomy: Taxonomy, version: str) -> StreamRows:
+    """The rows to estimate the figures of a model on the stream.
 
-    A text counts once, with the chance of its first draw. Planted texts don't count: nobody drew them. A build from
-    before the model's snapshot doesn't count either. Which of its texts the model learnt from depends on what people
-    answered, thus on the draw itself, and what is left would no longer have the chances that it was drawn with. Of
-    a later build only those texts are left out that the model had learnt beforehand, from what machines said of
-    them; the rest stands for all texts of the stream that the model hasn't learnt.
+    A text counts once, with the inclusion probability of its first draw. Planted texts do not count: they were not
+    drawn. Builds from before the model's snapshot do not count either: the answers of people decided which of their
+    texts the model was trained on, so the other texts no longer have the inclusion probabilities of the draw. Of a
+    later build, only texts that the model was trained on before, with machine labels, are left out; the rest stands
+    for all texts of the stream that the model was not trained on.
 
     Args:
         session: an open session.
-        taxonomy: says which labels exclude each other.
-        version: of the model; one that isn't registered, or has no snapshot, is measured on all builds.
+        taxonomy: the labels, and the labels that they exclude.
+        version: of the model; a model without registration or snapshot is measured on all builds.
     """
     q, k, m, s = store.QueueItem, store.Task, store.Model, store.Snapshot
     since = session.scalars(select(s.created_at).join(m, m.snapshot_id == s.id).where(m.version == version)).first()
@@ -69,11 +69,11 @@ def field_rows(session: Session, taxonomy: Taxonomy, version: str) -> FieldRows:
     )
     first: dict[uuid.UUID, tuple[float, int | None]] = {}
     earlier: set[uuid.UUID] = set()
-    for one, chance, run_id, at in drawn:
+    for drawn_id, chance, run_id, at in drawn:
         if since is not None and at <= since:
-            earlier.add(one)
-        elif one not in first:
-            first[one] = (chance, run_id)
+            earlier.add(drawn_id)
+        elif drawn_id not in first:
+            first[drawn_id] = (chance, run_id)
     rows: list[LabelledText] = []
     chances: list[float] = []
     builds: set[int | None] = set()
@@ -98,9 +98,9 @@ def field_rows(session: Session, taxonomy: Taxonomy, version: str) -> FieldRows:
         chances.append(chance)
         builds.add(run_id)
     size = select(func.count()).where(
-        ~q.gold, q.state != QueueState.REFUSED, q.run_id.in_([one for one in builds if one is not None])
+        ~q.gold, q.state != QueueState.REFUSED, q.run_id.in_([build for build in builds if build is not None])
     )
-    return FieldRows(
+    return StreamRows(
         rows,
         chances,
         builds=len(builds),
@@ -110,21 +110,21 @@ def field_rows(session: Session, taxonomy: Taxonomy, version: str) -> FieldRows:
     )
 
 
-def measure_field(model: TrainedModel, found: FieldRows, *, rng: np.random.Generator) -> FieldMetrics:
+def measure_stream(model: TrainedModel, stream: StreamRows, *, rng: np.random.Generator) -> StreamMetrics:
     """Measure a model on such rows.
 
     Raises:
-        InputError: there is no row that says anything of a label of the model.
+        InputError: no row has a yes or a no for a label of the model.
     """
-    examples = gather(found.rows, model.labels)
+    examples = gather(stream.rows, model.labels)
     if not len(examples):
         raise InputError(
-            f"nothing to measure {model.manifest.version} on: no volunteer has judged a text that the queue drew after "
-            "it was trained; draw some with `saring queue build` and push them"
+            f"no field figures for {model.manifest.version} yet: they need answers to texts that were queued after its "
+            "training; run `saring queue build`, then `saring sync push`"
         )
-    chances = {text_id(clean(row.text)): chance for row, chance in zip(found.rows, found.inclusion, strict=True)}
+    chances = {text_id(clean(row.text)): chance for row, chance in zip(stream.rows, stream.inclusion, strict=True)}
     probabilities = model.probabilities(examples.texts)
-    inclusion = np.array([chances[one] for one in examples.ids], dtype=np.float64)
+    inclusion = np.array([chances[example_id] for example_id in examples.ids], dtype=np.float64)
     return weighted_metrics(
         probabilities, examples.truth, given_matrix(model, probabilities), model.labels, inclusion, rng
     )

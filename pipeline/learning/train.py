@@ -28,15 +28,15 @@ from pipeline.models.transformer.config import TransformerConfig
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import code_version
 
-#: positives and negatives that a label needs in train to be learnt
+#: least number of positives and of negatives of a label in train
 LEAST_TRAIN = 5
-#: dev probabilities that lie closer together than this say the same of every text
+#: range of dev probabilities below which a label counts as not learnt
 _FLAT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """What is trained, and for what."""
+    """Settings of a training."""
 
     purpose: str = "sfw"
     taxonomy_version: str = ""
@@ -51,12 +51,12 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """A trained model with what it was made of and what it is worth."""
+    """A trained model with its data and figures."""
 
     model: TrainedModel
     path: Path
     splits: Mapping[str, int]
-    #: labels that could not be learnt, and why
+    #: labels that could not be learnt, with the reasons
     left_out: Mapping[str, str]
     #: on the test split
     evaluation: Evaluation
@@ -75,19 +75,19 @@ def train(
 ) -> TrainReport:
     """Train, and write the model with its card into `models_dir`.
 
-    Thresholds, calibration and the epoch to stop at are chosen on dev only; the test split is looked at once, at the
-    end. A transformer's training that was killed is gone on with.
+    Thresholds, calibration and the epoch to stop at are chosen on dev only; the test split is used once, at the
+    end. A transformer's training that was killed goes on from its last checkpoint.
 
     Args:
         examples: texts and labels, with the splits that the data bring.
-        config: what to train.
+        config: the settings.
         models_dir: where model folders lie.
         encode: gives vectors, if `config.linear.encoder` is set.
-        about: what to remember of the data: files, sources, what was left out.
+        about: facts about the data for the manifest: files, sources, texts left out.
         progress: told of each step.
 
     Raises:
-        NotEnoughLabels: not one label has texts enough to be learnt.
+        NotEnoughLabels: no label has enough texts to be learnt.
         TrainingError: the training cannot go on.
         ModelError: the base of a transformer cannot be loaded.
     """
@@ -96,7 +96,7 @@ def train(
     learnable, left_out = _learnable(examples, plan)
     if not learnable:
         first = next(iter(left_out.items()), None)
-        why = f"for example {first[0]!r}: {first[1]}" if first else "there is no labelled text"
+        why = f"for example {first[0]!r}: {first[1]}" if first else "there are no labelled texts"
         raise NotEnoughLabels(f"no label can be learnt ({why}): give more labelled texts")
     examples = _with_labels(examples, learnable)
     fitting, dev = examples.take(plan.train), examples.take(plan.dev)
@@ -144,7 +144,7 @@ def _fit(
 ) -> Fitted:
     if config.transformer is None:
         return fit_linear_on(fitting, config.linear, encode=encode, progress=progress)
-    # kept until the model is written: what is killed before that is not trained again
+    # Checkpoints are kept until the model is written, so that a killed training does not start from zero.
     checkpoints = stack.enter_context(checkpoints_of(models_dir, config.transformer, config.seed, fitting, dev))
     return fit_transformer_on(
         fitting, dev, config.transformer, seed=config.seed, checkpoints=checkpoints, progress=progress
@@ -164,7 +164,7 @@ def _learnable(examples: Examples, plan: SplitPlan) -> tuple[list[str], dict[str
         elif (examples.truth[:, i] != UNKNOWN).any():
             left_out[label] = (
                 f"{yes} positive and {no} negative texts in train, {dev_yes} and {dev_no} in dev; "
-                f"at least {LEAST_TRAIN} of each in train and 1 in dev are needed"
+                f"it needs at least {LEAST_TRAIN} of each in train and 1 of each in dev"
             )
     return learnable, left_out
 
@@ -194,7 +194,7 @@ def _calibrated(
         probabilities = sigmoid(decisions[known, i])
         cut = choose_threshold(probabilities, truth, config.objective)
         if np.ptp(probabilities) < _FLAT:
-            # what was learnt tells nothing apart on dev: such a label is never given
+            # The classifier separates nothing on dev, so the label is never given.
             cut = Threshold(1.0, 0.0, 0.0, reached=False)
         settings.append(
             LabelSettings(

@@ -1,4 +1,4 @@
-"""Texts without labels to pre-train on: repaired and masked, none that a classifier will be tested on."""
+"""Texts without labels to pre-train on: repaired and masked, without the texts that a classifier is tested on."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def read_texts(
     Raises:
         InputError: a file can't be read at all, or its name doesn't tell what it holds.
     """
-    done = 0
+    count = 0
     for path in paths:
         form = format_of(path)
         for row in read_rows(path, form):
-            found = row if isinstance(row, Reject) else _text(row, path, form, text_field)
-            if isinstance(found, Reject):
-                sink.add(found)
-            elif found is not None:
-                yield found
-            done += 1
-            if done % _BATCH == 0:
-                progress(done, None, "reading")
+            text = row if isinstance(row, Reject) else _text(row, path, form, text_field)
+            if isinstance(text, Reject):
+                sink.add(text)
+            elif text is not None:
+                yield text
+            count += 1
+            if count % _BATCH == 0:
+                progress(count, None, "reading")
 
 
 def store_texts(engine: Engine, *, progress: Progress = silent) -> Iterator[str]:
@@ -47,33 +47,33 @@ def store_texts(engine: Engine, *, progress: Progress = silent) -> Iterator[str]
     t = store.Text
     with open_session(engine) as session:
         held_out = test_set.members(session)
-        ids = [one for one in session.scalars(sample(None)) if one not in held_out]
+        ids = [text_id for text_id in session.scalars(sample(None)) if text_id not in held_out]
         for start in range(0, len(ids), _BATCH):
             some = ids[start : start + _BATCH]
             rows = session.execute(select(t.id, t.masked).where(t.id.in_(some))).all()
-            found = {row.id: row.masked for row in rows}
-            yield from (found[one] for one in some if one in found)
+            by_id = {row.id: row.masked for row in rows}
+            yield from (by_id[text_id] for text_id in some if text_id in by_id)
             progress(start + len(some), len(ids), "reading")
 
 
 def _text(row: RawRow, path: str, form: Format, field: str) -> str | Reject | None:
     if form is Format.TXT:
         assert isinstance(row.payload, bytes)
-        found: object = row.payload.decode(errors="replace")
+        content: object = row.payload.decode(errors="replace")
     else:
         fields = _fields(row, path)
         if isinstance(fields, Reject):
             return fields
         if fields.get("split") == "test":
             return None
-        found = fields.get(field)
-        if not isinstance(found, str):
+        content = fields.get(field)
+        if not isinstance(content, str):
             return Reject(path, row.line, "missing field", field)
-    assert isinstance(found, str)
-    if not any(c.isalnum() for c in found):
-        # empty lines part the paragraphs of plain text
+    assert isinstance(content, str)
+    if not any(c.isalnum() for c in content):
+        # Empty lines separate the paragraphs of plain text.
         return None if form is Format.TXT else Reject(path, row.line, "no words")
-    return clean(found)
+    return clean(content)
 
 
 def _fields(row: RawRow, path: str) -> Mapping[str, Any] | Reject:

@@ -1,1 +1,1 @@
-"""The ledger: judgements in, decisions out."""
+"""The ledger: judgements of raters, and the decisions that follow from them."""

@@ -1,7 +1,7 @@
-"""Writing judgements into the ledger, once each, and reading them back.
+"""Functions that write judgements into the ledger, each once, and read them back.
 
 Nothing here changes or removes a row. A judgement that differs from the last one of the same rater on the same text
-under the same external reference becomes its next revision; one that is the same is not written again.
+under the same external reference becomes its next revision; an equal one is not written again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pipeline.judgement import Judgement, RaterKind, RaterRef
 from pipeline.ledger.resolve import FILTERED_KINDS
 from pipeline.store.locks import take_rater
 
-#: rows a statement
+#: rows of one statement
 _BATCH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class NewJudgement:
-    """A verdict to be recorded."""
+    """A verdict to record."""
 
     text_id: uuid.UUID
     asserted: frozenset[str] = frozenset()
@@ -39,7 +39,7 @@ class NewJudgement:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What `record` did with the verdicts that it was given."""
+    """Numbers of verdicts by what `record` did with them."""
 
     new: int = 0
     revised: int = 0
@@ -50,7 +50,7 @@ class Recorded:
 
 
 def rater_id(session: Session, ref: RaterRef, details: Mapping[str, Any] | None = None) -> int:
-    """The id of a rater, who is introduced to the store at first mention."""
+    """The id of a rater; the rater is added to the store when it is new."""
     session.execute(
         pg_insert(store.Rater)
         .values(kind=ref.kind, name=ref.name, version=ref.version, details=dict(details or {}))
@@ -76,13 +76,13 @@ def record(
     Calling it again with the same verdicts adds nothing.
 
     Args:
-        session: an open session; committing is the caller's.
+        session: an open session; the caller commits.
         rater: id of the rater, from `rater_id`.
-        verdicts: what they said.
-        taxonomy_version: the taxonomy that they had before them.
-        run_id: the run that brings them.
+        verdicts: the rater's verdicts.
+        taxonomy_version: version of the taxonomy that the rater used.
+        run_id: id of the run that records them.
     """
-    # Revisions are numbered by reading the last one, so two writers for one rater take turns.
+    # Revisions are numbered by reading the last one, so writers for one rater must wait for each other.
     take_rater(session, rater)
     total = Recorded()
     for batch in _batches(verdicts):
@@ -91,7 +91,7 @@ def record(
 
 
 def _batches(verdicts: Iterable[NewJudgement]) -> Iterator[list[NewJudgement]]:
-    """Batches in which no text comes twice under one reference: a revision names the stored row that it supersedes."""
+    """Batches in which no text occurs twice under one reference: a revision names the stored row that it supersedes."""
     batch: dict[tuple[uuid.UUID, str], NewJudgement] = {}
     for verdict in verdicts:
         key = (verdict.text_id, verdict.external_ref)
@@ -115,7 +115,7 @@ def _record_batch(
             repeated += 1
             continue
         if before is None and verdict.withdrawn:
-            # there is nothing to take back
+            # There is nothing to withdraw.
             continue
         if before is None:
             new += 1
@@ -165,7 +165,7 @@ def _last_revisions(session: Session, rater: int, text_ids: set[uuid.UUID]) -> d
         .where(j.rater_id == rater, j.text_id == func.any(sorted(text_ids)))
         .order_by(j.revision)
     )
-    # a later revision takes the place of an earlier one
+    # A later revision replaces an earlier one.
     return {
         (text_id, ref): _Last(id_, revision, frozenset(asserted), frozenset(denied), withdrawn)
         for text_id, ref, id_, revision, asserted, denied, withdrawn in rows
@@ -179,13 +179,13 @@ def judgements_by_text(
     excluded: bool = False,
     only: ColumnElement[bool] | None = None,
 ) -> Iterator[tuple[uuid.UUID, list[Judgement]]]:
-    """Stream each judged text's judgements, with what the filters demoted marked on them, in order of text id.
+    """Stream the judgements of each judged text, with the labels that filters rejected, in order of text id.
 
     Args:
         session: an open session.
-        texts: a query of text ids to keep to; all texts without it.
-        excluded: whether raters who were excluded (sync.quality.exclusion) have a word in it.
-        only: what judgements have to meet, as a condition on the tables of judgements and raters.
+        texts: a query of text ids; None: all texts.
+        excluded: True: include judgements of excluded raters (sync.quality.exclusion).
+        only: a condition on the tables of judgements and raters that judgements must meet; None: all.
     """
     j, r, f = store.Judgement, store.Rater, store.FilterDecision
     demoted = select(func.array_agg(f.label)).where(f.text_id == j.text_id, ~f.kept).correlate(j).scalar_subquery()
@@ -215,14 +215,14 @@ def judgements_by_text(
     if not excluded:
         query = query.where(r.excluded_at.is_(None))
     current: uuid.UUID | None = None
-    held: list[Judgement] = []
+    judgements: list[Judgement] = []
     for row in session.execute(query, execution_options={"yield_per": 5_000}):
         if row[0] != current:
             if current is not None:
-                yield current, held
-            current, held = row[0], []
+                yield current, judgements
+            current, judgements = row[0], []
         asserted = frozenset(row[5])
-        held.append(
+        judgements.append(
             Judgement(
                 id=row[1],
                 rater=RaterRef(RaterKind(row[2]), row[3], row[4]),
@@ -237,4 +237,4 @@ def judgements_by_text(
             )
         )
     if current is not None:
-        yield current, held
+        yield current, judgements

@@ -1,4 +1,4 @@
-"""What the ledger's judgements come to, text by text: the one place where learning reads the store."""
+"""Decisions on each text, from the ledger's judgements. Learning reads labels through this module only."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from pipeline.store.tables.human_loop import RANDOM
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 
-#: whose word may judge a model: people, and data sets made by people
+#: kinds of raters whose labels may measure a model: people, and data sets made by people
 TRUSTED = frozenset({RaterKind.HUMAN, RaterKind.EXTERNAL})
 _CHUNK = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedText:
-    """A text with what is believed of it."""
+    """A text with the decisions on its labels."""
 
     id: uuid.UUID
-    #: personal data masked
+    #: the text with personal data masked
     masked: str
     language: str | None
-    #: names of the sources it was seen in
+    #: names of its sources
     sources: tuple[str, ...]
-    #: the split that a source gave it, the most protected one of several; `train` if it was sought for people to see
+    #: its split in a source, the most protected one of several; `train` if a strategy chose it for people
     split: str | None
     decisions: Mapping[str, Decision]
     #: labels that a human or a data set decided
     trusted: frozenset[str]
-    #: labels that nobody but the bootstrap rater decided
+    #: labels that the bootstrap rater alone decided
     stand_in: frozenset[str]
-    #: labels that a rater asserted and a filter demoted
+    #: labels that a rater asserted and a filter rejected
     demoted: frozenset[str]
-    #: by id, the judgements that there are of the text; empty unless they were asked for
+    #: the judgements of the text by id; empty unless requested
     judgements: Mapping[int, Judgement] = field(default_factory=dict)
 
 
@@ -57,15 +57,16 @@ def decided_texts(
     only: ColumnElement[bool] | None = None,
     with_judgements: bool = False,
 ) -> Iterator[DecidedText]:
-    """Stream the judged texts in scope that are no duplicates, in order of id.
+    """Stream the judged texts that are in scope and not duplicates, in order of id.
 
     Args:
         session: an open session.
-        taxonomy: says which labels exclude each other.
-        limit: keep to the first so many texts in scope (see `sample`), and to all that people or data sets judged.
-        span: keep to the texts whose id lies in it; not together with `limit`.
-        only: what judgements have to meet to count (see `judgements_by_text`).
-        with_judgements: whether each text comes with its judgements.
+        taxonomy: the labels, and which of them exclude each other.
+        limit: number of texts to use, the first in order of id (see `sample`); texts that people or data sets judged
+            are always used. None: all.
+        span: range of text ids; not together with `limit`. None: all.
+        only: a condition that judgements must meet to count (see `judgements_by_text`).
+        with_judgements: True: each text has its judgements.
     """
     excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
     consensus = current_consensus(session)
@@ -83,8 +84,8 @@ def decided_texts(
     pending: list[_Pending] = []
     for text_id, judgements in judgements_by_text(session, texts=texts, only=only):
         kinds = {judgement.id: judgement.rater.kind for judgement in judgements}
-        found = resolve(judgements, excludes=excludes, consensus=consensus)
-        decisions = {key: d for key, d in found.items() if key in taxonomy}
+        resolved = resolve(judgements, excludes=excludes, consensus=consensus)
+        decisions = {key: d for key, d in resolved.items() if key in taxonomy}
         trusted = frozenset(
             key for key, decision in decisions.items() if any(kinds[i] in TRUSTED for i in decision.judgements)
         )
@@ -121,7 +122,7 @@ class _Pending(NamedTuple):
 
 def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[DecidedText]:
     t, seen, s = store.Text, store.TextSource, store.Source
-    ids = [one.id for one in pending]
+    ids = [text.id for text in pending]
     texts = {
         row[0]: row for row in session.execute(select(t.id, t.masked, t.language).where(t.id == func.any(ids))).all()
     }
@@ -135,32 +136,35 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
     ):
         sources.setdefault(text_id, set()).add(name)
         if split is not None:
-            # in order of the alphabet, dev, test, train: test is the most protected, train the least
+            # Test is the most protected split, train the least. Sources come in no order, so the splits are compared.
             before = splits.get(text_id)
             splits[text_id] = split if before in (None, "train") or split == "test" else before
     for text_id in _sought(session, ids):
         splits.setdefault(text_id, "train")
-    for one in pending:
-        _, masked, language = texts[one.id]
+    for text in pending:
+        _, masked, language = texts[text.id]
         yield DecidedText(
-            one.id,
+            text.id,
             masked,
             language,
-            tuple(sorted(sources.get(one.id, ()))),
-            splits.get(one.id),
-            one.decisions,
-            one.trusted,
-            one.stand_in,
-            one.demoted,
-            one.judgements,
+            tuple(sorted(sources.get(text.id, ()))),
+            splits.get(text.id),
+            text.decisions,
+            text.trusted,
+            text.stand_in,
+            text.demoted,
+            text.judgements,
         )
 
 
 def _sought(session: Session, ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
-    """Texts that people judged because something made them worth it. A test set of such texts would say how a model
-    does on the hardest ones, so they are for training; those drawn at random may be held back."""
+    """Texts that people judged because a strategy chose them.
+
+    These texts are for training: they are harder than others, so a test set of them would not measure a model's
+    performance on the stream. Texts drawn at random may be held out.
+    """
     k = store.Task
-    # a planted task says nothing of how its text first came to people
+    # A planted task does not show how its text first came to people.
     drawn = select(k.text_id).where(k.strategy == RANDOM, ~k.gold)
     return session.scalars(
         select(k.text_id).where(k.text_id == func.any(list(ids)), ~k.gold, k.text_id.not_in(drawn)).distinct()

@@ -1,9 +1,9 @@
-"""From what raters said to what is believed: one pure function, used by everyone.
+"""Decisions from judgements: one pure function, used by all other code.
 
-Trust runs human > external > agreed LLMs (the bootstrap rater stands in where no LLM spoke) > pseudo-labels. The first
-rank at which anybody has an opinion on a label decides it, whatever the lower ranks say. How the words of several
-machines of one rank are put together is a value that resolve() is given (`pipeline.ledger.consensus.rule`); without
-it they must agree.
+The order of trust is human > external > agreed LLMs (the bootstrap rater counts where no LLM judged) > pseudo-labels.
+The first rank with an opinion on a label decides it; lower ranks are then ignored. A consensus
+(`pipeline.ledger.consensus.rule`) combines the judgements of several machines of one rank; without one they must
+agree.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class _Rank:
     kinds: tuple[RaterKind, ...]
     agreed: Tier
     disputed: Tier
-    #: where two thirds of three or more agree; None: a majority settles nothing
+    #: tier where two thirds of three or more raters agree; None: a majority decides nothing
     settled: Tier | None = None
-    #: whether a consensus, if there is one, puts several opinions together
+    #: True: a consensus, if there is one, combines several opinions
     weighed: bool = False
 
 
-# First rank with an opinion decides. Machines that disagree leave the label unknown; people who do make it contested,
-# which sends the text to review, where a third opinion may settle it.
+# The first rank with an opinion decides. Where machines disagree the label is unknown. Where people disagree it is
+# contested, and the text goes to review, where a third opinion may decide.
 _RANKS = (
     _Rank((RaterKind.HUMAN,), Tier.GOLD, Tier.CONTESTED, settled=Tier.SILVER),
     _Rank((RaterKind.EXTERNAL,), Tier.SILVER, Tier.CONTESTED),
@@ -36,11 +36,11 @@ _RANKS = (
     _Rank((RaterKind.BOOTSTRAP,), Tier.SILVER, Tier.UNKNOWN, weighed=True),
     _Rank((RaterKind.PSEUDO, RaterKind.RULE), Tier.PSEUDO, Tier.UNKNOWN),
 )
-#: voices from which on a majority counts
+#: least number of raters whose majority counts
 _REVIEWED = 3
-#: raters whose asserted labels the filters may demote
+#: kinds of raters whose asserted labels filters may reject
 FILTERED_KINDS = frozenset({RaterKind.LLM, RaterKind.BOOTSTRAP})
-#: raters that a consensus puts together, most trusted first: a lower kind is heard where a higher says nothing
+#: kinds of raters that a consensus combines, most trusted first: a kind counts where no kind before it has an opinion
 WEIGHED_KINDS = tuple(kind for rank in _RANKS if rank.weighed for kind in rank.kinds)
 
 
@@ -50,18 +50,18 @@ def resolve(
     excludes: Mapping[str, frozenset[str]] | None = None,
     consensus: Consensus | None = None,
 ) -> dict[str, Decision]:
-    """What is believed of each label that the judgements of one text speak of.
+    """Decide each label of one text that its judgements assert or deny.
 
-    Withdrawn and superseded judgements don't count; of one machine rater only its newest version does. Asserting a
-    label denies the labels that it excludes. The champion's own predictions (kind `classifier`) never decide: a
-    model must not be taught by itself.
+    Withdrawn and superseded judgements do not count. Of a machine rater only the newest version counts. Asserting a
+    label denies the labels that it excludes. The champion's predictions (kind `classifier`) never decide: a model must
+    not learn from its own output.
 
     Pure, total and independent of the order of `judgements`.
 
     Args:
-        judgements: everything said of one text.
-        excludes: for a label, the labels that can't be true beside it.
-        consensus: how several language models (or several bootstrap raters) are put together; None: they must agree.
+        judgements: all judgements of one text.
+        excludes: for each label, the labels that the same text cannot have.
+        consensus: the rule that combines several language models (or several bootstrap raters); None: they must agree.
 
     Returns:
         A decision for each label that any current judgement asserts or denies.
@@ -82,12 +82,12 @@ def resolve(
 def opinions(
     judgement: Judgement, excludes: Mapping[str, frozenset[str]], *, filtered: bool = True
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """The labels that a judgement asserts and those that it denies, as they count.
+    """The labels that a judgement asserts and the labels that it denies, implied ones included.
 
     Args:
-        judgement: by anybody.
-        excludes: for a label, the labels that can't be true beside it: asserting it denies them.
-        filtered: whether what the filters demoted counts as not said.
+        judgement: a judgement of any rater.
+        excludes: for each label, the labels that the same text cannot have: asserting it denies them.
+        filtered: True: labels that a filter rejected do not count.
     """
     asserted = judgement.asserted - judgement.demoted if filtered and _is_filtered(judgement) else judgement.asserted
     implied = frozenset[str]().union(*(excludes.get(label, frozenset()) for label in asserted))
@@ -95,24 +95,24 @@ def opinions(
 
 
 def current_judgements(judgements: Iterable[Judgement]) -> list[Judgement]:
-    """The judgements that still stand, in a fixed order."""
+    """The current judgements, neither withdrawn nor superseded, in a fixed order."""
     known = sorted(set(judgements), key=_order)
     superseded = {j.supersedes for j in known if j.supersedes is not None}
     newest: dict[tuple[object, ...], Judgement] = {}
     for judgement in known:
-        # People and data sets are told apart by version (an account, a release); a machine's version is its state.
+        # A person's version is an account and a data set's version a release; a machine's version is its state.
         newest[judgement.rater, judgement.external_ref] = judgement
     standing = [j for j in newest.values() if not j.withdrawn and j.id not in superseded]
 
-    # A machine speaks with the voice of its newest version; a person with that of their last annotation.
+    # A machine counts with its newest version, a person with their last annotation.
     last: dict[tuple[RaterKind, str, str], Judgement] = {}
     for judgement in sorted(standing, key=lambda j: (j.id, _order(j))):
-        last[_voice(judgement)] = judgement
+        last[_counted_once(judgement)] = judgement
     return sorted(last.values(), key=_order)
 
 
 def text_tier(decisions: Mapping[str, Decision]) -> Tier:
-    """The tier of a text as a whole: contested if any label is, else the best tier that any of its labels has."""
+    """The tier of a text: contested if any label is, else the best tier of its labels."""
     tiers = {decision.tier for decision in decisions.values()}
     for tier in (Tier.CONTESTED, Tier.GOLD, Tier.SILVER, Tier.PSEUDO):
         if tier in tiers:
@@ -147,18 +147,18 @@ def _is_filtered(judgement: Judgement) -> bool:
     return judgement.rater.kind in FILTERED_KINDS
 
 
-def _voice(judgement: Judgement) -> tuple[RaterKind, str, str]:
+def _counted_once(judgement: Judgement) -> tuple[RaterKind, str, str]:
     rater = judgement.rater
     if rater.kind is RaterKind.HUMAN:
         return rater.kind, rater.name, rater.version
     if rater.kind is RaterKind.EXTERNAL:
-        # one data set may hold several annotators' verdicts on one text
+        # One data set may hold the verdicts of several annotators on one text.
         return rater.kind, rater.name, f"{rater.version}\0{judgement.external_ref}"
     return rater.kind, rater.name, ""
 
 
 def _order(judgement: Judgement) -> tuple[object, ...]:
-    """A total order, so that ties never fall to the order of arrival."""
+    """The key of a total order, so that ties do not depend on the order of arrival."""
     return (
         judgement.revision,
         judgement.id,

@@ -1,9 +1,9 @@
-"""The frozen human test set: it grows by whole, versioned increments, and never loses a row.
+"""The frozen human test set: it grows by versions, and never loses a row.
 
-Numbers of two models can be compared only if both were measured on the same rows. So a text that people or data sets
-judged, and whose split is test, waits until there are enough of them; then all become members with the next version,
-and stay. What a version says of a text is frozen with it. If people correct a member afterwards, the next version
-restates it: the newest row up to a version is the one that counts in that version.
+Figures of two models can be compared only if both were measured on the same rows. So texts that people or data sets
+judged, and whose split is test, wait until there are enough of them; then all of them join with the next version, and
+stay. A version freezes the labels of its texts. If people correct a text afterwards, the next version has a new row for
+it: the newest row up to a version counts in that version.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from pipeline.store import locks
 from pipeline.store.locks import Lock
 from pipeline.texts.labelled import LabelledText
 
-#: rows a statement
+#: rows of one statement
 _BATCH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What people or data sets say of a text."""
+    """Labels of a text by people or data sets."""
 
     asserted: frozenset[str]
     denied: frozenset[str]
@@ -44,23 +44,23 @@ class FrozenTest:
 
     version: int
     hash: str
-    #: texts in it
+    #: number of texts in it
     rows: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The version as plain values."""
         return asdict(self)
 
 
 def newest(session: Session) -> FrozenTest | None:
-    """The newest version; None while there is none."""
+    """The newest version; None if there is none."""
     t = store.TestSet
     row = session.execute(select(t.version, t.hash, t.rows).order_by(t.version.desc()).limit(1)).one_or_none()
     return FrozenTest(row[0], row[1], row[2]) if row is not None else None
 
 
 def members(session: Session) -> frozenset[uuid.UUID]:
-    """Texts that are in any version: nothing may learn from them, or be chosen by them."""
+    """Texts of any version: nothing may be trained or chosen with them."""
     return frozenset(session.scalars(select(store.TestRow.text_id).distinct()))
 
 
@@ -72,32 +72,36 @@ def grow(
     increment: int,
     run_id: int | None = None,
 ) -> FrozenTest | None:
-    """Make the next version if enough texts wait for it; the version that is then the newest, None if there is none.
+    """Make the next version if enough texts wait for it, and return the newest version; None if there is none.
 
-    The first version takes whatever there is: until then nothing is held back for testing.
+    The first version takes all waiting texts, as there is no test set before it.
 
     Args:
-        session: an open session; the version is stored with whatever else its transaction holds.
-        judged: what people or data sets say now, of members too.
-        eligible: those whose split is test.
-        increment: how many that are no members yet make a version.
-        run_id: the training that asks.
+        session: an open session; the version is stored in its transaction.
+        judged: current labels by people or data sets, also of texts in the test set.
+        eligible: ids of the texts whose split is test.
+        increment: number of waiting texts at which a version is made.
+        run_id: id of the training run.
     """
     locks.take(session, Lock.TEST_SET)
     now = newest(session)
     known = truths(session, now.version) if now is not None else {}
-    waiting = {one: truth for one, truth in judged.items() if one in eligible and truth and one not in known}
+    waiting = {
+        text_id: truth for text_id, truth in judged.items() if text_id in eligible and truth and text_id not in known
+    }
     if not waiting or (now is not None and len(waiting) < increment):
         return now
-    restated = {one: truth for one, truth in judged.items() if truth and one in known and truth != known[one]}
+    restated = {
+        text_id: truth for text_id, truth in judged.items() if truth and text_id in known and truth != known[text_id]
+    }
     version = now.version + 1 if now is not None else 1
     fresh = waiting | restated
     everything = known | fresh
     made = FrozenTest(version, _hash(everything), len(everything))
     session.execute(insert(store.TestSet).values(**made.to_dict(), run_id=run_id))
     rows = [
-        {"text_id": one, "version": version, "asserted": sorted(truth.asserted), "denied": sorted(truth.denied)}
-        for one, truth in sorted(fresh.items())
+        {"text_id": text_id, "version": version, "asserted": sorted(truth.asserted), "denied": sorted(truth.denied)}
+        for text_id, truth in sorted(fresh.items())
     ]
     for start in range(0, len(rows), _BATCH):
         session.execute(insert(store.TestRow), rows[start : start + _BATCH])
@@ -105,15 +109,15 @@ def grow(
 
 
 def truths(session: Session, version: int) -> dict[uuid.UUID, Truth]:
-    """Each member of a version with what the version says of it."""
+    """Labels of each text in a version, by text id."""
     r = store.TestRow
-    # a later version's row replaces an earlier one's
+    # A row of a later version replaces a row of an earlier one.
     rows = session.execute(select(r.text_id, r.asserted, r.denied).where(r.version <= version).order_by(r.version))
-    return {one: Truth(frozenset(asserted), frozenset(denied)) for one, asserted, denied in rows}
+    return {text_id: Truth(frozenset(asserted), frozenset(denied)) for text_id, asserted, denied in rows}
 
 
 def rows_of(session: Session, version: int) -> list[LabelledText]:
-    """A version's texts, masked, with their frozen truth and split `test`, in order of id."""
+    """Texts of a version, masked, with their frozen labels and split `test`, in order of id."""
     t, seen, s = store.Text, store.TextSource, store.Source
     frozen = truths(session, version)
     members = select(store.TestRow.text_id).where(store.TestRow.version <= version)
@@ -144,18 +148,18 @@ def require_newest(session: Session) -> FrozenTest:
     Raises:
         InputError: there is none yet.
     """
-    found = newest(session)
-    if found is None:
+    test_set = newest(session)
+    if test_set is None:
         raise InputError(
-            "there is no test set yet: `saring train` makes one once people or data sets have judged 60 texts; "
-            "or name labelled files after --on"
+            "there is no test set yet: `saring train` makes one when people or data sets have judged 60 texts; "
+            "or give labelled files with --on"
         )
-    return found
+    return test_set
 
 
 def _hash(members: Mapping[uuid.UUID, Truth]) -> str:
     digest = hashlib.blake2b(digest_size=12)
-    for one, truth in sorted(members.items()):
-        said = (*(f"+{label}" for label in sorted(truth.asserted)), *(f"-{label}" for label in sorted(truth.denied)))
-        digest.update(one.bytes + "\0".join(said).encode() + b"\n")
+    for text_id, truth in sorted(members.items()):
+        labels = (*(f"+{label}" for label in sorted(truth.asserted)), *(f"-{label}" for label in sorted(truth.denied)))
+        digest.update(text_id.bytes + "\0".join(labels).encode() + b"\n")
     return digest.hexdigest()

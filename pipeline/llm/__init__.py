@@ -1,1 +1,1 @@
-"""Language models behind any address that speaks OpenAI's chat completions: asked many at a time, paid for once."""
+"""Language models behind any server with OpenAI's chat completions: many requests at once, each reply paid once."""

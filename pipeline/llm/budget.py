@@ -1,4 +1,4 @@
-"""What may be spent, and when to stop so that no more is."""
+"""Budgets of language models: limits on tokens and costs, and a check before each request."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from pipeline.llm.cache import Spent
 from pipeline.llm.config import LlmConfig
 
 N = TypeVar("N", int, float)
-#: seconds after which it is looked up what others spent meanwhile
+#: seconds after which the spending of other processes is read again
 _LOOK = 5.0
-#: characters that make a token, carefully, and the share of a reply's longest length that is expected
+#: characters of a token, a low estimate; and the expected length of a reply as a share of the longest
 _PER_TOKEN, _OF_LONGEST = 3, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a rater may have spent in all when it stops; None: as much as it takes."""
+    """Limits on what a rater may spend over all runs; None: no limit."""
 
     tokens: int | None = None
     cost: float | None = None
 
     @classmethod
     def of(cls, config: LlmConfig, spent: Spent, tokens: int | None = None, cost: float | None = None) -> Allowance:
-        """What the configuration allows over all runs, and no more than `tokens` and `cost` from now on.
+        """The limits of the configuration over all runs, and of `tokens` and `cost` from now on.
 
         Raises:
-            UsageError: a cost is not to be passed, and nobody said what anything costs.
+            UsageError: there is a limit on costs, but the rater's price is not configured.
         """
         limits = config.limits
         if (cost is not None or limits.budget_cost is not None) and not config.price.known:
             raise UsageError(
-                f"nobody said what rater {config.name!r} costs, so no cost can be kept to: give its `price` in "
-                "raters.yaml, or a limit in tokens"
+                f"the price of rater {config.name!r} is not known, so its costs cannot be limited: give its `price` in "
+                "raters.yaml, or limit its tokens"
             )
         return cls(
             _least(limits.budget_tokens, None if tokens is None else spent.tokens + tokens),
@@ -45,9 +45,9 @@ class Allowance:
 
 
 class Budget:
-    """An allowance, and what was spent of it: by us, and by other processes for the same rater.
+    """An allowance, and its use so far: by this process, and by others for the same rater.
 
-    What is under way counts as much as a reply took on average so far, so that no more is sent than can be paid.
+    A request without an answer yet counts as much as the average reply so far, so that the allowance is not exceeded.
     """
 
     def __init__(
@@ -65,17 +65,17 @@ class Budget:
         self._replies, self._took = 0, Spent()
 
     def paid(self, tokens: int, cost: float) -> None:
-        """A reply was paid for."""
+        """Count a paid reply."""
         self._replies += 1
         self._took = Spent(self._took.tokens + tokens, self._took.cost + cost)
         self._since = Spent(self._since.tokens + tokens, self._since.cost + cost)
 
     def refusal(self, under_way: int, characters: int) -> str | None:
-        """Why another request must not be sent now; None if it may.
+        """The reason why another request must not be sent now; None if it may.
 
         Args:
-            under_way: requests that are not answered yet.
-            characters: length of what would be sent.
+            under_way: number of requests without an answer yet.
+            characters: length of the request.
         """
         if not self._limited:
             return None
@@ -90,12 +90,12 @@ class Budget:
         if allowed.cost is not None:
             paid = self._spent.cost + self._since.cost
             if paid + ahead * cost > allowed.cost:
-                left = f"{max(allowed.cost - paid, 0):,.4g} of {allowed.cost:,.4g} are left to spend"
+                left = f"{max(allowed.cost - paid, 0):,.4g} of the budget of {allowed.cost:,.4g} is left"
                 return f"{left}, and one more request may cost {cost:,.2g}"
         return None
 
     def look_again(self) -> None:
-        """Look up what others spent too, once in a while; everything that was paid for here must be in the store."""
+        """Read the spending of all processes again, if it is old; all replies paid for here must be in the store."""
         if self._limited and self._clock() - self._looked_at > _LOOK:
             self._spent, self._since, self._looked_at = self._look(), Spent(), self._clock()
 
@@ -107,5 +107,5 @@ class Budget:
         return prompt + completion, self._config.price.of(prompt, completion)
 
 
-def _least(one: N | None, other: N | None) -> N | None:
-    return other if one is None else one if other is None else min(one, other)
+def _least(first: N | None, second: N | None) -> N | None:
+    return second if first is None else first if second is None else min(first, second)

@@ -1,4 +1,4 @@
-"""Replies that were paid for, kept in the store: looked up before a model is asked, and counted against budgets."""
+"""Paid replies in the store: they are looked up before a model is asked, and counted against budgets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.texts.normalise import text_id
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What makes two requests the same, apart from the text."""
+    """The identity of a request without its text: rater, model, prompt and parameters."""
 
     rater: str
     model: str
@@ -32,23 +32,23 @@ class Asked:
 
     @classmethod
     def of(cls, config: LlmConfig, prompt: str) -> Asked:
-        """As a configuration asks, with a prompt of that hash."""
-        assert config.model is not None, "which model is found out first: see find_model"
+        """The identity of requests by a configuration, with a prompt of that hash."""
+        assert config.model is not None, "the model must be known: see find_model"
         return cls(config.name, config.model, prompt, config.sampling.model_dump(exclude_none=True))
 
     def key(self, content: str) -> uuid.UUID:
-        """Of the request with that text: 128-bit BLAKE2b of the model, the prompt, the parameters and the text."""
+        """The key of the request with that text: 128-bit BLAKE2b of the model, the prompt, the parameters, the text."""
         same = orjson.dumps([self.model, self.prompt, self.params, content], option=orjson.OPT_SORT_KEYS)
         return uuid.UUID(bytes=hashlib.blake2b(same, digest_size=16).digest())
 
 
 @dataclass(frozen=True, slots=True)
 class PaidReply:
-    """A reply that is to be kept."""
+    """A paid reply to store."""
 
     asked: Asked
     key: uuid.UUID
-    #: the masked text that it is about
+    #: the masked text that was judged or translated
     source: str
     reply: Reply
     cost: float
@@ -56,14 +56,14 @@ class PaidReply:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What replies took."""
+    """Tokens and cost of replies."""
 
     tokens: int = 0
     cost: float = 0.0
 
 
 def kept_replies(session: Session, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Reply]:
-    """Those of the requests that were answered before, with the reply."""
+    """Stored replies of those requests that have one, by key."""
     r = store.LlmReply
     rows = session.execute(
         select(r.key, r.reply, r.finish, r.refusal, r.prompt_tokens, r.completion_tokens, r.form, r.seconds).where(
@@ -85,34 +85,34 @@ def kept_replies(session: Session, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID,
 
 
 def keep_replies(session: Session, replies: Sequence[PaidReply], run_id: int | None) -> None:
-    """Write replies down, in the caller's transaction; one that is there already stays."""
+    """Store replies in the caller's transaction; a reply that is stored already stays."""
     if not replies:
         return
     rows = [
         {
-            "key": one.key,
-            "rater": one.asked.rater,
-            "model": one.asked.model,
-            "prompt": one.asked.prompt,
-            "params": dict(one.asked.params),
-            "source_id": text_id(one.source),
-            "reply": _storable(one.reply.text),
-            "finish": one.reply.finish,
-            "refusal": _storable(one.reply.refusal) if one.reply.refusal is not None else None,
-            "form": one.reply.form,
-            "prompt_tokens": one.reply.prompt_tokens,
-            "completion_tokens": one.reply.completion_tokens,
-            "cost": one.cost,
-            "seconds": one.reply.seconds,
+            "key": paid.key,
+            "rater": paid.asked.rater,
+            "model": paid.asked.model,
+            "prompt": paid.asked.prompt,
+            "params": dict(paid.asked.params),
+            "source_id": text_id(paid.source),
+            "reply": _storable(paid.reply.text),
+            "finish": paid.reply.finish,
+            "refusal": _storable(paid.reply.refusal) if paid.reply.refusal is not None else None,
+            "form": paid.reply.form,
+            "prompt_tokens": paid.reply.prompt_tokens,
+            "completion_tokens": paid.reply.completion_tokens,
+            "cost": paid.cost,
+            "seconds": paid.reply.seconds,
             "run_id": run_id,
         }
-        for one in replies
+        for paid in replies
     ]
     session.execute(insert(store.LlmReply).on_conflict_do_nothing(), rows)
 
 
 def spent_by(session: Session, rater: str) -> Spent:
-    """What a rater's replies took so far, over all runs."""
+    """Tokens and cost of a rater's replies so far, over all runs."""
     r = store.LlmReply
     tokens, cost = session.execute(
         select(
@@ -123,7 +123,7 @@ def spent_by(session: Session, rater: str) -> Spent:
 
 
 def spending(session: Session) -> dict[int, tuple[int, float]]:
-    """Tokens and cost of every rater that is a language model, by its id: each version apart."""
+    """Tokens and cost of every rater that is a language model, by its id; each version is a rater of its own."""
     reply, rater = store.LlmReply, store.Rater
     sums = func.sum(reply.prompt_tokens + reply.completion_tokens), func.sum(reply.cost)
     same = (
@@ -138,5 +138,5 @@ def spending(session: Session) -> dict[int, tuple[int, float]]:
 
 
 def _storable(text: str) -> str:
-    """What PostgreSQL keeps: no zero bytes, no lone surrogates."""
+    """Remove the characters that PostgreSQL cannot store: zero bytes and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""One server's chat completions, through the official client: patient, and aware of what the server can do."""
+"""Chat completions of one server, through the official client, with retries and the response formats it supports."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from pipeline.llm.replies import Form, NoReply, Reply
 from pipeline.retry_after import retry_after, wait_before
 
 Message = Mapping[str, str]
-#: best first
+#: response formats, best first
 _FORMS: tuple[Form, ...] = ("schema", "json", "text")
-#: seconds: a server that asks for more is asked again after these
+#: longest wait before the next attempt, in seconds, even if the server asks for more
 _LONGEST_WAIT = 120.0
-#: what a complaint about the form speaks of
+#: words in an error about the response format
 _OF_FORM = ("response_format", "json_schema", "json_object", "schema", "guided", "structured", "grammar")
 _TOO_MUCH = (429, 503, 529)
 _BAD_REQUEST = (400, 404, 415, 422, 501)
-#: what is sent in place of a key to a server that wants none
+#: sent in place of a key to a server that needs none
 _NO_KEY = "none"
 
 
 class LlmClient:
-    """Asks one model. Made in the event loop that it is used in.
+    """A client of one model. It must be made in the event loop that uses it.
 
     Args:
-        config: which server, and how hard it may be driven.
-        schema: the JSON schema that replies are to keep to; None: plain text is wanted.
-        form: the best form that the server is known to take.
-        window: requests at once that it is known to bear.
-        clock: seconds, ever growing.
-        rng: draws the waits between tries.
+        config: the server, its model and its limits.
+        schema: the JSON schema of replies; None: replies are plain text.
+        form: the best response format that the server is known to support.
+        window: number of requests at once that the server is known to handle.
+        clock: gives seconds, never decreasing.
+        rng: draws the waits between attempts.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class LlmClient:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        assert config.model is not None, "which model is found out first: see find_model"
+        assert config.model is not None, "the model must be known: see find_model"
         self._config, self._model = config, config.model
         self._schema = schema
         known = _FORMS.index(form) if form is not None else 0
@@ -76,13 +76,13 @@ class LlmClient:
             base_url=config.url,
             api_key=key_of(config) or _NO_KEY,
             timeout=limits.timeout_seconds,
-            # tries are ours: the client's own would not be seen by the limiter
+            # Retries are made here: the limiter would not see those of the openai client.
             max_retries=0,
         )
 
     @property
     def form(self) -> Form:
-        """How replies are asked to keep to JSON at present."""
+        """The response format in use."""
         return self._forms[0]
 
     async def close(self) -> None:
@@ -90,11 +90,11 @@ class LlmClient:
         await self._client.close()
 
     async def ask(self, messages: Sequence[Message]) -> Reply | NoReply:
-        """Ask once, and again where that may help.
+        """Send a request, and retry it where that may help.
 
         Raises:
-            LlmError: the server will not have us, or has no such model.
-            LlmUnavailable: it failed so often that asking on is of no use.
+            LlmError: the server refuses the key, or has no such model.
+            LlmUnavailable: the server failed too often.
         """
         last = NoReply("server error")
         for attempt in range(self._config.limits.attempts):
@@ -103,22 +103,22 @@ class LlmClient:
                 await asyncio.sleep(self._rng.uniform(longest / 2, longest))
             began = await self.limiter.slot()
             try:
-                found = await self._ask_once(messages, began)
+                answer = await self._ask_once(messages, began)
             finally:
                 self.limiter.leave()
-            if self.limiter.given_up and isinstance(found, NoReply):
+            if self.limiter.given_up and isinstance(answer, NoReply):
                 raise LlmUnavailable(
-                    f"the server of {self._config.name!r} at {self._config.url} does not answer ({found.reason}): "
-                    "check that it runs; the same command goes on from here"
+                    f"the server of {self._config.name!r} at {self._config.url} does not answer ({answer.reason}): "
+                    "check that it is running; the same command then continues"
                 )
-            if isinstance(found, Reply) or found.reason == "refused by the server":
-                return found
-            last = found
+            if isinstance(answer, Reply) or answer.reason == "refused by the server":
+                return answer
+            last = answer
         return last
 
     async def _ask_once(self, messages: Sequence[Message], began: float) -> Reply | NoReply:
         try:
-            reply = await self._in_some_form(messages, began)
+            reply = await self._in_best_form(messages, began)
         except openai.APITimeoutError:
             self.limiter.overloaded(began)
             self.limiter.failed()
@@ -129,7 +129,7 @@ class LlmClient:
         except openai.APIStatusError as error:
             return self._refused(error, began)
         except (openai.APIError, ValueError):
-            # answered, but not in the shape of an answer
+            # There was an answer, but not a completion.
             self.limiter.failed()
             return NoReply("broken answer")
         if reply is None:
@@ -138,29 +138,29 @@ class LlmClient:
         self.limiter.answered(began)
         return reply
 
-    async def _in_some_form(self, messages: Sequence[Message], began: float) -> Reply | None:
-        """In the first form that the server takes. One that it refuses is remembered once another is answered."""
-        tried = list(self._forms)
-        for position, form in enumerate(tried):
+    async def _in_best_form(self, messages: Sequence[Message], began: float) -> Reply | None:
+        """Ask in the best format that the server supports. A refused format is dropped when another one works."""
+        forms = list(self._forms)
+        for position, form in enumerate(forms):
             try:
-                done = await self._create(messages, form)
+                content = await self._create(messages, form)
             except openai.APIStatusError as error:
-                if position + 1 < len(tried) and _is_about_form(error):
+                if position + 1 < len(forms) and _is_about_form(error):
                     continue
                 raise
-            if position and len(self._forms) == len(tried):
-                self._forms = tried[position:]
-            return _read(done, form, self._clock() - began)
+            if position and len(self._forms) == len(forms):
+                self._forms = forms[position:]
+            return _read(content, form, self._clock() - began)
         raise AssertionError("the last form ends the loop")
 
     async def _create(self, messages: Sequence[Message], form: Form) -> bytes:
         body = self._bodies[form] | {"messages": messages}
-        # what the client makes of an answer, and checks of a question, costs more than sending it
-        done = await self._client.post("/chat/completions", cast_to=httpx2.Response, content=orjson.dumps(body))
-        return done.content
+        # The raw response: the client's own types for requests and answers take longer than sending.
+        response = await self._client.post("/chat/completions", cast_to=httpx2.Response, content=orjson.dumps(body))
+        return response.content
 
     def _body(self, form: Form) -> dict[str, Any]:
-        """What every request in that form has, but for the messages."""
+        """The body of every request in that format, without the messages."""
         sampling = self._config.sampling
         body: dict[str, Any] = {"model": self._model, "max_tokens": sampling.max_tokens}
         for name in ("temperature", "top_p", "seed"):
@@ -188,7 +188,7 @@ class LlmClient:
                 f"the server of {name!r} refuses the key ({status}): check SARING_LLM_API_KEY or api_key_env"
             )
         if status == 402:
-            raise LlmError(f"the server of {name!r} wants to be paid (402): its own budget is spent")
+            raise LlmError(f"the server of {name!r} requires payment (402): add credit to your account there")
         if status == 404:
             raise LlmError(
                 f"the server of {name!r} at {self._config.url} has no model {self._model!r}, or "
@@ -197,16 +197,16 @@ class LlmClient:
         if status >= 500:
             self.limiter.failed()
             return NoReply("server error")
-        # this one request is at fault: too long, most likely
+        # The fault is in this request: most likely it is too long.
         return NoReply("refused by the server")
 
 
 def find_model(config: LlmConfig) -> LlmConfig:
-    """The configuration with its model: as it says, or the only one that the server has.
+    """Complete a configuration with its model: the configured one, or the only one that the server has.
 
     Raises:
-        UsageError: the server has several, or none.
-        LlmError: it cannot be asked.
+        UsageError: the server has several models, or none.
+        LlmError: the server does not list its models.
     """
     if config.model is not None:
         return config
@@ -219,31 +219,35 @@ def find_model(config: LlmConfig) -> LlmConfig:
         ) from error
     except openai.APIStatusError as error:
         raise LlmError(
-            f"the server of {config.name!r} does not say which models it has ({error.status_code}): set "
+            f"the server of {config.name!r} does not list its models ({error.status_code}): set "
             "SARING_LLM_MODEL, or `model` in raters.yaml"
         ) from error
     except (openai.APIError, ValueError, AttributeError, TypeError) as error:
-        raise LlmError(f"the server of {config.name!r} at {config.url} does not speak OpenAI's protocol") from error
+        raise LlmError(f"the server of {config.name!r} at {config.url} does not support the OpenAI API") from error
     if len(names) != 1:
-        shown = ", ".join(names[:10]) or "none"
+        if not names:
+            raise UsageError(
+                f"the server of {config.name!r} lists no models: set SARING_LLM_MODEL, or `model` in "
+                "raters.yaml, to its model"
+            )
         raise UsageError(
-            f"the server of {config.name!r} has {len(names)} models ({shown}): set SARING_LLM_MODEL, or `model` in "
-            "raters.yaml, to one of them"
+            f"the server of {config.name!r} has {len(names)} models ({', '.join(names[:10])}): set SARING_LLM_MODEL, "
+            "or `model` in raters.yaml, to one of them"
         )
     return config.model_copy(update={"model": names[0]})
 
 
 def _read(content: bytes, form: Form, seconds: float) -> Reply | None:
-    """The first choice; an empty reply if there is none, and None if this is no completion at all.
+    """The first choice of a completion; an empty reply if it has no choice; None if it is not a completion.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: the content is not JSON.
     """
-    done = orjson.loads(content)
-    choices = done.get("choices") if isinstance(done, dict) else None
+    completion = orjson.loads(content)
+    choices = completion.get("choices") if isinstance(completion, dict) else None
     if not isinstance(choices, list):
         return None
-    usage = _table(done.get("usage"))
+    usage = _table(completion.get("usage"))
     tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     if not choices:
         return Reply("", None, None, *tokens, form, seconds)
@@ -259,20 +263,20 @@ def _read(content: bytes, form: Form, seconds: float) -> Reply | None:
     )
 
 
-def _table(found: Any) -> dict[str, Any]:
-    return found if isinstance(found, dict) else {}
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _text(found: Any) -> str | None:
-    return found if isinstance(found, str) else None
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
-def _count(found: Any) -> int:
-    return found if isinstance(found, int) and found > 0 else 0
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _is_about_form(error: openai.APIStatusError) -> bool:
     if error.status_code not in _BAD_REQUEST:
         return False
-    said = json.dumps(error.body, default=str) if error.body is not None else str(error)
-    return any(word in said.casefold() for word in _OF_FORM)
+    message = json.dumps(error.body, default=str) if error.body is not None else str(error)
+    return any(word in message.casefold() for word in _OF_FORM)

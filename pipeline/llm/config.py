@@ -1,6 +1,6 @@
-"""Which language models there are, and how each is asked: `$SARING_HOME/raters.yaml`, or one from the settings.
+"""Configurations of language models: from `$SARING_HOME/raters.yaml`, and one from the settings.
 
-Keys of servers never stand in the file: it names the environment variable that holds one.
+The file never holds keys of servers: it names the environment variable that holds a key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.settings import Settings
 
 #: the rater that SARING_LLM_URL defines
 SETTINGS_RATER = "llm"
-#: names that mean something else
+#: reserved names
 _TAKEN = ("bootstrap",)
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -31,23 +31,23 @@ class _Strict(BaseModel):
 
 
 class PromptConfig(_Strict):
-    """How the task is put to the model."""
+    """The content of the prompt."""
 
-    #: of the instructions
+    #: language of the instructions
     language: Literal["en", "ms"] = "en"
-    #: what the model reads: the text as it is, its translation into the language of the instructions, or both
+    #: form of the text: the original, its translation into the language of the instructions, or both
     text: Literal["original", "translated", "both"] = "original"
-    #: who translates, where the text goes in translated: a rater's name or `seq2seq:PATH`; None: the rater itself
+    #: translator, where the text is translated: a rater's name or `seq2seq:PATH`; None: the rater itself
     translator: Word | None = None
-    #: labels asked about; None: all of the taxonomy
+    #: labels in the prompt; None: all of the taxonomy
     labels: tuple[Word, ...] | None = None
-    #: examples given for each label
+    #: number of examples for each label
     exemplars: Annotated[int, Field(ge=0)] = 3
     near_misses: Annotated[int, Field(ge=0)] = 2
 
 
 class Sampling(_Strict):
-    """How the model draws its words; sent as it is."""
+    """Sampling parameters of the model, sent unchanged."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -56,7 +56,7 @@ class Sampling(_Strict):
 
 
 class Price(_Strict):
-    """What a million tokens cost, in whatever currency budgets are set in."""
+    """Price of a million tokens, in the currency of the budgets."""
 
     input: Annotated[float, Field(ge=0)] = 0.0
     output: Annotated[float, Field(ge=0)] = 0.0
@@ -67,36 +67,36 @@ class Price(_Strict):
 
     @property
     def known(self) -> bool:
-        """Whether anything costs anything, as far as was said."""
+        """True where a price is configured."""
         return self.input > 0 or self.output > 0
 
 
 class Limits(_Strict):
-    """How hard a server may be driven, and what may be spent there."""
+    """Limits on requests to a server, and the rater's budget."""
 
-    #: requests under way at once: at first, and at most
+    #: number of requests at once: at first, and at most
     start: Annotated[int, Field(ge=1)] = 8
     concurrency: Annotated[int, Field(ge=1)] = 64
     timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
-    #: tries of one request
+    #: attempts of one request
     attempts: Annotated[int, Field(ge=1)] = 5
-    #: seconds before the second try, about doubled with each
+    #: seconds before the second attempt, about doubled with each
     first_wait: Annotated[float, Field(gt=0)] = 0.5
-    #: requests in a row without an answer after which the server is left alone for a while
+    #: failed requests in a row after which no request is sent for a while
     breaker: Annotated[int, Field(ge=1)] = 10
-    #: such whiles, each longer than the one before, after which the run is given up
+    #: number of such pauses, each longer than the one before, after which the run stops
     patience: Annotated[int, Field(ge=0)] = 5
-    #: spent by this rater over all runs, at most
+    #: largest use by this rater over all runs
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
     budget_cost: Annotated[float, Field(gt=0)] | None = None
 
 
 class LlmConfig(_Strict):
-    """One language model, and how it is asked."""
+    """The configuration of one language model."""
 
     name: Word
     url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
-    #: None: the only one that the server has
+    #: None: the only model that the server has
     model: Word | None = None
     #: the environment variable that holds the server's key
     api_key_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
@@ -104,58 +104,58 @@ class LlmConfig(_Strict):
     sampling: Sampling = Sampling()
     price: Price = Price()
     limits: Limits = Limits()
-    #: filled in from the environment when it is read
+    #: read from the environment
     api_key: SecretStr | None = Field(default=None, exclude=True)
 
 
 def llm_configs(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, LlmConfig]:
-    """Every configured language model, by name.
+    """All configured language models, by name.
 
     Raises:
-        UsageError: the file breaks a rule; the message names the line.
+        UsageError: the file is not valid; the message gives the line.
     """
-    found = _read(settings.raters_file, environ) if settings.raters_file.is_file() else {}
+    configs = _read(settings.raters_file, environ) if settings.raters_file.is_file() else {}
     if settings.llm_url is not None:
-        if SETTINGS_RATER in found:
+        if SETTINGS_RATER in configs:
             raise UsageError(
-                f"{settings.raters_file}: {SETTINGS_RATER!r} is what SARING_LLM_URL is called: give it another name"
+                f"{settings.raters_file}: the name {SETTINGS_RATER!r} is reserved for SARING_LLM_URL: use another name"
             )
         values = {"name": SETTINGS_RATER, "url": settings.llm_url, "model": settings.llm_model}
-        found[SETTINGS_RATER] = _checked(values, "SARING_LLM_URL", settings.llm_api_key)
-    return found
+        configs[SETTINGS_RATER] = _checked(values, "SARING_LLM_URL", settings.llm_api_key)
+    return configs
 
 
 def llm_config(settings: Settings, name: str) -> LlmConfig:
     """The language model of that name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no language model has that name.
     """
-    found = llm_configs(settings)
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none is configured"
+    configs = llm_configs(settings)
+    if name not in configs:
+        known = f"there are: {', '.join(sorted(configs))}" if configs else "none is configured"
         raise UsageError(
-            f"no language model is called {name!r} ({known}): set SARING_LLM_URL, or describe it in "
+            f"no language model has the name {name!r} ({known}): set SARING_LLM_URL, or describe it in "
             f"{settings.raters_file}"
         )
-    return found[name]
+    return configs[name]
 
 
 def default_rater(settings: Settings) -> str:
-    """Who judges unless somebody is named: the model of SARING_LLM_URL, the only one configured, or `bootstrap`.
+    """The default rater: the model of SARING_LLM_URL, the only configured one, or `bootstrap`.
 
     Raises:
-        UsageError: several are configured, and none is the settings'.
+        UsageError: several models are configured, and none by SARING_LLM_URL.
     """
     if settings.llm_url is not None:
         return SETTINGS_RATER
-    found = llm_configs(settings)
-    if len(found) > 1:
+    configs = llm_configs(settings)
+    if len(configs) > 1:
         raise UsageError(
-            f"several language models are described in {settings.raters_file} ({', '.join(found)}): name one, or set "
-            "SARING_LLM_URL to the address of the one that is to be taken"
+            f"several language models are described in {settings.raters_file} ({', '.join(configs)}): name one, or set "
+            "SARING_LLM_URL to the address of the default one"
         )
-    return next(iter(found), "bootstrap")
+    return next(iter(configs), "bootstrap")
 
 
 def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
@@ -171,9 +171,9 @@ def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
         raise UsageError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}") from error
     raters: Any = document.get("raters") if isinstance(document, dict) else None
     if not isinstance(raters, dict):
-        raise UsageError(f"{path}:1: expected a mapping `raters`, of names to raters")
-    found: dict[str, LlmConfig] = {}
-    # where each stands, as the reader kept it
+        raise UsageError(f"{path}:1: expected a mapping `raters` from names to raters")
+    configs: dict[str, LlmConfig] = {}
+    # The line of each rater.
     places: Any = document["raters"].lc
     for name, node in raters.items():
         line = places.key(name)[0] + 1
@@ -181,41 +181,44 @@ def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
         if not isinstance(node, dict):
             raise UsageError(f"{where}: expected a mapping with url, model and so on")
         if name in _TAKEN:
-            raise UsageError(f"{where}: that name is taken: give it another")
+            raise UsageError(f"{where}: this name is reserved: use another name")
         variable = node.get("api_key_env")
         key = environ.get(variable) if isinstance(variable, str) else None
-        found[str(name)] = _checked(dict(node) | {"name": name}, where, SecretStr(key) if key else None)
-    return found
+        configs[str(name)] = _checked(dict(node) | {"name": name}, where, SecretStr(key) if key else None)
+    return configs
 
 
 def _checked(values: dict[str, Any], where: str, key: SecretStr | None) -> LlmConfig:
     if "api_key" in values:
-        raise UsageError(f"{where}: keys are not written there: put it in an environment variable, name it api_key_env")
+        raise UsageError(
+            f"{where}: the file must not hold keys: put the key into an environment variable, and give the variable's "
+            "name as api_key_env"
+        )
     try:
         return LlmConfig.model_validate(values).model_copy(update={"api_key": key})
     except ValidationError as error:
-        # a name that is not known is often what is missing, mistyped
-        first = min(error.errors(include_input=False), key=lambda one: one["type"] != "extra_forbidden")
+        # An unknown name first: it is often a misspelt form of one that is missing.
+        first = min(error.errors(include_input=False), key=lambda problem: problem["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{where}, {_complaint(place, first)}") from error
 
 
-def _complaint(place: str, found: Mapping[str, Any]) -> str:
-    if found["type"] == "extra_forbidden":
-        return f"there is no {place!r}: see docs/raters.md for what there is"
-    if found["type"] == "missing":
+def _complaint(place: str, problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {place!r}: docs/raters.md lists all settings"
+    if problem["type"] == "missing":
         return f"{place!r} is missing"
     if place == "url":
-        # not shown: what was mistaken for an address may be a key
-        return "url: this is no address: it begins with http:// or https://"
-    return f"{place}: {found['msg']}"
+        # The value is not shown: it may be a key.
+        return "url: not an address: an address begins with http:// or https://"
+    return f"{place}: {problem['msg']}"
 
 
 def key_of(config: LlmConfig) -> str | None:
-    """The server's key, if it has one.
+    """The server's key; None if it needs none.
 
     Raises:
-        UsageError: the environment variable that should hold it is not set.
+        UsageError: the environment variable of the key is not set.
     """
     if config.api_key is not None:
         return config.api_key.get_secret_value()

@@ -1,11 +1,11 @@
-"""How many requests a server is sent at once: as many as it bears, found out by asking.
+"""The limit on requests at once to a server, adapted to what the server can handle.
 
 Additive increase, multiplicative decrease (Chiu & Jain 1989, Computer Networks and ISDN Systems 17): the window grows
-while answers take no longer than they did, and halves where the server says that it is too much or does not answer in
+while answers take no longer than before, and halves where the server reports too many requests or does not answer in
 time. Until it halves for the first time it doubles with each round (slow start; Jacobson 1988, SIGCOMM).
 
-Requests that fail one after another open a circuit breaker (Nygard 2007, Release It!, chapter 5): the server is left
-alone for a while, then asked by one request at a time until one is answered.
+Several failed requests in a row open a circuit breaker (Nygard 2007, Release It!, chapter 5): no request is sent for a
+while, then one at a time until one is answered.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-#: answers that take longer than the usual by this factor say that more at once gains nothing
+#: the window stops growing where the usual time of an answer is longer than the least by this factor
 _TOLERANCE = 2.0
-#: weight of the newest answer in the usual time, and of a slower one in the least
+#: weight of the newest answer in the usual time, and of a slower answer in the least time
 _RECENT, _DRIFT = 0.1, 0.0005
-#: seconds: the breaker's first rest, doubled with each, and its longest
+#: seconds: the breaker's first pause, doubled with each, and its longest
 _FIRST_REST, _LONGEST_REST = 1.0, 60.0
 
 
@@ -54,19 +54,19 @@ class Limiter:
 
     @property
     def window(self) -> int:
-        """Requests that may be under way at once."""
+        """Number of requests that may be sent at once."""
         return max(1, int(self._window))
 
     @property
     def given_up(self) -> bool:
-        """Whether the server was left alone so often that it is of no use."""
+        """True where there were more pauses than allowed."""
         return self._rests > self._patience
 
     async def slot(self) -> float:
-        """Wait until another request may be sent, and count it as under way; the moment that it began."""
+        """Wait until another request may be sent, count it, and return the time of its start."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        self._call_up()
+        self._start_waiting()
         try:
             await turn
         except asyncio.CancelledError:
@@ -76,12 +76,12 @@ class Limiter:
         return self._clock()
 
     def leave(self) -> None:
-        """A request is no longer under way, whatever came of it."""
+        """Stop counting a request that has ended, with or without an answer."""
         self._under_way -= 1
-        self._call_up()
+        self._start_waiting()
 
-    def _call_up(self) -> None:
-        """Let as many go on as there is room for, in order; later, if the server is to be left alone now."""
+    def _start_waiting(self) -> None:
+        """Start as many waiting requests as the window allows, in order; during a pause, after its end."""
         while self._waiting and self._under_way < self.window:
             wait = self._resume_at - self._clock()
             if wait > 0:
@@ -95,32 +95,32 @@ class Limiter:
 
     def _wake(self) -> None:
         self._alarm = None
-        self._call_up()
+        self._start_waiting()
 
     def answered(self, began: float) -> None:
-        """It was answered, and the server is well."""
+        """Record an answer."""
         self._failures = self._rests = 0
         took = self._clock() - began
         self._usual = took if self._usual is None else self._usual + _RECENT * (took - self._usual)
         if self._least is None or took < self._least:
             self._least = took
         else:
-            # what was once quick need not stay so: longer texts, another load
+            # The least time grows slowly, because texts may get longer and the load higher.
             self._least += _DRIFT * (took - self._least)
-        # a window that is not used says nothing of a wider one
+        # The window grows only where at least half of it is used.
         if self._usual <= _TOLERANCE * self._least and 2 * self._under_way >= self.window:
             self._window = min(self._most, self._window + (1.0 if self._slow_start else 1.0 / self._window))
 
     def overloaded(self, began: float, retry_after: float | None = None) -> None:
-        """The server said that it is too much, or did not answer in time.
+        """Record that the server reported too many requests, or did not answer in time.
 
         Args:
-            began: when that request was sent: all that were under way together halve the window once.
-            retry_after: seconds that the server asks to be left alone.
+            began: the time when the request was sent: requests that were sent together halve the window once.
+            retry_after: seconds that the server asks to wait.
         """
         if began > self._shrunk_at:
             if self.window == 1:
-                # less than one at a time cannot be
+                # The window cannot be less than one, so this counts as a failure.
                 self.failed()
             self._window = max(1.0, self._window / 2)
             self._slow_start = False
@@ -129,7 +129,7 @@ class Limiter:
             self._resume_at = max(self._resume_at, self._clock() + retry_after)
 
     def failed(self) -> None:
-        """It was not answered, or the server is broken."""
+        """Record that the server did not answer, or failed."""
         self._failures += 1
         if self._failures >= self._breaker and self._resume_at <= self._clock():
             self._resume_at = self._clock() + min(_LONGEST_REST, self._rest * 2**self._rests)

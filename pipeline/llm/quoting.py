@@ -1,4 +1,4 @@
-"""Quoting texts in a question to a language model."""
+"""Quotes of texts in prompts for language models."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-#: `<|im_end|>`, `</s>`, `[INST]`, `<start_of_turn>` and their like are marks only letter by letter
+#: escapes for the characters of chat templates' marks, such as `<|im_end|>`, `</s>`, `[INST]`, `<start_of_turn>`
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "[": "\\u005b", "]": "\\u005d", "`": "\\u0060"})
 
 
 def as_data(fields: Mapping[str, Any]) -> str:
-    """A JSON object in which no character of a text can be taken for a mark of a chat template, or for an end."""
+    """A JSON object whose texts cannot contain a mark of a chat template, or end the object."""
     inside = ", ".join(f'"{name}": {quoted(str(value))}' for name, value in fields.items())
     return "{" + inside + "}"
 
 
 def quoted(text: str) -> str:
-    # lone surrogates cannot be sent
+    # Lone surrogates cannot be sent.
     clean = text.encode("utf-8", "replace").decode()
     return (
         json.dumps(clean, ensure_ascii=False)

@@ -1,33 +1,33 @@
-"""What a language model's server answers, as everything else here sees it."""
+"""Answers of a language model's server, in a common form."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-#: how a server is asked to keep to JSON: by a schema, by its JSON mode, or in words alone
+#: response format of a request: a JSON schema, the server's JSON mode, or the prompt's instructions alone
 Form = Literal["schema", "json", "text"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered, and what it took."""
+    """The answer of a model, with its tokens and its time."""
 
     text: str
-    #: why the model stopped: `stop`, `length`, `content_filter` and so on
+    #: the reason why the model stopped: `stop`, `length`, `content_filter` and so on
     finish: str | None
-    #: what it said instead of an answer, where the server tells refusals apart
+    #: the model's refusal, where the server reports refusals separately
     refusal: str | None
     prompt_tokens: int
     completion_tokens: int
-    #: how it was asked to keep to JSON
+    #: response format of the request
     form: Form
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """A request that came to nothing, however often it was tried."""
+    """A request without an answer after all attempts."""
 
     #: a short fixed phrase, so that reasons can be counted
     reason: str

@@ -1,6 +1,6 @@
-"""Many requests at once, in an event loop of its own thread; answers come out as they arrive.
+"""Runner of many requests at once, in an event loop in a thread of its own; answers are given as they arrive.
 
-Whoever consumes them writes to the store meanwhile, so that the server never waits for a commit.
+The caller writes answers to the store meanwhile, so that the server never waits for a commit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
-#: asks one thing
+#: a function that sends one request
 Ask = Callable[[A], Awaitable[B]]
 
 
@@ -28,19 +28,19 @@ class _Broken:
 def answers(
     things: Iterable[A | None], open_: Callable[[], AbstractAsyncContextManager[Ask[A, B]]], *, ahead: int
 ) -> Iterator[list[B]]:
-    """What each thing was answered, in lists of all that came since the last; in no order.
+    """The answers to all requests, in lists of those that arrived since the last list; in no order.
 
-    The things are taken in the caller's thread, and never more than `ahead` of them are unanswered.
+    Requests are taken in the caller's thread, and never more than `ahead` of them have no answer yet.
 
     Args:
-        things: what to ask; None: nothing more before something is answered.
-        open_: gives, in the loop, the function that asks; it waits for its turn itself.
-        ahead: at least as many as may be under way at once.
+        things: the requests; None: take no more requests before the next answer.
+        open_: gives, in the loop, the function that sends a request; that function waits for the limiter.
+        ahead: at least the number of requests that may be sent at once.
 
     Raises:
-        Exception: whatever the asking raised first; answers that came before are given out.
+        Exception: the first error of a request; answers before it are given first.
     """
-    come: queue.SimpleQueue[B | _Broken] = queue.SimpleQueue()
+    arrived: queue.SimpleQueue[B | _Broken] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
     ready, over = threading.Event(), asyncio.Event()
     waiting: asyncio.Queue[A] = asyncio.Queue()
@@ -49,15 +49,15 @@ def answers(
         tasks: set[asyncio.Task[None]] = set()
         async with open_() as ask:
 
-            async def one(thing: A) -> None:
+            async def answer(thing: A) -> None:
                 try:
-                    come.put(await ask(thing))
+                    arrived.put(await ask(thing))
                 except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it
-                    come.put(_Broken(error))
+                    arrived.put(_Broken(error))
 
             async def feed() -> None:
                 while True:
-                    task = asyncio.create_task(one(await waiting.get()))
+                    task = asyncio.create_task(answer(await waiting.get()))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
 
@@ -72,7 +72,7 @@ def answers(
         try:
             loop.run_until_complete(serve())
         except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it
-            come.put(_Broken(error))
+            arrived.put(_Broken(error))
         finally:
             ready.set()
             loop.run_until_complete(loop.shutdown_asyncgens())
@@ -83,18 +83,18 @@ def answers(
     try:
         ready.wait()
         yield from _exchange(
-            iter(things), come, lambda thing: loop.call_soon_threadsafe(waiting.put_nowait, thing), ahead
+            iter(things), arrived, lambda thing: loop.call_soon_threadsafe(waiting.put_nowait, thing), ahead
         )
     finally:
         if thread.is_alive():
-            # it may end by itself just now
+            # The thread may end by itself at this moment.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(over.set)
         thread.join()
 
 
 def _exchange(
-    things: Iterator[A | None], come: queue.SimpleQueue[B | _Broken], send: Callable[[A], object], ahead: int
+    things: Iterator[A | None], arrived: queue.SimpleQueue[B | _Broken], send: Callable[[A], object], ahead: int
 ) -> Iterator[list[B]]:
     unanswered, more = 0, True
     while True:
@@ -111,16 +111,16 @@ def _exchange(
         if not unanswered:
             if not more:
                 return
-            # nothing to wait for: whoever gives the things has something to tell first
+            # There is no answer to wait for: the caller has to handle an empty list first.
             yield []
             continue
-        got = [come.get()]
-        while not come.empty():
-            got.append(come.get())
-        broken = [one for one in got if isinstance(one, _Broken)]
-        found = [one for one in got if not isinstance(one, _Broken)]
-        unanswered -= len(got)
-        if found:
-            yield found
+        batch: list[B | _Broken] = [arrived.get()]
+        while not arrived.empty():
+            batch.append(arrived.get())
+        broken = [answer for answer in batch if isinstance(answer, _Broken)]
+        replies = [answer for answer in batch if not isinstance(answer, _Broken)]
+        unanswered -= len(batch)
+        if replies:
+            yield replies
         if broken:
             raise broken[0].error

@@ -1,4 +1,4 @@
-"""The arrays that classifiers give and metrics take."""
+"""Types of the arrays that classifiers return and metrics take."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Dawid and Skene's model of one label (1979, Applied Statistics 28), by expectation and maximisation.
 
-With two answers, texts on which every voice says the same are alike to the model. There are few such patterns (five
-voices make at most 243, the silent included), so texts are counted by pattern once, and each iteration costs as much as
-there are patterns, not texts. Without smoothing the steps are those of `crowdkit.aggregation.DawidSkene`.
+With two answers, texts on which every rater says the same are alike to the model. There are few such patterns (five
+raters make at most 243, "no answer" included), so texts are counted by pattern once, and an iteration costs as much
+as there are patterns, not texts. Without smoothing the steps are those of `crowdkit.aggregation.DawidSkene`.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from numpy.typing import NDArray
 
 from pipeline.measure.arrays import UNKNOWN, Floats
 
-#: [texts, voices]: 1 asserted, 0 denied, -1 nothing said
+#: [texts, raters]: 1 asserted, 0 denied, -1 not judged
 VoteMatrix = NDArray[np.int8]
 
-#: what is added to the hits and to the misses of each voice, so that few votes never make it infallible
+#: number added to the hits and to the misses of each rater, so that few votes never make a rater infallible
 SMOOTHING = 1.0
 ITERATIONS = 1_000
 #: gain of log-likelihood a vote below which the fit has converged
 TOLERANCE = 1e-8
 _LEAST = 1e-10
-#: more voices than this do not fit into one number in base 3
+#: largest number of raters whose votes fit into one number in base 3
 _PACKED = 39
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What the model makes of one label."""
+    """The fitted model of one label."""
 
     prevalence: float
-    #: [voices], from 0 to 1; nan of a voice that said nothing
+    #: [raters], from 0 to 1; nan for a rater without a vote
     sensitivity: Floats
-    #: the same
+    #: the same for specificity
     specificity: Floats
-    #: [texts]: probability of the label; nan where nothing was said
+    #: [texts]: probability of the label; nan for a text without a vote
     probability: Floats
     iterations: int
     converged: bool
-    #: of the votes, a vote
+    #: mean over the votes
     log_likelihood: float
 
 
@@ -51,13 +51,13 @@ def fit_dawid_skene(
     """Estimate prevalence, sensitivities and specificities from the votes alone, beginning with the share of votes.
 
     Args:
-        votes: [texts, voices].
+        votes: [texts, raters].
         smoothing: pseudo-counts; 0: the plain maximum of the likelihood.
-        tolerance: when to stop.
-        iterations: when to give up; `converged` then says so.
+        tolerance: gain of log-likelihood a vote below which the fit stops.
+        iterations: largest number of steps; after them `converged` is false.
     """
-    spoken = (votes != UNKNOWN).any(axis=1)
-    patterns, place, counts = _patterns(votes[spoken])
+    judged = (votes != UNKNOWN).any(axis=1)
+    patterns, place, counts = _patterns(votes[judged])
     yes = (patterns == 1).astype(np.float64)
     no = (patterns == 0).astype(np.float64)
     size = counts.astype(np.float64)
@@ -65,29 +65,29 @@ def fit_dawid_skene(
     with np.errstate(invalid="ignore", divide="ignore"):
         true = yes.sum(axis=1) / (yes + no).sum(axis=1)
     prevalence, sensitivity, specificity = _maximise(yes, no, true, size, smoothing)
-    likelihood, converged, done = -np.inf, False, 0
-    while done < iterations and total and not converged:
+    likelihood, converged, step = -np.inf, False, 0
+    while step < iterations and total and not converged:
         true, reached = _expect(yes, no, size, prevalence, sensitivity, specificity)
         prevalence, sensitivity, specificity = _maximise(yes, no, true, size, smoothing)
-        done += 1
+        step += 1
         converged = abs(reached / total - likelihood) < tolerance
         likelihood = reached / total
     probability = np.full(len(votes), np.nan)
-    probability[spoken] = true[place]
-    silent = (yes + no).sum(axis=0) == 0
-    sensitivity[silent] = specificity[silent] = np.nan
-    return Fitted(prevalence, sensitivity, specificity, probability, done, converged, float(likelihood))
+    probability[judged] = true[place]
+    unused = (yes + no).sum(axis=0) == 0
+    sensitivity[unused] = specificity[unused] = np.nan
+    return Fitted(prevalence, sensitivity, specificity, probability, step, converged, float(likelihood))
 
 
 def evidence(sensitivity: float, specificity: float, *, asserted: bool) -> float:
-    """Log-odds that one word of a voice adds to a label: the logarithm of its likelihood ratio."""
+    """Log-odds that one vote of a rater adds to a label: the logarithm of its likelihood ratio."""
     if asserted:
         return math.log(sensitivity / (1 - specificity))
     return math.log((1 - sensitivity) / specificity)
 
 
 def _patterns(votes: VoteMatrix) -> tuple[VoteMatrix, NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct rows, which of them each row is, and how often each occurs."""
+    """The distinct rows, the number of the distinct row that each row equals, and the count of each."""
     if votes.shape[1] > _PACKED:
         distinct, place, counts = np.unique(votes, axis=0, return_inverse=True, return_counts=True)
         return distinct, place.ravel(), counts

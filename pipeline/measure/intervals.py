@@ -28,14 +28,14 @@ class Estimate:
 
 
 def resampled(texts: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> Iterator[Floats]:
-    """How often each text is in each bootstrap resample, a block [some resamples, texts] at a time."""
+    """Counts of each text in each bootstrap resample, a block [some resamples, texts] at a time."""
     for start in range(0, resamples, _BLOCK):
         size = min(_BLOCK, resamples - start)
         yield rng.multinomial(texts, np.full(texts, 1 / max(1, texts)), size=size).astype(np.float64)
 
 
 def estimate_of(value: float, draws: Floats) -> Estimate:
-    """A number with the interval that its resamples span; those that came to no number are left out."""
+    """A number with the 95% interval of its resamples; resamples without a finite value are left out."""
     usable = draws[np.isfinite(draws)]
     if not len(usable):
         return Estimate(float(value), float("nan"), float("nan"))
@@ -82,7 +82,7 @@ def wilson(hits: int, of: int, *, least: int = 1) -> Estimate | None:
     """A share with its 95% interval (Wilson 1927); None of fewer than `least`."""
     if of < max(1, least):
         return None
-    # slow to import, and needed by reports alone
+    # SciPy's statistics are slow to import, and only reports need them.
     from scipy.stats import binomtest
 
     interval = binomtest(hits, of).proportion_ci(method="wilson")

@@ -1,4 +1,4 @@
-"""How good probabilities are: per label, with intervals. The one place where models are measured.
+"""Metrics of probabilities: per label, with intervals. The one place where models are measured.
 
 A label's unknown texts are left out of its metrics. Every label is measured on the same resampled texts, so that macro
 averages have intervals too.
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scores
 from pipeline.measure.intervals import RESAMPLES, Estimate, estimate_of, resampled
 
-#: fewer positives or negatives than this say nothing
+#: least number of positives and of negatives to measure a label with
 LEAST = 2
-#: a language with fewer texts gets no slice of its own
+#: least number of texts of a language with figures of its own
 LEAST_SLICE = 30
 
 
 @dataclass(frozen=True, slots=True)
 class LabelMetrics:
-    """How one label does on the texts where it is known."""
+    """Metrics of one label on the texts where it is known."""
 
     positives: int
     negatives: int
@@ -41,7 +41,7 @@ class LabelMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """How a model does on one set of texts."""
+    """Metrics of a model on one set of texts."""
 
     texts: int
     labels: Mapping[str, LabelMetrics]
@@ -99,7 +99,7 @@ def measure(
         truth: [texts, labels]; 1, 0 or unknown.
         labels: keys of the columns.
         given: [texts, labels]: whether the model gives the label.
-        thresholds: where it cuts, to be reported.
+        thresholds: probability from which each label is given, to be reported.
         rng: draws the resamples.
         resamples: how many.
     """
@@ -114,11 +114,11 @@ def measure(
     draws: list[list[Floats]] = [[] for _ in columns]
     micro_draws: list[Floats] = []
     for weights in resampled(len(truth), rng, resamples):
-        for found, column in zip(draws, columns, strict=True):
-            found.append(column.statistics(weights))
+        for blocks, column in zip(draws, columns, strict=True):
+            blocks.append(column.statistics(weights))
         if enough:
             micro_draws.append(pooled.statistics(np.repeat(weights, len(enough), axis=1)))
-    drawn = [np.concatenate(found) for found in draws]
+    drawn = [np.concatenate(blocks) for blocks in draws]
     by_label = {
         labels[i]: LabelMetrics(
             positives=int((truth[:, i] == 1).sum()),
@@ -203,21 +203,21 @@ class _Column:
         """[resamples, 4]: average precision, precision, recall, F1 under weights [resamples, all texts]."""
         own = weights[:, self.known]
         right = own @ (self.truth & self.given)
-        said = own @ self.given.astype(np.float64)
+        given = own @ self.given.astype(np.float64)
         true = own @ self.truth.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            precision = np.where(said > 0, right / said, np.nan)
+            precision = np.where(given > 0, right / given, np.nan)
             recall = np.where(true > 0, right / true, np.nan)
-            f1 = np.where(said + true > 0, 2 * right / (said + true), np.nan)
+            f1 = np.where(given + true > 0, 2 * right / (given + true), np.nan)
         return np.stack([self.ranking.average_precision(own), precision, recall, f1], axis=1)
 
 
 def rounded(value: Any) -> Any:
-    """Plain values with numbers rounded to four places; what is no number is None."""
+    """Plain values with numbers rounded to four places; a value that is not finite becomes None."""
     if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [rounded(one) for one in value]
+        return [rounded(item) for item in value]
     if isinstance(value, float):
         return round(value, 4) if np.isfinite(value) else None
     return value

@@ -1,12 +1,12 @@
-"""A challenger beside the champion on the same texts, with intervals of the difference.
+"""Paired comparison: a challenger beside the champion on the same texts, with intervals of the difference.
 
 Both models are measured under the same bootstrap weights (paired bootstrap: Efron & Tibshirani 1993, chapter 13; for
-comparing classifiers on one test set, Berg-Kirkpatrick et al. 2012). What is hard about a text is hard for both, so the
+comparing classifiers on one test set, Berg-Kirkpatrick et al. 2012). A text that is hard is hard for both, so the
 difference is far less uncertain than either number.
 
 Recall is compared at the same precision: the one that the champion's threshold has on these texts. Each model is
-credited with the highest recall that it reaches at that precision or a better one. For the champion that may be a
-little more than its threshold's own recall; so a model has no lead over itself.
+given the highest recall that it reaches at that precision or a better one. For the champion that may be a little more
+than the recall at its threshold; so a model never looks better than itself.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scor
 from pipeline.measure.intervals import RESAMPLES, Estimate, estimate_of, resampled
 from pipeline.measure.metrics import LEAST_SLICE, Ranking, area, measurable, rounded
 
-#: precisions that lie closer together than this are the same: sums of weights are rounded
+#: largest distance of two precisions that count as the same, since sums of weights are rounded
 _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class LabelDuel:
+class LabelComparison:
     """One label, on the texts where it is known."""
 
     positives: int
     negatives: int
     champion_average_precision: Estimate
     challenger_average_precision: Estimate
-    #: of the champion's threshold; nan if the champion never gives the label
+    #: precision of the champion's threshold; nan if the champion never gives the label
     precision: Estimate
-    #: the highest at that precision
+    #: highest recall at that precision
     champion_recall: Estimate
     challenger_recall: Estimate
-    #: the champion's less the challenger's
+    #: recall of the champion minus that of the challenger
     drop: Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class MacroDuel:
+class MacroComparison:
     """Macro average precision on some of the texts."""
 
     texts: int
@@ -52,7 +52,7 @@ class MacroDuel:
     labels: Sequence[str]
     champion: Estimate
     challenger: Estimate
-    #: the challenger's less the champion's
+    #: value of the challenger minus that of the champion
     difference: Estimate
 
 
@@ -60,11 +60,11 @@ class MacroDuel:
 class Comparison:
     """Two models on the same texts."""
 
-    macro: MacroDuel
-    labels: Mapping[str, LabelDuel]
+    macro: MacroComparison
+    labels: Mapping[str, LabelComparison]
     #: by language
-    slices: Mapping[str, MacroDuel]
-    #: labels of both with too few positives or negatives to be measured
+    slices: Mapping[str, MacroComparison]
+    #: labels that both know, with too few positives or negatives to be measured
     unmeasured: Sequence[str]
     #: labels that could be measured, and that only the champion knows
     lost: Sequence[str] = ()
@@ -107,30 +107,32 @@ def compare(
     draws: list[list[Floats]] = [[] for _ in pairs]
     part_draws: list[list[Floats]] = [[] for _ in parts]
     for weights in resampled(len(truth), rng, resamples):
-        for found, pair in zip(draws, pairs, strict=True):
-            found.append(pair.statistics(weights))
-        for found, (rows, columns) in zip(part_draws, parts.values(), strict=True):
-            found.append(_areas(pairs, columns, weights, rows))
-    drawn = [np.concatenate(found) for found in draws]
+        for blocks, pair in zip(draws, pairs, strict=True):
+            blocks.append(pair.statistics(weights))
+        for blocks, (rows, columns) in zip(part_draws, parts.values(), strict=True):
+            blocks.append(_areas(pairs, columns, weights, rows))
+    drawn = [np.concatenate(blocks) for blocks in draws]
     keys = [labels[i] for i in enough]
     return Comparison(
-        macro=_macro(len(truth), keys, _mean([one[:, :2] for one in point]), _mean([one[:, :2] for one in drawn])),
+        macro=_macro(
+            len(truth), keys, _mean([values[:, :2] for values in point]), _mean([values[:, :2] for values in drawn])
+        ),
         labels={
-            key: LabelDuel(
+            key: LabelComparison(
                 positives=int((truth[:, i] == 1).sum()),
                 negatives=int((truth[:, i] == 0).sum()),
-                champion_average_precision=estimate_of(one[0, 0], all_[:, 0]),
-                challenger_average_precision=estimate_of(one[0, 1], all_[:, 1]),
-                precision=estimate_of(one[0, 2], all_[:, 2]),
-                champion_recall=estimate_of(one[0, 3], all_[:, 3]),
-                challenger_recall=estimate_of(one[0, 4], all_[:, 4]),
-                drop=estimate_of(one[0, 3] - one[0, 4], all_[:, 3] - all_[:, 4]),
+                champion_average_precision=estimate_of(value[0, 0], draws_of_label[:, 0]),
+                challenger_average_precision=estimate_of(value[0, 1], draws_of_label[:, 1]),
+                precision=estimate_of(value[0, 2], draws_of_label[:, 2]),
+                champion_recall=estimate_of(value[0, 3], draws_of_label[:, 3]),
+                challenger_recall=estimate_of(value[0, 4], draws_of_label[:, 4]),
+                drop=estimate_of(value[0, 3] - value[0, 4], draws_of_label[:, 3] - draws_of_label[:, 4]),
             )
-            for key, i, one, all_ in zip(keys, enough, point, drawn, strict=True)
+            for key, i, value, draws_of_label in zip(keys, enough, point, drawn, strict=True)
         },
         slices={
-            name: _macro(len(rows), [keys[column] for column in columns], one, np.concatenate(found))
-            for (name, (rows, columns)), one, found in zip(parts.items(), part_point, part_draws, strict=True)
+            name: _macro(len(rows), [keys[column] for column in columns], value, np.concatenate(blocks))
+            for (name, (rows, columns)), value, blocks in zip(parts.items(), part_point, part_draws, strict=True)
         },
         unmeasured=[label for i, label in enumerate(labels) if i not in enough],
     )
@@ -156,9 +158,9 @@ class _Pair:
         """[resamples, 5] under weights [resamples, all texts]: both average precisions, the champion's precision, and
         the recall of both at that precision."""
         own = weights[:, self.known]
-        said = own @ self.given.astype(np.float64)
+        given = own @ self.given.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            precision = np.where(said > 0, own @ (self.truth & self.given) / said, np.nan)
+            precision = np.where(given > 0, own @ (self.truth & self.given) / given, np.nan)
         curves = [ranking.curve(own) for ranking in (self.champion, self.challenger)]
         recalls = [_recall_at(hits, seen, precision) for hits, seen in curves]
         return np.stack([*(area(hits, seen) for hits, seen in curves), precision, *recalls], axis=1)
@@ -167,14 +169,14 @@ class _Pair:
 def _recall_at(hits: Floats, seen: Floats, precision: Floats) -> Floats:
     """The highest recall [resamples] of the cuts of `Ranking.curve` that are as precise; 0 if none is."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        # a precision that is no number is reached by no cut
+        # No cut reaches a precision that is nan.
         enough = hits / seen >= precision[:, None] - _SAME
         recall = np.where(enough, hits, 0).max(axis=1) / hits[:, -1]
     return np.asarray(recall)
 
 
 def _parts(languages: Sequence[str], truth: LabelMatrix) -> dict[str, tuple[NDArray[np.int64], list[int]]]:
-    """Positions of each language's texts, and which of the measured labels can be measured there, by their place."""
+    """Positions of each language's texts, and the places of the measured labels that can be measured there."""
     enough = measurable(truth)
     names, counts = np.unique(np.array(languages, dtype=np.str_), return_counts=True)
     parts = {}
@@ -192,27 +194,27 @@ def _areas(pairs: Sequence[_Pair], columns: Sequence[int], weights: Floats, rows
     """[resamples, 2]: macro average precision of both models on some of the texts."""
     inside = np.zeros(weights.shape[1])
     inside[rows] = 1
-    found = []
+    areas = []
     for column in columns:
         pair = pairs[column]
         own = (weights * inside)[:, pair.known]
         both = (pair.champion.average_precision(own), pair.challenger.average_precision(own))
-        found.append(np.stack(both, axis=1))
-    return _mean(found)
+        areas.append(np.stack(both, axis=1))
+    return _mean(areas)
 
 
-def _mean(found: Sequence[Floats]) -> Floats:
+def _mean(areas: Sequence[Floats]) -> Floats:
     """The mean over labels of [resamples, 2] each, over those that came to a number in the resample."""
-    if not found:
+    if not areas:
         return np.full((1, 2), np.nan)
-    stacked = np.stack(found)
+    stacked = np.stack(areas)
     usable = np.isfinite(stacked)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(usable, stacked, 0).sum(axis=0) / usable.sum(axis=0))
 
 
-def _macro(texts: int, labels: Sequence[str], point: Floats, draws: Floats) -> MacroDuel:
-    return MacroDuel(
+def _macro(texts: int, labels: Sequence[str], point: Floats, draws: Floats) -> MacroComparison:
+    return MacroComparison(
         texts=texts,
         labels=labels,
         champion=estimate_of(point[0, 0], draws[:, 0]),

@@ -1,10 +1,10 @@
-"""What a model is worth on the stream it works on, from texts that were not drawn evenly.
+"""Metrics of a model on the stream, from texts that were drawn with unequal inclusion probabilities.
 
-The queue draws texts with unequal, known chances. A text that was drawn with chance p speaks for 1/p texts: the sum of
-such weights is the Horvitz-Thompson estimate of a total (Horvitz & Thompson 1952), and a ratio of two of them is
-Hajek's estimate of a mean (Hajek 1971; Särndal, Swensson & Wretman 1992, section 5.7). Precision, recall and prevalence
-are such ratios, and average precision is made of them. Beside each stands what the texts give unweighted, so that one
-sees what the queue's choice does to it.
+The queue draws texts with unequal, known inclusion probabilities. A text that was drawn with probability p stands for
+1/p texts: the sum of such weights is the Horvitz-Thompson estimate of a total (Horvitz & Thompson 1952), and a ratio of
+two of them is Hajek's estimate of a mean (Hajek 1971; Särndal, Swensson & Wretman 1992, section 5.7). Precision, recall
+and prevalence are such ratios, and average precision is made of them. The unweighted figure stands beside each, so that
+the effect of the queue's choice can be seen.
 
 A label's unknown texts are left out of its numbers.
 """
@@ -25,14 +25,14 @@ from pipeline.measure.metrics import Ranking, rounded
 
 @dataclass(frozen=True, slots=True)
 class HajekEstimate:
-    """One number of the stream, weighted by the texts' chances, and what it would be without."""
+    """One figure of the stream, weighted by the inverse inclusion probabilities, and the same figure unweighted."""
 
     weighted: Estimate
     unweighted: Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class FieldLabel:
+class StreamLabel:
     """One label on the texts where it is known."""
 
     positives: int
@@ -44,19 +44,19 @@ class FieldLabel:
     precision: HajekEstimate
     recall: HajekEstimate
     average_precision: HajekEstimate
-    #: evenly drawn texts that would say as much (Kish 1965): at most the number of texts
+    #: number of evenly drawn texts with the same information (Kish 1965): at most the number of texts
     effective_texts: float
 
 
 @dataclass(frozen=True, slots=True)
-class FieldMetrics:
+class StreamMetrics:
     """A model on the stream."""
 
     texts: int
-    #: texts that these speak for (Horvitz-Thompson)
+    #: texts that these stand for (Horvitz-Thompson)
     total: Estimate
     effective_texts: float
-    labels: Mapping[str, FieldLabel]
+    labels: Mapping[str, StreamLabel]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, numbers rounded to four places."""
@@ -73,22 +73,23 @@ def weighted_metrics(
     rng: np.random.Generator,
     *,
     resamples: int = RESAMPLES,
-) -> FieldMetrics:
-    """Measure a model on texts that were drawn with unequal chances.
+) -> StreamMetrics:
+    """Measure a model on texts that were drawn with unequal inclusion probabilities.
 
-    Intervals are percentile bootstraps over texts, each with its weight: the chances themselves are known.
+    Intervals are percentile bootstraps over texts, each with its weight: the inclusion probabilities themselves are
+    known.
 
     Args:
         probabilities: [texts, labels].
         truth: [texts, labels]; 1, 0 or unknown.
         given: [texts, labels]: whether the model gives the label.
         labels: keys of the columns.
-        inclusion: [texts]: the chance that each had to be drawn, above 0 and at most 1.
+        inclusion: [texts], the inclusion probability of each, above 0 and at most 1.
         rng: draws the resamples.
         resamples: how many.
 
     Raises:
-        ValueError: a chance is none.
+        ValueError: an inclusion probability is out of its range.
     """
     if not ((inclusion > 0) & (inclusion <= 1)).all():
         raise ValueError("an inclusion probability is above 0 and at most 1")
@@ -100,17 +101,17 @@ def weighted_metrics(
     totals: list[Floats] = []
     for times in resampled(len(truth), rng, resamples):
         totals.append(times @ weights)
-        for found, column in zip(draws, columns, strict=True):
-            found.append((column.statistics(times * weights), column.statistics(times)))
+        for blocks, column in zip(draws, columns, strict=True):
+            blocks.append((column.statistics(times * weights), column.statistics(times)))
     measured = {}
-    for label, column, point, found in zip(labels, columns, points, draws, strict=True):
+    for label, column, point, blocks in zip(labels, columns, points, draws, strict=True):
         if not len(column.known):
             continue
-        drawn = [np.concatenate([pair[side] for pair in found]) for side in (0, 1)]
+        drawn = [np.concatenate([pair[side] for pair in blocks]) for side in (0, 1)]
         ratios = [
             HajekEstimate(*(estimate_of(point[side][0, i], drawn[side][:, i]) for side in (0, 1))) for i in range(4)
         ]
-        measured[label] = FieldLabel(
+        measured[label] = StreamLabel(
             positives=int(column.truth.sum()),
             negatives=int((~column.truth).sum()),
             total=estimate_of(point[0][0, 4], drawn[0][:, 4]),
@@ -121,11 +122,11 @@ def weighted_metrics(
             effective_texts=effective(weights[column.known]),
         )
     total = estimate_of(float(weights.sum()), np.concatenate(totals)) if totals else estimate_of(0.0, np.zeros(0))
-    return FieldMetrics(len(truth), total, effective(weights), measured)
+    return StreamMetrics(len(truth), total, effective(weights), measured)
 
 
 def effective(weights: Floats) -> float:
-    """How many evenly weighted texts say as much as these (Kish 1965): the squared sum over the sum of squares."""
+    """Number of evenly weighted texts with as much information (Kish 1965): the squared sum over the sum of squares."""
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
@@ -149,7 +150,7 @@ class _Column:
         own = weights[:, self.known]
         right = own @ (self.truth & self.given)
         true = own @ self.truth.astype(np.float64)
-        said = own @ self.given.astype(np.float64)
+        given = own @ self.given.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratios = [true / own.sum(axis=1), right / said, right / true]
+            ratios = [true / own.sum(axis=1), right / given, right / true]
         return np.stack([*ratios, self.ranking.average_precision(own), true], axis=1)

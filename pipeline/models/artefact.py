@@ -1,6 +1,6 @@
-"""A trained model as a folder: what its backend wrote (never a pickle), `model.json` (what it is), and its card.
+"""A trained model as a folder: what its backend wrote (never a pickle), `model.json` (the manifest), and its card.
 
-The hash of the backend's files stands in the manifest, so a model that was tampered with or cut short is refused. The
+The hash of the backend's files stands in the manifest, so a changed or incomplete model is refused. The
 last part of the version is a hash of what was learnt, so training again from the same texts gives the same version.
 """
 
@@ -27,7 +27,7 @@ MANIFEST = "model.json"
 
 
 class LabelSettings(BaseModel):
-    """How one label's raw decision becomes a probability and a yes or no."""
+    """Calibration and threshold of one label."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,34 +35,34 @@ class LabelSettings(BaseModel):
     slope: float
     offset: float
     threshold: float
-    #: whether the threshold's objective was reached on the texts that it was chosen on
+    #: true where the threshold's objective was reached on the texts that it was chosen on
     reached: bool = True
 
 
 class Manifest(BaseModel):
-    """What a model is, in words and numbers."""
+    """Description of a model: origin, labels and figures."""
 
     model_config = ConfigDict(frozen=True)
 
     version: str
-    #: what it is for: `sfw`, `sentiment`, `pseudo:LABEL`
+    #: purpose: `sfw`, `sentiment`, `pseudo:LABEL`
     purpose: str
     backend: str
     created_at: datetime
     code_version: str
     taxonomy_version: str
-    #: exactly one label is true of a text; probabilities then sum to 1
+    #: true where exactly one label is true of a text; probabilities then sum to 1
     exclusive: bool
-    #: what the thresholds were chosen for
+    #: objective of the thresholds
     objective: str
     labels: tuple[LabelSettings, ...]
     #: backend, seed, features
     config: dict[str, Any]
-    #: where its texts came from and how they were split
+    #: sources and splits of its texts
     data: dict[str, Any]
     metrics: dict[str, Any]
     encoder: str | None = None
-    #: SHA-256 of what the backend wrote; see `backends.Backend.hash_of`
+    #: SHA-256 of the backend's files; see `backends.Backend.hash_of`
     artefact_hash: str = ""
 
 
@@ -108,8 +108,8 @@ def calibrate(decisions: Scores, manifest: Manifest) -> Scores:
 def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Path]:
     """Write a model into `models_dir`, whole or not at all; its manifest then holds the hash of its files.
 
-    Training again from the same texts in the same way gives the same version: its files stay as they lie, because
-    they may be serving, and only the manifest is written anew.
+    Training again from the same texts in the same way gives the same version: its files stay unchanged, because
+    they may be in use, and only the manifest is written again.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
     manifest = model.manifest.model_copy(update={"version": f"{model.manifest.version}-{_content_hash(model)}"})
@@ -118,7 +118,7 @@ def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Pat
         manifest = manifest.model_copy(update={"artefact_hash": digest})
         _write_manifest(folder, manifest)
     else:
-        # a damaged one may lie there: nothing can be serving it
+        # A damaged folder may be there, which cannot be in use.
         with new_folder(folder) as building:
             model.classifier.write(building)
             backend = backend_of(model.classifier.backend)
@@ -142,7 +142,7 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What the model in a folder is.
+    """Read the manifest of the model in a folder.
 
     Raises:
         ModelError: the folder holds none, or one that can't be read.
@@ -151,20 +151,20 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise ModelError(f"{folder}: no model there ({MANIFEST} is missing)") from error
+        raise ModelError(f"{folder}: there is no model ({MANIFEST} is missing)") from error
     except (OSError, ValidationError) as error:
-        raise ModelError(f"{path}: not the manifest of a model ({first_line(error)})") from error
+        raise ModelError(f"{path}: this is not the manifest of a model ({first_line(error)})") from error
 
 
 def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:
     """Read a model back.
 
     Args:
-        folder: where it lies.
-        encode: gives vectors, for a model that was trained with some.
+        folder: of the model.
+        encode: gives vectors, for a model that was trained with vectors.
 
     Raises:
-        ModelError: there is none, it isn't whole, or it holds something else than plain arrays.
+        ModelError: there is none, it is incomplete, or it holds other types than plain arrays.
     """
     manifest = read_manifest(folder)
     try:
@@ -173,10 +173,10 @@ def load_model(folder: Path, encode: Encode | None = None) -> TrainedModel:
         raise ModelError(f"{folder}: {error}") from error
     if backend.hash_of(folder) != manifest.artefact_hash:
         place = folder if backend.file is None else folder / backend.file
-        raise ModelError(f"{place}: not what was trained (its hash differs): fetch or train the model again")
+        raise ModelError(f"{place}: changed since it was trained (the hash differs): fetch or train the model again")
     classifier = backend.read(folder, encode)
     if classifier.labels != tuple(label.key for label in manifest.labels):
-        raise ModelError(f"{folder}: manifest and model name different labels: fetch or train the model again")
+        raise ModelError(f"{folder}: manifest and model have different labels: fetch or train the model again")
     return TrainedModel(classifier, manifest)
 
 

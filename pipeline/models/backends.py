@@ -1,6 +1,6 @@
-"""The kinds of classifiers there are, and how each is read back.
+"""The kinds of classifiers, and the reader of each.
 
-A kind's libraries are loaded only when it is asked for: who serves a linear model never loads torch.
+The libraries of a kind are loaded only when it is used: serving a linear model never loads torch.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from types import MappingProxyType
 from pipeline.errors import ModelError
 from pipeline.models.protocol import Classifier, Encode
 
-#: of a model's folder, what tells of the model and is no part of it: manifest, card, plots, the gate's report
+#: files of a model's folder that are no part of the model: manifest, card, plots, the gate's report
 BESIDE = frozenset({"model.json", "README.md", "precision-recall.png", "reliability.png", "gate.json", "gate.html"})
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """How a kind of classifier lies in a folder."""
+    """Files and reader of a kind of classifier."""
 
     name: str
-    #: read the classifier that its `write` put into a folder, given the encoder for vectors. The caller has checked the
-    #: hash; raises ModelError
+    #: reads the classifier that its `write` put into a folder, given the encoder for vectors; raises ModelError. The
+    #: caller checks the hash first.
     read: Callable[[Path, Encode | None], Classifier]
     #: the one file that its hash covers; None: every file of the folder that is not BESIDE
     file: str | None = None
@@ -32,8 +32,8 @@ class Backend:
     def hash_of(self, folder: Path) -> str:
         """SHA-256, in hexadecimal, of all that makes up the model in a folder.
 
-        Of several files, it is that of a list of their names and hashes, so that a file more changes it as well: what
-        transformers finds in a folder, it may read.
+        Of several files, it is that of a list of their names and hashes, so that an added file changes it as well:
+        transformers may read any file in a folder.
 
         Raises:
             ModelError: the file is missing, or there is none.
@@ -43,10 +43,10 @@ class Backend:
             if not path.is_file():
                 raise ModelError(f"{folder}: {self.file} is missing: fetch or train the model again")
             return file_hash(path)
-        found = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path.relative_to(folder)))
-        if not found:
+        paths = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path.relative_to(folder)))
+        if not paths:
             raise ModelError(f"{folder}: the model's files are missing: fetch or train it again")
-        listed = "".join(f"{file_hash(path)}  {path.relative_to(folder).as_posix()}\n" for path in found)
+        listed = "".join(f"{file_hash(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths)
         return hashlib.sha256(listed.encode()).hexdigest()
 
 
@@ -57,7 +57,7 @@ def backend_of(name: str) -> Backend:
         ModelError: this version has none of that name.
     """
     if name not in _BACKENDS:
-        raise ModelError(f"backend {name!r} is not known to this version")
+        raise ModelError(f"backend {name!r} is not known to this version of Saring")
     return _BACKENDS[name]
 
 
@@ -68,7 +68,7 @@ def file_hash(path: Path) -> str:
 
 
 def _counts(path: Path) -> bool:
-    """Whether a file of a folder is part of the model; what has a name that begins with a dot is never read."""
+    """True where a file of a folder is part of the model; a file whose name begins with a dot is not."""
     return path.as_posix() not in BESIDE and not any(part.startswith(".") for part in path.parts)
 
 
@@ -101,8 +101,8 @@ def _need_torch(folder: Path) -> None:
 
 _BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
-        one.name: one
-        for one in (
+        backend.name: backend
+        for backend in (
             Backend("linear", _linear, file="model.skops"),
             Backend("transformers", _transformers),
             Backend("transformers-int8", _transformers_int8),

@@ -1,4 +1,4 @@
-"""From a classifier's raw decisions to probabilities that mean what they say."""
+"""Calibration: from a classifier's raw decisions to probabilities."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fit_sigmoid(decisions: Floats, truth: NDArray[np.bool_]) -> Sigmoid:
     """Fit on held-out decisions by maximum likelihood with smoothed targets (Platt 1999, section 2.2).
 
     The smoothing keeps the slope finite on a handful of texts that happen to be separable; the slope is never
-    negative, so calibration never turns an order around.
+    negative, so calibration never reverses an order.
 
     Raises:
         NotEnoughLabels: the truth is all true or all false.
@@ -49,5 +49,5 @@ def fit_sigmoid(decisions: Floats, truth: NDArray[np.bool_]) -> Sigmoid:
         return float(value.mean()), np.array([(residual * scaled).mean(), residual.mean()])
 
     start = np.array([1.0, np.log((positives + 1) / (negatives + 1))])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(1e-6, None), (None, None)])
-    return Sigmoid(float(found.x[0] / scale), float(found.x[1]))
+    result = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(1e-6, None), (None, None)])
+    return Sigmoid(float(result.x[0] / scale), float(result.x[1]))

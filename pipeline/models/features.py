@@ -1,4 +1,4 @@
-"""Character and word n-grams, hashed: nothing of any text is stored in the model, and no vocabulary can be lost."""
+"""Character and word n-grams, hashed: the model stores no words of any text, and needs no vocabulary."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-#: texts hashed together in one process; fewer texts than this are not worth another process
+#: texts hashed together in one process; with fewer texts another process does not pay
 _CHUNK = 8_000
 
 
 @dataclass(frozen=True, slots=True)
 class NgramConfig:
-    """Which n-grams, and how many buckets they are hashed into (as powers of two).
+    """Ranges of the n-grams, and the number of buckets they are hashed into (as powers of two).
 
-    Characters within word boundaries carry the spelling variants of social Malay; word pairs carry negation.
+    Characters within word boundaries catch the spelling variants of social Malay; word pairs catch negation.
     """
 
     char_range: tuple[int, int] = (3, 5)
@@ -46,8 +46,8 @@ class Ngrams:
         """Learn document frequencies from `texts`, and give their features: [texts, buckets], float32."""
         counts = self._counts(texts, workers)
         transformers = [_transformer().fit(block) for block in counts]
-        self._idf = [np.asarray(one.idf_, dtype=np.float64) for one in transformers]
-        return _join([one.transform(block) for one, block in zip(transformers, counts, strict=True)])
+        self._idf = [np.asarray(transformer.idf_, dtype=np.float64) for transformer in transformers]
+        return _join([transformer.transform(block) for transformer, block in zip(transformers, counts, strict=True)])
 
     def transform(self, texts: Sequence[str], workers: int = 1) -> sp.csr_matrix:
         """Features of `texts`: [texts, buckets], float32."""
@@ -76,7 +76,7 @@ def _hash(texts: Sequence[str], config: NgramConfig) -> tuple[sp.csr_matrix, sp.
             "analyzer": "word",
             "ngram_range": config.word_range,
             "n_features": 2**config.word_bits,
-            # marks and smileys are words too: they carry mood
+            # Marks and smileys are words too: they show mood.
             "token_pattern": r"<\w+>|\w+|[^\w\s]+",
         },
     )

@@ -1,4 +1,4 @@
-"""Which model folder a person means."""
+"""Find a model folder by version, by the beginning of a version, or by path."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ def folder_of(name: str, models_dir: Path) -> Path:
     if path.name == name:
         if (models_dir / name / MANIFEST).is_file():
             return models_dir / name
-        begun = sorted(folder for folder in list_folders(models_dir) if folder.name.startswith(name))
-        if len(begun) == 1:
-            return begun[0]
-        if begun:
-            raise ModelError(f"several models begin with {name!r}: {', '.join(one.name for one in begun[:5])}")
-    raise ModelError(f"no model {name!r}, neither a folder nor a version in {models_dir}; see `saring models list`")
+        matches = sorted(folder for folder in list_folders(models_dir) if folder.name.startswith(name))
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise ModelError(
+                f"{name!r} is the beginning of several models: {', '.join(folder.name for folder in matches[:5])}"
+            )
+    raise ModelError(
+        f"no model {name!r}: it is neither a folder nor a version in {models_dir}; see `saring models list`"
+    )
 
 
 def newest(models_dir: Path, purpose: str) -> tuple[Path, Manifest]:
@@ -34,11 +38,11 @@ def newest(models_dir: Path, purpose: str) -> tuple[Path, Manifest]:
     Raises:
         ModelError: there is none.
     """
-    found = [(folder, read_manifest(folder)) for folder in list_folders(models_dir)]
-    of_purpose = [one for one in found if one[1].purpose == purpose]
+    models = [(folder, read_manifest(folder)) for folder in list_folders(models_dir)]
+    of_purpose = [model for model in models if model[1].purpose == purpose]
     if not of_purpose:
         raise ModelError(f"no model for {purpose!r} in {models_dir}: train one with `saring train --data FILE`")
-    return max(of_purpose, key=lambda one: (one[1].created_at, one[0].name))
+    return max(of_purpose, key=lambda model: (model[1].created_at, model[0].name))
 
 
 def list_folders(models_dir: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Models that are named: a folder on this machine, or a name on the Hugging Face Hub."""
+"""Models by name: a folder on this machine, or a name on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from pipeline.errors import ModelError
 
-#: seconds until the Hub counts as out of reach
-_PATIENCE = 10.0
+#: seconds until the Hub counts as unreachable
+_TIMEOUT = 10.0
 
 
 def model_place(name: str, *, revision: str | None = None) -> str:
-    """The folder of that name, or the name as the Hub has it, once it is known that the Hub or its cache has it.
+    """The folder of that name, or the name itself where the Hub or its cache has such a model.
 
-    Without this look, loading asks again and again for a minute where there is no network, and for a folder whose name
-    was mistyped.
+    Without this check, loading would try for a minute where there is no network, or where the name of a folder is
+    mistyped.
 
     Raises:
-        ModelError: neither a folder nor a model of the Hub's; the message says which was looked for.
+        ModelError: neither a folder nor a model of the Hub's; the message names what was looked for.
     """
     import httpx2
     from huggingface_hub import HfApi, snapshot_download
@@ -35,19 +35,19 @@ def model_place(name: str, *, revision: str | None = None) -> str:
         try:
             snapshot_download(name, revision=revision, local_files_only=True)
         except LocalEntryNotFoundError:
-            HfApi().model_info(name, revision=revision, timeout=_PATIENCE)
+            HfApi().model_info(name, revision=revision, timeout=_TIMEOUT)
     except RevisionNotFoundError as error:
         raise ModelError(f"the Hugging Face Hub has no revision {revision!r} of {name!r}") from error
     except GatedRepoError as error:
         raise ModelError(
-            f"the Hugging Face Hub gives {name!r} only to accounts that asked for it: set HF_TOKEN"
+            f"{name!r} on the Hugging Face Hub needs an account with access: ask for it there and set HF_TOKEN"
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelError(
             f"there is no folder {name!r}, and the Hugging Face Hub has no such model (a private one needs HF_TOKEN)"
         ) from error
     except ValueError as error:
-        # no name that the Hub could have
+        # The Hub has no names of this form.
         raise ModelError(f"there is no folder {name!r}") from error
     except (OSError, httpx2.HTTPError) as error:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""The `linear` backend: one linear support vector machine a label over n-grams, trained in seconds on a CPU.
+"""The `linear` backend: a linear support vector machine for each label over n-grams, trained in seconds on a CPU.
 
 One-vs-rest with each label's unknowns left out of its own training. The hinge loss with hashed character n-grams is the
 strong baseline of Joachims (1998); its decisions become probabilities by calibration (see `calibration`).
@@ -29,7 +29,7 @@ ARRAYS = "model.skops"
 
 @dataclass(frozen=True, slots=True)
 class LinearConfig:
-    """How the linear classifier is trained."""
+    """Settings of the linear classifier."""
 
     ngrams: NgramConfig = field(default_factory=NgramConfig)
     #: inverse strength of the L2 penalty
@@ -94,7 +94,7 @@ class LinearClassifier:
 
     def write(self, folder: Path) -> None:
         """See Classifier: one file of arrays, never a pickle."""
-        # looks through all of scikit-learn and SciPy when it is imported, which most commands need not wait for
+        # Importing skops loads all of scikit-learn and SciPy, which most commands do not need.
         import skops.io
 
         skops.io.dump(dict(self.state()), folder / ARRAYS, compression=zipfile.ZIP_DEFLATED)
@@ -115,7 +115,7 @@ def fit_linear(
         texts: the training texts.
         truth: [texts, labels]; unknowns are left out of that label's training.
         labels: keys of the columns of `truth`.
-        config: how.
+        config: the settings.
         encode: gives the vectors, if `config.encoder` is set.
         progress: told of each label.
 
@@ -125,30 +125,30 @@ def fit_linear(
     for label, column in zip(labels, truth.T, strict=True):
         if not (column == 1).any() or not (column == 0).any():
             missing = "asserts" if not (column == 1).any() else "denies"
-            raise NotEnoughLabels(f"no training text {missing} {label!r}: leave the label out or add such texts")
+            raise NotEnoughLabels(f"no training text {missing} {label!r}: add such texts, or leave the label out")
     ngrams = Ngrams(config.ngrams)
     progress(0, len(labels), "training")
     features = ngrams.fit([text.casefold() for text in texts], config.workers)
     dense = encode(texts) if encode is not None and config.encoder is not None else None
 
-    def fit_one(column: NDArray[np.int8]) -> tuple[NDArray[np.float32], float]:
+    def fit_label(column: NDArray[np.int8]) -> tuple[NDArray[np.float32], float]:
         known = column != UNKNOWN
         rows = features[known]
         if dense is not None:
             rows = sp.hstack([rows, sp.csr_matrix(dense[known])], format="csr")
-        # the dual is solved by visiting rows in random order: a fixed seed makes it repeatable
+        # The solver visits rows in random order: a fixed seed makes it repeatable.
         model = LinearSVC(C=config.C, dual=True, tol=1e-2, max_iter=2_000, random_state=0)
         model.fit(rows, column[known])
         return model.coef_[0].astype(np.float32), float(model.intercept_[0])
 
     weights, intercepts = [], []
-    # one after the other: liblinear draws from one generator for the whole process, so threads would disturb each other
-    # and the same texts give another model each time
-    for done, column in enumerate(truth.T, start=1):
-        weight, intercept = fit_one(column)
+    # Labels are fitted one after the other: liblinear has one random generator for the whole process, so with threads
+    # the same texts would give another model each time.
+    for fitted, column in enumerate(truth.T, start=1):
+        weight, intercept = fit_label(column)
         weights.append(weight)
         intercepts.append(intercept)
-        progress(done, len(labels), "training")
+        progress(fitted, len(labels), "training")
     return LinearClassifier(
         labels,
         ngrams,
@@ -184,10 +184,10 @@ def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> Li
 
 
 def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:
-    """The classifier that `LinearClassifier.write` put there. Whether it is the same is the caller's to check.
+    """The classifier that `LinearClassifier.write` wrote there. The caller checks that the file is unchanged.
 
     Raises:
-        ModelError: the file holds something else than plain arrays, or they don't fit together.
+        ModelError: the file holds other types than plain arrays, or the arrays do not fit together.
     """
     import skops.io
 
@@ -197,5 +197,7 @@ def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ModelError(f"{arrays}: not the arrays of a model ({error}): fetch or train the model again") from error
     if unknown:
-        raise ModelError(f"{arrays}: holds types that a model never does ({', '.join(sorted(unknown)[:3])}): refused")
+        raise ModelError(
+            f"{arrays} holds types that are not allowed in a model ({', '.join(sorted(unknown)[:3])}): fetch it again"
+        )
     return restore_linear(skops.io.load(arrays), encode)

@@ -1,4 +1,4 @@
-"""What a classifier is to whatever trains, evaluates or serves it."""
+"""The interface of a classifier for training, evaluation and serving."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Classifier(Protocol):
         ...
 
     def state(self) -> Mapping[str, Any]:
-        """Arrays and plain values by name: all that was learnt. Two with the same state are the same classifier."""
+        """Arrays and plain values by name: all that was learnt. Two classifiers with the same state are the same."""
         ...
 
     def write(self, folder: Path) -> None:
-        """Write it into a folder, from where `backends.backend_of(backend).read` makes the same classifier again."""
+        """Write the classifier into a folder, from where `backends.backend_of(backend).read` reads it back."""
         ...

@@ -15,13 +15,13 @@ from pipeline.errors import UsageError
 def render(
     package: str, name: str, values: Mapping[str, Any], *, filters: Mapping[str, Callable[..., str]] | None = None
 ) -> str:
-    """Fill in a template of a package's folder `templates`. A value that it names and that is not given is an error.
+    """Fill in a template of a package's folder `templates`. A missing value is an error.
 
     Args:
         package: where the folder is.
-        name: of the template. What `.html.j2` names is escaped; a card, `.md.j2`, is Markdown and is not, so nothing
-            in it may come from a text.
-        values: what the template names.
+        name: of the template. Values in `.html.j2` are escaped; values in a card, `.md.j2`, are not, so none of them
+            may come from a text.
+        values: by the names that the template uses.
         filters: functions of the template.
     """
     environment = Environment(
@@ -37,7 +37,7 @@ def render(
 
 
 def put_page(folder: Path, name: str, content: str | bytes) -> Path:
-    """Write a page, or what it was made of, whole and in place of an older one; its path.
+    """Write a page, or its data, whole and in place of an older one; return its path.
 
     Raises:
         UsageError: the folder can't be made or written to.
@@ -47,5 +47,5 @@ def put_page(folder: Path, name: str, content: str | bytes) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         write_file(path, content)
     except OSError as error:
-        raise UsageError(f"{folder}: the report cannot be written ({error.strerror}); name another folder") from error
+        raise UsageError(f"{folder}: the report cannot be written ({error.strerror}): name another folder") from error
     return path

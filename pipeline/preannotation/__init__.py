@@ -1,4 +1,4 @@
-"""What is ticked before a person looks: labels proposed from everything that machines know of a text, and why."""
+"""Pre-annotation: the labels to tick before a person sees a text, proposed from machine labels, with reasons."""
 
 from pipeline.preannotation.fitting import fit_policy
 from pipeline.preannotation.policy import Policy, default_policy

@@ -1,4 +1,4 @@
-"""What is known of one text before a person looks at it, sorted by the sort of source. Pure."""
+"""Evidence on one text before a person looks at it, sorted by kind of source. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.ledger.resolve import FILTERED_KINDS, current_judgements, resolve
 
 
 class Source(enum.StrEnum):
-    """Sorts of sources that are weighed alike."""
+    """Kinds of sources with a weight each."""
 
     LLM = "llm"
     BOOTSTRAP = "bootstrap"
@@ -31,40 +31,40 @@ _SOURCE_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """Somebody said that a label is there."""
+    """One rater's assertion of a label."""
 
     source: Source
     judgement: int
     #: the rater's name, for sources that are programs
     name: str
     score: float | None
-    #: a filter has demoted it
+    #: true where a filter rejected the assertion
     doubted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What raters say of one text."""
+    """The judgements of raters on one text."""
 
-    #: label to source to the mean of its raters' votes: 1 asserted, -1 denied; a demoted assertion is no vote
+    #: label to source to the mean vote of its raters: 1 asserted, -1 denied; a rejected assertion is no vote
     votes: Mapping[str, Mapping[Source, float]] = field(default_factory=dict)
     assertions: Mapping[str, tuple[Assertion, ...]] = field(default_factory=dict)
-    #: labels on which people agree, and what they say
+    #: labels on which people agree: true or false
     people: Mapping[str, bool] = field(default_factory=dict)
 
     def demoted(self, label: str) -> bool:
-        """Whether a filter demoted somebody's assertion of the label."""
-        return any(one.doubted for one in self.assertions.get(label, ()))
+        """True where a filter rejected a rater's assertion of the label."""
+        return any(assertion.doubted for assertion in self.assertions.get(label, ()))
 
 
 def gather_evidence(judgements: Iterable[Judgement], excludes: Mapping[str, frozenset[str]]) -> Evidence:
-    """The evidence in the judgements of one text that still stand.
+    """The evidence in the current judgements of one text.
 
     Asserting a label denies what it excludes, as in `resolve`. Predictions that the champion itself left in the ledger
     are no evidence beside its present ones.
 
     Args:
-        judgements: everything said of the text.
+        judgements: all judgements of the text.
         excludes: for a label, the labels that can't be true beside it.
     """
     votes: dict[str, dict[Source, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -86,12 +86,14 @@ def gather_evidence(judgements: Iterable[Judgement], excludes: Mapping[str, froz
             votes[label][source].append(1)
         for label in (judgement.denied | implied) - believed:
             votes[label][source].append(-1)
-    by_people = resolve((one for one in standing if one.rater.kind is RaterKind.HUMAN), excludes=excludes)
+    by_people = resolve(
+        (judgement for judgement in standing if judgement.rater.kind is RaterKind.HUMAN), excludes=excludes
+    )
     return Evidence(
         votes={
-            label: {source: sum(said) / len(said) for source, said in by_source.items()}
+            label: {source: sum(numbers) / len(numbers) for source, numbers in by_source.items()}
             for label, by_source in votes.items()
         },
-        assertions={label: tuple(found) for label, found in assertions.items()},
+        assertions={label: tuple(of_label) for label, of_label in assertions.items()},
         people={label: decision.value for label, decision in by_people.items() if decision.value is not None},
     )

@@ -15,7 +15,7 @@ from pipeline.preannotation.policy import Policy, choose_policy, default_policy,
 from pipeline.preannotation.propose import champion_scores, evidence_of, texts_of
 from pipeline.taxonomy import Taxonomy
 
-#: texts that are looked at together
+#: texts that are read at once
 _CHUNK = 2_000
 
 
@@ -27,25 +27,25 @@ def fit_policy(session: Session, *, taxonomy: Taxonomy, model: TrainedModel | No
     """
     learnt = learnt_from(session, model.manifest.version) if model is not None else set()
     if learnt is None:
-        return default_policy("it is not known which texts the champion learnt from")
+        return default_policy("the texts that the champion was trained on are not known")
     share = SHARE
     kept_out = learnt | members(session)
     ids = sorted(
-        one.id
-        for one in decided_texts(session, taxonomy, limit=0)
-        if one.id not in kept_out and kept_split(one.id, one.split, share) != "test"
+        text.id
+        for text in decided_texts(session, taxonomy, limit=0)
+        if text.id not in kept_out and kept_split(text.id, text.split, share) != "test"
     )
     features, truths = [], []
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
         evidence = evidence_of(session, chunk, taxonomy)
         masked = texts_of(session, chunk)
-        champion = champion_scores(model, [masked[one] for one in chunk], taxonomy.keys)
+        champion = champion_scores(model, [masked[text_id] for text_id in chunk], taxonomy.keys)
         truth = np.full(champion.shape, UNKNOWN, dtype=np.int8)
-        for row, one in enumerate(evidence):
+        for row, evidence_of_text in enumerate(evidence):
             for column, label in enumerate(taxonomy.keys):
-                if label in one.people:
-                    truth[row, column] = one.people[label]
+                if label in evidence_of_text.people:
+                    truth[row, column] = evidence_of_text.people[label]
         features.append(features_of(evidence, champion, taxonomy.keys))
         truths.append(truth)
     if not features:

@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 #: names of the controls, which annotations and predictions carry
 TEXT, LABELS, UNDECIDED, COMMENT = "text", "labels", "undecided", "comment"
-#: the choice for those who cannot say
+#: choice of a rater who cannot decide
 CANT_DECIDE = "can't decide"
 #: id of the region that ticks labels ahead
 _REGION = "saring"
-#: configs kept at once; a server has about one a project
+#: number of configs in the cache; a server has about one a project
 _KEPT = 64
 
 
@@ -68,7 +68,7 @@ class Shown:
 
 
 def read_config(config: str) -> Shown | None:
-    """The choices of a label config, whoever wrote it; None where it cannot be parsed."""
+    """The choices of a label config; None where it cannot be parsed."""
     root = _parse(config)
     if isinstance(root, str):
         return None
@@ -86,9 +86,9 @@ class Control:
     to_name: str
     #: name of the text in the task data
     variable: str
-    #: label key to the choice as the config spells it
+    #: label key to the choice as it is spelled in the config
     choices: Mapping[str, str] = field(default_factory=dict)
-    #: whether more than one choice may be ticked
+    #: true where more than one choice may be ticked
     multiple: bool = False
 
 
@@ -97,20 +97,20 @@ ReadConfig = Callable[[object], Control | None]
 
 
 def control_reader(taxonomy: Taxonomy) -> ReadConfig:
-    """A reader that remembers: the same config comes with every request, and a fault in it is logged once."""
+    """A reader with a cache: the same config comes with every request, and a fault in it is logged once."""
 
     @lru_cache(maxsize=_KEPT)
-    def remembered(config: str) -> Control | None:
+    def cached(config: str) -> Control | None:
         control = find_control(config, taxonomy)
         if isinstance(control, str):
             logger.warning(
-                "no pre-annotation: %s; run `saring sync setup`, or mend the project's label config", control
+                "no pre-annotation: %s; run `saring sync setup`, or correct the label config of the project", control
             )
             return None
         return control
 
     def read(config: object) -> Control | None:
-        return remembered(config if isinstance(config, str) else "")
+        return cached(config if isinstance(config, str) else "")
 
     return read
 

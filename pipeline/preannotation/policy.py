@@ -1,8 +1,8 @@
-"""How evidence becomes a probability: one logistic regression over all labels, with fixed or fitted weights. Pure.
+"""From evidence to a probability: one logistic regression over all labels, with fixed or fitted weights. Pure.
 
-The fixed weights are what is believed before people have said enough to measure it (docs/preannotation.md gives the
+The fixed weights are used until people have judged enough texts to measure them (docs/preannotation.md gives the
 reasons). Fitted ones are the most probable given people's decisions, with the fixed ones as the centre of a normal
-prior, so a source that never spoke in the data keeps its fixed weight.
+prior, so a source without judgements in the data keeps its fixed weight.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _FIXED = {
     "demoted": 0.0,
     "intercept": 0.0,
 }
-#: evidence never counts against itself
+#: features whose weight is never negative: an assertion never makes a label less likely
 _NEVER_NEGATIVE = frozenset({"champion", *Source})
 #: standard deviation of a weight around its fixed value
 _PRIOR = 1.0
-#: a champion's probability is not believed further than this: 0.999
+#: largest logit of the champion that counts: a probability of 0.999
 _LARGEST_LOGIT = 6.9
 _FOLDS = 5
-#: what people must have decided before weights are fitted
+#: decisions by people that are needed before weights are fitted
 LEAST_PAIRS, LEAST_POSITIVES = 200, 20
 
 
@@ -54,11 +54,11 @@ class Policy:
 
     @property
     def version(self) -> str:
-        """Names the weights: equal weights have equal names."""
+        """Name of the weights: equal weights have equal names."""
         if dict(self.weights) == _FIXED:
             return "fixed"
-        said = ",".join(f"{name}={self.weights[name]:.9g}" for name in FEATURES)
-        return "fitted" + hashlib.blake2b(said.encode(), digest_size=4).hexdigest()
+        weights = ",".join(f"{name}={self.weights[name]:.9g}" for name in FEATURES)
+        return "fitted" + hashlib.blake2b(weights.encode(), digest_size=4).hexdigest()
 
     def probabilities(self, features: Floats) -> Floats:
         """Of features [..., FEATURES]: [...]."""
@@ -75,7 +75,7 @@ class Policy:
 
 
 def default_policy(why: str = "nothing was fitted") -> Policy:
-    """The fixed weights; `why` says why no others are used."""
+    """The fixed weights; `why` is the reason why no others are used."""
     return Policy(dict(_FIXED), {"reason": why})
 
 
@@ -87,22 +87,22 @@ def features_of(evidence: Sequence[Evidence], champion: Floats, labels: Sequence
         champion: [texts, labels], the champion's calibrated probability; nan where it does not know the label.
         labels: keys of the columns.
     """
-    found = np.zeros((len(evidence), len(labels), len(FEATURES)))
+    features = np.zeros((len(evidence), len(labels), len(FEATURES)))
     known = np.isfinite(champion)
     likely = np.clip(np.where(known, champion, 0.5), 1e-9, 1 - 1e-9)
-    found[..., 0] = np.clip(np.log(likely) - np.log1p(-likely), -_LARGEST_LOGIT, _LARGEST_LOGIT)
-    found[..., 1] = ~known
-    found[..., FEATURES.index("intercept")] = 1.0
+    features[..., 0] = np.clip(np.log(likely) - np.log1p(-likely), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    features[..., 1] = ~known
+    features[..., FEATURES.index("intercept")] = 1.0
     columns = {label: i for i, label in enumerate(labels)}
-    for row, one in enumerate(evidence):
-        for label, votes in one.votes.items():
+    for row, of_text in enumerate(evidence):
+        for label, votes in of_text.votes.items():
             if label in columns:
                 for source, vote in votes.items():
-                    found[row, columns[label], FEATURES.index(source)] = vote
-        for label in one.assertions:
-            if label in columns and one.demoted(label):
-                found[row, columns[label], FEATURES.index("demoted")] = 1.0
-    return found
+                    features[row, columns[label], FEATURES.index(source)] = vote
+        for label in of_text.assertions:
+            if label in columns and of_text.demoted(label):
+                features[row, columns[label], FEATURES.index("demoted")] = 1.0
+    return features
 
 
 def fit_weights(features: Floats, truth: NDArray[np.bool_]) -> dict[str, float]:
@@ -117,15 +117,15 @@ def fit_weights(features: Floats, truth: NDArray[np.bool_]) -> dict[str, float]:
         return value, features.T @ (expit(logits) - target) + away
 
     bounds = [(0.0, None) if name in _NEVER_NEGATIVE else (None, None) for name in FEATURES]
-    found = minimize(loss, fixed, jac=True, method="L-BFGS-B", bounds=bounds)
-    return {name: float(weight) for name, weight in zip(FEATURES, found.x, strict=True)}
+    result = minimize(loss, fixed, jac=True, method="L-BFGS-B", bounds=bounds)
+    return {name: float(weight) for name, weight in zip(FEATURES, result.x, strict=True)}
 
 
 def choose_policy(features: Floats, truth: NDArray[np.int8], *, champion: str | None) -> Policy:
     """Fitted weights if people have decided enough and held-out texts are better described by them; else the fixed.
 
     Args:
-        features: [texts, labels, FEATURES], texts in an order that has nothing to do with what they say.
+        features: [texts, labels, FEATURES], texts in an order that is independent of their content.
         truth: [texts, labels] as people decided; 1, 0 or unknown.
         champion: version of the model whose probabilities went in.
     """
@@ -134,7 +134,7 @@ def choose_policy(features: Floats, truth: NDArray[np.int8], *, champion: str | 
     about: dict[str, Any] = {"champion": champion, "texts": int(known.any(axis=1).sum())}
     about |= {"pairs": pairs, "positives": positives}
     if pairs < LEAST_PAIRS or positives < LEAST_POSITIVES or pairs == positives:
-        why = f"people decided {pairs} usable pairs, {positives} of them positive"
+        why = f"people decided {pairs} usable pairs of text and label, {positives} of them positive"
         return default_policy(f"{why}; {LEAST_PAIRS} and {LEAST_POSITIVES} are needed")
     fold = np.arange(len(truth)) % _FOLDS
     held_out, fixed = np.zeros(truth.shape), default_policy().probabilities(features)
@@ -142,16 +142,16 @@ def choose_policy(features: Floats, truth: NDArray[np.int8], *, champion: str | 
         learn = known & (fold != each)[:, None]
         fitted = Policy(fit_weights(features[learn], truth[learn] == 1))
         held_out[fold == each] = fitted.probabilities(features[fold == each])
-    said = truth[known] == 1
+    answers = truth[known] == 1
     about |= {
-        "held_out_log_loss": _log_loss(held_out[known], said),
-        "fixed_log_loss": _log_loss(fixed[known], said),
-        "held_out_calibration_error": calibration_error(held_out[known], said),
-        "fixed_calibration_error": calibration_error(fixed[known], said),
+        "held_out_log_loss": _log_loss(held_out[known], answers),
+        "fixed_log_loss": _log_loss(fixed[known], answers),
+        "held_out_calibration_error": calibration_error(held_out[known], answers),
+        "fixed_calibration_error": calibration_error(fixed[known], answers),
     }
     if about["held_out_log_loss"] >= about["fixed_log_loss"]:
         return Policy(dict(_FIXED), about | {"reason": "fitted weights describe held-out texts no better"})
-    return Policy(fit_weights(features[known], said), about)
+    return Policy(fit_weights(features[known], answers), about)
 
 
 def _log_loss(probabilities: Floats, truth: NDArray[np.bool_]) -> float:

@@ -19,7 +19,7 @@ from pipeline.preannotation.policy import Policy, features_of
 from pipeline.preannotation.proposal import Proposal, confidence, reasons, ticks
 from pipeline.taxonomy import Taxonomy
 
-#: texts that are looked at together
+#: texts that are read at once
 _CHUNK = 2_000
 
 
@@ -32,35 +32,34 @@ def propose(
     policy: Policy,
     people: bool = True,
 ) -> dict[uuid.UUID, Proposal]:
-    """What to tick on texts of the store; ids that it does not know are left out.
+    """Propose labels to tick on texts of the store; unknown ids are left out.
 
     Args:
         session: an open session.
         text_ids: the texts.
         taxonomy: the labels.
         model: the champion; None: there is none.
-        policy: how evidence is weighed.
-        people: whether what people agree on is simply taken over. It must not be for what is shown to volunteers: a
-            second rater who sees the first one's answer is no second rater, and a planted task would tell its answer.
+        policy: the weights of the evidence.
+        people: take over the labels on which people agree. False for what is shown to volunteers: a second rater must
+            not see the answer of the first, and a planted task must not show its own.
     """
-    found: dict[uuid.UUID, Proposal] = {}
+    proposals: dict[uuid.UUID, Proposal] = {}
     for start in range(0, len(text_ids), _CHUNK):
         chunk = list(text_ids[start : start + _CHUNK])
         masked = texts_of(session, chunk)
-        known = [one for one in dict.fromkeys(chunk) if one in masked]
+        known = [text_id for text_id in dict.fromkeys(chunk) if text_id in masked]
         evidence = evidence_of(session, known, taxonomy)
         if not people:
-            evidence = [replace(one, people={}) for one in evidence]
-        champion = champion_scores(model, [masked[one] for one in known], taxonomy.keys)
-        proposals = _proposals(session, evidence, champion, taxonomy, policy)
-        found.update(zip(known, proposals, strict=True))
-    return found
+            evidence = [replace(of_text, people={}) for of_text in evidence]
+        champion = champion_scores(model, [masked[text_id] for text_id in known], taxonomy.keys)
+        proposals.update(zip(known, _proposals(session, evidence, champion, taxonomy, policy), strict=True))
+    return proposals
 
 
 def propose_new(
     texts: Sequence[str], *, taxonomy: Taxonomy, model: TrainedModel | None, policy: Policy
 ) -> list[Proposal]:
-    """What to tick on texts, repaired and masked, of which nothing is known but their words."""
+    """Propose labels to tick on repaired, masked texts that are not in the store."""
     nothing = [Evidence()] * len(texts)
     return _proposals(None, nothing, champion_scores(model, texts, taxonomy.keys), taxonomy, policy)
 
@@ -75,37 +74,40 @@ class Preannotator:
 
     @property
     def version(self) -> str:
-        """Changes whenever the same evidence might give other ticks."""
+        """Version of the proposals: it changes whenever the same evidence may give other ticks."""
         return f"{model_name(self.model)}-{self.policy.version}-{self.taxonomy.version[:8]}"
 
     def known(self, session: Session, text_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Proposal]:
-        """For texts of the store."""
+        """Proposals for texts of the store."""
         return propose(session, text_ids, taxonomy=self.taxonomy, model=self.model, policy=self.policy, people=False)
 
     def fresh(self, texts: Sequence[str]) -> list[Proposal]:
-        """For repaired, masked texts that the store does not know."""
+        """Proposals for repaired, masked texts that the store does not know."""
         return propose_new(texts, taxonomy=self.taxonomy, model=self.model, policy=self.policy)
 
 
 def model_name(model: TrainedModel | None) -> str:
-    """What a version says of the champion."""
+    """Name of the champion in a version."""
     return model.manifest.version if model is not None else "ledger"
 
 
 def texts_of(session: Session, text_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """The masked texts of those that the store knows."""
+    """The masked texts of the ids that the store knows."""
     t = store.Text
     rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(text_ids))))
     return {text_id: masked for text_id, masked in rows}  # noqa: C416 - rows are tuples to people, not to mypy
 
 
 def evidence_of(session: Session, text_ids: Sequence[uuid.UUID], taxonomy: Taxonomy) -> list[Evidence]:
-    """What the ledger says of each text, in order."""
+    """The evidence in the ledger on each text, in order."""
     excludes = excludes_of(taxonomy)
     t = store.Text
     texts = select(t.id).where(t.id == func.any(list(text_ids)))
-    found = {one: gather_evidence(said, excludes) for one, said in judgements_by_text(session, texts=texts)}
-    return [found.get(one, Evidence()) for one in text_ids]
+    by_id = {
+        text_id: gather_evidence(judgements, excludes)
+        for text_id, judgements in judgements_by_text(session, texts=texts)
+    }
+    return [by_id.get(text_id, Evidence()) for text_id in text_ids]
 
 
 def excludes_of(taxonomy: Taxonomy) -> dict[str, frozenset[str]]:
@@ -115,17 +117,17 @@ def excludes_of(taxonomy: Taxonomy) -> dict[str, frozenset[str]]:
 
 def champion_scores(model: TrainedModel | None, texts: Sequence[str], labels: Sequence[str]) -> Floats:
     """The champion's probabilities [texts, labels]; nan for labels that it does not know."""
-    found = np.full((len(texts), len(labels)), np.nan)
+    scores = np.full((len(texts), len(labels)), np.nan)
     if model is None or not texts:
-        return found
+        return scores
     known = {label: i for i, label in enumerate(model.labels)}
     shared = [(i, known[label]) for i, label in enumerate(labels) if label in known]
     for start in range(0, len(texts), _CHUNK):
         rows = slice(start, start + _CHUNK)
         probabilities = model.probabilities(texts[rows])
         for ours, theirs in shared:
-            found[rows, ours] = probabilities[:, theirs]
-    return found
+            scores[rows, ours] = probabilities[:, theirs]
+    return scores
 
 
 def _proposals(
@@ -134,17 +136,17 @@ def _proposals(
     keys, excludes = taxonomy.keys, excludes_of(taxonomy)
     probabilities = policy.probabilities(features_of(evidence, champion, keys))
     decided: list[tuple[dict[str, float], tuple[str, ...]]] = []
-    for row, one in zip(probabilities, evidence, strict=True):
+    for row, of_text in zip(probabilities, evidence, strict=True):
         scores = {key: round(float(p), 4) for key, p in zip(keys, row, strict=True)}
-        scores |= {key: float(value) for key, value in one.people.items() if key in scores}
+        scores |= {key: float(value) for key, value in of_text.people.items() if key in scores}
         decided.append((scores, ticks(scores, excludes)))
-    told = _explanations(
+    explanations = _explanations(
         session,
         (
-            said.judgement
-            for one, (_, labels) in zip(evidence, decided, strict=True)
+            assertion.judgement
+            for of_text, (_, labels) in zip(evidence, decided, strict=True)
             for label in labels
-            for said in one.assertions.get(label, ())
+            for assertion in of_text.assertions.get(label, ())
         ),
     )
     column = {key: i for i, key in enumerate(keys)}
@@ -153,12 +155,18 @@ def _proposals(
             labels,
             scores,
             {
-                label: reasons(label, one, _number(row[column[label]]), told, by_people=one.people.get(label) is True)
+                label: reasons(
+                    label,
+                    of_text,
+                    _number(row[column[label]]),
+                    explanations,
+                    by_people=of_text.people.get(label) is True,
+                )
                 for label in labels
             },
             round(confidence(scores, labels), 4),
         )
-        for one, row, (scores, labels) in zip(evidence, champion, decided, strict=True)
+        for of_text, row, (scores, labels) in zip(evidence, champion, decided, strict=True)
     ]
 
 

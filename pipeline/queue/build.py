@@ -1,4 +1,4 @@
-"""Drawing a new queue: which texts are worth a person's time, with why and with what probability each was drawn."""
+"""Draw a new queue: texts for people, each with the reason and the inclusion probability."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
 
 STAGE = "queue"
-#: what planted texts are called, so that nobody can tell them from others
+#: strategy and reason of planted texts, so that nobody can tell them from others
 _PLANTED_AS = RANDOM
 _PLANTED_REASON = "drawn at random"
 
@@ -52,21 +52,21 @@ def build_queue(
 ) -> QueueReport:
     """Draw a queue in place of the texts that wait and have not been pushed.
 
-    The same store and seed give the same queue. Once texts were pushed the coins are others, so that one build does
-    not repeat the chances of the last.
+    The same store and seed give the same queue. After a push the random numbers change, so that one build does not
+    repeat the draw of the last.
 
     Args:
         engine: the store.
-        taxonomy: the labels there are.
-        config: what is wanted.
+        taxonomy: the labels.
+        config: size, mix and limits; None: the defaults.
         model: the champion, if there is one.
         encoder: the space in which texts are near-alike.
-        seed: of every coin.
-        strategies: those that the mix may name.
+        seed: of all random numbers.
+        strategies: by the names that the mix may use.
         progress: told of every chunk that is read.
 
     Raises:
-        QueueError: the mix names a strategy that there is not.
+        QueueError: the mix names an unknown strategy.
         RunConflict: another queue is being built.
     """
     how = config or QueueConfig()
@@ -74,11 +74,11 @@ def build_queue(
     params = {"config": asdict(how), "seed": seed, "taxonomy": taxonomy.version}
     with stage_run(engine, STAGE, params=params, progress=progress) as run:
         with open_session(engine) as session:
-            coins = _Coins(seed, _pushed(session))
+            generators = _Generators(seed, _pushed(session))
             people = what_people_decided(session, taxonomy)
             shortage = np.array([max(0.0, 1 - people.gold[key] / how.gold_target) for key in taxonomy.keys])
             scarce = [key for key, short in zip(taxonomy.keys, shortage, strict=True) if short > 0]
-            pool = draw_pool(session, how.pool, scarce=scarce, seed=int(coins.of("pool").integers(1 << 62)))
+            pool = draw_pool(session, how.pool, scarce=scarce, seed=int(generators.of("pool").integers(1 << 62)))
             candidates = load_candidates(
                 session,
                 taxonomy,
@@ -89,7 +89,7 @@ def build_queue(
                 centres=centres(session, encoder, {key: people.examples[key] for key in scarce}),
                 progress=run.advance,
             )
-            drawn = _draw(session, taxonomy, how, shares, strategies, candidates, people, encoder, coins)
+            drawn = _draw(session, taxonomy, how, shares, strategies, candidates, people, encoder, generators)
         with open_session(engine) as session, session.begin():
             replaced, items = _replace(session, drawn.items, run.id)
             notes = (*drawn.notes, *_shortfall(how, pool, drawn, len(items)))
@@ -116,8 +116,8 @@ def build_queue(
 
 
 @dataclass(frozen=True, slots=True)
-class _Coins:
-    """A generator for each use, so that a change in one changes no other."""
+class _Generators:
+    """A random generator for each use, so that a change in one use does not change the others."""
 
     seed: int
     pushed: int
@@ -150,7 +150,7 @@ def _draw(
     candidates: Candidates,
     people: People,
     encoder: str,
-    coins: _Coins,
+    generators: _Generators,
 ) -> _Drawn:
     known = plantable(session, people.known)
     planted = min(round(how.size * how.gold_share), len(known))
@@ -158,30 +158,36 @@ def _draw(
     least = int(np.ceil(size * how.benign_share))
     harsh = harsh_rows(candidates, taxonomy)
     mix = {
-        name: strategies[name].weigh(candidates, size * share, coins.of(f"strategy {name}"))
+        name: strategies[name].weigh(candidates, size * share, generators.of(f"strategy {name}"))
         for name, share in shares.items()
     }
-    sample = _sample(candidates, mix, harsh, how, size=size, least=least, coins=coins) if len(candidates) else _NONE
+    sample = (
+        _sample(candidates, mix, harsh, how, size=size, least=least, generators=generators)
+        if len(candidates)
+        else _NONE
+    )
     taken = candidates.vectors[sample.rows] if candidates.vectors is not None else None
-    gold, chance = choose_gold(session, known, planted, taken, encoder=encoder, near=how.near, rng=coins.of("gold"))
-    sample = trim(sample, harsh, size=how.size - len(gold), benign_least=least, rng=coins.of("trim"))
-    items = _items(candidates, mix, sample, harsh, coins.of("values"))
+    gold, chance = choose_gold(
+        session, known, planted, taken, encoder=encoder, near=how.near, rng=generators.of("gold")
+    )
+    sample = trim(sample, harsh, size=how.size - len(gold), benign_least=least, rng=generators.of("trim"))
+    items = _items(candidates, mix, sample, harsh, generators.of("values"))
     items += [
         {
-            "text_id": one.id,
+            "text_id": planted_text.id,
             "strategy": _PLANTED_AS,
             "label": None,
             "reason": _PLANTED_REASON,
             "inclusion_probability": chance,
-            "harsh": is_harsh(one.labels, taxonomy),
-            "expected": list(one.labels),
+            "harsh": is_harsh(planted_text.labels, taxonomy),
+            "expected": list(planted_text.labels),
             "gold": True,
             "value": float(value),
         }
-        for one, value in zip(gold, coins.of("gold values").random(len(gold)), strict=True)
+        for planted_text, value in zip(gold, generators.of("gold values").random(len(gold)), strict=True)
     ]
     values, bad = np.array([item.pop("value") for item in items]), np.array([bool(item["harsh"]) for item in items])
-    blind = coins.of("blind").random(len(items)) < how.blind_share
+    blind = generators.of("blind").random(len(items)) < how.blind_share
     order = serving_order(values, bad.astype(bool), how.harsh_run)
     served = [
         items[i] | {"priority": float(priority), "blind": bool(blind[i])}
@@ -189,11 +195,14 @@ def _draw(
     ]
     notes = [chances.note for chances in mix.values() if chances.note]
     if planted > len(gold):
-        notes.append(f"{planted - len(gold)} known texts fewer are planted: the others are near-alike to drawn ones")
+        notes.append(
+            f"{_texts(planted - len(gold))} with a known answer could not be planted: too similar to drawn texts"
+        )
     missing = least - int(np.count_nonzero(~harsh[sample.rows]))
     if missing > 0 and len(sample):
         notes.append(
-            f"{missing} texts that are not harsh are missing: too few of the candidates are expected not to be"
+            f"the queue should hold {missing} more harmless {'text' if missing == 1 else 'texts'}; "
+            "there are not enough to draw from"
         )
     return _Drawn(served, sample, tuple(notes))
 
@@ -209,13 +218,13 @@ def _sample(
     *,
     size: int,
     least: int,
-    coins: _Coins,
+    generators: _Generators,
 ) -> Sample:
     """Draw from the candidates; the probabilities are those of being drawn from all eligible texts."""
     space = Space(candidates.vectors, how.near)
-    chances = {name: np.clip(one.chance, 0, 1) for name, one in mix.items()}
-    found = draw(chances, space, harsh, size=size, benign_least=least, rng=coins.of("draw"))
-    return replace(found, probability=found.probability * candidates.share[found.rows])
+    clipped = {name: np.clip(chances.chance, 0, 1) for name, chances in mix.items()}
+    sample = draw(clipped, space, harsh, size=size, benign_least=least, rng=generators.of("draw"))
+    return replace(sample, probability=sample.probability * candidates.share[sample.rows])
 
 
 def _items(
@@ -234,8 +243,10 @@ def _items(
                 "text_id": candidates.ids[row],
                 "strategy": strategy,
                 "label": candidates.labels[label] if label >= 0 else None,
-                "reason": chances.reason(row) if chances is not None else "not expected to be harsh: mixed in for care",
-                # single precision in the store, where it must not round to nothing
+                "reason": chances.reason(row)
+                if chances is not None
+                else "probably harmless: added so that volunteers do not see only harsh texts",
+                # The store holds single precision, where the probability must not round to 0.
                 "inclusion_probability": min(1.0, max(probability, 1e-30)),
                 "harsh": bool(harsh[row]),
                 "expected": [candidates.labels[j] for j in np.flatnonzero(expected[row])],
@@ -247,7 +258,7 @@ def _items(
 
 
 def _values(mix: Mapping[str, Chances], sample: Sample, rng: np.random.Generator) -> Floats:
-    """How soon to serve each drawn text: its place among those of its strategy, so that strategies take turns."""
+    """Serving value of each drawn text: its rank among the texts of its strategy, so that strategies alternate."""
     values = np.zeros(len(sample))
     names = np.array(sample.strategy)
     for name in dict.fromkeys(sample.strategy):
@@ -259,7 +270,7 @@ def _values(mix: Mapping[str, Chances], sample: Sample, rng: np.random.Generator
 
 
 def _replace(session: Session, items: list[dict[str, Any]], run_id: int) -> tuple[int, list[dict[str, Any]]]:
-    """Write the items in place of those that wait; what was pushed or refused while they were drawn is left out."""
+    """Write the items in place of those that wait; texts that were pushed or refused meanwhile are left out."""
     lock_queue(session)
     q = store.QueueItem
     dropped = session.execute(
@@ -289,11 +300,18 @@ def _shortfall(how: QueueConfig, pool: Pool, drawn: _Drawn, got: int) -> list[st
     if got >= how.size:
         return []
     if pool.eligible <= how.size:
-        return [
-            f"{pool.eligible} texts are eligible and {how.size} were asked for: all but "
-            f"{drawn.sample.thinned} near-alike ones were taken"
-        ]
-    return [f"{got} of {how.size} texts were drawn: the strategies of the mix have no more to offer"]
+        similar = drawn.sample.thinned
+        taken = (
+            f"all but {similar} very similar {'one' if similar == 1 else 'ones'} were"
+            if similar
+            else "all of them were"
+        )
+        return [f"you asked for {_texts(how.size)}; only {pool.eligible} can be queued, and {taken} queued"]
+    return [f"you asked for {_texts(how.size)}; the strategies of the mix drew only {got}"]
+
+
+def _texts(number: int) -> str:
+    return "1 text" if number == 1 else f"{number:,} texts"
 
 
 def _without_vector(candidates: Candidates) -> int:

@@ -1,4 +1,4 @@
-"""The texts that a queue is drawn from, and all that strategies may know of them: plain arrays."""
+"""The texts that a queue is drawn from, with all data for the strategies: plain arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.vectors.encoders.protocol import Vectors
 
 @dataclass(frozen=True, slots=True)
 class FilterMark:
-    """What a filter decided on one asserted label of one candidate."""
+    """Decision of a filter on one asserted label of one candidate."""
 
     row: int
     #: position in `Candidates.labels`
@@ -28,7 +28,7 @@ class FilterMark:
 
 @dataclass(frozen=True, slots=True)
 class ReviewMark:
-    """A candidate that a stage set aside for people."""
+    """A candidate that a stage drew for people."""
 
     row: int
     label: int
@@ -42,21 +42,21 @@ class Candidates:
 
     ids: Sequence[uuid.UUID]
     labels: tuple[str, ...]
-    #: with what probability each eligible text is among the candidates, [n]
+    #: probability of each eligible text to be a candidate, [n]
     share: Floats
-    #: 1 believed, 0 denied, -1 not known, [n, m]
+    #: 1 yes, 0 no, -1 unknown, [n, m]
     decisions: NDArray[np.int8]
     #: tier of each text as a whole, [n]
     tiers: Sequence[str]
-    #: what machine raters currently assert, whether a filter demoted it or not, [n, m]
+    #: labels that machine raters currently assert, rejected by a filter or not, [n, m]
     asserted: Booleans
-    #: of that, what a filter demoted, [n, m]
+    #: of these, labels that a filter rejected, [n, m]
     demoted: Booleans
     #: probability by the LLM, or by the bootstrap rater where no LLM gave one; NaN for none, [n, m]
     scores: Floats
-    #: the champion's probabilities, NaN for a label that it doesn't know, [n, m]; None: there is no champion
+    #: probabilities by the champion, NaN for a label that it does not know, [n, m]; None: there is no champion
     probabilities: Floats | None = None
-    #: from which probability on the champion gives each label; NaN for one that it doesn't know, [m]
+    #: thresholds of the champion; NaN for a label that it does not know, [m]
     thresholds: Floats | None = None
     #: unit vectors [n, d], zero for a text without one; None: no text has one
     vectors: Vectors | None = None
@@ -65,18 +65,20 @@ class Candidates:
     reviews: Sequence[ReviewMark] = ()
     #: 0 to 1: how far each label is from the number of gold texts that it should have, [m]; None: none is short
     shortage: Floats | None = None
-    #: for a label by position, the centre of the texts that people say have it: a unit vector
+    #: by position of the label, the centre of the texts that have it by people's judgement: a unit vector
     centres: Mapping[int, Vectors] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def expected(self) -> Booleans:
-        """Labels that may well be true of each text, [n, m]: believed, given by the champion, or asserted by a machine.
+        """Labels that each text may have, [n, m]: decided yes, given by the champion, or asserted by a machine.
 
-        A label that a filter demoted counts too: volunteers are better warned once too often.
+        Labels that a filter rejected count too: one warning too many is better for volunteers than one too few.
         """
-        found = (self.decisions == 1) | self.asserted
+        expected = (self.decisions == 1) | self.asserted
         if self.probabilities is not None and self.thresholds is not None:
-            found = found | (np.nan_to_num(self.probabilities, nan=-1.0) >= np.nan_to_num(self.thresholds, nan=2.0))
-        return np.asarray(found)
+            expected = expected | (
+                np.nan_to_num(self.probabilities, nan=-1.0) >= np.nan_to_num(self.thresholds, nan=2.0)
+            )
+        return np.asarray(expected)

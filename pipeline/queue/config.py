@@ -1,4 +1,4 @@
-"""What a queue is asked to be, and what it became."""
+"""Settings and report of a queue."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 from pipeline.errors import QueueError
 
-#: how much of a queue each strategy of the first mix brings
+#: share of each strategy in the default mix
 FIRST_MIX: Mapping[str, float] = MappingProxyType({"uncertain": 0.4, "scarce": 0.25, "suspect": 0.15, "random": 0.2})
 
 
 @dataclass(frozen=True, slots=True)
 class QueueConfig:
-    """How a queue is drawn.
+    """Settings of a queue.
 
     Raises:
         QueueError: a value is out of range.
@@ -24,19 +24,19 @@ class QueueConfig:
     size: int = 500
     #: strategy to its share; shares are taken in proportion to their sum
     mix: Mapping[str, float] = field(default_factory=lambda: dict(FIRST_MIX))
-    #: share of texts that are shown without ticks, to measure how much ticks sway people
+    #: share of texts that are shown without ticks, to measure the effect of ticks on people
     blind_share: float = 0.1
-    #: share of texts whose answer is known, to measure raters
+    #: share of planted texts, whose answer is known, to measure raters
     gold_share: float = 0.05
     #: share of texts that are not harsh, at least
     benign_share: float = 0.25
-    #: harsh texts that are served in a row while others are left, at most
+    #: largest number of harsh texts in a row while others are left
     harsh_run: int = 3
-    #: no two texts are drawn whose cosine is above this
+    #: cosine above which two texts are not both drawn
     near: float = 0.95
     #: gold texts that each label should have
     gold_target: int = 100
-    #: candidates that are looked at, at most
+    #: largest number of candidates
     pool: int = 50_000
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class QueueConfig:
         if not self.mix or any(not 0 <= share < float("inf") for share in self.mix.values()):
             raise QueueError("the mix needs a share of 0 or more for each of its strategies")
         if sum(self.mix.values()) <= 0:
-            raise QueueError("the mix has nothing in it: give a strategy a share above 0")
+            raise QueueError("every strategy of the mix has a share of 0: give one a share above 0")
 
     def shares(self, known: Collection[str]) -> dict[str, float]:
         """The strategies that take part, in the order of the mix, with shares that sum to 1.
@@ -61,35 +61,35 @@ class QueueConfig:
         """
         for name in self.mix:
             if name not in known:
-                raise QueueError(f"no strategy is called {name!r}; there are {', '.join(sorted(known))}")
+                raise QueueError(f"strategy {name!r} is not known: use {', '.join(sorted(known))}")
         whole = sum(self.mix.values())
         return {name: share / whole for name, share in self.mix.items() if share > 0}
 
 
 @dataclass(frozen=True, slots=True)
 class QueueReport:
-    """What one call of `build_queue` drew."""
+    """Result of one call of `build_queue`."""
 
     run_id: int
-    #: texts that were asked for, and that were drawn
+    #: number of texts that were asked for, and of texts that were drawn
     asked: int
     drawn: int
-    #: texts that might have been drawn, and those of them that were looked at
+    #: number of eligible texts, and of candidates among them
     eligible: int
     candidates: int
-    #: texts that were waiting and had not been pushed: they no longer wait unless they were drawn again
+    #: texts that waited and had not been pushed: they no longer wait unless they were drawn again
     replaced: int
     by_strategy: Mapping[str, int]
-    #: texts that each label is expected of
+    #: number of texts that probably have each label
     by_label: Mapping[str, int]
     harsh: int
     blind: int
     gold: int
-    #: drawn texts that gave way to a near-alike one
+    #: drawn texts left out because a very similar text was drawn
     near_alike: int
-    #: candidates without a vector: whether they are near-alike is not known
+    #: candidates without a vector, whose similarity to others is unknown
     without_vector: int
     #: version of the champion; None: there was none
     champion: str | None
-    #: what the reviewer should know
+    #: notes for the reviewer
     notes: tuple[str, ...] = ()

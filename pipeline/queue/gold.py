@@ -1,4 +1,4 @@
-"""Planting texts whose answer is known among the others, to measure raters."""
+"""Planted texts: texts with a known answer among the others, to measure raters."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipeline.queue.people import Known
 from pipeline.queue.pool import vectors_of
 from pipeline.vectors.encoders.protocol import Vectors
 
-#: known texts that are looked at together
+#: known texts that are read at once
 _CHUNK = 1_000
 
 
 def plantable(session: Session, known: Sequence[Known]) -> list[Known]:
-    """Those of the known texts that some open project has not had yet; without a project, all.
+    """The known texts that some open project has not had yet; without a project, all.
 
-    What a reviewer refused stays out, and so does what a source keeps for testing: a careless answer would make it
+    Texts that a reviewer refused are left out, and so are texts of a test split: a careless answer would make them
     contested.
     """
     if not known:
@@ -35,10 +35,10 @@ def plantable(session: Session, known: Sequence[Known]) -> list[Known]:
                     )
                 ))
         """),
-        {"ids": [one.id for one in known]},
+        {"ids": [candidate.id for candidate in known]},
     )
     free = {row[0] for row in ids}
-    return [one for one in known if one.id in free]
+    return [candidate for candidate in known if candidate.id in free]
 
 
 def choose_gold(
@@ -51,16 +51,16 @@ def choose_gold(
     near: float,
     rng: np.random.Generator,
 ) -> tuple[list[Known], float]:
-    """Known texts to plant, near-alike to nothing that was drawn nor to each other, and the chance that each had.
+    """Known texts to plant, not very similar to drawn texts or to each other, and the inclusion probability of each.
 
     Args:
         session: an open session.
         known: the texts that can be planted.
-        count: how many are wanted.
-        taken: vectors of what was drawn; None if there are none.
-        encoder: the space they are in.
-        near: two texts are near-alike above this cosine.
-        rng: which are chosen.
+        count: number of texts.
+        taken: vectors of the drawn texts; None if there are none.
+        encoder: the space of the vectors.
+        near: cosine above which two texts are very similar.
+        rng: draws the texts.
     """
     if not count:
         return [], 1.0
@@ -68,10 +68,10 @@ def choose_gold(
     chosen: list[Known] = []
     for start in range(0, len(order), _CHUNK):
         some = [known[i] for i in order[start : start + _CHUNK]]
-        at = {one.id: i for i, one in enumerate(some)}
+        at = {candidate.id: i for i, candidate in enumerate(some)}
         rows, vectors = vectors_of(session, encoder, list(at), at)
         vector_of = dict(zip(rows, vectors, strict=True))
-        for i, one in enumerate(some):
+        for i, candidate in enumerate(some):
             if len(chosen) == count:
                 return chosen, count / len(known)
             vector = vector_of.get(i)
@@ -79,5 +79,5 @@ def choose_gold(
                 if taken is not None and (taken @ vector > near).any():
                     continue
                 taken = vector[None] if taken is None else np.concatenate([taken, vector[None]])
-            chosen.append(one)
+            chosen.append(candidate)
     return chosen, len(chosen) / len(known) if chosen else 1.0

@@ -1,4 +1,4 @@
-"""What people have decided so far: how much gold each label has, and which texts can be planted to measure raters."""
+"""Decisions by people: gold texts of each label, and texts that can be planted to measure raters."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
-#: the name of raters whose judgements came from Label Studio; others were imported
+#: name of raters whose judgements came from Label Studio; others were imported
 _LABEL_STUDIO = "label-studio"
-#: people who must agree on a text before it is planted, unless its labels were imported
+#: number of people who must agree on a text before it is planted, unless its labels were imported
 _AGREEING = 2
-#: gold texts of a label that its centre is the mean of: at least, and at most
+#: least and largest number of gold texts for the centre of a label
 _CENTRE = (5, 2_000)
 
 
@@ -36,18 +36,18 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What people decided."""
+    """Decisions by people."""
 
-    #: texts in scope that people say have the label
+    #: number of texts in scope with the label by people's judgement
     gold: Mapping[str, int]
-    #: some of them
+    #: ids of some of these texts
     examples: Mapping[str, Sequence[uuid.UUID]]
     #: texts that can be planted, in order of id
     known: Sequence[Known]
 
 
 def what_people_decided(session: Session, taxonomy: Taxonomy) -> People:
-    """Read everything that people said; one pass over the texts that they judged."""
+    """Read all judgements by people, in one pass over the texts that they judged."""
     excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
     j, r = store.Judgement, store.Rater
     in_scope = sample(None).subquery()
@@ -60,7 +60,7 @@ def what_people_decided(session: Session, taxonomy: Taxonomy) -> People:
     examples: dict[str, list[uuid.UUID]] = {key: [] for key in taxonomy.keys}
     known: list[Known] = []
     for text_id, judgements in judgements_by_text(session, texts=judged):
-        people = [one for one in judgements if one.rater.kind is RaterKind.HUMAN]
+        people = [judgement for judgement in judgements if judgement.rater.kind is RaterKind.HUMAN]
         decisions = {key: d for key, d in resolve(people, excludes=excludes).items() if key in taxonomy}
         labels = tuple(key for key in taxonomy.keys if key in decisions and decisions[key].value)
         for key in labels:
@@ -73,18 +73,18 @@ def what_people_decided(session: Session, taxonomy: Taxonomy) -> People:
 
 
 def _agreed(people: Sequence[Judgement], labels: Sequence[str]) -> bool:
-    """Whether each label has enough people behind it, or was imported as people's word."""
+    """True where each label has enough people behind it, or was imported as a judgement by people."""
     standing = current_judgements(people)
     return all(
-        any(one.rater.name != _LABEL_STUDIO for one in for_it) or len(for_it) >= _AGREEING
-        for for_it in ([one for one in standing if label in one.asserted] for label in labels)
+        any(judgement.rater.name != _LABEL_STUDIO for judgement in for_it) or len(for_it) >= _AGREEING
+        for for_it in ([judgement for judgement in standing if label in judgement.asserted] for label in labels)
     )
 
 
 def centres(session: Session, encoder: str, examples: Mapping[str, Sequence[uuid.UUID]]) -> dict[str, Vectors]:
     """The centre of each label's gold texts, where enough of them have a vector."""
     v = store.Vector
-    found = {}
+    by_label = {}
     for key, ids in examples.items():
         if len(ids) < _CENTRE[0]:
             continue
@@ -92,5 +92,5 @@ def centres(session: Session, encoder: str, examples: Mapping[str, Sequence[uuid
             select(func.count(), func.avg(v.embedding)).where(v.encoder == encoder, v.text_id == func.any(list(ids)))
         ).one()
         if count >= _CENTRE[0]:
-            found[key] = unit(np.asarray(mean.to_numpy(), dtype=np.float32)[None])[0]
-    return found
+            by_label[key] = unit(np.asarray(mean.to_numpy(), dtype=np.float32)[None])[0]
+    return by_label

@@ -26,15 +26,15 @@ from pipeline.vectors.encoders.protocol import Vectors, unit
 
 #: texts read and scored at once
 _CHUNK = 4_000
-#: whose word counts as a machine's assertion
+#: kinds of raters that count as machines
 _MACHINES = (RaterKind.LLM, RaterKind.BOOTSTRAP, RaterKind.PSEUDO, RaterKind.RULE)
-#: whose scores are probabilities of every label; the first that gave some counts
+#: kinds of raters whose scores are probabilities of every label; the first with scores counts
 _SCORERS = (RaterKind.LLM, RaterKind.BOOTSTRAP)
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Ids of the candidates, in order, and with what probability each eligible text is one of them."""
+    """Ids of the candidates, in order, and the probability of each eligible text to be one."""
 
     ids: tuple[uuid.UUID, ...]
     share: Floats
@@ -45,8 +45,8 @@ def draw_pool(session: Session, size: int, *, scarce: Sequence[str], seed: int) 
     """Draw the candidates: at most `size` texts that are in scope, no duplicates, not judged by a person, not in an
     open project, and not refused by a reviewer.
 
-    Texts that a stage set aside for people, or that a machine says have a label of `scarce`, are rare and sought, so
-    up to half of the places are theirs. Either part is the texts with the lowest keyed hash: a simple random sample.
+    Texts that a stage drew for people, or that a machine gave a label of `scarce`, are rare and wanted, so up to half
+    of the places are theirs. Each part is the texts with the lowest keyed hash: a simple random sample.
     """
     rows = session.execute(
         text("""
@@ -101,7 +101,7 @@ def load_candidates(
     centres: Mapping[str, Vectors],
     progress: Progress,
 ) -> Candidates:
-    """Everything that strategies may know of the texts of a pool."""
+    """Load all data for the strategies on the texts of a pool."""
     keys = taxonomy.keys
     n, m = len(pool.ids), len(keys)
     ledger = _Ledger(taxonomy, n, current_consensus(session))
@@ -121,10 +121,10 @@ def load_candidates(
             probabilities = model.probabilities(masked)
             for i, j in columns:
                 scored[start : start + len(ids), j] = probabilities[:, i]
-        rows, found = vectors_of(session, encoder, ids, at)
+        rows, chunk_vectors = vectors_of(session, encoder, ids, at)
         if len(rows):
-            vectors = np.zeros((n, found.shape[1]), np.float32) if vectors is None else vectors
-            vectors[rows] = found
+            vectors = np.zeros((n, chunk_vectors.shape[1]), np.float32) if vectors is None else vectors
+            vectors[rows] = chunk_vectors
         progress(start + len(ids), n, "reading the candidates")
     thresholds = model.thresholds if model is not None else {}
     return Candidates(
@@ -150,8 +150,8 @@ def load_candidates(
 def vectors_of(
     session: Session, encoder: str, ids: Sequence[uuid.UUID], at: Mapping[uuid.UUID, int]
 ) -> tuple[list[int], Vectors]:
-    """The rows (by `at`) of those of the texts that have a vector, and their vectors."""
-    # one array and one string of bytes: a row for each vector would take longer to unpack than all else
+    """The rows (by `at`) of the texts that have a vector, and their vectors."""
+    # All vectors come as one string of bytes, because unpacking a row for each takes longer than all the rest.
     sent_ids, sent = session.execute(
         text("""
             SELECT array_agg(text_id ORDER BY text_id), string_agg(halfvec_send(embedding), ''::bytea ORDER BY text_id)
@@ -208,7 +208,7 @@ def _reviews(
 
 
 class _Ledger:
-    """What the judgements of the candidates come to, filled in chunk by chunk."""
+    """Decisions, tiers and assertions of the candidates, filled in chunk by chunk."""
 
     def __init__(self, taxonomy: Taxonomy, n: int, consensus: Consensus | None) -> None:
         m = len(taxonomy.keys)
@@ -222,26 +222,26 @@ class _Ledger:
         self.scores = np.full((n, m), np.nan)
 
     def read(self, session: Session, ids: Sequence[uuid.UUID], at: Mapping[uuid.UUID, int]) -> None:
-        """Take in the judgements of some texts."""
+        """Read the judgements of some texts."""
         t = store.Text
         chosen = select(t.id).where(t.id == func.any(list(ids)))
         for text_id, judgements in judgements_by_text(session, texts=chosen):
             self._take(at[text_id], judgements)
 
     def _take(self, row: int, judgements: Sequence[Judgement]) -> None:
-        found = resolve(judgements, excludes=self._excludes, consensus=self._consensus)
-        decisions = {k: d for k, d in found.items() if k in self._at}
+        resolved = resolve(judgements, excludes=self._excludes, consensus=self._consensus)
+        decisions = {k: d for k, d in resolved.items() if k in self._at}
         self.tiers[row] = text_tier(decisions)
         for key, decision in decisions.items():
             if decision.value is not None:
                 self.decisions[row, self._at[key]] = decision.value
-        machines = [one for one in current_judgements(judgements) if one.rater.kind in _MACHINES]
-        for one in machines:
-            self.asserted[row, [self._at[key] for key in one.asserted if key in self._at]] = True
-            self.demoted[row, [self._at[key] for key in one.demoted if key in self._at]] = True
+        machines = [judgement for judgement in current_judgements(judgements) if judgement.rater.kind in _MACHINES]
+        for judgement in machines:
+            self.asserted[row, [self._at[key] for key in judgement.asserted if key in self._at]] = True
+            self.demoted[row, [self._at[key] for key in judgement.demoted if key in self._at]] = True
         for kind in reversed(_SCORERS):
-            for one in machines:
-                if one.rater.kind is kind:
-                    for key, score in one.scores.items():
+            for judgement in machines:
+                if judgement.rater.kind is kind:
+                    for key, score in judgement.scores.items():
                         if key in self._at and 0 <= float(score) <= 1:
                             self.scores[row, self._at[key]] = float(score)

@@ -1,19 +1,18 @@
-"""Drawing texts so that the chance of each is known.
+"""Sampling of texts with known inclusion probabilities.
 
-Every strategy gives every candidate a chance and tosses a coin of its own for it (Poisson sampling: Hájek 1964,
+Every strategy gives every candidate a chance and draws it independently with that chance (Poisson sampling: Hájek 1964,
 "Asymptotic theory of rejective sampling", Ann. Math. Stat. 35; chances in proportion to a size: Särndal, Swensson &
-Wretman 1992, "Model assisted survey sampling", section 3.6.2). The coins are independent, so a text that several
+Wretman 1992, "Model assisted survey sampling", section 3.6.2). The draws are independent, so a text that several
 strategies want is drawn with probability 1 - prod(1 - p).
 
-Near-alike texts are then thinned by Matérn's second rule (Matérn 1960, "Spatial variation"): every drawn text gets a
-random mark, and leaves if a drawn text near to it has a lower one. No two near ones are left, and a text stays with
-probability p_i * integral over u from 0 to 1 of prod(1 - u p_j), j over all candidates near to it: if a text goes, it
-went to another one like it by chance, and the integral says how great that chance was.
+Very similar texts are then thinned by Matérn's second rule (Matérn 1960, "Spatial variation"): every drawn text gets a
+random mark, and is left out if a drawn text near to it has a lower mark. No two near texts are left, and a text stays
+with probability p_i * integral over u from 0 to 1 of prod(1 - u p_j), j over all candidates near to it.
 
-More are drawn than were asked for. They are trimmed to the exact size, harsh and other texts apart, by systematic
-sampling (Madow 1949, Ann. Math. Stat. 20), with chances that undo the raising: so a text that was wanted twice as much
-is kept twice as likely. The chance to be kept multiplies the probability (the pi* estimator, Särndal et al., section
-9.3). Totals weighted by the inverse of the probability are unbiased at each step, so they are in the end.
+More texts are drawn than were asked for. They are trimmed to the exact size, harsh and other texts apart, by systematic
+sampling (Madow 1949, Ann. Math. Stat. 20), with chances that undo the raising: a text whose original chance was twice
+as great is kept with twice the chance. The chance to be kept multiplies the probability (the pi* estimator, Särndal et
+al., section 9.3). Totals weighted by the inverse of the probability are unbiased at each step, so they are in the end.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from pipeline.vectors.encoders.protocol import Vectors
 #: positions of candidates
 Rows = NDArray[np.intp]
 
-#: the strategy that tops up texts which are not harsh
+#: strategy that adds texts which are not harsh
 BENIGN = "benign"
-#: candidates whose fate is computed in full to foresee how many will be left
+#: candidates that are computed in full to estimate the number that is left
 _PROBE = 1_000
-#: similarities that are held at once
+#: number of similarities in memory at once
 _BLOCK = 1 << 23
-#: nodes of the quadrature: exact up to twice as many neighbours, and near enough beyond
+#: nodes of the quadrature: exact up to twice as many neighbours, and close beyond
 _NODES = 256
 #: greatest factor on the chances
 _MOST = 1e9
@@ -46,24 +45,24 @@ _STEPS = 40
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Where candidates lie: unit vectors [n, d], zero for a text that has none; None if no text has one."""
+    """The positions of candidates: unit vectors [n, d], zero for a text that has none; None if no text has one."""
 
     vectors: Vectors | None
-    #: two texts are near-alike above this cosine
+    #: cosine above which two texts are very similar
     near: float
 
     def neighbours(self, rows: Rows) -> list[Rows]:
         """For each of `rows`, the other candidates that are near to it."""
         if self.vectors is None:
             return [np.zeros(0, np.intp)] * len(rows)
-        found: list[Rows] = []
+        neighbours: list[Rows] = []
         step = max(1, _BLOCK // max(1, len(self.vectors)))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
             close = self.vectors[block] @ self.vectors.T > self.near
             close[np.arange(len(block)), block] = False
-            found.extend(np.flatnonzero(line) for line in close)
-        return found
+            neighbours.extend(np.flatnonzero(line) for line in close)
+        return neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +71,13 @@ class Sample:
 
     #: ascending
     rows: Rows
-    #: with what probability each was drawn
+    #: inclusion probability of each
     probability: Floats
-    #: name of the strategy that brought each; of several, the first of the mix
+    #: name of the strategy that drew each; of several, the first of the mix
     strategy: tuple[str, ...]
-    #: how much of each one's raised chance was wanted, above 0 and up to 1: what `trim` goes by
+    #: original chance of each over its raised chance, above 0 and up to 1: used by `trim`
     wanted: Floats
-    #: drawn texts that left because another drawn one was near-alike
+    #: number of drawn texts left out because a very similar one was drawn
     thinned: int = 0
 
     def __len__(self) -> int:
@@ -95,7 +94,7 @@ def proportional(sizes: Floats, expected: float) -> Floats:
     free = sizes > 0
     while free.any():
         left = expected - float(np.count_nonzero(chances == 1))
-        # sizes may be tiny, so they are levelled before they are summed
+        # Sizes may be tiny, so they are scaled before they are summed.
         level = sizes[free] / sizes[free].max()
         wanted = max(0.0, left) * level / level.sum()
         chances[free] = np.minimum(1, wanted)
@@ -106,12 +105,12 @@ def proportional(sizes: Floats, expected: float) -> Floats:
 
 
 def either(chances: Floats) -> Floats:
-    """The probability that at least one of several independent coins comes up: [coins, n] to [n]."""
+    """The probability that at least one of several independent draws succeeds: [draws, n] to [n]."""
     return np.asarray(1 - np.prod(1 - chances, axis=0))
 
 
 def staying(chances: Floats, rows: Rows, near: Sequence[Rows]) -> Floats:
-    """With what probability each of `rows` is drawn by its own coin and not thinned.
+    """The probability that each of `rows` is drawn and not thinned.
 
     Args:
         chances: the probability of each candidate to be drawn, [n].
@@ -150,7 +149,7 @@ def _quadrature(nodes: int) -> tuple[Floats, Floats]:
 
 
 def thin(rows: Rows, near: Sequence[Rows], marks: Floats) -> Booleans:
-    """Which of the drawn `rows` stay: those near to no drawn one with a lower mark."""
+    """Flags of the drawn `rows` that stay: those near to no drawn one with a lower mark."""
     at = {int(row): i for i, row in enumerate(rows)}
     stays = np.ones(len(rows), bool)
     for i, others in enumerate(near):
@@ -168,18 +167,18 @@ def draw(
     benign_least: int,
     rng: np.random.Generator,
 ) -> Sample:
-    """Draw by every strategy of the mix, and thin out near-alike texts.
+    """Draw by every strategy of the mix, and thin out very similar texts.
 
     Chances are raised together so that somewhat more than `size` texts are left, for `trim` to choose from; where too
-    few of them would not be harsh, a strategy of its own brings more of those, each with the same chance.
+    few of them would not be harsh, an extra strategy adds such texts, each with the same chance.
 
     Args:
         mix: for each strategy, the chance that it gives to each candidate, [n].
-        space: where the candidates lie.
-        harsh: which of them are expected to be harsh.
-        size: how many are wanted.
-        benign_least: how many of them must not be harsh.
-        rng: the coins.
+        space: vectors of the candidates.
+        harsh: true for each that is probably harsh, [n].
+        size: number of texts to draw.
+        benign_least: least number of them that are not harsh.
+        rng: draws.
     """
     base = np.stack(list(mix.values()))
     probe = _Probe.of(either(base), space, rng)
@@ -196,9 +195,9 @@ def draw(
         )
         chances, base = with_benign(share), np.concatenate([base, np.where(harsh, 0, share)[None]])
         names.append(BENIGN)
-    coins = rng.random(chances.shape) < chances
-    rows = np.flatnonzero(coins.any(axis=0))
-    brought = coins[:, rows].argmax(axis=0)
+    heads = rng.random(chances.shape) < chances
+    rows = np.flatnonzero(heads.any(axis=0))
+    brought = heads[:, rows].argmax(axis=0)
     near = space.neighbours(rows)
     stays = thin(rows, near, rng.random(len(rows)))
     raised = either(chances)
@@ -214,7 +213,7 @@ def draw(
 def trim(sample: Sample, harsh: Booleans, *, size: int, benign_least: int, rng: np.random.Generator) -> Sample:
     """At most `size` of a sample, at least `benign_least` of them not harsh if it has so many.
 
-    Harsh texts and others are drawn from separately; how many of each depends on nothing but how many there are.
+    Harsh texts and others are drawn from separately; their numbers depend only on the numbers in the sample.
     """
     kinds = harsh[sample.rows]
     bad, good = np.flatnonzero(kinds), np.flatnonzero(~kinds)
@@ -236,7 +235,7 @@ def trim(sample: Sample, harsh: Booleans, *, size: int, benign_least: int, rng: 
 
 
 def systematic(chances: Floats, rng: np.random.Generator) -> Rows:
-    """Draw so that each is drawn with its chance, and always as many as the chances sum to, a whole number."""
+    """Draw each with its chance, and always as many as the chances sum to, a whole number."""
     certain = np.flatnonzero(chances >= 1)
     open_ = rng.permutation(np.flatnonzero((chances > 0) & (chances < 1)))
     count = round(float(chances[open_].sum()))
@@ -268,10 +267,10 @@ def _least_for(value: Callable[[float], float], goal: float, low: float, high: f
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """Some candidates that stand for all in foreseeing how many will be left. It has coins of its own."""
+    """A sample of the candidates to estimate the number that is left. It has random draws of its own."""
 
     rows: Rows
-    #: candidates that each stands for
+    #: number of candidates that each stands for
     weights: Floats
     near: Sequence[Rows]
 
@@ -282,7 +281,7 @@ class _Probe:
             rows: Rows = np.arange(n)
             weights: Floats = np.ones(n)
         else:
-            # half by their chance, which tells the number of the drawn best, half evenly
+            # Half of the probability follows the chances, which gives the best estimate, and half is even.
             even = np.full(n, 1 / n)
             odds = (chances / chances.sum() + even) / 2 if chances.sum() > 0 else even
             rows = rng.choice(n, size=_PROBE, p=odds / odds.sum())
@@ -290,6 +289,6 @@ class _Probe:
         return cls(rows, weights, space.neighbours(rows))
 
     def expected(self, chances: Floats, among: Booleans | None = None) -> float:
-        """How many candidates (of those `among`) are foreseen to be left."""
+        """The expected number of candidates (of those `among`) that are left."""
         left = self.weights * staying(chances, self.rows, self.near)
         return float(left.sum() if among is None else left[among[self.rows]].sum())

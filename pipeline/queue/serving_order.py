@@ -1,7 +1,7 @@
-"""Care for volunteers, and care for what their answers can be used for: pure functions.
+"""The serving order, which limits harsh texts for volunteers: pure functions.
 
-Harsh texts are those expected to show a label that is not benign. They are never served many in a row while others
-are left, a project meets no more than its cap of them a day, and labels that a volunteer opted out of never go there.
+Harsh texts are those that probably have a label that is not benign. No more than a few are served in a row while others
+are left, a project gets no more than its cap of them a day, and never a label that its volunteers opted out of.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.taxonomy import Taxonomy
 
 
 class Pushable(Protocol):
-    """What a push asks about a queued text."""
+    """Properties of a queued text that a push needs."""
 
     @property
     def harsh(self) -> bool: ...
@@ -31,26 +31,26 @@ Item = TypeVar("Item", bound=Pushable)
 
 
 def is_harsh(expected: Iterable[str], taxonomy: Taxonomy) -> bool:
-    """Whether any of the labels that are expected of a text is not benign."""
+    """True where a label that a text probably has is not benign."""
     return any(not taxonomy[key].benign for key in expected)
 
 
 def harsh_rows(candidates: Candidates, taxonomy: Taxonomy) -> Booleans:
-    """Which candidates are expected to be harsh, [n]. One of which nothing is known is not expected to be."""
+    """Flags of the candidates that are probably harsh, [n]; unknown texts count as not harsh."""
     severe = np.array([not taxonomy[key].benign for key in candidates.labels], dtype=bool)
     return np.asarray(candidates.expected()[:, severe].any(axis=1))
 
 
 def serving_order(values: Floats, harsh: Booleans, run: int) -> Rows:
-    """In what order to serve texts: the greatest value first, but no more than `run` harsh ones in a row.
+    """The serving order of texts: the greatest value first, but no more than `run` harsh ones in a row.
 
-    Texts that are not harsh are kept back where they would otherwise run out before the harsh ones do. Among the
-    harsh ones, and among the others, the order is that of the values; ties keep the order given.
+    Texts that are not harsh wait where they would otherwise run out before the harsh ones. Among the harsh texts, and
+    among the others, the order is that of the values; ties keep the order given.
 
     Args:
-        values: how soon each should be served.
-        harsh: which are harsh.
-        run: how many harsh ones may come in a row while others are left, at least 1.
+        values: of each text; greater values are served first.
+        harsh: true for each harsh text.
+        run: largest number of harsh texts in a row while others are left, at least 1.
     """
     order = np.argsort(-values, kind="stable")
     bad, good = (list(order[harsh[order] == kind][::-1]) for kind in (True, False))
@@ -62,7 +62,7 @@ def serving_order(values: Floats, harsh: Booleans, run: int) -> Rows:
         elif in_a_row >= run:
             take_bad = False
         else:
-            # served now, a good one would be missing between the bad ones that are left
+            # A harmless text that is served now would be missing between the harsh texts that are left.
             runs_out = len(bad) > run * len(good)
             take_bad = runs_out or values[bad[-1]] >= values[good[-1]]
         in_a_row = in_a_row + 1 if take_bad else 0
@@ -76,14 +76,14 @@ def priorities(count: int) -> Floats:
 
 
 def allowed(items: Iterable[Item], *, harsh_cap: int, harsh_open_today: int, opt_out: Iterable[str] = ()) -> list[Item]:
-    """Which of the queued texts may go into a project now, in the order given.
+    """Choose the queued texts that may go into a project now, in the order given.
 
-    Nobody can meet more harsh tasks in the project today than are open in it or were done in it today, so keeping
-    that number at the cap keeps the cap for every volunteer.
+    Nobody can see more harsh tasks in the project today than are open in it or were done in it today, so limiting
+    that number limits it for every volunteer.
 
     Args:
         items: queued texts, in serving order.
-        harsh_cap: harsh tasks that may be met in the project a day.
+        harsh_cap: largest number of harsh tasks in the project a day.
         harsh_open_today: its harsh tasks that are open, or were done today.
         opt_out: labels whose texts never go there.
     """

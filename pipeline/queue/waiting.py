@@ -1,4 +1,4 @@
-"""The queue as it stands: reading it in serving order, and a reviewer's hand in it."""
+"""The waiting texts of the queue: read them in serving order, move them, remove them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pipeline.store.tables.human_loop import QueueState
 
 
 def lock_queue(session: Session) -> None:
-    """Keep every other change of the queue waiting until the caller's transaction ends.
+    """Lock the queue until the caller's transaction ends.
 
-    Whoever builds, pushes from or reorders the queue takes it before reading what waits.
+    Take this lock before reading the waiting texts in order to build, push or reorder.
     """
     locks.take(session, Lock.QUEUE)
 
@@ -31,9 +31,9 @@ def queued(
 
     Args:
         session: an open session.
-        limit: no more than so many.
-        strategy: only those that it brought.
-        label: only those that were drawn for it, or that it is expected of.
+        limit: at most so many texts.
+        strategy: only texts drawn by this strategy.
+        label: only texts drawn for this label, or that probably have it.
     """
     q = store.QueueItem
     query = select(q).where(q.state == QueueState.QUEUED).order_by(q.priority.desc(), q.id).limit(limit)
@@ -45,15 +45,15 @@ def queued(
 
 
 def waiting(session: Session) -> int:
-    """How many texts wait to be pushed."""
+    """Count the texts that wait to be pushed."""
     return session.execute(select(func.count()).where(store.QueueItem.state == QueueState.QUEUED)).scalar_one()
 
 
 def bump(session: Session, text_id: uuid.UUID, *, first: bool) -> None:
-    """Put a waiting text before all others, or behind them; the others keep their order.
+    """Move a waiting text before or behind all others, which keep their order.
 
     Raises:
-        QueueError: the text does not wait.
+        QueueError: the text is not waiting.
     """
     lock_queue(session)
     items = list(queued(session))
@@ -69,10 +69,10 @@ def bump(session: Session, text_id: uuid.UUID, *, first: bool) -> None:
 
 
 def drop(session: Session, text_id: uuid.UUID) -> None:
-    """Take a waiting text out of the queue, and keep it from ever being drawn again.
+    """Remove a waiting text from the queue, so that it is never drawn again.
 
     Raises:
-        QueueError: the text does not wait.
+        QueueError: the text is not waiting.
     """
     lock_queue(session)
     _waiting(queued(session), text_id).state = QueueState.REFUSED
@@ -82,4 +82,4 @@ def _waiting(items: Sequence[store.QueueItem], text_id: uuid.UUID) -> store.Queu
     for item in items:
         if item.text_id == text_id:
             return item
-    raise QueueError(f"text {text_id} does not wait in the queue; see `saring queue show`")
+    raise QueueError(f"text {text_id} is not waiting in the queue: see `saring queue show`")

@@ -1,1 +1,1 @@
-"""Raters: whatever reads a masked text and gives a verdict on its labels."""
+"""Raters, which read masked texts and give verdicts on their labels."""

@@ -1,7 +1,7 @@
-"""The bootstrap rater: the taxonomy's own exemplars, in embedding space, as the only teacher.
+"""The bootstrap rater: a classifier of vectors that is trained on the taxonomy's exemplars only.
 
-It stands in until an LLM or a person judges, so that the loop runs with nothing configured. It knows a few dozen lines
-a label, and its judgements say so: `resolve()` lets any LLM's word replace its own.
+It judges until an LLM or a person does, so that the loop runs without any configuration. It learns from a few dozen
+texts for each label, so `resolve()` prefers the judgements of any LLM.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pipeline.raters.protocol import NoVerdict, TextToJudge
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Encoder, Vectors
 
-#: a label is asserted from this probability on, and denied up to that one; between them the rater says nothing
+#: least probability of an asserted label, and largest of a denied one; between them the rater gives no verdict
 ASSERT_FROM = 0.5
 DENY_TO = 0.1
-#: changes whenever the method does, so that old judgements keep their own rater
+#: name of the method; it changes with the method, so that old judgements belong to another version of the rater
 _METHOD = "exemplar-regression-1"
 
 
@@ -43,11 +43,11 @@ class _Taught:
 
 
 class BootstrapRater:
-    """One logistic regression a label over the vectors of exemplars, near-misses counting against it.
+    """One logistic regression for each label over the vectors of exemplars; near-misses are negatives.
 
-    Exemplars of other labels are negatives too, except where a near-miss or an exemplar says nothing against the pair
-    (labels overlap: a racist line may well be hateful), so only labels that exclude each other, benign ones against
-    violations, and the label's own near-misses are held to be certain negatives; the rest weigh half.
+    Exemplars of other labels are negatives too. Labels overlap (a racist text is often hateful), so only some negatives
+    are certain: exemplars of labels that exclude the label, of benign labels against violations and the reverse, and
+    the label's near-misses. All other negatives have half the weight.
     """
 
     needs_vectors = True
@@ -73,13 +73,17 @@ class BootstrapRater:
         return {"method": _METHOD, "encoder": self._encoder.name, "taxonomy": self._taxonomy.version}
 
     def probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
-        """Probability of each label, in the taxonomy's order: [n, labels]. Not calibrated on any real text."""
+        """Probability of each label, in the taxonomy's order: [texts, labels]. Not calibrated on real texts.
+
+        Args:
+            vectors: unit vectors of shape [texts, dimension].
+        """
         taught = self._taught
         logits = (vectors - taught.mean) @ taught.coefficients.T + taught.intercepts
         return np.asarray(1 / (1 + np.exp(-logits)))
 
     def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
-        """Assert the likely labels, deny the unlikely ones, and say nothing of those between."""
+        """Assert the likely labels and deny the unlikely ones; labels between get no verdict."""
         if not texts:
             return
         if any(text.vector is None for text in texts):
@@ -100,7 +104,7 @@ class BootstrapRater:
             )
 
     def _consistent(self, scores: Mapping[str, float]) -> list[str]:
-        """Of labels that exclude each other, the likelier one."""
+        """Keep the likelier one of labels that exclude each other."""
         kept: list[str] = []
         for key in sorted(scores, key=lambda key: -scores[key]):
             excluded = {other for k in kept for other in self._taxonomy[k].excludes}
@@ -110,7 +114,7 @@ class BootstrapRater:
 
     @cached_property
     def _taught(self) -> _Taught:
-        """Made when the first text is judged: embedding the exemplars takes a while, and there may be nothing to do."""
+        """The trained regressions, made when the first text is judged, because embedding the exemplars takes time."""
         vectors = self._encoder.encode([text for _, text in (*self._texts, *self._misses)])
         exemplars = vectors[: len(self._texts)]
         mean = exemplars.mean(axis=0)

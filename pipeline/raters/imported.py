@@ -1,4 +1,4 @@
-"""Import: labelled files in, texts and judgements out. Positive, negative and unknown are kept apart."""
+"""Import of labelled files: texts and judgements. Asserted, denied and unknown labels are distinguished."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pipeline.texts.readers import Format
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import brought."""
+    """Report of an import."""
 
     texts: IngestReport
     judgements: Recorded
-    #: judgements that assert and that deny each label
+    #: number of judgements that assert each label, and that deny it
     asserted: Mapping[str, int]
     denied: Mapping[str, int]
-    #: rows that say nothing of any label
+    #: rows without a verdict on any label
     silent_rows: int
-    #: values that mean nothing in the taxonomy, left out, with how many rows have them
+    #: values that the mapping does not know, with the number of rows that have them
     unknown_values: Mapping[str, int]
 
 
@@ -56,26 +56,26 @@ def import_labelled(
     rejects_dir: Path | None = None,
     progress: Progress = silent,
 ) -> ImportReport:
-    """Read labelled files: each row becomes a text and, if it says anything of a label, one judgement of `rater`.
+    """Read labelled files: each row becomes a text and, if it has a verdict on a label, one judgement of `rater`.
 
-    The judgement's external reference is the row's id, so a second import of the same file adds nothing, a corrected
-    file adds revisions, and a row that says nothing any more takes back what it said. A split that a row names is kept.
+    The judgement's external reference is the row's id. So a second import of the same file adds nothing, a corrected
+    file adds revisions, and a row that no longer has a verdict withdraws its judgement. A row's split is kept.
 
     Args:
         engine: the store.
         paths: files or fsspec addresses.
         source: the data set, with its licence.
-        mapping: what its values mean.
-        rater: in whose name the judgements are written.
-        form: what the files hold; None: as their names tell.
+        mapping: the meaning of its values.
+        rater: the rater of the judgements.
+        form: format of the files; None: the format that each name shows.
         text_field: the field with the text.
-        id_field: the field with the row's own id.
+        id_field: the field with the row's id.
         languages: languages in scope.
-        rejects_dir: where rejected rows are named.
-        progress: told of every batch.
+        rejects_dir: folder of the list of rejected rows; None: rejects are only counted.
+        progress: called after every batch.
 
     Raises:
-        InputError: a file can't be read at all.
+        InputError: a file cannot be read at all.
     """
     tally = _Tally()
 
@@ -83,19 +83,19 @@ def import_labelled(
         who = rater_id(session, rater, {"source": source.name})
         verdicts = []
         for row in rows:
-            said = mapping.verdict(row.fields)
-            if not said.asserted and not said.denied:
+            mapped = mapping.verdict(row.fields)
+            if not mapped.asserted and not mapped.denied:
                 tally.silent_rows += 1
-            tally.asserted.update(said.asserted)
-            tally.denied.update(said.denied)
+            tally.asserted.update(mapped.asserted)
+            tally.denied.update(mapped.denied)
             verdicts.append(
                 NewJudgement(
                     row.id,
-                    asserted=said.asserted,
-                    denied=said.denied,
+                    asserted=mapped.asserted,
+                    denied=mapped.denied,
                     external_ref=f"{source.name}:{row.external_id}",
-                    # what an earlier import read from this row is taken back; where there was nothing, nothing is
-                    withdrawn=not said.asserted and not said.denied,
+                    # The judgement of an earlier import is withdrawn; where there was none, nothing is written.
+                    withdrawn=not mapped.asserted and not mapped.denied,
                 )
             )
         tally.recorded += record(session, who, verdicts, taxonomy_version=mapping.taxonomy.version, run_id=run_id)
@@ -112,7 +112,7 @@ def import_labelled(
         rejects_dir=rejects_dir,
         on_written=judge,
         stage="import",
-        # what was imported with another meaning, or in another's name, is not done
+        # An import with another mapping or another rater is a different run.
         more_params={"rater": [rater.kind, rater.name, rater.version], "mapping": mapping.fingerprint()},
         progress=progress,
     )

@@ -1,7 +1,7 @@
-"""The stage that asks a rater for its verdicts, once a text.
+"""The stage that gets a rater's verdicts, once for each text.
 
-A rater that computes is given a portion of texts at a time, and each portion is committed. One that is asked over a
-network (`StreamingRater`) takes texts as it gets on, and what it answered is committed as it comes.
+A rater that computes here gets a portion of texts at a time, and each portion is committed. A rater behind a network
+(`StreamingRater`) takes texts when it can, and its answers are committed as they arrive.
 """
 
 from __future__ import annotations
@@ -35,57 +35,57 @@ from pipeline.vectors.table import get_vectors, register_encoder
 
 #: texts judged and committed together
 CHUNK = 1_000
-#: texts in a shard: those that have no vector yet get one on the way
+#: texts in a shard; missing vectors are computed as part of it
 _SHARD_TEXTS = 1_000
-#: a slow language model gives one verdict in some seconds
+#: texts in a shard of a language model, which may take seconds for one verdict
 _LLM_SHARD_TEXTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeReport:
-    """What one run added."""
+    """Report of one run."""
 
     rater: str
     judged: int
     present: int
-    #: texts by the reason why there is no verdict
+    #: number of texts by the reason why there is no verdict
     no_verdict: Mapping[str, int]
-    #: texts that each label is now asserted on by this rater, of those judged in this call
+    #: number of texts judged in this run on which the rater asserts each label
     asserted: Mapping[str, int]
-    #: replies that were paid for, and verdicts that came from replies of an earlier time
+    #: number of paid replies, and of verdicts from replies that were stored before
     replies: int = 0
     cached: int = 0
-    #: tokens in prompts and replies, and what they cost
+    #: tokens in prompts and replies, and their cost
     tokens: int = 0
     cost: float = 0.0
-    #: names that a language model gave and that are no labels, by how often
+    #: names from a language model that are not labels, with their numbers
     invented: Mapping[str, int] = field(default_factory=dict)
-    #: why it stopped before all texts were judged, if it did
+    #: the reason why it stopped before all texts were judged; None: it did not
     stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeParams:
-    """Who judges, and how much."""
+    """Parameters of a run: the rater and the limits."""
 
-    #: `bootstrap`, or the name of a language model that is described
+    #: `bootstrap`, or the name of a configured language model
     rater: str
-    #: keep to the first so many texts in scope (see `sample`)
+    #: number of texts in scope, the first in order of id (see `sample`); None: all
     limit: int | None = None
-    #: stop before a rater that is paid takes more tokens, or costs more; None: no limit
+    #: limits on the tokens and the cost of a paid rater; None: no limit
     most_tokens: int | None = None
     most_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeStage:
-    """Have a rater judge the texts that it has not judged yet.
+    """Let a rater judge the texts that it has not judged yet.
 
-    A run keeps to the space of vectors that was in use when it began.
+    A run uses the vector space that was in use when it began.
 
     Raises:
-        UsageError: there is no such rater, or this worker has another version of it.
-        LlmError: its server cannot be asked which models it has.
+        UsageError: no rater has that name, or this worker has another version of it.
+        LlmError: its server does not list its models.
     """
 
     name: str = "judge"
@@ -98,11 +98,11 @@ class JudgeStage:
     shard_texts: int | None = None
 
     def queue_of(self, slice: str) -> str:
-        """A language model computes elsewhere, so its shards only wait."""
+        """The queue of a run: `io` for a language model, whose shards mostly wait for its server."""
         return "io" if slice.startswith(f"{RaterKind.LLM}:") else self.queue
 
     def plan(self, home: WorkContext, params: JudgeParams) -> Plan:
-        """Ranges of the texts in scope, and what may be spent by all of them together."""
+        """Divide the texts in scope into ranges, and set the limits for all of them together."""
         space = space_in_use(home.engine, home.settings)
         rater = rater_of(home, params.rater, space)
         size = self.shard_texts or (_LLM_SHARD_TEXTS if isinstance(rater, StreamingRater) else _SHARD_TEXTS)
@@ -122,17 +122,17 @@ class JudgeStage:
         )
 
     def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
-        """Judge the texts of a range that the rater has not judged; vectors that it needs are computed first."""
+        """Judge the texts of a range that the rater has not judged; missing vectors are computed first."""
         space = run.params.get("encoder")
         rater = rater_of(home, run.params["rater"], space)
         if rater.ref.version != run.params["version"]:
             raise UsageError(
-                f"the run is of version {run.params['version']} of {rater.ref.name} and this worker has "
-                f"{rater.ref.version}: give all workers the same taxonomy and raters, and start the run anew"
+                f"the run uses version {run.params['version']} of rater {rater.ref.name}, but this worker has version "
+                f"{rater.ref.version}: give all workers the same taxonomy and raters, then start a new run"
             )
         encoder = encoder_of(home, space) if rater.needs_vectors else None
         chosen = texts_in(part.span)
-        # Read before vectors are computed: a text that is ingested meanwhile has none, and is for the next run.
+        # Read before vectors are computed: a text that is ingested meanwhile has no vector, and waits for the next run.
         with home.begin() as session:
             who = rater_id(session, rater.ref, rater.details)
             missing = not_judged(session, who, chosen)
@@ -154,7 +154,7 @@ class JudgeStage:
         return counts
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> JudgeReport:
-        """The counts of all parts."""
+        """Report the sums of all parts."""
         values: Values = {"rater": run.slice.partition(":")[2], "present": 0} | new_counts() | counts
         return JudgeReport(**values)
 
@@ -165,15 +165,15 @@ def new_counts() -> dict[str, Any]:
 
 
 def allowance(session: Session, rater: Rater, tokens: int | None, cost: float | None) -> Allowance:
-    """What a rater may spend, if it is one that is paid."""
+    """Limits on the spending of a rater over all runs; none for a rater that costs nothing."""
     return rater.allowance(session, tokens, cost) if isinstance(rater, StreamingRater) else Allowance()
 
 
 def not_judged(session: Session, who: int, chosen: Select[uuid.UUID]) -> list[uuid.UUID]:
-    """Those of the chosen texts that a rater has not judged, in order."""
+    """The chosen texts that a rater has not judged, in order."""
     ids_of, j = chosen.subquery(), store.Judgement
-    done = select(j.text_id).where(j.rater_id == who, j.text_id == ids_of.c.id).exists()
-    return list(session.scalars(select(ids_of.c.id).where(~done).order_by(ids_of.c.id)))
+    judged = select(j.text_id).where(j.rater_id == who, j.text_id == ids_of.c.id).exists()
+    return list(session.scalars(select(ids_of.c.id).where(~judged).order_by(ids_of.c.id)))
 
 
 def judge_missing(
@@ -188,18 +188,18 @@ def judge_missing(
     allowed: Allowance,
     step: Step,
 ) -> None:
-    """Have texts judged and record it, in as many transactions as it takes.
+    """Let a rater judge texts, and record its verdicts in several transactions.
 
     Args:
-        home: what to work with.
-        rater: who judges.
-        who: the rater's id.
-        ids: the texts.
-        run_id: the run.
-        counts: what is added to, from `new_counts`.
-        encoder: where vectors come from, for a rater that needs them.
-        allowed: what the rater may have spent in all when it stops.
-        step: counts the texts.
+        home: settings, taxonomy and store.
+        rater: the rater.
+        who: id of the rater.
+        ids: ids of the texts.
+        run_id: id of the run.
+        counts: counts from `new_counts`, which are updated.
+        encoder: the encoder of the vectors, for a rater that needs them.
+        allowed: limits on the rater's spending over all runs.
+        step: counts the texts as finished.
     """
     began = time.monotonic()
     for answers in _answers(home.engine, rater, ids, encoder, allowed, run_id):
@@ -211,16 +211,16 @@ def judge_missing(
             _tally(counts["no_verdict"], [answer.reason for answer in answers.given if isinstance(answer, NoVerdict)])
             _tally(counts["asserted"], [label for verdict in verdicts for label in verdict.asserted])
             _add(counts, answers.counts)
-            done = counts["judged"] + sum(counts["no_verdict"].values())
-            step(session, len(answers.given), _pace(counts, done, time.monotonic() - began))
+            answered = counts["judged"] + sum(counts["no_verdict"].values())
+            step(session, len(answers.given), _pace(counts, answered, time.monotonic() - began))
 
 
 def rater_of(home: WorkContext, name: str, space: str | None = None) -> Rater:
-    """The rater of that name, with the encoder of a space (None: the one in use); made once a process.
+    """The rater of that name, with the encoder of a vector space (None: the one in use); made once in a process.
 
     Raises:
-        UsageError: there is none.
-        LlmError: its server cannot be asked which models it has.
+        UsageError: no rater has that name.
+        LlmError: its server does not list its models.
     """
     space = space or space_in_use(home.engine, home.settings)
     return home.keep(
@@ -260,19 +260,19 @@ def _tally(counts: dict[str, int], names: Sequence[str]) -> None:
 def _add(counts: dict[str, Any], more: Mapping[str, Any]) -> None:
     for name, value in more.items():
         if isinstance(value, Mapping):
-            found = counts.setdefault(name, {})
+            sums = counts.setdefault(name, {})
             for key, count in value.items():
-                found[key] = found.get(key, 0) + count
+                sums[key] = sums.get(key, 0) + count
         else:
             counts[name] = value if isinstance(value, str) else counts.get(name, 0) + value
 
 
-def _pace(counts: Mapping[str, Any], done: int, seconds: float) -> str:
-    """How it goes, in a few words; nothing where a rater is not paid."""
-    if "replies" not in counts or not done:
+def _pace(counts: Mapping[str, Any], answered: int, seconds: float) -> str:
+    """Speed, tokens and cost for a progress bar; empty for a rater that costs nothing."""
+    if "replies" not in counts or not answered:
         return ""
-    said = [f"{done / max(seconds, 1e-9):.1f}/s", f"{counts['tokens']:,} tokens"]
+    figures = [f"{answered / max(seconds, 1e-9):.1f}/s", f"{counts['tokens']:,} tokens"]
     if counts["cost"]:
-        said.append(f"{counts['cost']:,.4f} spent")
-    said += [f"{reason} {count / done:.1%}" for reason, count in sorted(counts["no_verdict"].items())]
-    return ", ".join(said)
+        figures.append(f"cost {counts['cost']:,.4f}")
+    figures += [f"{reason} {count / answered:.1%}" for reason, count in sorted(counts["no_verdict"].items())]
+    return ", ".join(figures)

@@ -1,4 +1,4 @@
-"""The rater of a name: the bootstrap rater, or a language model that is configured."""
+"""Raters by name: the bootstrap rater, or a configured language model."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def make_rater(
     """The rater of that name.
 
     Args:
-        name: `bootstrap`, or one of `llm_configs`.
-        settings: where language models are described.
+        name: `bootstrap`, or a name in `llm_configs`.
+        settings: the settings, which name the file of language models.
         taxonomy: the labels.
         engine: the store.
         encoder: gives the encoder, for a rater that needs vectors.
 
     Raises:
-        UsageError: there is none of that name, or its description is wrong.
-        LlmError: its server cannot be asked which models it has.
+        UsageError: no rater has that name, or its configuration is not valid.
+        LlmError: its server does not list its models.
     """
     if name == BOOTSTRAP:
         return BootstrapRater(taxonomy, encoder())
-    # what they are made of takes a while to load
+    # These modules take a while to load, so they are imported only here.
     from pipeline.llm.client import find_model
     from pipeline.llm.translation.make import make_translator
     from pipeline.raters.llm.rater import LlmRater
@@ -47,5 +47,5 @@ def make_rater(
 
 
 def rater_names(settings: Settings) -> tuple[str, ...]:
-    """Every rater that may be asked for."""
+    """Names of all configured raters."""
     return (BOOTSTRAP, *sorted(llm_configs(settings)))

@@ -1,6 +1,6 @@
-"""From what a data set calls things to what the taxonomy does: a mapping file, checked before anything is read.
+"""Mappings from the values of a data set to labels of the taxonomy. A mapping is checked before anything is read.
 
-A mapping is YAML. `values` speaks of the labels field: for each value of it, the labels that it asserts and denies.
+A mapping is YAML. `values` is about the labels field: for each value of it, the labels that it asserts and denies.
 `fields` does the same for further fields of a row::
 
     values:
@@ -11,7 +11,7 @@ A mapping is YAML. `values` speaks of the labels field: for each value of it, th
         "1": {assert: [racist]}
         "0": {deny: [racist]}
 
-A value that is mapped to nothing (``{}``) is known and says nothing.
+A value that is mapped to nothing (``{}``) is known and has no meaning.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from pipeline.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Labels that a value asserts and denies."""
+class MappedRow:
+    """Labels that a value or a row asserts and denies."""
 
     asserted: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
@@ -41,38 +41,38 @@ class Verdict:
 
 @dataclass(slots=True)
 class LabelMapping:
-    """Reads the verdict out of a row's fields; counts the values that it doesn't know."""
+    """A mapping that reads labels from a row's fields, and counts the values that it does not know."""
 
     taxonomy: Taxonomy
     labels_field: str
     denied_field: str = "not_labels"
-    values: Mapping[str, Verdict] | None = None
-    fields: Mapping[str, Mapping[str, Verdict]] = field(default_factory=dict)
-    #: values of the labels field that mean nothing, by how many rows have them
+    values: Mapping[str, MappedRow] | None = None
+    fields: Mapping[str, Mapping[str, MappedRow]] = field(default_factory=dict)
+    #: values that are not known, with the number of rows that have them
     unknown: Counter[str] = field(default_factory=Counter)
 
     @property
     def read(self) -> tuple[str, ...]:
-        """The fields that it wants to see."""
+        """The fields that the mapping reads."""
         return tuple(dict.fromkeys((self.labels_field, self.denied_field, *self.fields)))
 
     def fingerprint(self) -> str:
-        """Changes with what the mapping makes of any row."""
-        told = {name: _told(meanings) for name, meanings in self.fields.items()}
-        values = _told(self.values) if self.values is not None else None
-        whole = [self.taxonomy.version, self.labels_field, self.denied_field, values, told]
+        """A hash that changes where the mapping gives any row other labels."""
+        fields = {name: _plain(meanings) for name, meanings in self.fields.items()}
+        values = _plain(self.values) if self.values is not None else None
+        whole = [self.taxonomy.version, self.labels_field, self.denied_field, values, fields]
         return hashlib.blake2b(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
 
-    def verdict(self, row: Mapping[str, Any]) -> Verdict:
-        """What a row says; a label that it both asserts and denies is left unknown."""
+    def verdict(self, row: Mapping[str, Any]) -> MappedRow:
+        """Read the labels of a row; a label that it both asserts and denies is left unknown."""
         asserted, denied = set[str](), set[str]()
         for value in _values(row.get(self.labels_field)):
-            found = self._meaning(value)
-            if found is None:
+            meaning = self._meaning(value)
+            if meaning is None:
                 self.unknown[value[:60]] += 1
                 continue
-            asserted |= found.asserted
-            denied |= found.denied
+            asserted |= meaning.asserted
+            denied |= meaning.denied
         if self.values is None:
             for value in _values(row.get(self.denied_field)):
                 key = self.taxonomy.canonical(value)
@@ -82,39 +82,38 @@ class LabelMapping:
                     denied.add(key)
         for name, meanings in self.fields.items():
             for value in _values(row.get(name)):
-                found = meanings.get(value)
-                if found is None:
+                meaning = meanings.get(value)
+                if meaning is None:
                     self.unknown[f"{name}={value[:60]}"] += 1
                     continue
-                asserted |= found.asserted
-                denied |= found.denied
-        return Verdict(frozenset(asserted - denied), frozenset(denied - asserted))
+                asserted |= meaning.asserted
+                denied |= meaning.denied
+        return MappedRow(frozenset(asserted - denied), frozenset(denied - asserted))
 
-    def _meaning(self, value: str) -> Verdict | None:
+    def _meaning(self, value: str) -> MappedRow | None:
         if self.values is not None:
             return self.values.get(value)
         key = self.taxonomy.canonical(value)
-        return Verdict(frozenset({key})) if key is not None else None
+        return MappedRow(frozenset({key})) if key is not None else None
 
 
 def load_mapping(path: Path | None, taxonomy: Taxonomy, labels_field: str) -> LabelMapping:
-    """Read a mapping file; without one, values are taken to be labels of the taxonomy (or their aliases), and a field
-    `not_labels` to deny.
+    """Read a mapping file. Without a file, values are labels of the taxonomy (or aliases); `not_labels` are denied.
 
     Raises:
-        UsageError: the file can't be read, or maps to a label that the taxonomy lacks.
+        UsageError: the file cannot be read, or names a label that is not in the taxonomy.
     """
     if path is None:
         return LabelMapping(taxonomy, labels_field)
     try:
         document: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, YAMLError) as error:  # a ValueError: not UTF-8, or a date that there is not
+    except (OSError, ValueError, YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
         raise UsageError(f"{path}: not a mapping file ({first_line(error)})") from error
     if not isinstance(document, dict) or not set(document) <= {"values", "fields"} or not document:
         raise UsageError(f"{path}: a mapping file has `values`, `fields`, or both (see docs/texts.md)")
     fields = document.get("fields") or {}
     if not isinstance(fields, dict):
-        raise UsageError(f"{path}: `fields` maps names of fields to their values")
+        raise UsageError(f"{path}: `fields` must map names of fields to their values")
     return LabelMapping(
         taxonomy,
         labels_field,
@@ -123,27 +122,27 @@ def load_mapping(path: Path | None, taxonomy: Taxonomy, labels_field: str) -> La
     )
 
 
-def _told(meanings: Mapping[str, Verdict]) -> dict[str, list[list[str]]]:
-    return {value: [sorted(one.asserted), sorted(one.denied)] for value, one in meanings.items()}
+def _plain(meanings: Mapping[str, MappedRow]) -> dict[str, list[list[str]]]:
+    return {value: [sorted(meaning.asserted), sorted(meaning.denied)] for value, meaning in meanings.items()}
 
 
-def _verdicts(given: object, taxonomy: Taxonomy, where: str) -> dict[str, Verdict]:
+def _verdicts(given: object, taxonomy: Taxonomy, where: str) -> dict[str, MappedRow]:
     if not isinstance(given, dict):
-        raise UsageError(f"{where}: expected a mapping of values to assert and deny")
-    found = {}
+        raise UsageError(f"{where}: expected a mapping from values to `assert` and `deny`")
+    mapped = {}
     for value, meaning in given.items():
         meaning = meaning or {}
         if not isinstance(meaning, dict) or not set(meaning) <= {"assert", "deny"}:
-            raise UsageError(f"{where}: {value!r} has something else than `assert` and `deny`")
-        found[_spelled(value)] = Verdict(
+            raise UsageError(f"{where}: {value!r} may have `assert` and `deny` only")
+        mapped[_spelled(value)] = MappedRow(
             *(_keys(meaning.get(word) or [], taxonomy, f"{where}: {value!r}") for word in ("assert", "deny"))
         )
-    return found
+    return mapped
 
 
 def _keys(names: object, taxonomy: Taxonomy, where: str) -> frozenset[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"{where}: labels come as a list of names")
+        raise UsageError(f"{where}: labels must be a list of names")
     keys = {name: taxonomy.canonical(name) for name in names}
     for name, key in keys.items():
         if key is None:
@@ -152,7 +151,7 @@ def _keys(names: object, taxonomy: Taxonomy, where: str) -> frozenset[str]:
 
 
 def _values(given: object) -> list[str]:
-    """A field's value as a list of strings: a list as it is, nothing as none."""
+    """A field's value as a list of strings; empty where there is no value."""
     if given is None or given == "":
         return []
     if isinstance(given, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What a rater is to the stage that calls it."""
+"""The interface of raters."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pipeline.vectors.encoders.protocol import Vectors
 
 @dataclass(frozen=True, slots=True)
 class TextToJudge:
-    """A text as raters see it: personal data masked."""
+    """A text for raters, with personal data masked."""
 
     id: uuid.UUID
     masked: str
-    #: its vector of shape [dimension], for raters that ask for one
+    #: its vector of shape [dimension], for raters that need one
     vector: Vectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NoVerdict:
-    """The rater could not, or would not, judge a text."""
+    """A text without a verdict, with the reason."""
 
     text_id: uuid.UUID
     #: a short fixed phrase, so that reasons can be counted
@@ -37,50 +37,50 @@ class NoVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What came of some texts: written in one transaction, as soon as it is there."""
+    """Answers for some texts, to be stored in one transaction as soon as they arrive."""
 
     given: Sequence[NewJudgement | NoVerdict]
-    #: what was paid for, and is not to be asked again
+    #: paid replies, which are stored so that no request is sent twice
     paid: Sequence[PaidReply] = ()
     #: numbers by name, to be added up over a run
     counts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Rater(Protocol):
-    """Gives verdicts on texts. A new version of it is another rater, so old judgements stay what they were."""
+    """A rater gives verdicts on texts. A new version is another rater, so old judgements do not change."""
 
     @property
     def ref(self) -> RaterRef: ...
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What is worth remembering of it: model, prompt, parameters."""
+        """Details to store with the rater: model, prompt, parameters."""
         ...
 
     @property
     def needs_vectors(self) -> bool: ...
 
     def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
-        """One answer a text, in any order, as they come."""
+        """Give one answer for each text, in any order, as they arrive."""
         ...
 
 
 @runtime_checkable
 class StreamingRater(Protocol):
-    """A rater that is asked over a network: it takes texts as it gets on, and answers in any order."""
+    """A rater behind a network: it takes texts when it can, and answers in any order."""
 
     def stream(self, texts: Iterable[Sequence[TextToJudge]], budget: Allowance, run_id: int) -> Iterator[Answers]:
-        """What came of the texts, as it comes.
+        """Give the answers for texts as they arrive.
 
-        Each list of answers is committed before the next is asked for.
+        The caller commits each batch of answers before it takes the next.
 
         Args:
-            texts: in portions, fetched when they are needed.
-            budget: what it may have spent in all when it stops; texts that it then leaves out have no answer.
-            run_id: the run that asks.
+            texts: portions of texts, read when they are needed.
+            budget: limits on the rater's spending over all runs; texts beyond them get no answer.
+            run_id: id of the run.
         """
         ...
 
     def allowance(self, session: Session, tokens: int | None, cost: float | None) -> Allowance:
-        """What it may spend, if `tokens` and `cost` at most are allowed from now on."""
+        """Limits over all runs, where `tokens` and `cost` are the limits from now on."""
         ...

@@ -1,4 +1,4 @@
-"""All raters of a store at once: read, measure, and say under which consensus."""
+"""The report on all raters of a store, measured under the consensus in force."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from pipeline.progress import Progress, silent
 from pipeline.raters.worth import RaterWorth, Spent, worth
 from pipeline.taxonomy import Taxonomy
 
-#: id of a rater to what its answers took so far: tokens, and money
+#: tokens and cost of a rater's answers so far, by the rater's id
 Spending = Mapping[int, tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class RaterReport:
-    """Every rater, and the consensus that they were measured under."""
+    """All raters, and the consensus that they were measured under."""
 
     raters: Sequence[RaterWorth]
-    #: texts that were read, and those of them with gold
+    #: number of texts that were read, and of those with gold
     texts: int
     gold: int
-    #: whose word gold is
+    #: the raters whose decisions are gold
     gold_by: Gold
-    #: hash of the consensus in force; None: none was fitted, machines must agree, and these figures are by majority
+    #: hash of the consensus in force; None: none was fitted, machines must agree, and these figures use the majority
     consensus: str | None
     method: Method
-    #: why that method
+    #: the reason for that method
     why: str
     fitted_at: datetime | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, numbers rounded to four places."""
+        """The report as plain values, numbers rounded to four places."""
         plain: dict[str, Any] = rounded(asdict(self))
-        for row, one in zip(plain["raters"], self.raters, strict=True):
-            row["cost_per_1000_texts"] = one.spent.per_thousand if one.spent is not None else None
+        for row, rater in zip(plain["raters"], self.raters, strict=True):
+            row["cost_per_1000_texts"] = rater.spent.per_thousand if rater.spent is not None else None
         return plain
 
 
@@ -61,16 +61,16 @@ def rater_report(
     seed: int = 0,
     progress: Progress = silent,
 ) -> RaterReport:
-    """Measure every rater on what the store holds.
+    """Measure every rater on the judgements in the store.
 
     Args:
         session: an open session.
         taxonomy: the labels.
-        people: measure people too.
-        prices: of 1,000 texts, by the name of the rater; they replace what is known otherwise.
-        spending: what raters took, as whoever asked them kept account of it; it replaces what their details say.
-        seed: of the resamples.
-        progress: told now and then.
+        people: True: measure people too.
+        prices: prices of 1,000 texts by the name of the rater; they replace other costs.
+        spending: tokens and cost from stored replies; they replace those in the raters' details.
+        seed: seed of the resamples.
+        progress: called from time to time.
     """
     votes = read_votes(session, taxonomy, people=people, progress=progress)
     details = rater_details(session)
@@ -79,13 +79,13 @@ def rater_report(
         consensus, why, at = Consensus.from_dict(row.content), str(row.report.get("why", "")), row.created_at
     else:
         consensus, why, at = Consensus(families=families(votes, details)), "none was fitted yet", None
-    progress(0, None, "measuring what each is worth")
+    progress(0, None, "measuring raters")
     judged = list(_judged_texts(session))
     totals = {ref: texts for _, ref, texts in judged}
-    found = worth(votes, consensus, spent_on(judged, details, prices or {}, spending or {}), seed=seed)
+    measured = worth(votes, consensus, spent_on(judged, details, prices or {}, spending or {}), seed=seed)
     return RaterReport(
-        # what was not read for the figures was judged all the same
-        raters=[replace(one, judged=totals[RaterRef(one.kind, one.name, one.version)]) for one in found],
+        # The number of judged texts includes those that were not read for the figures.
+        raters=[replace(rater, judged=totals[RaterRef(rater.kind, rater.name, rater.version)]) for rater in measured],
         texts=votes.texts,
         gold=votes.gold_texts(),
         gold_by=votes.gold,
@@ -102,18 +102,18 @@ def spent_on(
     prices: Mapping[str, float],
     spending: Spending,
 ) -> dict[RaterRef, Spent]:
-    """What is known of the raters' tokens and costs, by the first of these that says something.
+    """Known tokens and costs of raters, each from the first of several places that has it.
 
-    Of money: `prices`, `spending`, then `cost` (in all) and `cost_per_1000_texts` among a rater's details. Of tokens:
-    `spending`, then `tokens` among the details.
+    Costs: `prices`, `spending`, then `cost` (in all) and `cost_per_1000_texts` in a rater's details. Tokens:
+    `spending`, then `tokens` in the details.
 
     Args:
-        judged: of each rater its id, who it is, and how many texts it judged.
-        details: what the store remembers of each.
-        prices: as in `rater_report`.
-        spending: the same.
+        judged: id and identity of each rater, with the number of texts that it judged.
+        details: details of each rater in the store.
+        prices: see `rater_report`.
+        spending: see `rater_report`.
     """
-    found = {}
+    spent = {}
     for id_, ref, texts in judged:
         known = details.get(ref, {})
         tokens, cost = spending.get(id_, (known.get("tokens"), known.get("cost")))
@@ -121,12 +121,12 @@ def spent_on(
         if price is not None:
             cost = float(price) * texts / 1_000
         if tokens is not None or cost is not None:
-            found[ref] = Spent(texts, None if tokens is None else int(tokens), None if cost is None else float(cost))
-    return found
+            spent[ref] = Spent(texts, None if tokens is None else int(tokens), None if cost is None else float(cost))
+    return spent
 
 
 def _judged_texts(session: Session) -> Iterator[tuple[int, RaterRef, int]]:
-    """Each rater's id and how many texts it judged, those that are not read for the report among them."""
+    """Id and identity of each rater, with the number of texts that it judged, in the sample or not."""
     j, r = store.Judgement, store.Rater
     query = select(r.id, r.kind, r.name, r.version, func.count(distinct(j.text_id))).join(j, j.rater_id == r.id)
     for id_, kind, name, version, texts in session.execute(query.group_by(r.id)):

@@ -1,4 +1,4 @@
-"""What each rater is worth: how well it knows each label, and what the consensus would be without it."""
+"""Worth of each rater: its skill for each label, and the consensus without it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from pipeline.ledger.resolve import WEIGHED_KINDS
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix
 from pipeline.measure.intervals import Estimate, wilson
 
-#: a difference of macro F1 that nobody would pay for
+#: difference of macro F1 that is too small to matter
 NOTHING = 0.01
-#: share of common assertions from which on one rater can be named in place of another
+#: least share of common assertions at which one rater can replace another
 LIKE = 0.5
-#: two raters err together from this correlation of their errors on ...
+#: least correlation of the errors of two raters at which they err together
 TOGETHER = 0.5
-#: ... so many errors of each
+#: least number of errors of each for that
 LEAST_ERRORS = 20
 
 
-class Verdict(enum.StrEnum):
-    """What to do with a rater."""
+class Worth(enum.StrEnum):
+    """Advice on a rater."""
 
     WORTH = "worth"
     NOTHING_NEW = "nothing new"
@@ -43,12 +43,12 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a rater's answers cost."""
+    """Tokens and cost of a rater's answers."""
 
-    #: texts that it judged
+    #: number of texts that it judged
     texts: int
     tokens: int | None = None
-    #: in the currency of whoever pays
+    #: in the currency of the prices
     cost: float | None = None
 
     @property
@@ -59,7 +59,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class LabelSkill:
-    """How well a rater knows one label, on gold. None: no gold text of that sort."""
+    """Skill of a rater for one label, measured on gold. None: there is no gold text of that kind."""
 
     positives: int
     negatives: int
@@ -69,28 +69,28 @@ class LabelSkill:
 
 @dataclass(frozen=True, slots=True)
 class RaterWorth:
-    """One rater, in one version."""
+    """Figures of one version of a rater."""
 
     kind: RaterKind
     name: str
     version: str
-    #: texts that it judged
+    #: number of texts that it judged
     judged: int
-    #: of those that were read, the ones that somebody trusted decided without its word
+    #: number of texts in the sample with gold from other raters
     gold: int
     labels: Mapping[str, LabelSkill]
-    #: means over the labels with gold of either sort; intervals are those of the labels
+    #: means over the labels with gold texts of that kind; the labels have intervals
     macro_sensitivity: float | None
     macro_specificity: float | None
-    #: share of its opinions that are what the other raters' consensus is
+    #: share of its verdicts that agree with the other raters' consensus
     agreement: Estimate | None
-    #: macro F1 of the consensus without it, with it, and what it adds
+    #: macro F1 of the consensus without it, with it, and the difference
     without: Contest | None
     spent: Spent | None
-    #: raters that it errs together with
+    #: raters that make the same errors
     together: tuple[str, ...]
-    verdict: Verdict
-    #: the same in words
+    verdict: Worth
+    #: the verdict as a phrase, with figures
     words: str
 
 
@@ -98,19 +98,22 @@ def worth(votes: Votes, consensus: Consensus, spent: Mapping[RaterRef, Spent], *
     """Measure every rater of the table, those with a vote first.
 
     Args:
-        votes: what was said.
-        consensus: the one in force.
-        spent: what is known of costs.
-        seed: of the resamples; the same for every rater, so that their figures can be compared.
+        votes: the votes, with gold.
+        consensus: the consensus in force.
+        spent: known costs.
+        seed: seed of the resamples, the same for every rater, so that their figures can be compared.
     """
     voters = votes.voters()
     whole = combine(votes, consensus)
-    found = [_one(votes, ref, voters, consensus, whole, spent.get(ref), seed) for ref in votes.raters]
+    measured = [_measure(votes, ref, voters, consensus, whole, spent.get(ref), seed) for ref in votes.raters]
     order = {kind: place for place, kind in enumerate((*WEIGHED_KINDS, *RaterKind))}
-    return sorted(found, key=lambda one: (one.verdict is Verdict.NO_VOTE, order[one.kind], one.name, one.version))
+    return sorted(
+        measured,
+        key=lambda rater: (rater.verdict is Worth.NO_VOTE, order[rater.kind], rater.name, rater.version),
+    )
 
 
-def _one(
+def _measure(
     votes: Votes,
     ref: RaterRef,
     voters: list[RaterRef],
@@ -119,10 +122,10 @@ def _one(
     spent: Spent | None,
     seed: int,
 ) -> RaterWorth:
-    mine = votes.of(ref)
-    said, known = votes.said[mine], votes.known[mine]
-    labels = {label: _skill(said[:, i], known[:, i]) for i, label in enumerate(votes.labels)}
-    gold = int(((known != UNKNOWN) & (said != UNKNOWN)).any(axis=1).sum())
+    rows = votes.of(ref)
+    verdicts, known = votes.said[rows], votes.known[rows]
+    labels = {label: _skill(verdicts[:, i], known[:, i]) for i, label in enumerate(votes.labels)}
+    gold = int(((known != UNKNOWN) & (verdicts != UNKNOWN)).any(axis=1).sum())
     compared, others = None, whole
     if ref in voters:
         fewer = votes.without(ref)
@@ -131,19 +134,19 @@ def _one(
             rng = np.random.default_rng(seed)
             truth = _seen_by(votes, ref)
             compared = contest(others, whole, truth, votes.labels, rng=rng, ranked=False)
-    decided = others.decided[votes.text[mine]]
-    both = (said != UNKNOWN) & (decided != UNKNOWN)
+    decided = others.decided[votes.text[rows]]
+    both = (verdicts != UNKNOWN) & (decided != UNKNOWN)
     verdict, words = _verdict(votes, ref, voters, gold, compared, spent)
     return RaterWorth(
         kind=ref.kind,
         name=ref.name,
         version=ref.version,
-        judged=int(np.unique(votes.text[mine]).size),
+        judged=int(np.unique(votes.text[rows]).size),
         gold=gold,
         labels=labels,
-        macro_sensitivity=_mean([one.sensitivity for one in labels.values()]),
-        macro_specificity=_mean([one.specificity for one in labels.values()]),
-        agreement=wilson(int((said == decided)[both].sum()), int(both.sum())),
+        macro_sensitivity=_mean([skill.sensitivity for skill in labels.values()]),
+        macro_specificity=_mean([skill.specificity for skill in labels.values()]),
+        agreement=wilson(int((verdicts == decided)[both].sum()), int(both.sum())),
         without=compared,
         spent=spent,
         together=tuple(other.name for other in voters if other != ref and err_together(votes, ref, other)),
@@ -153,69 +156,69 @@ def _one(
 
 
 def _seen_by(votes: Votes, ref: RaterRef) -> LabelMatrix:
-    """Gold of the texts that a rater judged: elsewhere it can make no difference."""
+    """Gold of the texts that a rater judged: on other texts it makes no difference."""
     seen = np.zeros(votes.texts, dtype=np.bool_)
     seen[votes.text[votes.of(ref) & votes.votes]] = True
     return np.where(seen[:, None], votes.truth, UNKNOWN).astype(np.int8)
 
 
-def _skill(said: LabelMatrix, known: LabelMatrix) -> LabelSkill:
-    spoken = said != UNKNOWN
-    yes, no = spoken & (known == 1), spoken & (known == 0)
+def _skill(verdicts: LabelMatrix, known: LabelMatrix) -> LabelSkill:
+    judged = verdicts != UNKNOWN
+    yes, no = judged & (known == 1), judged & (known == 0)
     return LabelSkill(
         positives=int(yes.sum()),
         negatives=int(no.sum()),
-        sensitivity=wilson(int((said[yes] == 1).sum()), int(yes.sum())),
-        specificity=wilson(int((said[no] == 0).sum()), int(no.sum())),
+        sensitivity=wilson(int((verdicts[yes] == 1).sum()), int(yes.sum())),
+        specificity=wilson(int((verdicts[no] == 0).sum()), int(no.sum())),
     )
 
 
-def _mean(found: list[Estimate | None]) -> float | None:
-    values = [one.value for one in found if one is not None]
+def _mean(estimates: list[Estimate | None]) -> float | None:
+    values = [estimate.value for estimate in estimates if estimate is not None]
     return float(np.mean(values)) if values else None
 
 
 def _verdict(
     votes: Votes, ref: RaterRef, voters: list[RaterRef], gold: int, compared: Contest | None, spent: Spent | None
-) -> tuple[Verdict, str]:
+) -> tuple[Worth, str]:
     if ref.kind in TRUSTED:
-        return Verdict.NO_VOTE, "outranks the consensus"
+        return Worth.NO_VOTE, "outranks the consensus"
     if ref.kind not in WEIGHED_KINDS:
-        return Verdict.NO_VOTE, "has no part in the consensus"
+        return Worth.NO_VOTE, "is not part of the consensus"
     if ref not in voters:
-        return Verdict.NO_VOTE, "a newer version speaks for it"
+        return Worth.NO_VOTE, "a newer version replaces it"
     if len(voters) == 1:
-        return Verdict.ALONE, "the only one that speaks: nothing to compare it with"
+        return Worth.ALONE, "the only rater so far: nothing to compare it with"
     if gold < LEAST_GOLD or compared is None or not compared.f1:
-        return Verdict.TOO_EARLY, f"too few gold texts to tell (n={gold})"
+        return Worth.TOO_EARLY, f"too few gold texts to tell (n={gold})"
     gap = compared.macro_f1.difference
     figures = f"macro F1 {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
     if gap.low > 0:
         price = spent.per_thousand if spent is not None else None
         paid = f", for {price:.2f} per 1,000 texts" if price else ""
-        return Verdict.WORTH, f"worth {'paying for' if price else 'keeping'}: {figures}{paid}"
+        return Worth.WORTH, f"worth {'paying for' if price else 'keeping'}: {figures}{paid}"
     if gap.high < 0:
-        return Verdict.HARMFUL, f"makes it worse: {figures}"
+        return Worth.HARMFUL, f"makes it worse: {figures}"
     if max(abs(gap.low), abs(gap.high)) <= NOTHING or gap.high <= NOTHING:
-        like = _likest(votes, ref, voters)
-        return Verdict.NOTHING_NEW, f"adds nothing that {like}: {figures}"
-    return Verdict.TOO_EARLY, f"no difference shows on {compared.texts:,} gold texts: {figures}"
+        like = _most_similar(votes, ref, voters)
+        return Worth.NOTHING_NEW, f"adds nothing that {like}: {figures}"
+    return Worth.TOO_EARLY, f"no difference shows on {compared.texts:,} gold texts: {figures}"
 
 
-def _likest(votes: Votes, ref: RaterRef, voters: list[RaterRef]) -> str:
-    """The other voter that asserts the most of what it asserts, if it is near enough, and what it does not."""
+def _most_similar(votes: Votes, ref: RaterRef, voters: list[RaterRef]) -> str:
+    """The end of the sentence "adds nothing that ...": the most similar other rater, if similar enough, or all."""
 
     def share(other: RaterRef) -> float:
         both, either = assertions(votes, ref, other)
         return both / either if either else 0.0
 
-    best = max((one for one in voters if one != ref), key=lambda one: (share(one), one))
+    best = max((other for other in voters if other != ref), key=lambda other: (share(other), other))
     return f"{best.name} does not" if share(best) >= LIKE else "the others do not"
 
 
-def err_together(votes: Votes, one: RaterRef, other: RaterRef) -> bool:
-    """Whether two raters are wrong on the same texts more than independent raters would be, as far as gold tells."""
-    first, second = paired_rows(votes, one, other)
+def err_together(votes: Votes, rater: RaterRef, other: RaterRef) -> bool:
+    """True where two raters are wrong on the same gold texts more often than independent raters would be."""
+    first, second = paired_rows(votes, rater, other)
     known = votes.known[first]
     both = (known != UNKNOWN) & (votes.said[first] != UNKNOWN) & (votes.said[second] != UNKNOWN)
     wrong = (votes.said[first] != known)[both]

@@ -1,1 +1,1 @@
-"""Runs: one form for a stage, two executors for it, and the record of what was executed."""
+"""Runs: the form of a stage, two executors that run stages, and the records of runs."""

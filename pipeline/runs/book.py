@@ -1,4 +1,4 @@
-"""The states of runs on workers and of their shards. Each change is one transaction, and safe to repeat."""
+"""States of runs on workers and of their shards. Each change is one transaction, and safe to repeat."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ from pipeline.store.spans import Span
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 
-#: a shard that was begun so often and never came to an end kills its workers
-MOST_DEATHS = 6
+#: attempts after which a shard that never finishes is parked: it probably crashes its workers
+MOST_ATTEMPTS = 6
 _SETTLED = (ShardState.DONE, ShardState.PARKED)
 _LONGEST_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A shard that is this worker's to do."""
+class StartedShard:
+    """A shard that this worker has to do."""
 
     run: RunView
     part: Part
 
 
 def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
-    """Record a run on workers with its shards; the run's id, and the numbers of the shards that are to be sent.
+    """Record a run on workers with its shards, and return its id and the numbers of the shards to send.
 
-    If the last such run of the stage on the slice with the same parameters was cancelled or failed, that one goes on.
+    If the stage's last run on the slice had the same parameters, was on workers, and was cancelled or failed, that run
+    continues.
 
     Raises:
-        RunConflict: the stage is at work on the slice already.
+        RunConflict: the stage is already running on the slice.
     """
     params = to_values(plan.params)
-    # Whoever works in a process of its own holds this lock.
+    # A run in a single process holds this lock.
     with stage_lock(engine, stage, plan.slice), open_session(engine) as session, session.begin():
         refuse_beside_workers(session, stage, plan.slice)
         r = store.Run
@@ -52,7 +53,7 @@ def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
             select(r).where(r.stage == stage, r.slice == plan.slice).order_by(r.id.desc()).limit(1)
         ).first()
         if last is not None and last.state is RunState.RUNNING:
-            # nobody holds the lock
+            # Nobody holds the lock, so its process has died.
             last.state, last.error = RunState.FAILED, "the process ended without finishing"
             last.finished_at = datetime.now(UTC)
         resumes = (
@@ -79,8 +80,8 @@ def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
         return run.id, _add_shards(session, run.id, plan.parts, 0)
 
 
-def go_on(session: Session, run_id: int, following: Next) -> list[int]:
-    """Add a run's next shards, in the transaction that found them out; their numbers."""
+def add_next_shards(session: Session, run_id: int, following: Next) -> list[int]:
+    """Add a run's next shards in the caller's transaction, and return their numbers."""
     s, r = store.Shard, store.Run
     first = session.execute(select(func.count()).select_from(s).where(s.run_id == run_id)).scalar_one()
     more = len(following.parts) if following.total is None else following.total
@@ -113,18 +114,18 @@ def _add_shards(session: Session, run_id: int, parts: Sequence[Part], first: int
 
 
 def reopen_run(engine: Engine, run_id: int) -> list[int]:
-    """Let a run on workers go on: its parked shards and those that were never done; their numbers.
+    """Continue a run on workers with its parked and unfinished shards, and return their numbers.
 
     Raises:
-        RunMissing: there is no such run, or it is none on workers.
-        RunConflict: its stage is at work on its slice already.
+        RunMissing: there is no run with that number, or it is not on workers.
+        RunConflict: its stage is already running on its slice.
     """
     with open_session(engine) as session:
         run = session.get(store.Run, run_id)
     if run is None:
         raise RunMissing(f"there is no run {run_id}: see `saring runs list`")
     if not run.on_workers:
-        raise RunMissing(f"run {run_id} was one command's own: give the command again, and it goes on from there")
+        raise RunMissing(f"run {run_id} was not on workers: run its command again to continue it")
     with stage_lock(engine, run.stage, run.slice), open_session(engine) as session, session.begin():
         refuse_beside_workers(session, run.stage, run.slice)
         return _reopen(session, run_id)
@@ -147,11 +148,13 @@ def _reopen(session: Session, run_id: int) -> list[int]:
 
 
 def cancel_run(engine: Engine, run_id: int) -> RunState:
-    """Ask that a run stop; its state then. One on workers has stopped, whatever its shards are still finishing; a
-    process of its own stops when it next saves.
+    """Cancel a run, and return its state.
+
+    A run on workers is cancelled at once, even if some of its shards still work. A run in a single process stops when
+    it next saves.
 
     Raises:
-        RunMissing: there is no such run.
+        RunMissing: there is no run with that number.
     """
     with open_session(engine) as session, session.begin():
         run = session.get(store.Run, run_id, with_for_update=True)
@@ -164,7 +167,7 @@ def cancel_run(engine: Engine, run_id: int) -> RunState:
         return run.state
 
 
-#: each one statement: a shard may be some milliseconds of work, and its book-keeping must not take longer
+#: each is one statement, because a shard may take only some milliseconds, and its records must not take longer
 _BEGIN = text("""
     UPDATE shard s
     SET state = 'running', worker = :worker, started_at = now(), attempts = s.attempts + :counted
@@ -183,41 +186,43 @@ _FINISH = text("""
 """)
 
 
-def begin_shard(connection: Connection, run_id: int, number: int, *, worker: str, again: bool) -> Begun | None:
-    """Take a shard in hand; None if there is nothing to do: it is settled, its run is over, or it was begun too often
-    (see `park_deadly`).
+def begin_shard(connection: Connection, run_id: int, number: int, *, worker: str, again: bool) -> StartedShard | None:
+    """Start a shard; None if there is nothing to do.
+
+    There is nothing to do where the shard is done or parked, its run is over, or it was started too often (see
+    `park_crashing`).
 
     Args:
-        connection: the one that holds the shard's lock.
-        run_id: whose shard.
-        number: which.
-        worker: who takes it, for people.
-        again: the same worker's orderly second try; it does not count as a death.
+        connection: the connection that holds the shard's lock.
+        run_id: id of the run.
+        number: number of the shard.
+        worker: name of the worker, for people.
+        again: True: the same worker tries again after an error; the attempt is not counted.
     """
-    values = {"run": run_id, "number": number, "worker": worker, "counted": int(not again), "most": MOST_DEATHS}
+    values = {"run": run_id, "number": number, "worker": worker, "counted": int(not again), "most": MOST_ATTEMPTS}
     row = connection.execute(_BEGIN, values).one_or_none()
     if row is None:
         return None
     stage, part, params, prepared, lower, upper, args = row
-    return Begun(RunView(run_id, stage, part, params, prepared), Part(Span(lower, upper), args))
+    return StartedShard(RunView(run_id, stage, part, params, prepared), Part(Span(lower, upper), args))
 
 
-def park_deadly(engine: Engine, run_id: int, number: int) -> bool:
-    """Park a shard that was begun so often without an end that it must be what kills its workers; whether it was."""
+def park_crashing(engine: Engine, run_id: int, number: int) -> bool:
+    """Park a shard that was started too often and never finished; False if it was not."""
     with open_session(engine) as session, session.begin():
         shard = session.get(store.Shard, (run_id, number), with_for_update=True)
-        if shard is None or shard.state in _SETTLED or shard.attempts < MOST_DEATHS:
+        if shard is None or shard.state in _SETTLED or shard.attempts < MOST_ATTEMPTS:
             return False
         run = session.get(store.Run, run_id)
         if run is None or run.state is not RunState.RUNNING:
             return False
         last = f"; last: {shard.error}" if shard.error else ""
-        _park(session, shard, f"begun {shard.attempts} times and never finished: does it kill its worker?{last}")
+        _park(session, shard, f"started {shard.attempts} times and never finished; it may crash its worker{last}")
         return True
 
 
 def step(session: Session, run_id: int, units: int) -> None:
-    """Count finished units into a run's progress, in the transaction that holds them.
+    """Add finished units to a run's progress, in the transaction that holds their results.
 
     Raises:
         RunCancelled: the run was cancelled.
@@ -230,26 +235,26 @@ def step(session: Session, run_id: int, units: int) -> None:
         .returning(r.id)
     ).first()
     if alive is None:
-        raise RunCancelled(f"run {run_id} is over: it was cancelled, or has ended")
+        raise RunCancelled(f"run {run_id} was cancelled or has ended")
 
 
 def finish_shard(connection: Connection, run_id: int, number: int, counts: Values, *, in_shards: bool) -> bool:
-    """Record that a shard is done; False if somebody else did before, whose counts stand.
+    """Record that a shard is done; False if another worker did before, whose counts stay.
 
     Args:
-        connection: the one that holds the shard's lock: who lost it has lost the shard.
-        run_id: whose shard.
-        number: which.
-        counts: what came of it.
-        in_shards: the run's progress is counted in shards, and not by `step`.
+        connection: the connection that holds the shard's lock; without it the shard may be another worker's.
+        run_id: id of the run.
+        number: number of the shard.
+        counts: counts of the shard's results.
+        in_shards: True: the run's progress is counted in shards, and not by `step`.
     """
-    said = orjson.dumps(to_values(counts)).decode()
-    values = {"run": run_id, "number": number, "counts": said, "units": int(in_shards)}
+    document = orjson.dumps(to_values(counts)).decode()
+    values = {"run": run_id, "number": number, "counts": document, "units": int(in_shards)}
     return connection.execute(_FINISH, values).first() is not None
 
 
-def note_trouble(engine: Engine, run_id: int, number: int, error: str) -> None:
-    """Write down what went wrong with a shard that will be tried again."""
+def note_error(engine: Engine, run_id: int, number: int, error: str) -> None:
+    """Record the error of a shard that will be tried again."""
     with open_session(engine) as session, session.begin():
         s = store.Shard
         session.execute(
@@ -260,7 +265,7 @@ def note_trouble(engine: Engine, run_id: int, number: int, error: str) -> None:
 
 
 def park_shard(engine: Engine, run_id: int, number: int, error: str) -> None:
-    """Set a shard aside with its error; the rest of its run goes on."""
+    """Park a shard with its error; the rest of its run continues."""
     with open_session(engine) as session, session.begin():
         shard = session.get(store.Shard, (run_id, number), with_for_update=True)
         if shard is not None and shard.state not in _SETTLED:
@@ -275,7 +280,7 @@ def _park(session: Session, shard: store.Shard, error: str) -> None:
 
 
 def settled(session: Session, run_id: int) -> tuple[RunView, Values] | None:
-    """The run with its shards' counts added up, if each shard is done or parked and nobody has ended the run."""
+    """The run with the sum of its shards' counts, if each shard is done or parked and the run has not ended."""
     run = session.get(store.Run, run_id, with_for_update=True)
     if run is None or run.state is not RunState.RUNNING or not run.on_workers:
         return None
@@ -289,7 +294,7 @@ def settled(session: Session, run_id: int) -> tuple[RunView, Values] | None:
 
 
 def end_run(session: Session, run_id: int, state: RunState, *, result: Values | None, error: str | None) -> None:
-    """Write how a run on workers ended, in the transaction that holds what it decided."""
+    """Record the end of a run on workers, in the transaction that holds its decisions."""
     r = store.Run
     values: dict[str, Any] = {"state": state, "error": error, "finished_at": func.now(), "heartbeat_at": func.now()}
     if result is not None:
@@ -298,7 +303,7 @@ def end_run(session: Session, run_id: int, state: RunState, *, result: Values | 
 
 
 def parked_note(session: Session, run_id: int) -> str | None:
-    """In words, what was parked of a run and what to do; None if nothing was."""
+    """A sentence about the parked shards of a run and what to do about them; None if no shard is parked."""
     s = store.Shard
     rows = session.execute(
         select(s.number, s.error).where(s.run_id == run_id, s.state == ShardState.PARKED).order_by(s.number)
@@ -308,6 +313,6 @@ def parked_note(session: Session, run_id: int) -> str | None:
     total = session.execute(select(func.count()).select_from(s).where(s.run_id == run_id)).scalar_one()
     number, error = rows[0]
     return (
-        f"{len(rows)} of {total} shards were parked, the first is {number} ({error}): "
-        f"mend that and run `saring runs resume {run_id}`"
+        f"{len(rows)} of {total} shards {'is' if len(rows) == 1 else 'are'} parked; shard {number} failed with "
+        f"{error}. Fix this, then run `saring runs resume {run_id}`"
     )

@@ -26,23 +26,23 @@ T = TypeVar("T")
 
 
 class Executor(Protocol):
-    """Runs stages."""
+    """A way to run stages."""
 
     def run(self, stage: Stage[P, R], home: WorkContext, params: P, progress: Progress) -> R:
         """Run a stage to its end.
 
         Raises:
-            RunConflict: the stage is at work on the same slice already.
-            RunCancelled: somebody cancelled the run.
+            RunConflict: the stage is already running on the same slice.
+            RunCancelled: the run was cancelled.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Inline:
-    """Runs a stage in this process, its parts one after the other.
+    """An executor that runs a stage in this process, its parts one after the other.
 
     Args:
-        recorded: False: leave no run record, for a stage whose parts keep records of their own.
+        recorded: False: write no run record, for a stage whose parts write records of their own.
     """
 
     recorded: bool = True
@@ -55,11 +55,11 @@ class Inline:
             if not self.recorded:
                 view = RunView(0, stage.name, plan.slice, kept, to_values(plan.prepared))
                 unrecorded = _Unrecorded(0, stage.name, plan.slice, progress=progress)
-                return _carry_out(stage, context, unrecorded, view, plan.parts, plan.total)
+                return _run_parts(stage, context, unrecorded, view, plan.parts, plan.total)
             with stage_run(home.engine, stage.name, slice=plan.slice, params=kept, progress=progress) as active:
                 view = RunView(active.id, stage.name, plan.slice, kept, to_values(plan.prepared))
                 with current_shard(active.id, stage.name, plan.slice, 0):
-                    report = _carry_out(stage, context, active, view, plan.parts, plan.total)
+                    report = _run_parts(stage, context, active, view, plan.parts, plan.total)
                 # The run is recorded as done only once its decisions are in the store.
                 commit()
         return report
@@ -76,20 +76,20 @@ def run(
     """Run a stage to its end, and return its report.
 
     Args:
-        stage: what to do.
-        home: what to work with.
+        stage: the stage.
+        home: settings, taxonomy and store.
         params: the stage's parameters.
-        executor: who does it; without one, this process.
-        progress: called as the work goes on.
+        executor: the executor; None: this process.
+        progress: called as the work advances.
 
     Raises:
-        RunConflict: the stage is at work on the same slice already.
-        RunCancelled: somebody cancelled the run.
+        RunConflict: the stage is already running on the same slice.
+        RunCancelled: the run was cancelled.
     """
     return (executor or Inline()).run(stage, home, params, progress)
 
 
-def _carry_out(
+def _run_parts(
     stage: Stage[Any, R],
     home: WorkContext,
     active: ActiveRun,
@@ -125,7 +125,7 @@ class _Unrecorded(ActiveRun):
 
 
 def join(parts: Sequence[Part]) -> list[Part]:
-    """Make one part of neighbours that differ in their span only: cutting is of no use to a single process."""
+    """Join neighbouring parts that differ in their span only: a single process gains nothing from small parts."""
     joined = []
     for _, group in itertools.groupby(parts, key=lambda part: part.args):
         neighbours = list(group)
@@ -134,7 +134,7 @@ def join(parts: Sequence[Part]) -> list[Part]:
 
 
 class _InlineStep:
-    """Counts the work of a run in this process."""
+    """The count of a run's finished work in this process; see `Step`."""
 
     def __init__(self, active: ActiveRun, what: str, *, counts_units: bool) -> None:
         self._active, self._what, self._counts_units = active, what, counts_units
@@ -142,22 +142,22 @@ class _InlineStep:
 
     @property
     def progress(self) -> Progress:
-        """The caller's."""
+        """The caller's progress function."""
         return self._active.progress
 
     def expect(self, units: int) -> None:
-        """Add to the units of work that there are."""
+        """Add to the total units of work."""
         self._total += units
         self._active.advance(self._done, self._total, self._what)
 
     def part_done(self) -> None:
-        """Count a part."""
+        """Count a part as finished."""
         if not self._counts_units:
             self._done += 1
             self._active.advance(self._done, self._total, self._what)
 
     def __call__(self, session: Session, units: int, note: str = "") -> None:
-        """Count units, and stop if the run was cancelled; see `Step`."""
+        """Count units as finished, and stop if the run was cancelled; see `Step`."""
         if self._counts_units:
             self._done += units
         self._active.advance(self._done, self._total, self._what, note)
@@ -166,7 +166,10 @@ class _InlineStep:
 
 @contextmanager
 def _transactions(stage: Stage[Any, Any], home: WorkContext) -> Iterator[tuple[WorkContext, Callable[[], None]]]:
-    """The context for a run, and what commits its work: one transaction for a stage whose decisions belong together."""
+    """Give the context for a run and a function that commits its work.
+
+    A stage whose decisions belong together gets a context with one transaction.
+    """
     if not stage.together:
         yield home, lambda: None
         return
@@ -176,7 +179,7 @@ def _transactions(stage: Stage[Any, Any], home: WorkContext) -> Iterator[tuple[W
 
 
 class _OneTransaction:
-    """A context all of whose transactions are one."""
+    """A context with one transaction for the whole run."""
 
     def __init__(self, home: WorkContext, session: Session) -> None:
         self._home, self._session = home, session

@@ -1,7 +1,7 @@
-"""Cutting the space of text ids into ranges of like size.
+"""Ranges of text ids of about equal size.
 
-An id is 128 bits of a hash of the text, so ids lie evenly: ranges of equal width hold about equally many texts, and
-none has to be looked up.
+An id is 128 bits of a hash of the text, so ids are evenly distributed: ranges of equal width hold about equally many
+texts, and no text has to be read to find them.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _SPACE = 1 << 128
 
 
 def cut(parts: int, end: int = _SPACE) -> list[Span]:
-    """The ids below `end` in `parts` ranges of equal width, each id in exactly one.
+    """Divide the ids below `end` into `parts` ranges of equal width; each id is in exactly one.
 
     Args:
-        parts: how many, at least 1.
-        end: the first id, as a number, that belongs to none; from 1 to 2**128.
+        parts: number of ranges, at least 1.
+        end: the first id, as a number, that is in no range; from 1 to 2**128.
     """
     edges = [end * i // parts for i in range(parts + 1)]
-    # no range may be empty: there are fewer ids than parts only where `end` is tiny
+    # No range may be empty. There are fewer ids than parts only where `end` is very small.
     edges = sorted(set(edges))
     return [Span(_id(low), _id(high)) for low, high in itertools.pairwise(edges)]
 
 
 def spans_of_texts(session: Session, *, size: int, limit: int | None = None) -> tuple[list[Span], int]:
-    """Ranges with about `size` each of the texts that stages work on, and how many texts there are in all.
+    """Ranges with about `size` texts each, of the texts that stages work on, and the number of texts in all.
 
     Args:
         session: an open session.
         size: texts in a range.
-        limit: keep to the first so many texts in scope (see `sample`).
+        limit: number of texts to use, the first in order of id (see `sample`); None: all.
     """
     chosen = sample(limit).subquery()
     count, last = session.execute(
@@ -52,7 +52,7 @@ def spans_of_texts(session: Session, *, size: int, limit: int | None = None) -> 
 
 
 def texts_in(span: Span) -> Select[uuid.UUID]:
-    """Ids of the texts in scope, no duplicates, that lie in a span, in order."""
+    """Ids of the texts in a span, in order: in scope, not duplicates."""
     return span.of(sample(None))
 
 

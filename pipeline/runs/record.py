@@ -1,9 +1,9 @@
-"""Run records: what was executed, on what, how far it got, and how it ended.
+"""Run records: stage, slice, progress and result of each run.
 
-One stage works on one slice of the data at a time, held by a PostgreSQL advisory lock that dies with its process: a
-killed run leaves its record in state `running`, and the next start of the same stage on the same slice marks it failed
-and takes over its checkpoint. A run whose work is spread over workers (`pipeline.runs`) holds no lock: its record alone
-keeps others out until it ends or is cancelled.
+A stage has one run at a time on a slice of the data. A PostgreSQL advisory lock, which ends with its process, ensures
+this: a killed run leaves its record in state `running`, and the next run of the same stage on the same slice marks it
+as failed and continues from its checkpoint. A run on workers (`pipeline.runs`) holds no lock: its record alone keeps
+other runs out until it ends or is cancelled.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ def code_version() -> str:
 
 @dataclass(slots=True)
 class ActiveRun:
-    """A run under way. `counts` and `checkpoint` are written by `save()`, in the caller's transaction."""
+    """A run in progress. `save()` writes `counts` and `checkpoint` in the caller's transaction."""
 
     id: int
     stage: str
     slice: str
     counts: dict[str, Any] = field(default_factory=dict)
     checkpoint: dict[str, Any] = field(default_factory=dict)
-    #: the report as plain values, once there is one
+    #: the report as plain values; None until there is one
     result: dict[str, Any] | None = None
-    #: the run whose checkpoint this one goes on from
+    #: the run whose checkpoint this run continues from
     resumed_from: int | None = None
     progress: Progress = silent
     _done: int = 0
@@ -58,16 +58,16 @@ class ActiveRun:
         """Add to a counter of the run."""
         self.counts[name] = self.counts.get(name, 0) + by
 
-    def advance(self, done: int, total: int | None, what: str, note: str = "") -> None:
-        """Tell the caller, and remember for `save()`, how far the run is."""
-        self._done, self._total = done, total
-        self.progress(done, total, what, *([note] if note else []))
+    def advance(self, finished: int, total: int | None, what: str, note: str = "", /) -> None:
+        """Report progress to the caller, and keep it for `save()`; see `Progress`."""
+        self._done, self._total = finished, total
+        self.progress(finished, total, what, *([note] if note else []))
 
     def save(self, session: Session) -> None:
-        """Write counts, checkpoint and progress with whatever else the caller's transaction holds.
+        """Write counts, checkpoint and progress in the caller's transaction.
 
         Raises:
-            RunCancelled: somebody asked that the run stop; what was saved before stays.
+            RunCancelled: the run was cancelled; earlier transactions stay.
         """
         stop = session.execute(
             update(Run)
@@ -82,7 +82,7 @@ class ActiveRun:
             .returning((Run.cancel_asked_at.is_not(None)) | (Run.state != RunState.RUNNING))
         ).scalar_one()
         if stop:
-            raise RunCancelled(f"run {self.id} was cancelled: start it again to go on from there")
+            raise RunCancelled(f"run {self.id} was cancelled: start it again to continue from there")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class CurrentShard:
     run_id: int
     stage: str
     slice: str
-    #: None: the shards are being put together
+    #: number of the shard; None: the shards' results are being combined
     shard: int | None
 
 
@@ -101,7 +101,7 @@ _CURRENT: ContextVar[CurrentShard | None] = ContextVar("saring_current_shard", d
 
 @contextmanager
 def current_shard(run_id: int, stage: str, slice: str, shard: int | None) -> Iterator[None]:
-    """Note, for the length of the block, that this thread works on a shard."""
+    """Set the current shard of this thread for the length of the block."""
     token = _CURRENT.set(CurrentShard(run_id, stage, slice, shard))
     try:
         yield
@@ -110,7 +110,7 @@ def current_shard(run_id: int, stage: str, slice: str, shard: int | None) -> Ite
 
 
 def shard_at_work() -> CurrentShard | None:
-    """The shard that this thread works on; None outside of runs that an executor carries out."""
+    """The shard that this thread works on; None outside of an executor's runs."""
     return _CURRENT.get()
 
 
@@ -123,15 +123,15 @@ def stage_run(
     params: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Iterator[ActiveRun]:
-    """Record one execution of `stage` on `slice`; failures and interruptions are recorded and go on to the caller.
+    """Record one run of `stage` on `slice`; errors and interruptions are recorded and raised again.
 
-    If the last run of the stage on the slice with the same parameters did not finish, its checkpoint and counts are
-    taken over.
+    If the last run of the stage on the slice with the same parameters did not finish, the new run continues with its
+    checkpoint and counts.
 
     Within a shard of the same stage and slice no second run is recorded: the work belongs to the shard's run.
 
     Raises:
-        RunConflict: the same stage works on the same slice in another process.
+        RunConflict: the same stage is already running on the same slice.
     """
     current = shard_at_work()
     if current is not None and (current.stage, current.slice) == (stage, slice):
@@ -154,30 +154,32 @@ def stage_run(
 
 @contextmanager
 def stage_lock(engine: Engine, stage: str, part: str) -> Iterator[None]:
-    """Hold a stage on a slice; the lock dies with the process.
+    """Hold the lock of a stage on a slice; the lock ends with the process.
 
     Raises:
         RunConflict: another process holds it.
     """
-    with held(engine, lock_key(stage, part)) as mine:
-        if mine is None:
-            raise RunConflict(f"another `{stage}`{_of(part)} is under way: wait for it, or see `saring runs list`")
+    with held(engine, lock_key(stage, part)) as connection:
+        if connection is None:
+            raise RunConflict(
+                f"another `{stage}`{_of(part)} is already running: wait until it ends, or see `saring runs list`"
+            )
         yield
 
 
 def refuse_beside_workers(session: Session, stage: str, part: str) -> None:
-    """Check that no run of the stage on the slice is spread over workers at present.
+    """Check that no run of the stage on the slice is running on workers.
 
     Raises:
-        RunConflict: one is.
+        RunConflict: there is such a run.
     """
-    found = session.scalars(
+    run_id = session.scalars(
         select(Run.id).where(Run.stage == stage, Run.slice == part, Run.state == RunState.RUNNING, Run.on_workers)
     ).first()
-    if found is not None:
+    if run_id is not None:
         raise RunConflict(
-            f"run {found}, `{stage}`{_of(part)}, is under way on the workers: follow it with "
-            f"`saring runs watch {found}` or end it with `saring runs cancel {found}`"
+            f"run {run_id}, `{stage}`{_of(part)}, is already running on the workers: follow it with "
+            f"`saring runs watch {run_id}`, or cancel it with `saring runs cancel {run_id}`"
         )
 
 
@@ -220,9 +222,9 @@ def _begin(engine: Engine, stage: str, part: str, params: dict[str, Any]) -> Act
 
 
 def one_line(error: BaseException) -> str:
-    """An error as a run's record keeps it."""
-    kind, words = type(error).__name__, first_line(error)
-    return words if words == kind else f"{kind}: {words}"[:LONGEST_LINE]
+    """An error in one line, as it is stored with a run."""
+    kind, message = type(error).__name__, first_line(error)
+    return message if message == kind else f"{kind}: {message}"[:LONGEST_LINE]
 
 
 def _finish(engine: Engine, active: ActiveRun, state: RunState, error: str | None) -> None:

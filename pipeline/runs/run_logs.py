@@ -1,4 +1,4 @@
-"""What is said while a run is at work, kept with the run."""
+"""Logs of runs on workers: log lines of Saring's code, stored with the run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pipeline.errors import StoreError
 from pipeline.runs.record import shard_at_work
 from pipeline.store.session import open_session
 
-#: Saring's own loggers; what libraries say is in the worker's log
+#: Saring's own loggers; lines of libraries are in the worker's log only
 _OURS = ("pipeline", "sync", "saring", "ml_backend")
 _LONGEST = 2_000
 
 
-class _Keeper(logging.Handler):
-    """Gathers what this thread's run says."""
+class _RunLogHandler(logging.Handler):
+    """A handler that collects the log lines of this thread's shard."""
 
     def __init__(self, run_id: int, shard: int | None) -> None:
         super().__init__(logging.INFO)
@@ -32,9 +32,9 @@ class _Keeper(logging.Handler):
         self.rows: list[dict[str, Any]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line, if it belongs to the run."""
-        carried = shard_at_work()
-        if carried is None or (carried.run_id, carried.shard) != (self._run_id, self._shard):
+        """Keep a line if it belongs to the shard."""
+        current = shard_at_work()
+        if current is None or (current.run_id, current.shard) != (self._run_id, self._shard):
             return
         self.rows.append(
             {
@@ -50,18 +50,18 @@ class _Keeper(logging.Handler):
 
 @contextmanager
 def kept_log(engine: Engine, run_id: int, shard: int | None) -> Iterator[None]:
-    """Keep what Saring's loggers say in this block, from INFO on, with the run."""
-    keeper = _Keeper(run_id, shard)
+    """Store the lines of Saring's loggers in this block, from level INFO on, with the run."""
+    handler = _RunLogHandler(run_id, shard)
     loggers = [logging.getLogger(name) for name in _OURS]
-    for one in loggers:
-        one.addHandler(keeper)
+    for logger in loggers:
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        for one in loggers:
-            one.removeHandler(keeper)
-        if keeper.rows:
-            _write(engine, keeper.rows)
+        for logger in loggers:
+            logger.removeHandler(handler)
+        if handler.rows:
+            _write(engine, handler.rows)
 
 
 def _write(engine: Engine, rows: list[dict[str, Any]]) -> None:
@@ -69,5 +69,6 @@ def _write(engine: Engine, rows: list[dict[str, Any]]) -> None:
         with open_session(engine) as session, session.begin():
             session.execute(insert(store.RunLog), rows)
     except (StoreError, DBAPIError) as error:
-        # the worker's own log has the lines too
-        logging.getLogger(__name__).debug("the log of run %s lacks %d lines: %s", rows[0]["run_id"], len(rows), error)
+        # The worker's own log has the lines too.
+        message = "%d lines of the log of run %s could not be stored: %s"
+        logging.getLogger(__name__).debug(message, len(rows), rows[0]["run_id"], error)

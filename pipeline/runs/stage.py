@@ -1,7 +1,7 @@
-"""The form of a stage, and what is handed to it. An executor (`pipeline.runs.executor`) runs it, here or on workers.
+"""The form of a stage, and its arguments. An executor (`pipeline.runs.executor`) runs it, here or on workers.
 
-A stage is written once. It cuts its work (`plan`), does one part of it (`work`), and puts the parts together
-(`reduce`). It does not know who runs it.
+A stage is written once. It divides its work (`plan`), does one part of it (`work`), and combines the results of the
+parts (`reduce`). It does not depend on the executor.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TOGETHER = "saring_together"
 
 
 class WorkContext(Protocol):
-    """What a stage works with. `saring.Home` is one."""
+    """Settings, taxonomy, store and cache for a stage. `saring.Home` is one."""
 
     @property
     def settings(self) -> Settings:
@@ -46,7 +46,7 @@ class WorkContext(Protocol):
         """The store."""
 
     def keep(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Make a value once a process: encoders and models are slow to load."""
+        """Make a value once in a process: encoders and models are slow to load."""
 
     def begin(self) -> AbstractContextManager[Session]:
         """Open a transaction, which is committed at the end of the block."""
@@ -54,7 +54,7 @@ class WorkContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The share of a run's work that one shard does."""
+    """One part of a run's work: the work of one shard."""
 
     span: Span = field(default_factory=Span)
     args: Values = field(default_factory=dict)
@@ -62,14 +62,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The way in which a stage's work on a slice of the data is cut."""
+    """The division of a stage's work on a slice of the data into parts."""
 
-    #: one run of the stage on a slice at a time
+    #: a stage has one run at a time on a slice
     slice: str
     parts: Sequence[Part]
-    #: units of work in all, as `Step` will count them; None: as many as there are shards
+    #: units of work in all, as `Step` will count them; None: the number of shards
     total: int | None = None
-    #: what makes two runs the same: one that ended early is taken up again by the next with the same
+    #: parameters that identify the run: a run that ended early continues with the next run that has the same ones
     params: Values = field(default_factory=dict)
     #: results of planning that all shards need
     prepared: Values = field(default_factory=dict)
@@ -77,43 +77,43 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """More work, which could be cut only once the first shards were done."""
+    """More parts, which depend on the results of the first shards."""
 
     parts: Sequence[Part]
-    #: in place of what was prepared before
+    #: replaces `Plan.prepared`
     prepared: Values
-    #: units of work that come on top; None: as many as there are parts
+    #: additional units of work; None: the number of parts
     total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run, as a stage sees it."""
+    """The data of a run that a stage needs."""
 
     id: int
     stage: str
     slice: str
     params: Mapping[str, Any]
-    #: what `plan`, or the last `Next`, prepared
+    #: results of `plan`, or of the last `Next`
     prepared: Mapping[str, Any] = field(default_factory=dict)
-    #: shards that were given up
+    #: number of parked shards
     parked: int = 0
 
 
 class Step(Protocol):
-    """Counts finished work. A stage calls it last in each of its transactions."""
+    """A function that counts finished work. A stage calls it last in each of its transactions."""
 
     @property
     def progress(self) -> Progress:
-        """Where to report progress within one part; silent on workers."""
+        """The function to report progress within one part with; on workers it does nothing."""
 
     def __call__(self, session: Session, units: int, note: str = "") -> None:
-        """Count `units` more units of work as done with this transaction.
+        """Count `units` more units of work as finished with this transaction.
 
         Args:
             session: the transaction.
-            units: how many.
-            note: a few words for a progress bar.
+            units: number of units.
+            note: figures for a progress bar.
 
         Raises:
             RunCancelled: the run was cancelled.
@@ -123,16 +123,16 @@ class Step(Protocol):
 class Stage(Protocol[P, R]):
     """A stage with parameters `P` and a report `R`, both plain dataclasses.
 
-    Everything in it may be done twice, or die half-way and be done again.
+    Everything in it may be done twice, or be interrupted and done again.
     """
 
     @property
     def name(self) -> str:
-        """Its name in run records."""
+        """The stage's name in run records."""
 
     @property
     def report(self) -> type[R]:
-        """The class of its report, by which a record is read."""
+        """The class of its report; results in run records are read as this class."""
 
     @property
     def queue(self) -> str:
@@ -140,11 +140,11 @@ class Stage(Protocol[P, R]):
 
     @property
     def what(self) -> str:
-        """A few words for a progress bar, such as `embedding`."""
+        """The name of the work for a progress bar, such as `embedding`."""
 
     @property
     def in_shards(self) -> bool:
-        """True: progress is counted in shards. False: in the units that are passed to `Step`."""
+        """True: progress is counted in shards. False: in units, which are passed to `Step`."""
 
     @property
     def together(self) -> bool:
@@ -152,25 +152,25 @@ class Stage(Protocol[P, R]):
 
     @property
     def limit_seconds(self) -> int:
-        """A shard that takes longer is stopped and parked."""
+        """The longest time of a shard, in seconds; after it the shard is stopped and parked."""
 
     def plan(self, home: WorkContext, params: P) -> Plan:
-        """Cut the work, and prepare what all parts need."""
+        """Divide the work into parts, and prepare what all parts need."""
 
     def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
         """Do one part in transactions of its own (`home.begin`), and return its counts by name."""
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> R | Next:
-        """Put the parts together in the transaction that ends the run.
+        """Combine the results of the parts, in the transaction that ends the run.
 
         Args:
-            home: what to work with.
+            home: settings, taxonomy and store.
             session: an open transaction, committed by the caller.
             run: the run.
-            counts: the counts of all parts so far, added up.
+            counts: the sum of the counts of all parts so far.
 
         Returns:
-            The report; or the work that comes next, after which this is called again.
+            The report; or the next work, after which this is called again.
         """
 
 
@@ -188,10 +188,10 @@ def queue_of(stage: Stage[Any, Any], slice: str) -> str:
 
 
 def mark_together(session: Session) -> None:
-    """Note on a session that its transaction holds a whole run."""
+    """Mark a session whose transaction holds a whole run."""
     session.info[_TOGETHER] = True
 
 
 def is_together(session: Session) -> bool:
-    """True where the transaction holds a whole run: temporary tables of one part are still there for the next."""
+    """True where the transaction holds a whole run: temporary tables of a part still exist for the next part."""
     return bool(session.info.get(_TOGETHER))

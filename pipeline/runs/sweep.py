@@ -1,4 +1,4 @@
-"""Finding work that was lost on the way: its broker forgot it, its worker died, or whoever sent it did."""
+"""Search for lost work: the broker lost its message, its worker crashed, or the process that sends it crashed."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 
-#: a shard that was begun a moment ago may be between its record and its lock
+#: a shard that was started a moment ago may have its record but not its lock yet
 _GRACE = timedelta(seconds=5)
-#: a shard is sent again at most so rarely, and so often: a queue may be long
+#: limit of the doublings of the time before a shard is sent again: a queue may be long
 _MOST_DOUBLINGS = 6
-#: a process that says nothing for so long, and holds no lock, is no more
+#: a single process without a heartbeat for so long, and without a lock, has died
 _SILENCE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What has to be sent again."""
+    """Lost work: runs and shards to send again."""
 
-    #: shards by run
+    #: numbers of lost shards, by run
     shards: Mapping[int, Sequence[int]]
-    #: runs whose shards are all settled, and which nobody has put together
+    #: runs whose shards are all done or parked, and that have not ended
     unfinished: Sequence[int]
-    #: runs of single processes that died; they wait for the same command
+    #: runs of single processes that died; the same command continues them
     died: Sequence[int]
 
 
-def find_lost(engine: Engine, *, now: datetime, patience: timedelta) -> Lost:
-    """Look through the runs that are under way; shards found lost are marked as sent again.
+def find_lost(engine: Engine, *, now: datetime, resend_after: timedelta) -> Lost:
+    """Find the lost shards of running runs, and mark them as sent again.
 
-    A shard whose worker is no more is lost at once. One that waits may just be far back in the queue: it is lost when
-    nothing happened in its run for `patience`, and each time that it is sent again, it is given twice as long.
+    A shard whose worker died is lost at once. A waiting shard may be far back in the queue: it is lost when its run
+    made no progress for `resend_after`. That time doubles each time the shard is sent again.
 
     Args:
         engine: the store.
-        now: the store's clock, as good as this process knows it.
-        patience: how long nothing may happen.
+        now: the time.
+        resend_after: time without progress in a run.
     """
     shards: dict[int, list[int]] = defaultdict(list)
     unfinished: list[int] = []
@@ -54,27 +54,27 @@ def find_lost(engine: Engine, *, now: datetime, patience: timedelta) -> Lost:
     with open_session(engine) as session, session.begin():
         runs = session.scalars(select(r).where(r.state == RunState.RUNNING, r.on_workers).order_by(r.id)).all()
         for run in runs:
-            found, open_ones = _lost_of(session, run, now, patience)
-            shards[run.id].extend(found)
-            if not open_ones and now - run.heartbeat_at > _GRACE:
+            lost, open_shards = _lost_of(session, run, now, resend_after)
+            shards[run.id].extend(lost)
+            if not open_shards and now - run.heartbeat_at > _GRACE:
                 unfinished.append(run.id)
         died = _died(session, now)
     return Lost({run: numbers for run, numbers in shards.items() if numbers}, unfinished, died)
 
 
-def _lost_of(session: Session, run: store.Run, now: datetime, patience: timedelta) -> tuple[list[int], int]:
-    """The lost shards of a run, and how many are not settled."""
+def _lost_of(session: Session, run: store.Run, now: datetime, resend_after: timedelta) -> tuple[list[int], int]:
+    """The lost shards of a run, and the number of shards that are neither done nor parked."""
     s = store.Shard
-    open_ones = session.scalars(
+    open_shards = session.scalars(
         select(s).where(s.run_id == run.id, s.state.in_((ShardState.WAITING, ShardState.RUNNING))).order_by(s.number)
     ).all()
     lost = []
-    for shard in open_ones:
+    for shard in open_shards:
         if shard.state is ShardState.RUNNING:
             is_lost = now - (shard.started_at or now) > _GRACE and is_free(session, shard_lock(run.id, shard.number))
         else:
-            wait = patience * 2 ** min(max(shard.sends - 1, 0), _MOST_DOUBLINGS)
-            is_lost = now - (shard.sent_at or run.started_at) > wait and now - run.heartbeat_at > patience
+            wait = resend_after * 2 ** min(max(shard.sends - 1, 0), _MOST_DOUBLINGS)
+            is_lost = now - (shard.sent_at or run.started_at) > wait and now - run.heartbeat_at > resend_after
         if is_lost:
             lost.append(shard.number)
     if lost:
@@ -83,11 +83,11 @@ def _lost_of(session: Session, run: store.Run, now: datetime, patience: timedelt
             .where(s.run_id == run.id, s.number.in_(lost))
             .values(state=ShardState.WAITING, sends=s.sends + 1, sent_at=now)
         )
-    return lost, len(open_ones)
+    return lost, len(open_shards)
 
 
 def _died(session: Session, now: datetime) -> list[int]:
-    """Mark runs of single processes that are no more."""
+    """Mark runs of single processes that died as failed, and return their ids."""
     r = store.Run
     silent = session.scalars(
         select(r).where(r.state == RunState.RUNNING, ~r.on_workers, r.heartbeat_at < now - _SILENCE)

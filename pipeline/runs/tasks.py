@@ -1,6 +1,7 @@
-"""The Celery tasks that carry out runs on workers. Each is thin: it calls one function, and says what comes next.
+"""The Celery tasks of runs on workers. Each calls one function and sends the next tasks.
 
-Their messages hold ids only. A message that is doubled finds its shard settled; one that is lost is found by the sweep.
+Their messages hold ids only. A repeated message has no effect, as its shard is done or parked. The sweep replaces lost
+messages.
 """
 
 from __future__ import annotations
@@ -28,47 +29,47 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 SHARD, REDUCE, SWEEP = "saring.shard", "saring.reduce", "saring.sweep"
-#: the queue of what only puts together, and looks after the others
+#: the queue of the tasks that end runs and look for lost work
 CONTROL_QUEUE = "io"
-#: a shard is given up after so many tries; a store that is away is waited for
+#: attempts after which a shard is parked; while the store cannot be reached, there are more
 _TRIES = 8
-#: seconds: the first wait, about doubled with each try, drawn at random below that (full jitter)
+#: seconds: the first wait, about doubled with each attempt, drawn at random below that (full jitter)
 _FIRST_WAIT, _LONGEST_WAIT = 1, 60
-#: what comes of a shard stands in the store; the chord counts its parts all the same, and nobody waits for results
+#: the results of a shard are in the store; the chord counts its parts all the same, and nobody waits for results
 _NO_RESULT = {"ignore_result": True}
-#: seconds between asking a shard to stop and ending its process
+#: seconds between the soft time limit of a shard and the end of its process
 _GRACE_SECONDS = 60
 
 
 class Environment(Protocol):
-    """What a worker process brings to its tasks: `app.conf.saring`."""
+    """Stages and context of a worker process: `app.conf.saring`."""
 
     @property
     def stages(self) -> Mapping[str, Stage[Any, Any]]:
-        """What can be spread, by name."""
+        """All stages by name."""
 
     def context(self) -> WorkContext:
-        """What to work with, made once a process."""
+        """Settings, taxonomy and store, made once in a process."""
 
     def forget(self) -> None:
-        """Make the context anew when it is next asked for: the store went away."""
+        """Drop the context, so that the next task makes a new one: the database could not be reached."""
 
 
 @shared_task(name=SHARD, bind=True, max_retries=None)
 def shard_task(self: Task, run_id: int, number: int) -> str:
     """Do one shard of a run."""
-    tried = self.request.retries
+    retries = self.request.retries
     return _with_retries(
         self,
         lambda env: str(
-            run_shard(env.context(), env.stages, run_id, number, again=tried > 0, last=tried + 1 >= _TRIES)
+            run_shard(env.context(), env.stages, run_id, number, again=retries > 0, last=retries + 1 >= _TRIES)
         ),
     )
 
 
 @shared_task(name=REDUCE, bind=True, max_retries=None)
 def reduce_task(self: Task, run_id: int) -> None:
-    """Put a run's shards together, and send those that come next."""
+    """End a run whose shards are all done or parked, or send its next shards."""
     numbers = _with_retries(self, lambda env: finish_run(env.context(), env.stages, run_id))
     if numbers:
         send_shards(self.app, _environment(self.app), run_id, numbers)
@@ -76,23 +77,26 @@ def reduce_task(self: Task, run_id: int) -> None:
 
 @shared_task(name=SWEEP, bind=True, throws=(StoreError, DBAPIError))
 def sweep_task(self: Task) -> None:
-    """Send again what was lost on the way."""
+    """Send lost work again."""
     env = _environment(self.app)
     ctx = env.context()
-    lost = find_lost(ctx.engine, now=datetime.now(UTC), patience=timedelta(seconds=ctx.settings.resend_seconds))
+    resend_after = timedelta(seconds=ctx.settings.resend_seconds)
+    lost = find_lost(ctx.engine, now=datetime.now(UTC), resend_after=resend_after)
     for run_id, numbers in lost.shards.items():
-        log.warning("run %s: %d shards were lost on the way and are sent again", run_id, len(numbers))
-        for one in _signatures(self.app, env, run_id, numbers):
-            one.apply_async()
+        log.warning("run %s: sending %d of its shards again; their messages or workers were lost", run_id, len(numbers))
+        for signature in _signatures(self.app, env, run_id, numbers):
+            signature.apply_async()
     for run_id in lost.unfinished:
         self.app.signature(REDUCE, args=(run_id,), queue=CONTROL_QUEUE).apply_async()
     for run_id in lost.died:
-        log.warning("run %s ended without finishing: give its command again to go on", run_id)
+        log.warning("run %s ended without finishing: run its command again to continue", run_id)
 
 
 def send_shards(app: Celery, env: Environment, run_id: int, numbers: Sequence[int]) -> None:
-    """Hand shards to the workers, and what puts them together once all are done. If the broker is away, or loses a
-    message, the sweep sends them again."""
+    """Send shards to the workers, with a task that ends the run after the last one.
+
+    If the broker cannot be reached or loses a message, the sweep sends them again.
+    """
     body = app.signature(REDUCE, args=(run_id,), immutable=True, options={"queue": CONTROL_QUEUE} | _NO_RESULT)
     try:
         if numbers:
@@ -100,7 +104,7 @@ def send_shards(app: Celery, env: Environment, run_id: int, numbers: Sequence[in
         else:
             body.apply_async()
     except (OperationalError, ConnectionError, RedisError) as error:
-        log.warning("run %s could not be handed on (%s): it is sent when the broker is back", run_id, error)
+        log.warning("run %s could not be sent (%s): it is sent when the broker can be reached", run_id, error)
 
 
 def _signatures(app: Celery, env: Environment, run_id: int, numbers: Sequence[int]) -> list[Any]:
@@ -123,7 +127,7 @@ def _environment(app: Celery) -> Environment:
 
 
 def _with_retries(task: Task, work: Callable[[Environment], R]) -> R:
-    """Do the work; what may go better in a moment is tried again after a while (exponential backoff, full jitter)."""
+    """Do the work; an error that may pass is retried after a while (exponential backoff, full jitter)."""
     env = _environment(task.app)
     try:
         return work(env)

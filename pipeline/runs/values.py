@@ -1,4 +1,4 @@
-"""Plain values: how parameters, counts and reports stand in a run's record, as JSON."""
+"""Plain values: parameters, counts and reports as JSON, as run records store them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ T = TypeVar("T")
 
 
 def to_values(value: Any) -> Any:
-    """The plain values of a dataclass, mapping or sequence: as they come back from JSON."""
+    """The plain values of a dataclass, mapping or sequence, as read back from JSON."""
     return orjson.loads(orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def from_values(kind: type[T], values: Any) -> T:
-    """An object of `kind`, for example a report dataclass, from the plain values that `to_values` made of one."""
+    """An object of class `kind`, for example a report, from the plain values that `to_values` made of it."""
     return TypeAdapter(kind).validate_python(values)
 
 
 def add_up(counts: Sequence[Mapping[str, Any]]) -> Values:
-    """Add the counts of several shards up.
+    """Add up the counts of several shards.
 
-    Numbers are added by name, mappings likewise name by name, lists are joined; of anything else the last one stays.
+    Numbers are added by name, mappings are added name by name, lists are joined; of other values the last one is kept.
     """
     total: Values = {}
     for shard in counts:

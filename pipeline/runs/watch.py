@@ -1,4 +1,4 @@
-"""Following a run from outside, by PostgreSQL's notifications."""
+"""Status of a run, followed from another process by PostgreSQL's notifications."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 
 _CHANNEL = "saring_run"
-#: a notification may be lost with its connection, so the record is read as often as this anyway
+#: seconds between two readings of the record: notifications may be lost with their connection
 _LOOK_SECONDS = 2.0
-#: how often a store that went away is asked for before the follower gives up: for about a minute
+#: failures to reach the database before the follower stops: about a minute
 _MOST_FAILURES = 30
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How a run stands."""
+    """Status of a run."""
 
     id: int
     stage: str
@@ -48,15 +48,15 @@ class RunStatus:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """True where the run has ended."""
         return self.state is not RunState.RUNNING
 
 
 def status(session: Session, run_id: int) -> RunStatus:
-    """How a run stands.
+    """Read the status of a run.
 
     Raises:
-        RunMissing: there is no such run.
+        RunMissing: there is no run with that number.
     """
     run = session.get(store.Run, run_id, populate_existing=True)
     if run is None:
@@ -85,25 +85,26 @@ def status(session: Session, run_id: int) -> RunStatus:
 
 
 def follow(engine: Engine, run_id: int) -> Iterator[RunStatus]:
-    """How a run stands, now and after each change, until it is over. A store that goes away is waited for.
+    """Give the status of a run now and after each change, until it ends; wait for a database that cannot be reached.
 
     Raises:
-        RunMissing: there is no such run.
-        StoreUnavailable: the store stays away.
+        RunMissing: there is no run with that number.
+        StoreUnavailable: the database could not be reached for about a minute.
     """
     failures = 0
     while True:
         try:
-            for one in _follow(engine, run_id):
+            for current in _follow(engine, run_id):
                 failures = 0
-                yield one
-                if one.is_over:
+                yield current
+                if current.is_over:
                     return
         except (psycopg.OperationalError, StoreUnavailable) as error:
             failures += 1
             if failures >= _MOST_FAILURES:
                 raise StoreUnavailable(
-                    f"the database stays away; run {run_id} goes on when it is back: `saring runs watch {run_id}`"
+                    f"the database cannot be reached; run {run_id} continues when it can: "
+                    f"`saring runs watch {run_id}` shows it again"
                 ) from error
             time.sleep(_LOOK_SECONDS)
 
@@ -115,7 +116,7 @@ def _follow(engine: Engine, run_id: int) -> Iterator[RunStatus]:
         while True:
             with open_session(engine) as session:
                 yield status(session, run_id)
-            # several notifications at once are one look
+            # Several notifications at once are answered by one reading.
             wait = _LOOK_SECONDS
             for notice in listening.notifies(timeout=wait):
                 if notice.payload == str(run_id):

@@ -1,4 +1,4 @@
-"""A stage that is one piece of work, such as a training or a draw over all texts."""
+"""A stage with one shard, such as a training or a draw from all texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOUR = 3600
 
 
 class WholeStage(ABC, Generic[P, R]):
-    """One shard does it all; parameters and report are plain dataclasses."""
+    """A stage whose one shard does all the work; parameters and report are plain dataclasses."""
 
     name: str
     what: str
@@ -34,14 +34,14 @@ class WholeStage(ABC, Generic[P, R]):
         """Do the work."""
 
     def plan(self, home: WorkContext, params: P) -> Plan:  # noqa: ARG002 - as the form of a stage has it
-        """One shard."""
+        """A plan with one part."""
         return Plan(self.slice, [Part()], params=to_values(params))
 
     def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:  # noqa: ARG002
-        """All of it."""
+        """Do all the work, and return the report's values."""
         values: Values = to_values(self.call(home, from_values(self.params, run.params), step.progress))
         return values
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> R | Next:  # noqa: ARG002
-        """The report of the work."""
+        """Return the report of the work."""
         return from_values(self.report, counts)

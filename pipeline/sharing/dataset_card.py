@@ -1,6 +1,6 @@
-"""The card of a data set, as the Hugging Face Hub reads it: what is in it, how it was made, where it fails.
+"""The card of a data set for the Hugging Face Hub: content, origin and limits.
 
-After "Datasheets for Datasets" (Gebru et al. 2021) and the Hub's own template. It holds no text of the data, and no
+After "Datasheets for Datasets" (Gebru et al. 2021) and the Hub's own template. It holds no text of the data and no
 date: the same data have the same card.
 """
 
@@ -50,13 +50,13 @@ def write_card(
 
     Args:
         path: of the card.
-        name: what the data set is called.
+        name: of the data set.
         taxonomy: the labels and what they mean.
         counts: of the rows.
-        sources: those that rows came from.
+        sources: of the rows.
         test_set: the version that the split test holds; None: it is not frozen.
         hash_: of the files with data.
-        withheld: texts that licences keep back.
+        withheld: number of texts left out because of their licences.
     """
     values = {
         "front": _yaml(front_matter(name, counts, sources)),
@@ -68,7 +68,7 @@ def write_card(
         "tiers": [str(tier) for tier in _TIERS],
         "languages": sorted({language for _, language in counts.languages}),
         "sources": sources,
-        "non_commercial": any(one.terms.sharing is Sharing.NON_COMMERCIAL for one in sources),
+        "non_commercial": any(source.terms.sharing is Sharing.NON_COMMERCIAL for source in sources),
         "test_set": test_set,
         "hash": hash_,
         "withheld": withheld,
@@ -78,10 +78,10 @@ def write_card(
 
 
 def front_matter(name: str, counts: DatasetCounts, sources: Sequence[KnownSource]) -> dict[str, Any]:
-    """What the Hub and `datasets` read of the card."""
+    """Metadata of the card, for the Hub and `datasets`."""
     splits = [split for split in SPLITS if counts.rows[split]]
-    # a mixture such as `ms-en` is both
-    languages = sorted({part for _, one in counts.languages for part in one.split("-")} - {"unknown"})
+    # A mixture such as `ms-en` counts for both.
+    languages = sorted({part for _, language in counts.languages for part in language.split("-")} - {"unknown"})
     return {
         "pretty_name": name,
         **({"language": languages} if languages else {}),
@@ -103,27 +103,27 @@ def front_matter(name: str, counts: DatasetCounts, sources: Sequence[KnownSource
 
 
 def size_category(rows: int) -> str:
-    """The Hub's name for how many rows there are."""
+    """The Hub's name for a number of rows."""
     return next((name for below, name in _SIZES if rows < below), _LARGEST)
 
 
 def _licence(sources: Sequence[KnownSource]) -> dict[str, Any]:
-    """The licences by the Hub's names; `other` where it has none for one, and the card says which row has which."""
-    hub = sorted({one.terms.hub or "other" for one in sources})
+    """The licences by the Hub's names; `other` where it has no name for one; the card then lists them all."""
+    hub = sorted({source.terms.hub or "other" for source in sources})
     if "other" not in hub:
         return {"license": hub[0] if len(hub) == 1 else hub}
-    names = sorted({one.terms.licence or "by permission" for one in sources})
-    # the Hub asks for a name of lower-case words
+    names = sorted({source.terms.licence or "by permission" for source in sources})
+    # The Hub needs a name of lower-case words.
     return {"license": "other", "license_name": "per-row", "license_details": ", ".join(names)}
 
 
 def _creators(counts: DatasetCounts) -> list[str]:
-    found = []
+    creators = []
     if counts.raters["human"] or counts.raters["external"]:
-        found.append("crowdsourced" if counts.raters["human"] else "found")
+        creators.append("crowdsourced" if counts.raters["human"] else "found")
     if counts.raters.keys() - {"human", "external"}:
-        found.append("machine-generated")
-    return found
+        creators.append("machine-generated")
+    return creators
 
 
 def _yaml(document: Mapping[str, Any]) -> str:
@@ -136,7 +136,7 @@ def _yaml(document: Mapping[str, Any]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Words from outside that can't break out of a cell of a table, or out of a line."""
+    """Escape text from outside, so that it stays in its cell of a table and on its line."""
     words = " ".join(str(value).split())
     for sign in "\\`*_[]<>|":
         words = words.replace(sign, "\\" + sign)

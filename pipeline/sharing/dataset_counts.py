@@ -1,4 +1,4 @@
-"""What a data set holds, counted while it is written."""
+"""Counts of the rows of a data set, made while it is written."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class DatasetCounts:
                 self._decision(split, decision)
 
     def _decision(self, split: str, decision: dict[str, Any]) -> None:
-        said = {True: "yes", False: "no"}.get(decision["value"], "contested")
-        self.labels[decision["label"], split, said] += 1
+        answer = {True: "yes", False: "no"}.get(decision["value"], "contested")
+        self.labels[decision["label"], split, answer] += 1
         self.label_tiers[decision["label"], decision["tier"]] += 1
         for kind in {rater["kind"] for rater in decision["raters"]}:
             self.raters[kind] += 1
@@ -63,7 +63,7 @@ class DatasetCounts:
             "languages": _nested(self.languages),
             "tiers": _nested(self.tiers),
             "labels": {
-                label: {said: sum(self.labels[label, split, said] for split in self.rows) for said in _SAID}
+                label: {answer: sum(self.labels[label, split, answer] for split in self.rows) for answer in _ANSWERS}
                 for label in sorted({key[0] for key in self.labels})
             },
             "sources": dict(sorted(self.sources.items())),
@@ -71,11 +71,11 @@ class DatasetCounts:
         }
 
 
-_SAID = ("yes", "no", "contested")
+_ANSWERS = ("yes", "no", "contested")
 
 
 def _nested(counted: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for (one, other), count in sorted(counted.items()):
-        found.setdefault(one, {})[other] = count
-    return found
+    nested: dict[str, dict[str, int]] = {}
+    for (outer, inner), count in sorted(counted.items()):
+        nested.setdefault(outer, {})[inner] = count
+    return nested

@@ -1,7 +1,7 @@
-"""Write what may be shared as a folder that `datasets.load_dataset` reads: Parquet shards, a card, and a manifest.
+"""Write the rows that may be shared as a folder for `datasets.load_dataset`: Parquet shards, a card, and a manifest.
 
-Rows are streamed through files, never held together; only what is set aside for dev and test is, to see that nothing
-nearly repeats it. The folder appears whole, or stays as it was.
+Rows are streamed through files; only signatures of dev and test are kept in memory, to find near-duplicates. The
+folder is written whole, or stays as it was.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from pipeline.texts.labelled import SPLITS, Split
 from pipeline.texts.set_aside import SetAside
 
 MANIFEST = "dataset.json"
-#: of the manifest
+#: version of the manifest's format
 FORMAT = 1
 ROWS_PER_SHARD = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written, and what was not."""
+    """Report of an export: the files, and the texts left out."""
 
     path: Path
-    #: of the files with data: the same rows give the same one
+    #: hash of the files with data: the same rows give the same hash
     hash: str
     files: Sequence[str]
     counts: Mapping[str, Any]
     test_set: FrozenTest | None
-    #: what licences keep here, source by source
+    #: texts left out because of licences, source by source
     withheld: Sequence[Withheld]
     #: texts left out for other reasons
     dropped: Mapping[str, int]
@@ -74,14 +74,14 @@ def export_dataset(
         taxonomy: the labels.
         out: the folder: new, empty, or one that this function wrote.
         key: of people's pseudonyms.
-        name: what the card calls it; None: what the folder is called.
-        non_commercial: take in what may not be used commercially.
+        name: of the data set on the card; None: the name of the folder.
+        non_commercial: include texts that may not be used commercially.
         rows_per_shard: rows a file has at most.
         progress: told of the rows.
 
     Raises:
-        UsageError: the folder holds something else, or can't be written to.
-        InputError: nothing may be shared; the message says why.
+        UsageError: the folder holds something else, or cannot be written to.
+        InputError: nothing may be shared; the message gives the reason.
     """
     _check_place(out)
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def export_dataset(
             out.parent.mkdir(parents=True, exist_ok=True)
             fresh = stack.enter_context(new_folder(out))
         except OSError as error:
-            raise UsageError(f"{out}: cannot be written ({error.strerror}); name another folder") from error
+            raise UsageError(f"{out}: cannot be written ({error.strerror}): name another folder") from error
         return _write(engine, taxonomy, out, fresh, key, name, non_commercial, rows_per_shard, progress)
 
 
@@ -107,7 +107,7 @@ def _write(
     spools_at = fresh / ".spool"
     spools_at.mkdir()
     with open_session(engine) as session:
-        # all of it as the store was at one moment
+        # One snapshot of the store for all reads.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         what = shareable(session, taxonomy, key=key, non_commercial=non_commercial)
         spools = _spool(what, spools_at, progress)
@@ -119,7 +119,7 @@ def _write(
     if not counts.total:
         raise InputError(_nothing(what))
     digest = _manifest(fresh, files, counts, what)
-    # sources that something came from
+    # Only sources with rows in the data set.
     sources = [source for source in what.sources.values() if counts.sources[source.name]]
     write_card(
         fresh / CARD,
@@ -139,10 +139,10 @@ def _write(
 
 def _spool(what: Shareable, folder: Path, progress: Progress) -> dict[Split, Spool]:
     spools = {split: Spool(folder / split) for split in SPLITS}
-    for done, row in enumerate(what.rows(), 1):
+    for count, row in enumerate(what.rows(), 1):
         spools[row["split"]].add(row)
-        if done % 1_000 == 0:
-            progress(done, what.judged, "texts")
+        if count % 1_000 == 0:
+            progress(count, what.judged, "texts")
     for spool in spools.values():
         spool.close()
     progress(what.judged, what.judged, "texts")
@@ -152,7 +152,7 @@ def _spool(what: Shareable, folder: Path, progress: Progress) -> dict[Split, Spo
 def _shards(
     spools: Mapping[Split, Spool], folder: Path, counts: DatasetCounts, rows_per_shard: int
 ) -> tuple[list[Path], int]:
-    """Write the splits, the most protected first, without what nearly repeats one before it."""
+    """Write the splits, the most protected first, without near-duplicates of the splits before."""
     aside = SetAside()
     written: dict[str, Sequence[Path]] = {}
     leaking = 0
@@ -176,7 +176,7 @@ def _shards(
 
 def _manifest(folder: Path, files: Sequence[Path], counts: DatasetCounts, what: Shareable) -> str:
     hashes = {str(path.relative_to(folder)): sha256(path) for path in files}
-    digest = hashlib.sha256("".join(f"{name} {one}\n" for name, one in hashes.items()).encode()).hexdigest()
+    digest = hashlib.sha256("".join(f"{name} {file_hash}\n" for name, file_hash in hashes.items()).encode()).hexdigest()
     document = {
         "saring_dataset": FORMAT,
         "hash": digest,
@@ -197,19 +197,19 @@ def sha256(path: Path) -> str:
 
 def _check_place(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise UsageError(f"{out}: holds something else than a data set of Saring; name another folder")
+        raise UsageError(f"{out} holds other files than a data set of Saring: name another folder")
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is a file; name a folder")
+        raise UsageError(f"{out} is a file: name a folder")
 
 
 def _nothing(what: Shareable) -> str:
     if not what.judged:
-        return "nothing is decided of any text: run `saring import` or `saring judge`"
+        return "no text has a decided label: run `saring import` or `saring judge`"
     if what.withheld:
-        first = max(what.withheld, key=lambda one: (one.texts, one.verdicts))
+        first = max(what.withheld, key=lambda source: (source.texts, source.verdicts))
         return (
-            f"none of the {what.judged:,} judged texts may be shared; of {first.source!r}, {first.why}: {first.todo}; "
-            "`saring sources list` shows all"
+            f"none of the {what.judged:,} judged texts may be shared; source {first.source!r}: {first.why}; "
+            f"to change that: {first.todo}; `saring sources list` shows all sources"
         )
     why = "; ".join(f"{count:,}: {reason}" for reason, count in what.dropped.most_common())
     return f"none of the {what.judged:,} judged texts can be shared yet ({why})"

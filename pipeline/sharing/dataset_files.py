@@ -1,4 +1,4 @@
-"""Rows as sharded Parquet files: held one batch at a time, and the same rows always give the same bytes."""
+"""Rows as sharded Parquet files, one batch in memory at a time; the same rows always give the same bytes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: where the shards lie in the folder
+#: subfolder of the shards
 DATA = "data"
-#: rows that are held at once, and that a row group has
+#: number of rows in memory at once, and in a row group
 BATCH = 2_000
 
 _TEXTS = pa.list_(pa.string())
@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
 
 
 class Spool:
-    """Rows on the way: one file, written once and read once, in order."""
+    """Temporary rows: one file, written once and read once, in order."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -46,18 +46,18 @@ class Spool:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
 
     def add(self, row: dict[str, Any]) -> None:
-        """Put a row at the end."""
+        """Append a row."""
         self._held.append(row)
         if len(self._held) == BATCH:
             self._flush()
 
     def close(self) -> None:
-        """No more rows come."""
+        """Write the remaining rows and close the file."""
         self._flush()
         self._writer.close()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """What was added, after `close`."""
+        """The rows that were added, after `close`."""
         with pq.ParquetFile(self._path) as file:
             yield from file.iter_batches(batch_size=BATCH)
 
@@ -68,14 +68,14 @@ class Spool:
 
 
 class Shards:
-    """The files of one split, `SPLIT-00000-of-00002.parquet`: named when it is known how many there are."""
+    """The files of one split, `SPLIT-00000-of-00002.parquet`: named at the end, when their number is known."""
 
     def __init__(self, folder: Path, split: str, rows: int) -> None:
         self._folder, self._split, self._most = folder, split, rows
         self._parts: list[Path] = []
         self._writer: pq.ParquetWriter | None = None
         self._room = 0
-        #: in the order of the rows, once it is closed
+        #: paths in the order of the rows, after closing
         self.paths: Sequence[Path] = ()
 
     def __enter__(self) -> Self:
@@ -90,7 +90,7 @@ class Shards:
             ]
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Put rows at the end."""
+        """Append rows."""
         while batch.num_rows:
             if self._writer is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -112,4 +112,4 @@ class Shards:
 
 def without(batch: pa.RecordBatch, left_out: Iterable[bool]) -> pa.RecordBatch:
     """The rows of a batch that are not left out."""
-    return batch.filter(pa.array([not one for one in left_out], pa.bool_()))
+    return batch.filter(pa.array([not leave_out for leave_out in left_out], pa.bool_()))

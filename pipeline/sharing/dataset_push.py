@@ -1,4 +1,4 @@
-"""Send an exported data set to the Hugging Face Hub, if it is still what was exported."""
+"""Send an exported data set to the Hugging Face Hub, if it is unchanged since its export."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def push_dataset(
 ) -> Pushed:
     """Check the folder against its manifest, and send it as one commit. The card may have been edited.
 
-    Shards of an earlier push go from the repository if the folder has none of that name.
+    Shards of an earlier push are deleted from the repository if the folder has none of that name.
 
     Args:
         folder: what `export_dataset` wrote.
         repo: `OWNER/NAME`, or `NAME` under the token's account.
-        private: whether only its owner may see it.
+        private: only its owner may see the repository.
         token: one that may write there.
         endpoint: another Hub than the public one.
 
     Raises:
-        InputError: it is no exported data set, or its data were changed or lost since.
+        InputError: it is not an exported data set, or its data were changed or lost since.
         UsageError, HubError: see `push_folder`.
     """
     document = check_folder(folder)
@@ -48,29 +48,29 @@ def push_dataset(
 
 
 def check_folder(folder: Path) -> dict[str, Any]:
-    """The manifest of an exported data set, every file of which is there and unchanged, and no other.
+    """Check that a folder holds exactly the unchanged files of an exported data set; return its manifest.
 
     Raises:
-        InputError: it is not so.
+        InputError: a file is missing, changed, or does not belong there.
     """
     path = folder / MANIFEST
     again = "export it again with `saring dataset export`"
     if not path.is_file():
-        raise InputError(f"{folder}: no data set of Saring is there ({MANIFEST} is missing); {again}")
+        raise InputError(f"{folder}: there is no data set of Saring ({MANIFEST} is missing); {again}")
     try:
         document: dict[str, Any] = orjson.loads(path.read_bytes())
         files, known = dict(document["files"]), document["saring_dataset"] == FORMAT
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a manifest of Saring's; {again}") from error
+        raise InputError(f"{path}: this is not a manifest of Saring; {again}") from error
     if not known:
         raise InputError(f"{path}: written by another version of Saring; {again}")
     expected = {CARD, MANIFEST, *files}
-    there = {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()}
+    there = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
     if lost := sorted(expected - there):
         raise InputError(f"{folder}: {lost[0]} is missing; {again}")
     if more := sorted(there - expected):
-        # it would be sent with the rest
-        raise InputError(f"{folder}: {more[0]} is no part of the data set; take it away, or {again}")
+        # This file would be sent with the rest.
+        raise InputError(f"{folder}: {more[0]} is not part of the data set; remove it, or {again}")
     for name, digest in files.items():
         if sha256(folder / name) != digest:
             raise InputError(f"{folder / name}: changed since it was exported; {again}")

@@ -1,7 +1,7 @@
-"""What of the store may leave the house, row by row: texts that a source lets go, and what may be said of them.
+"""Rows that may be shared: texts whose sources allow it, and the labels that may be shared with them.
 
-A text goes if a source that it was seen in allows it. What a data set said goes if that data set's licence allows it;
-what is believed is then resolved from what is left, as if the rest had never been said.
+A text is shared if a source that it was seen in allows it. Judgements of a data set are shared if its licence allows
+it; decisions are then made from the shared judgements alone.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """What does not go because of one source."""
+    """Texts and verdicts that are left out because of one source."""
 
     source: str
     licence: str | None
-    #: judged texts that were seen here and in no source that allows sharing
+    #: number of judged texts that were seen here and in no source that allows sharing
     texts: int
-    #: verdicts of this data set on texts that do go
+    #: number of verdicts of this data set on texts that are shared
     verdicts: int
     why: str
-    #: what changes it
+    #: the command that changes it
     todo: str
 
 
 @dataclass(slots=True)
 class Shareable:
-    """What may leave, decided once for an export: call `rows` to read it."""
+    """The rows that may be shared, decided once for an export: call `rows` to read them."""
 
     session: Session
     taxonomy: Taxonomy
@@ -56,41 +56,41 @@ class Shareable:
     withheld: Sequence[Withheld]
     test_set: testset.FrozenTest | None
     key: bytes
-    #: texts in scope that somebody judged
+    #: number of judged texts in scope
     judged: int
-    #: of these, those that no source lets go
+    #: number of these that no source allows to share
     closed: int
     #: texts left out for other reasons than a licence, by reason
     dropped: Counter[str] = field(default_factory=Counter)
 
     def rows(self) -> Iterator[Row]:
-        """The rows in order of id; what is left out on the way is counted in `dropped`."""
+        """Read the rows in order of id; rows that are left out are counted in `dropped`."""
         frozen = testset.truths(self.session, self.test_set.version) if self.test_set is not None else {}
         members = testset.members(self.session)
         seen = 0
-        only = _may_be_said(self.session, self.sources)
-        for one in decided_texts(self.session, self.taxonomy, only=only, with_judgements=True):
+        only = _shared_judgements(self.session, self.sources)
+        for text in decided_texts(self.session, self.taxonomy, only=only, with_judgements=True):
             seen += 1
-            split = _split(one, members)
+            split = _split(text, members)
             if split is None:
                 self.dropped["waits for the test set"] += 1
                 continue
-            decisions = _told(one, split, frozen.get(one.id) if one.id in members else None)
+            decisions = _decisions_of(text, split, frozen.get(text.id) if text.id in members else None)
             if not decisions:
                 self.dropped["nothing is decided that may be shared"] += 1
                 continue
-            yield self._row(one, split, decisions)
-        # of these nothing is left to be said, so that they were not among the decided
-        silent = self.judged - self.closed - seen
-        if silent:
-            self.dropped["nothing is decided that may be shared"] += silent
+            yield self._row(text, split, decisions)
+        # Texts without any judgement that may be shared are not among the decided texts.
+        undecided = self.judged - self.closed - seen
+        if undecided:
+            self.dropped["nothing is decided that may be shared"] += undecided
 
-    def _row(self, one: DecidedText, split: Split, decisions: Mapping[str, Decision]) -> Row:
-        names = [name for name in one.sources if name in self.sources]
+    def _row(self, text: DecidedText, split: Split, decisions: Mapping[str, Decision]) -> Row:
+        names = [name for name in text.sources if name in self.sources]
         return {
-            "id": str(one.id),
-            "text": one.masked,
-            "lang": one.language,
+            "id": str(text.id),
+            "text": text.masked,
+            "lang": text.language,
             "labels": [key for key, decision in decisions.items() if decision.value],
             "not_labels": [key for key, decision in decisions.items() if decision.value is False],
             "tier": str(text_tier(decisions)),
@@ -99,7 +99,7 @@ class Shareable:
                     "label": key,
                     "value": decision.value,
                     "tier": str(decision.tier),
-                    "raters": self._raters(one.judgements[i].rater for i in decision.judgements),
+                    "raters": self._raters(text.judgements[i].rater for i in decision.judgements),
                 }
                 for key, decision in decisions.items()
             ],
@@ -109,48 +109,50 @@ class Shareable:
             "taxonomy_version": self.taxonomy.version,
         }
 
-    def _raters(self, who: Iterator[RaterRef]) -> list[dict[str, str]]:
-        named = {(str(one.kind), self._name(one)) for one in who}
+    def _raters(self, raters: Iterator[RaterRef]) -> list[dict[str, str]]:
+        named = {(str(rater.kind), self._name(rater)) for rater in raters}
         return [{"kind": kind, "name": name} for kind, name in sorted(named)]
 
-    def _name(self, who: RaterRef) -> str:
-        if who.kind is RaterKind.HUMAN:
-            return pseudonym(self.key, who)
-        return f"{who.name}@{who.version}" if who.version else who.name
+    def _name(self, rater: RaterRef) -> str:
+        if rater.kind is RaterKind.HUMAN:
+            return pseudonym(self.key, rater)
+        return f"{rater.name}@{rater.version}" if rater.version else rater.name
 
 
 def shareable(session: Session, taxonomy: Taxonomy, *, key: bytes, non_commercial: bool = False) -> Shareable:
-    """Look at what the licences of the sources let go.
+    """Find the texts and judgements that the licences of the sources allow to share.
 
     Args:
         session: an open session; reading goes on in its transaction.
-        taxonomy: the labels that are told of.
+        taxonomy: the labels to share.
         key: of the pseudonyms.
-        non_commercial: let go what may not be used commercially as well.
+        non_commercial: include texts that may not be used commercially.
     """
     known = list_sources(session)
-    allowed = {one.name: one for one in known if one.shared(non_commercial=non_commercial)}
-    closed = [one for one in known if one.name not in allowed]
+    allowed = {source.name: source for source in known if source.shared(non_commercial=non_commercial)}
+    closed = [source for source in known if source.name not in allowed]
     chosen = sample(None).subquery()
     j = store.Judgement
     of_scope = select(chosen.c.id).where(exists().where(j.text_id == chosen.c.id))
     judged = session.execute(select(func.count()).select_from(of_scope.subquery())).scalar_one()
-    open_texts = of_scope.where(chosen.c.id.in_(_may_go(allowed)))
+    open_texts = of_scope.where(chosen.c.id.in_(_shared_texts(allowed)))
     free = session.execute(select(func.count()).select_from(open_texts.subquery())).scalar_one()
     texts, verdicts = _texts_withheld(session, allowed, closed), _verdicts_withheld(session, allowed)
     withheld = [
-        Withheld(one.name, one.licence, texts[one.name], verdicts[one.name], one.terms.why, _todo(one))
-        for one in closed
-        if texts[one.name] or verdicts[one.name]
+        Withheld(
+            source.name, source.licence, texts[source.name], verdicts[source.name], source.terms.why, _todo(source)
+        )
+        for source in closed
+        if texts[source.name] or verdicts[source.name]
     ]
-    unnamed = verdicts.keys() - {one.name for one in known}
+    unnamed = verdicts.keys() - {source.name for source in known}
     withheld += [
         Withheld(
             name,
             None,
             0,
             verdicts[name],
-            "its verdicts come from a data set that is no source of the store",
+            "its verdicts come from a data set that is not a source of the store",
             f"import it again with --source {name}",
         )
         for name in sorted(unnamed)
@@ -161,28 +163,28 @@ def shareable(session: Session, taxonomy: Taxonomy, *, key: bytes, non_commercia
 def _todo(source: KnownSource) -> str:
     if source.terms.why.endswith("forbids commercial use"):
         return "export with --non-commercial"
-    return f'saring sources set "{source.name}" --licence SPDX-ID, or --permitted if whoever holds the rights agreed'
+    return f'saring sources set "{source.name}" --licence SPDX-ID, or --permitted if the owner of the rights agreed'
 
 
-def _split(one: DecidedText, members: frozenset[uuid.UUID]) -> Split | None:
-    """As a snapshot has it (pipeline.learning.sets.snapshot): None for what waits for the frozen test set."""
-    if one.id in members:
+def _split(text: DecidedText, members: frozenset[uuid.UUID]) -> Split | None:
+    """The split as in a snapshot (pipeline.learning.sets.snapshot): None for a text that waits for the test set."""
+    if text.id in members:
         return "test"
-    if not one.trusted:
+    if not text.trusted:
         return "train"
-    split = kept_split(one.id, one.split, SHARE)
+    split = kept_split(text.id, text.split, SHARE)
     return None if split == "test" and members else split
 
 
-def _told(one: DecidedText, split: Split, frozen: Truth | None) -> dict[str, Decision]:
-    """The decisions that a row holds: held-out texts are told of only where people or data sets decided.
+def _decisions_of(text: DecidedText, split: Split, frozen: Truth | None) -> dict[str, Decision]:
+    """The decisions of a row; held-out texts have only decisions by people or data sets.
 
-    Of a member of the frozen test set its version is told, as far as those who may be quoted still say the same.
+    A member of the frozen test set has the labels of its version, where judgements that may be shared still agree.
     """
-    known = {key: d for key, d in one.decisions.items() if d.tier is not Tier.UNKNOWN}
+    known = {key: d for key, d in text.decisions.items() if d.tier is not Tier.UNKNOWN}
     if split == "train":
         return known
-    known = {key: d for key, d in known.items() if key in one.trusted}
+    known = {key: d for key, d in known.items() if key in text.trusted}
     if frozen is None:
         return known
     return {
@@ -192,21 +194,21 @@ def _told(one: DecidedText, split: Split, frozen: Truth | None) -> dict[str, Dec
     }
 
 
-def _may_go(allowed: Mapping[str, KnownSource]) -> Any:
+def _shared_texts(allowed: Mapping[str, KnownSource]) -> Any:
     """Ids of the texts that were seen in a source that allows sharing."""
     seen = store.TextSource
-    return select(seen.text_id).where(seen.source_id.in_([one.id for one in allowed.values()]))
+    return select(seen.text_id).where(seen.source_id.in_([source.id for source in allowed.values()]))
 
 
-def _may_be_said(session: Session, allowed: Mapping[str, KnownSource]) -> ColumnElement[bool]:
-    """The condition that a judgement meets if it may be shared."""
-    return and_(~_said_by_closed(session, allowed), store.Judgement.text_id.in_(_may_go(allowed)))
+def _shared_judgements(session: Session, allowed: Mapping[str, KnownSource]) -> ColumnElement[bool]:
+    """The condition of judgements that may be shared."""
+    return and_(~_closed_judgements(session, allowed), store.Judgement.text_id.in_(_shared_texts(allowed)))
 
 
-def _said_by_closed(session: Session, allowed: Mapping[str, KnownSource]) -> ColumnElement[bool]:
-    """The condition that a judgement meets if it is the word of a data set that does not allow sharing.
+def _closed_judgements(session: Session, allowed: Mapping[str, KnownSource]) -> ColumnElement[bool]:
+    """The condition of judgements from a data set that does not allow sharing.
 
-    Which data set that is, the import's run says, or the rater where there was none.
+    The run of the import names the data set, or the rater where there was no import.
     """
     j = store.Judgement
     runs = _imports(session)
@@ -234,38 +236,38 @@ def _data_sets(session: Session) -> dict[int, str]:
 def _texts_withheld(
     session: Session, allowed: Mapping[str, KnownSource], closed: Sequence[KnownSource]
 ) -> Counter[str]:
-    """By source, the judged texts in scope that no source lets go."""
+    """By source, the number of judged texts in scope that no source allows to share."""
     seen, j = store.TextSource, store.Judgement
     chosen = sample(None).subquery()
     rows = session.execute(
         select(seen.source_id, func.count(seen.text_id.distinct()))
         .where(
-            seen.source_id.in_([one.id for one in closed]),
+            seen.source_id.in_([source.id for source in closed]),
             seen.text_id.in_(select(chosen.c.id)),
             exists().where(j.text_id == seen.text_id),
-            seen.text_id.not_in(_may_go(allowed)),
+            seen.text_id.not_in(_shared_texts(allowed)),
         )
         .group_by(seen.source_id)
     )
-    names = {one.id: one.name for one in closed}
+    names = {source.id: source.name for source in closed}
     return Counter({names[source]: count for source, count in rows})
 
 
 def _verdicts_withheld(session: Session, allowed: Mapping[str, KnownSource]) -> Counter[str]:
-    """By data set, its verdicts that stay here although the text goes."""
+    """By data set, the number of its verdicts that are not shared although the text is."""
     j = store.Judgement
     chosen = sample(None).subquery()
     imports, data_sets = _imports(session), _data_sets(session)
-    found: Counter[str] = Counter()
+    verdicts: Counter[str] = Counter()
     rows = session.execute(
         select(j.run_id, j.rater_id, func.count())
         .where(
-            _said_by_closed(session, allowed),
-            j.text_id.in_(_may_go(allowed)),
+            _closed_judgements(session, allowed),
+            j.text_id.in_(_shared_texts(allowed)),
             j.text_id.in_(select(chosen.c.id)),
         )
         .group_by(j.run_id, j.rater_id)
     )
     for run, rater, count in rows:
-        found[imports[run] if run in imports else data_sets[rater]] += count
-    return found
+        verdicts[imports[run] if run in imports else data_sets[rater]] += count
+    return verdicts

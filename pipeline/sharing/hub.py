@@ -21,11 +21,11 @@ PUBLIC_HUB = "https://huggingface.co"
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What the Hub holds now."""
+    """The repository on the Hub after a push."""
 
-    #: `NAME` or `OWNER/NAME`, as the Hub completes it
+    #: `OWNER/NAME`, completed by the Hub
     repo: str
-    #: where people find it
+    #: address for people
     url: str
     #: the commit that holds the folder
     commit: str
@@ -45,35 +45,36 @@ def push_folder(
 ) -> Pushed:
     """Send all files of a folder as one upload; the repository is made if there is none.
 
-    Doing it again sends what changed. Whoever asks for a private repository never gets a public one: if it is public
-    already, nothing is sent.
+    A second call sends only what changed. With `private`, a repository that is public already gets nothing.
 
     Args:
-        folder: what is sent.
-        repo: `OWNER/NAME`; `NAME` alone lies under the token's account.
-        repo_type: of which kind the repository is.
-        private: whether only its owner may see it; of a repository that exists, see above.
+        folder: to be sent.
+        repo: `OWNER/NAME`, or `NAME` under the token's account.
+        repo_type: kind of the repository.
+        private: only its owner may see the repository.
         token: one that may write there, from https://huggingface.co/settings/tokens.
         endpoint: another Hub than the public one.
-        message: what the commit says.
-        stale: glob patterns of files in the repository that go if the folder has none of that name.
+        message: of the commit.
+        stale: glob patterns of files to delete from the repository if the folder has none of that name.
 
     Raises:
-        UsageError: there is no token, or the name is none.
-        HubRefused: the Hub doesn't take the token, or the token may not write there.
-        HubError: the Hub can't be reached, fails, or refuses what is sent.
+        UsageError: there is no token, or the name is not valid.
+        HubRefused: the Hub does not accept the token, or the token may not write there.
+        HubError: the Hub cannot be reached, fails, or refuses the upload.
     """
     if token is None or not token.get_secret_value().strip():
-        raise UsageError("no token for the Hugging Face Hub: set HF_TOKEN to one that may write")
+        raise UsageError("no token for the Hugging Face Hub: set HF_TOKEN to a token that may write")
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no folder there to push")
+        raise UsageError(f"{folder}: there is no folder to push")
     with _in_one_line(repo, endpoint or PUBLIC_HUB, token):
         api = _api(token, endpoint)
         made = api.create_repo(repo, repo_type=repo_type, private=private or None, exist_ok=True)
         repo_id = made.repo_id
         is_private = bool(api.repo_info(repo_id, repo_type=repo_type).private)
         if private and not is_private:
-            raise HubError(f"{made} is public already: nothing was sent; make it private there, or choose another name")
+            raise HubError(
+                f"{made} is public already, so nothing was sent: make it private on the Hub, or choose another name"
+            )
         commit = api.upload_folder(
             folder_path=folder,
             repo_id=repo_id,
@@ -86,7 +87,7 @@ def push_folder(
 
 def _api(token: SecretStr, endpoint: str | None) -> Any:
     try:
-        # loads much, and only those who share need the extra
+        # The import is slow, and the extra is needed for sharing only.
         from huggingface_hub import HfApi
     except ImportError as error:
         raise UsageError("pushing needs huggingface_hub: pip install 'saring[hub]'") from error
@@ -95,31 +96,33 @@ def _api(token: SecretStr, endpoint: str | None) -> Any:
 
 @contextmanager
 def _in_one_line(repo: str, endpoint: str, token: SecretStr) -> Iterator[None]:
-    """Turn what the client raises into one line without the token."""
+    """Turn errors of the client into one line without the token."""
     from huggingface_hub import errors
 
-    # the HTTP library's base class: which library it is differs between releases
+    # The base class of the HTTP library, which differs between releases.
     http_error: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
     secret = token.get_secret_value().strip()
     try:
         yield
     except errors.HFValidationError as error:
-        raise UsageError(f"--repo {repo!r} is no name on the Hub: {first_line(error, hidden=secret)}") from error
+        raise UsageError(
+            f"--repo {repo!r} is not a valid name on the Hub: {first_line(error, hidden=secret)}"
+        ) from error
     except errors.OfflineModeIsEnabled as error:
-        raise HubError("HF_HUB_OFFLINE is set, so nothing is sent: unset it") from error
+        raise HubError("HF_HUB_OFFLINE is set, so nothing was sent: unset it") from error
     except (http_error, OSError, ValueError, RuntimeError) as error:
-        # a failed upload of a file comes wrapped
+        # The error of a failed upload is wrapped in a RuntimeError.
         cause = error.__cause__ if type(error) is RuntimeError and error.__cause__ is not None else error
         status = getattr(getattr(cause, "response", None), "status_code", None)
-        said = first_line(cause, hidden=secret)
+        detail = first_line(cause, hidden=secret)
         if status == 401:
-            raise HubRefused(f"{endpoint} does not take the token (401): check HF_TOKEN") from error
+            raise HubRefused(f"{endpoint} does not accept the token (401): check HF_TOKEN") from error
         if status == 403:
             raise HubRefused(
-                f"{endpoint}: the token may not write to {repo!r} (403): give it the right to, or check the name"
+                f"{endpoint}: the token may not write to {repo!r} (403): give it that right, or check the name"
             ) from error
         if status is not None:
-            raise HubError(f"{endpoint} answered {status} for {repo!r}: {said}; try again later") from error
+            raise HubError(f"{endpoint} answered {status} for {repo!r}: {detail}; try again later") from error
         if isinstance(cause, http_error):
-            raise HubError(f"{endpoint} cannot be reached ({said}): check the network and HF_ENDPOINT") from error
-        raise HubError(f"{repo!r} could not be pushed to {endpoint}: {said}") from error
+            raise HubError(f"{endpoint} cannot be reached ({detail}): check the network and HF_ENDPOINT") from error
+        raise HubError(f"{repo!r} could not be pushed to {endpoint}: {detail}") from error

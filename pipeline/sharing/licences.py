@@ -1,6 +1,6 @@
-"""Which licences allow that texts are shared again (docs/sharing.md has the rule in words).
+"""Licences that allow sharing texts (docs/sharing.md has the rule in words).
 
-Whoever shares a text must be allowed to. A licence that is not known to allow it doesn't: silence is no permission.
+Sharing a text needs a permission. A licence that is not known to allow sharing counts as closed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 class Sharing(enum.StrEnum):
-    """What a licence says of sharing."""
+    """Permission to share under a licence."""
 
     OPEN = "open"
     #: open, but not for commercial use
@@ -21,18 +21,18 @@ class Sharing(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a source's licence comes to."""
+    """Terms of a source's licence."""
 
     sharing: Sharing
-    #: its SPDX identifier; what was written where it is none
+    #: its SPDX identifier, or the text as it was written
     licence: str | None
-    #: what the Hub calls it; None where the Hub has no name for it
+    #: its name on the Hub; None where the Hub has none
     hub: str | None
-    #: in words, why it is not shared as it stands; empty if it is open
+    #: the reason why it is not shared, in words; empty if it is open
     why: str = ""
 
 
-# SPDX identifier to the Hub's name. All let anybody pass on a changed copy, some under the same licence only.
+# SPDX identifier to the Hub's name. All allow sharing a changed copy, some under the same licence only.
 _OPEN = {
     "0BSD": None,
     "AGPL-3.0": "agpl-3.0",
@@ -84,17 +84,17 @@ _HUB_CREATIVE = frozenset(
 
 
 def terms_of(licence: str | None, *, permitted: bool = False) -> Terms:
-    """What a licence allows; SPDX identifiers in any case, and usual spellings such as "CC BY 4.0".
+    """The terms of a licence; SPDX identifiers in any case, and usual spellings such as "CC BY 4.0".
 
     Args:
         licence: as it was written.
-        permitted: whoever holds the rights allowed it beyond what the licence says.
+        permitted: the owner of the rights allowed sharing, whatever the licence says.
     """
     written = " ".join((licence or "").split())
-    found = _known(written)
-    if found.sharing is Sharing.CLOSED and permitted:
-        return Terms(Sharing.OPEN, found.licence, None)
-    return found
+    terms = _known(written)
+    if terms.sharing is Sharing.CLOSED and permitted:
+        return Terms(Sharing.OPEN, terms.licence, None)
+    return terms
 
 
 def _known(written: str) -> Terms:
@@ -113,7 +113,10 @@ def _known(written: str) -> Terms:
     spdx = plain.upper()
     if creative["more"] == "-nd":
         return Terms(
-            Sharing.CLOSED, spdx, None, f"{spdx} forbids changed copies, and masked texts with labels are that"
+            Sharing.CLOSED,
+            spdx,
+            None,
+            f"{spdx} forbids changed copies, and masked texts with labels are changed copies",
         )
     unported = plain.removesuffix(creative["port"] or "")
     hub = unported if unported in _HUB_CREATIVE else None

@@ -17,9 +17,9 @@ from pipeline.pages.render import render
 from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
 
-#: languages as sources name them, that the Hub knows
+#: codes of languages that the Hub knows
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
-#: the metrics that the Hub shows beside the model: its name for each, ours, and what people read
+#: metrics that the Hub shows beside the model: its name for each, ours, and the title
 _SHOWN = (
     ("average_precision", "macro_average_precision", "macro average precision"),
     ("f1", "macro_f1", "macro F1 at the thresholds"),
@@ -36,15 +36,15 @@ def write_model_card(
     licence: str | None = None,
     name: str = ".",
 ) -> Path:
-    """Write `README.md` into the folder of a model that is to be shared; its path.
+    """Write `README.md` into the folder of a model that is to be shared; return its path.
 
     Args:
-        folder: where, with the model's other files in it already.
+        folder: with the model's other files in it already.
         manifest: the model.
-        taxonomy: what its labels mean, if they are of this taxonomy.
-        sources: what it was made of.
+        taxonomy: for the meanings of the labels.
+        sources: of its texts.
         licence: of the model, as the Hub names licences; None: `other`, and the card says that none was named.
-        name: what the examples load: the folder, or a name on the Hub.
+        name: of the model in the examples: a folder, or a name on the Hub.
     """
     values = {
         "front": _front_matter(manifest, licence),
@@ -67,7 +67,11 @@ def write_model_card(
 
 def _front_matter(manifest: Manifest, licence: str | None) -> str:
     linear = manifest.backend == "linear"
-    languages = [one for one in manifest.data.get("languages", {}) if isinstance(one, str) and _LANGUAGE.fullmatch(one)]
+    languages = [
+        language
+        for language in manifest.data.get("languages", {})
+        if isinstance(language, str) and _LANGUAGE.fullmatch(language)
+    ]
     front: dict[str, Any] = {
         "license": licence or "other",
         "library_name": "sklearn" if linear else "transformers",
@@ -77,7 +81,7 @@ def _front_matter(manifest: Manifest, licence: str | None) -> str:
     if languages:
         front["language"] = languages
     base = manifest.config.get("base")
-    # a hub name; a folder's name would lead nowhere
+    # Only a name on the Hub is useful here, not a folder.
     if not linear and isinstance(base, str) and base.count("/") == 1:
         front["base_model"] = base
     if shown := _shown(manifest.metrics):
@@ -108,12 +112,12 @@ def _data_set(manifest: Manifest) -> str:
 
 
 def _shown(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for kind, ours, said in _SHOWN:
+    shown = []
+    for kind, ours, title in _SHOWN:
         value = (metrics.get(ours) or {}).get("value")
         if value is not None and math.isfinite(value):
-            found.append({"type": kind, "name": said, "value": value})
-    return found
+            shown.append({"type": kind, "name": title, "value": value})
+    return shown
 
 
 def _bracketed(estimate: Mapping[str, float | None] | None) -> str:

@@ -1,8 +1,8 @@
 """Write a model as a folder that others can use without Saring.
 
-A transformer becomes what plain transformers loads, with the network's code beside it where that is not transformers'
-own; a linear model becomes a folder with a small program. Both carry thresholds, calibration and a card. What shows
-texts (the gate's report) stays behind.
+A transformer is written as a folder that plain transformers loads, with the network's code where that is not
+transformers' own; a linear model is written as a folder with a small program. Both have thresholds, calibration and a
+card. The gate's report is left out, because it shows texts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts import masking
 
-#: of a model folder, what goes along although it is no part of the model
+#: files of a model folder that are exported although they are no part of the model
 _PLOTS = ("precision-recall.png", "reliability.png")
 _EXPORTED = Path(__file__).parent / "exported"
 
@@ -40,13 +40,13 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the card says beyond what the model's folder knows."""
+    """Facts for the card that the model's folder does not hold."""
 
     taxonomy: Taxonomy
     sources: Sequence[SourceFact] = ()
     #: of the model, as the Hub names licences
     licence: str | None = None
-    #: where the card's examples find the model
+    #: name of the model in the card's examples
     name: str = "."
 
 
@@ -54,12 +54,12 @@ def export_model(folder: Path, out: Path, about: About) -> Exported:
     """Write the model in `folder` to `out`, whole or not at all.
 
     Args:
-        folder: a model's.
-        out: not there yet, empty, or an earlier export of the same model, which is replaced.
+        folder: of the model.
+        out: a new folder, an empty one, or an earlier export of the same model, which is replaced.
         about: for the card.
 
     Raises:
-        ModelError: there is no model, it is not what was trained, or it can't be used without Saring.
+        ModelError: there is no model, it changed since training, or it cannot be used without Saring.
         UsageError: `out` holds something else.
     """
     manifest = artefact.read_manifest(folder)
@@ -73,7 +73,7 @@ def export_model(folder: Path, out: Path, about: About) -> Exported:
             shutil.copyfile(_EXPORTED / "predict.py", made / "predict.py")
         else:
             _describe_network(made, manifest)
-        # what hides personal data from the model, so that others can do the same
+        # The masking code, so that others can mask personal data in the same way.
         shutil.copyfile(masking.__file__, made / "masking.py")
         shared = manifest.model_copy(update={"artefact_hash": backend_of(manifest.backend).hash_of(made)})
         (made / MANIFEST).write_text(shared.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -84,14 +84,14 @@ def export_model(folder: Path, out: Path, about: About) -> Exported:
 def _fit_to_share(folder: Path, manifest: Manifest) -> None:
     if manifest.backend == "transformers-int8":
         original = manifest.config.get("quantised_from", "the model that it was made from")
-        raise ModelError(f"{manifest.version}: only Saring reads 8-bit models: export {original}")
+        raise ModelError(f"{manifest.version} is an 8-bit model, which only Saring reads: export {original}")
     if manifest.encoder is not None:
         raise ModelError(
-            f"{manifest.version} needs the vectors of encoder {manifest.encoder!r}, so it is of no use without Saring: "
-            "train one without --vectors to share it"
+            f"{manifest.version} needs the vectors of encoder {manifest.encoder!r}, so it only works in Saring: "
+            "train a model without --vectors to share"
         )
     if backend_of(manifest.backend).hash_of(folder) != manifest.artefact_hash:
-        raise ModelError(f"{folder}: not what was trained (its hash differs): fetch or train the model again")
+        raise ModelError(f"{folder}: changed since it was trained (the hash differs): fetch or train the model again")
 
 
 def _free(out: Path, manifest: Manifest) -> None:
@@ -102,24 +102,24 @@ def _free(out: Path, manifest: Manifest) -> None:
             return
     except ModelError:
         pass
-    raise UsageError(f"{out}: is there already and no export of {manifest.version}: choose another --out")
+    raise UsageError(f"{out} exists and is not an export of {manifest.version}: choose another --out")
 
 
 def _files_of(folder: Path, manifest: Manifest) -> list[Path]:
     backend = backend_of(manifest.backend)
     if backend.file is not None:
-        found = [folder / backend.file]
+        files = [folder / backend.file]
     else:
-        found = [
+        files = [
             path
             for path in folder.iterdir()
             if path.is_file() and path.name not in BESIDE and not path.name.startswith(".")
         ]
-    return sorted([*found, *(folder / name for name in _PLOTS if (folder / name).is_file())])
+    return sorted([*files, *(folder / name for name in _PLOTS if (folder / name).is_file())])
 
 
 def _describe_network(made: Path, manifest: Manifest) -> None:
-    """Have the config say how logits become labels, and where the network's own code is."""
+    """Add calibration, thresholds and the network's own code to the config."""
     path = made / "config.json"
     try:
         config: dict[str, Any] = json.loads(path.read_bytes())
@@ -132,7 +132,7 @@ def _describe_network(made: Path, manifest: Manifest) -> None:
         "calibration": {label.key: {"slope": label.slope, "offset": label.offset} for label in manifest.labels},
     }
     if config.get("model_type") == "mistral":
-        # its package is not imported here: that would load torch, to copy a file
+        # The package is not imported here, because that would load torch only to copy a file.
         code = Path(artefact.__file__).parent / "mistral" / "modeling_bidirectional_mistral.py"
         shutil.copyfile(code, made / code.name)
         config["auto_map"] = {"AutoModelForSequenceClassification": f"{code.stem}.MistralForSequenceClassification"}

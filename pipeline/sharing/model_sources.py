@@ -1,4 +1,4 @@
-"""Which sources a model was made of, and under which licence each stands."""
+"""Sources of a model's texts, with their licences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.models.artefact import Manifest
 
 @dataclass(frozen=True, slots=True)
 class SourceFact:
-    """A source of a model's texts, as far as it is known."""
+    """A known source of a model's texts."""
 
     name: str
     rows: int
@@ -29,7 +29,7 @@ def sources_of(manifest: Manifest, session: Session | None) -> list[SourceFact]:
 
     Args:
         manifest: the model.
-        session: the store, for licences, and for the snapshot of a model that was trained from it; None: not asked.
+        session: the store, for licences, and for the snapshot of a model that was trained from it; None: not used.
     """
     counts = Counter({str(name): int(rows) for name, rows in (manifest.data.get("sources") or {}).items()})
     if session is None:
@@ -37,7 +37,7 @@ def sources_of(manifest: Manifest, session: Session | None) -> list[SourceFact]:
     if not counts and (snapshot := manifest.data.get("snapshot")) is not None:
         counts = _of_snapshot(session, str(snapshot))
     s = store.Source
-    known = {one.name: one for one in session.scalars(select(s).where(s.name.in_(list(counts))))}
+    known = {source.name: source for source in session.scalars(select(s).where(s.name.in_(list(counts))))}
     return [
         SourceFact(name, rows, known[name].licence, known[name].url) if name in known else SourceFact(name, rows)
         for name, rows in counts.most_common()
@@ -50,6 +50,6 @@ def _of_snapshot(session: Session, digest: str) -> Counter[str]:
         return Counter()
     try:
         rows: Iterable[str] = pq.read_table(path, columns=["source"]).column("source").to_pylist()
-    except OSError:  # the file may have been tidied away; the card then says that the sources are not known
+    except OSError:  # The file may have been removed; the card then says that the sources are not known.
         return Counter()
     return Counter(name for row in rows for name in (row or "").split(",") if name)

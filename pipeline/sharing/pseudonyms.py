@@ -1,6 +1,6 @@
-"""Names for people that say nothing of who they are: the same person has the same one in every export of a home.
+"""Pseudonyms of people: the same person has the same pseudonym in every export of a home.
 
-They are keyed hashes. Without the key, which never leaves the home, nobody can try out accounts until one fits.
+They are keyed hashes. Without the key, which never leaves the home, nobody can find out the account by trying.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def pseudonym_key(home: Path) -> bytes:
     """The key of a home, made at first use.
 
     Raises:
-        SaringError: the file is not what it should be.
+        SaringError: the file is damaged.
     """
     path = home / KEY_FILE
     if not path.exists():
@@ -30,7 +30,7 @@ def pseudonym_key(home: Path) -> bytes:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(secrets.token_bytes(_BYTES))
         try:
-            # fails where another process was first, whose key then counts
+            # This fails where another process was first, whose key is then used.
             os.link(fresh, path)
         except FileExistsError:
             pass
@@ -38,11 +38,11 @@ def pseudonym_key(home: Path) -> bytes:
             fresh.unlink()
     key = path.read_bytes()
     if len(key) != _BYTES:
-        raise SaringError(f"{path}: not the key that Saring wrote there: restore it from a backup, or remove it")
+        raise SaringError(f"{path} is damaged: restore it from a backup, or remove it")
     return key
 
 
-def pseudonym(key: bytes, who: RaterRef) -> str:
-    """What a person is called outside, from what they are called here."""
-    said = f"{who.kind}\0{who.name}\0{who.version}".encode()
-    return "person-" + hashlib.blake2b(said, key=key, digest_size=6).hexdigest()
+def pseudonym(key: bytes, rater: RaterRef) -> str:
+    """The pseudonym of a rater in exports."""
+    identity = f"{rater.kind}\0{rater.name}\0{rater.version}".encode()
+    return "person-" + hashlib.blake2b(identity, key=key, digest_size=6).hexdigest()

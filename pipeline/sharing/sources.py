@@ -1,4 +1,4 @@
-"""The sources of the store, what their licences allow, and correcting what is known of one."""
+"""Sources of the store with the terms of their licences, and corrections of a source."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pipeline.sharing.licences import Sharing, Terms, terms_of
 
 @dataclass(frozen=True, slots=True)
 class KnownSource:
-    """A source with what its licence comes to."""
+    """A source with the terms of its licence."""
 
     id: int
     name: str
     #: as it was written
     licence: str | None
     url: str | None
-    #: whoever holds the rights allowed sharing beyond the licence
+    #: the owner of the rights allowed sharing beyond the licence
     permitted: bool
     terms: Terms
-    #: sightings of texts in it; None where nobody asked
+    #: number of rows from it; None where they were not counted
     rows: int | None = None
 
     def shared(self, *, non_commercial: bool) -> bool:
-        """Whether its texts may leave; `non_commercial`: those that forbid commercial use too."""
+        """True where its texts may be shared; with `non_commercial`, also where commercial use is forbidden."""
         return self.terms.sharing is Sharing.OPEN or (non_commercial and self.terms.sharing is Sharing.NON_COMMERCIAL)
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,13 +46,13 @@ class KnownSource:
 
 
 def list_sources(session: Session, *, count: bool = False) -> list[KnownSource]:
-    """Every source, by name; `count`: with how many rows came from it."""
+    """All sources, by name; with `count`, also the number of their rows."""
     s, seen = store.Source, store.TextSource
     rows: dict[int, int] = {}
     if count:
         counted = session.execute(select(seen.source_id, func.count()).group_by(seen.source_id))
         rows = {row[0]: row[1] for row in counted}
-    found = session.execute(select(s.id, s.name, s.licence, s.url, s.redistributable).order_by(s.name))
+    sources = session.execute(select(s.id, s.name, s.licence, s.url, s.redistributable).order_by(s.name))
     return [
         KnownSource(
             source_id,
@@ -63,7 +63,7 @@ def list_sources(session: Session, *, count: bool = False) -> list[KnownSource]:
             terms_of(licence, permitted=permitted),
             rows.get(source_id, 0) if count else None,
         )
-        for source_id, name, licence, url, permitted in found
+        for source_id, name, licence, url, permitted in sources
     ]
 
 
@@ -75,14 +75,14 @@ def set_source(
     url: str | None = None,
     permitted: bool | None = None,
 ) -> KnownSource:
-    """Correct what is known of a source; what is None stays as it is, an empty text takes it away.
+    """Correct the facts about a source; None leaves a value as it is, an empty text removes it.
 
     Raises:
         UsageError: there is no such source, or nothing to change.
     """
-    said = {"licence": licence, "url": url, "redistributable": permitted}
+    given = {"licence": licence, "url": url, "redistributable": permitted}
     values = {
-        key: (value or None) if isinstance(value, str) else value for key, value in said.items() if value is not None
+        key: (value or None) if isinstance(value, str) else value for key, value in given.items() if value is not None
     }
     if not values:
         raise UsageError("nothing to change: give --licence, --url, --permitted or --not-permitted")
@@ -90,5 +90,5 @@ def set_source(
     changed = session.execute(update(s).where(s.name == name).values(**values).returning(s.id)).scalar_one_or_none()
     if changed is None:
         names = ", ".join(session.scalars(select(s.name).order_by(s.name))) or "none yet"
-        raise UsageError(f"no source {name!r}: the sources are {names}")
-    return next(one for one in list_sources(session, count=True) if one.id == changed)
+        raise UsageError(f"no source {name!r}: known sources are {names}")
+    return next(source for source in list_sources(session, count=True) if source.id == changed)

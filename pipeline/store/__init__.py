@@ -1,4 +1,4 @@
-"""The only room that knows SQL tables: typed models, sessions, migrations."""
+"""The store: typed models of the SQL tables, sessions and migrations. No other package defines tables."""
 
 from pipeline.store.session import make_engine, open_session
 from pipeline.store.tables.consensus import ConsensusRow

@@ -1,4 +1,4 @@
-"""What the store says of how the platform is doing: the numbers that are watched, read in one short transaction."""
+"""Gauges for monitoring: numbers about the platform, read from the store in one short transaction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipeline.store.tables.work import Shard, ShardState
 
 @dataclass(frozen=True, slots=True)
 class ProjectRef:
-    """An open Label Studio project: our id of it, and its id there."""
+    """An open Label Studio project: its id in the store, and its id in Label Studio."""
 
     id: int
     label_studio_id: int
@@ -37,38 +37,38 @@ class ProjectRef:
 class Gauges:
     """The store at one moment, by the database's clock."""
 
-    #: the registry's champion of each purpose
+    #: version of the champion of each purpose
     champions: Mapping[str, str]
     #: texts that wait to be pushed
     queued: int
     #: tasks in Label Studio that nobody has answered
     open_tasks: int
-    #: events that no job has looked at
+    #: events that no job has handled
     waiting_events: int
-    #: seconds since all changes of a project were known to be in the ledger; None: it was never pulled
+    #: seconds since all changes of a project were last known to be in the ledger; None: it was never pulled
     sync_lag: Mapping[ProjectRef, float | None]
     #: runs by stage and state
     runs: Mapping[tuple[str, str], int]
-    #: seconds since the last sign of life of the run that has been silent longest, of those that are under way
+    #: seconds since the oldest of the last heartbeats of running runs; 0 where none is running
     silence: float
-    #: parts that were set aside, of each stage's last run on its slice
+    #: parked shards of each stage's last run on its slice
     parked_shards: int
-    #: judgements of people, corrections and withdrawals included
+    #: judgements by people, corrections and withdrawals included
     human_judgements: int
-    #: seconds since a model of a purpose was last made
+    #: seconds since the newest model of each purpose was made
     model_age: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_gauges(engine: Engine, *, seconds: float) -> Gauges:
-    """Read them all.
+    """Read all gauges.
 
     Args:
         engine: the store.
-        seconds: that one query may take.
+        seconds: the longest time of one query.
 
     Raises:
         StoreUnavailable: the database cannot be reached.
-        SQLAlchemyError: it does not answer in time, or has another schema.
+        SQLAlchemyError: the database does not answer in time, or has another schema.
     """
     e, m, q, t = Event, Model, QueueItem, Task
     with open_session(engine) as session:
@@ -95,7 +95,7 @@ def read_gauges(engine: Engine, *, seconds: float) -> Gauges:
 
 def _sync_lag(session: Session, now: datetime) -> dict[ProjectRef, float | None]:
     c, p = SyncCursor, Project
-    # a pull notes when it last saw that nothing is missing; a reconciliation saw it too
+    # A pull and a reconciliation both note when they last saw that nothing is missing.
     seen = func.greatest(c.looked_at, c.reconciled_at)
     query = select(p.id, p.label_studio_id, seen).join_from(p, c, c.project_id == p.id, isouter=True)
     rows = session.execute(query.where(p.state == ProjectState.OPEN)).all()
@@ -110,9 +110,9 @@ def _parked() -> Select[int]:
 
 
 def _by_people() -> Select[int]:
-    # person by person, which an index answers; most judgements are by machines
-    said = select(func.count()).where(Judgement.rater_id == Rater.id).correlate(Rater).scalar_subquery()
-    return select(func.coalesce(func.sum(said), 0)).where(Rater.kind == RaterKind.HUMAN)
+    # Counted for each person, because an index answers that; most judgements are by machines.
+    judgements = select(func.count()).where(Judgement.rater_id == Rater.id).correlate(Rater).scalar_subquery()
+    return select(func.coalesce(func.sum(judgements), 0)).where(Rater.kind == RaterKind.HUMAN)
 
 
 def _count(session: Session, query: Select[int]) -> int:
@@ -120,5 +120,5 @@ def _count(session: Session, query: Select[int]) -> int:
 
 
 def _seconds(now: datetime, then: datetime) -> float:
-    # the other clock may be a little ahead
+    # The other clock may be a little ahead.
     return max(0.0, (now - then).total_seconds())

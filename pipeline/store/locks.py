@@ -1,6 +1,6 @@
-"""Advisory locks of PostgreSQL: every one that Saring takes, its key, and the ways to take it.
+"""Advisory locks of PostgreSQL: all locks that Saring takes, their keys, and functions to take them.
 
-A key must never change: during an upgrade an old and a new process would otherwise both hold "the" lock.
+A key must never change: during an upgrade an old and a new process would otherwise both hold the same lock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 
 class Lock(enum.IntEnum):
-    """Locks of which there is one in a database."""
+    """Locks that exist once in a database."""
 
     #: changes of the schema
     SCHEMA = 0x5A1216
@@ -23,7 +23,7 @@ class Lock(enum.IntEnum):
     RESTORE = 0xBAC09
     #: writing new texts
     TEXTS = 0x1A6E57
-    #: the space of vectors that is in use
+    #: the vector space in use
     SPACES = 0xE2C0DE
     #: the consensus in force
     CONSENSUS = 0xC0115E5
@@ -43,7 +43,7 @@ _TAKE_SHARED = text("SELECT pg_advisory_xact_lock_shared(:key)")
 _TAKE_PAIR = text("SELECT pg_advisory_xact_lock(:space, :number)")
 _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
 _TRY_FOR_SESSION = text("SELECT pg_try_advisory_lock(:key)")
-_GIVE_BACK = text("SELECT pg_advisory_unlock(:key)")
+_RELEASE = text("SELECT pg_advisory_unlock(:key)")
 _HOLDER = text("""
     SELECT 1 FROM pg_locks
     WHERE locktype = 'advisory' AND objsubid = 1 AND granted
@@ -53,7 +53,7 @@ _HOLDER = text("""
 
 
 def lock_key(stage: str, slice: str) -> int:
-    """The key of the lock that stands for a stage on a slice: a signed 64-bit number."""
+    """The key of the lock of a stage on a slice: a signed 64-bit number."""
     digest = hashlib.blake2b(f"{stage}\0{slice}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -63,42 +63,43 @@ def take(session: Session | Connection, key: int, *, shared: bool = False) -> No
 
     Args:
         session: an open transaction.
-        key: a `Lock`, or one of `lock_key`.
-        shared: hold it beside others who share it.
+        key: a `Lock`, or a number from `lock_key`.
+        shared: True: hold it together with others who take it shared.
     """
     session.execute(_TAKE_SHARED if shared else _TAKE, {"key": int(key)})
 
 
 def take_rater(session: Session, rater: int) -> None:
-    """Wait for the lock of a rater's judgements, and hold it until the transaction ends."""
+    """Wait for the lock on a rater's judgements, and hold it until the transaction ends."""
     session.execute(_TAKE_PAIR, {"space": _RATERS, "number": rater})
 
 
 def try_take(session: Session | Connection, key: int) -> bool:
-    """Take a lock until the transaction ends, if nobody holds it; False if somebody does."""
+    """Take a lock until the transaction ends; False if another transaction holds it."""
     return bool(session.execute(_TRY, {"key": int(key)}).scalar_one())
 
 
 def try_take_for_session(connection: Connection, key: int) -> bool:
-    """Take a lock until it is given back or the connection ends, if nobody holds it; False if somebody does."""
+    """Take a lock until it is released or the connection ends; False if another process holds it."""
     return bool(connection.execute(_TRY_FOR_SESSION, {"key": int(key)}).scalar_one())
 
 
 def give_back(connection: Connection, key: int) -> None:
-    """Give back a lock that was taken for the session."""
-    connection.execute(_GIVE_BACK, {"key": int(key)})
+    """Release a lock that was taken for the session."""
+    connection.execute(_RELEASE, {"key": int(key)})
 
 
 def is_free(session: Session, key: int) -> bool:
-    """True where nobody holds a lock. It is looked up, not taken: whoever wants it must not be turned away."""
+    """True where nobody holds a lock. The lock is looked up and not taken, so that nobody else is refused it."""
     return session.execute(_HOLDER, {"key": int(key)}).first() is None
 
 
 @contextmanager
 def held(engine: Engine, key: int) -> Iterator[Connection | None]:
-    """The connection that holds a lock, each of its statements a transaction; None if another process has the lock.
+    """Hold a lock for the length of the block; None if another process has the lock.
 
-    No other process takes the lock meanwhile, and it dies with the connection.
+    The value is the connection that holds the lock; each of its statements is a transaction. The lock ends with the
+    connection.
     """
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -114,7 +115,7 @@ def held(engine: Engine, key: int) -> Iterator[Connection | None]:
 
 @contextmanager
 def waited_for(engine: Engine, key: int) -> Iterator[None]:
-    """Wait for a lock, and hold it for the length of the block, beside the work of other connections."""
+    """Wait for a lock, and hold it for the length of the block, on a connection of its own."""
     with engine.connect() as connection, connection.begin():
         take(connection, key)
         yield
@@ -122,6 +123,6 @@ def waited_for(engine: Engine, key: int) -> Iterator[None]:
 
 @contextmanager
 def tried(engine: Engine, key: int) -> Iterator[bool]:
-    """Hold a lock for the length of the block, if nobody holds it; False if somebody does."""
+    """Hold a lock for the length of the block; False if another process holds it."""
     with engine.connect() as connection, connection.begin():
         yield try_take(connection, key)

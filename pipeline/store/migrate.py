@@ -1,7 +1,7 @@
-"""Bringing a database to the schema of this code, beside people who work with it.
+"""Migrations: bring a database to the schema of this code while other processes use it.
 
-A change of a table waits for whoever uses it, and everybody who comes later waits for the change. So it waits for a
-few seconds only, lets the others pass, and tries again.
+A change of a table waits for the transactions that use the table, and all later transactions wait for the change. So
+a migration waits for a few seconds only, lets the others continue, and tries again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pipeline.store.tables.core import Base
 
 log = logging.getLogger(__name__)
 
-#: partitions are made as encoders are met, so they are data rather than schema
+#: prefix of the partitions of vectors: they are made when an encoder is first used, so they are not part of the schema
 PARTITION_PREFIX = "text_vector_p_"
 
 
@@ -48,7 +48,7 @@ def _config() -> Config:
 
 
 def is_schema(obj: object, name: str | None, kind: str, *_rest: object) -> bool:
-    """Whether Alembic should look at a database object."""
+    """True where Alembic should compare a database object with the models."""
     if kind == "table":
         return not (name or "").startswith(PARTITION_PREFIX)
     table = getattr(obj, "table", None)
@@ -56,24 +56,24 @@ def is_schema(obj: object, name: str | None, kind: str, *_rest: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a change of the schema waits for those who use it."""
+class MigrationWaits:
+    """Seconds that a change of the schema waits for other transactions."""
 
-    #: seconds that a statement waits for a table, and with it everybody who comes later
+    #: longest wait of a statement for a table; later transactions wait as long
     lock: float = 5.0
-    #: seconds between two tries, at most; others pass meanwhile
+    #: longest pause between two attempts; others continue meanwhile
     pause: float = 15.0
-    #: seconds after which it is given up
+    #: seconds after which the migration fails
     all: float = 900.0
 
 
-_PATIENCE = Patience()
+_WAITS = MigrationWaits()
 
 
-def upgrade(engine: Engine, *, revision: str = "head", patience: Patience = _PATIENCE) -> None:
+def upgrade(engine: Engine, *, revision: str = "head", waits: MigrationWaits = _WAITS) -> None:
     """Create the schema, or bring an older one up to date. Safe to call from many processes at once, under load.
 
-    Each migration is one transaction: one that has to let others pass leaves nothing behind, and is begun anew.
+    Each migration is one transaction: where it has to let others continue, it is rolled back and started again.
 
     Raises:
         StoreError: a table that has to change was in use all the time.
@@ -82,14 +82,14 @@ def upgrade(engine: Engine, *, revision: str = "head", patience: Patience = _PAT
     with engine.connect() as connection, _alone(connection):
         for attempt in Retrying(
             retry=retry_if_exception(_was_in_use),
-            wait=wait_random_exponential(max=patience.pause),
-            stop=stop_after_delay(patience.all),
-            before_sleep=_say,
+            wait=wait_random_exponential(max=waits.pause),
+            stop=stop_after_delay(waits.all),
+            before_sleep=_log_retry,
             retry_error_callback=_give_up,
         ):
             with attempt:
-                _migrate(connection, revision, patience.lock)
-    # Connections opened before the extension existed don't know its types.
+                _migrate(connection, revision, waits.lock)
+    # Connections opened before the extension existed do not know its types.
     engine.dispose()
 
 
@@ -97,11 +97,11 @@ def upgrade(engine: Engine, *, revision: str = "head", patience: Patience = _PAT
 def _alone(connection: Connection) -> Iterator[None]:
     """Let no other process migrate meanwhile.
 
-    Asked for again and again rather than waited for: whoever waits inside a statement would be waited for by an index
-    that is built beside the others' work.
+    The lock is tried again and again and not waited for: a concurrent index build would wait for a transaction that
+    waits inside a statement.
     """
-    asking = Retrying(retry=retry_if_result(lambda got: not got), wait=wait_random_exponential(0.05, max=1.0))
-    asking(_locked, connection)
+    attempts = Retrying(retry=retry_if_result(lambda taken: not taken), wait=wait_random_exponential(0.05, max=1.0))
+    attempts(_locked, connection)
     try:
         yield
     finally:
@@ -111,15 +111,15 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 
 def _locked(connection: Connection) -> bool:
-    got = locks.try_take_for_session(connection, Lock.SCHEMA)
+    taken = locks.try_take_for_session(connection, Lock.SCHEMA)
     connection.commit()
-    return got
+    return taken
 
 
 def _migrate(connection: Connection, revision: str, lock_seconds: float) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    # of the session, because each migration is a transaction of its own
+    # Set for the session, because each migration is a transaction of its own.
     timeout = text("SELECT set_config('lock_timeout', :value, false)")
     connection.execute(timeout, {"value": f"{round(lock_seconds * 1000)}ms"})
     connection.commit()
@@ -135,21 +135,21 @@ def _was_in_use(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and isinstance(error.orig, LockNotAvailable | DeadlockDetected)
 
 
-def _say(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     pause = state.next_action.sleep if state.next_action is not None else 0.0
-    log.warning("the schema is not changed yet, a table is in use: trying again in %.0f s", pause)
+    log.warning("a table is in use, so the schema is not changed yet: next attempt in %.0f s", pause)
 
 
 def _give_up(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     raise StoreError(
-        f"the schema could not be changed for {state.seconds_since_start or 0:.0f} s, because a table was in use: look "
-        "in pg_stat_activity for transactions that were begun long ago, end them, and run `saring init` again"
+        f"the schema could not be changed within {state.seconds_since_start or 0:.0f} s because a table was in use: "
+        "find old transactions in pg_stat_activity, end them, and run `saring init` again"
     ) from error
 
 
 def current_and_head(engine: Engine) -> tuple[str | None, str]:
-    """The revision of the database (None: empty) and the newest one that this code knows."""
+    """The revision of the database (None: empty) and the newest revision that this code knows."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     with engine.connect() as connection:
@@ -157,19 +157,19 @@ def current_and_head(engine: Engine) -> tuple[str | None, str]:
 
 
 def require_head(engine: Engine) -> None:
-    """Check that the schema is the one this code was written for.
+    """Check that the database has the newest schema that this code knows.
 
     Raises:
-        StoreNotReady: it isn't; the message says what to do.
+        StoreNotReady: it has none, or another one.
     """
     current, head = current_and_head(engine)
     if current != head:
-        was = "has no schema yet" if current is None else f"has schema {current}, this version needs {head}"
-        raise StoreNotReady(f"the database {was}: run `saring init`")
+        problem = "has no schema yet" if current is None else f"has schema {current}, this version needs {head}"
+        raise StoreNotReady(f"the database {problem}: run `saring init`")
 
 
 def drift(engine: Engine) -> list[object]:
-    """Differences between the database and the models; empty when the migrations are complete."""
+    """Differences between the database and the models; empty where the migrations are complete."""
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": is_schema, "compare_type": True})
         return list(compare_metadata(context, Base.metadata))

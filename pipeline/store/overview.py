@@ -1,4 +1,4 @@
-"""How much the store holds."""
+"""Row counts and size of the store."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _COUNTED: tuple[type[Base], ...] = (
 
 
 def count_rows(session: Session) -> dict[str, int]:
-    """Rows of each table that a person would ask after, by table name."""
+    """Number of rows of the main tables, by table name."""
     counts = [select(func.count()).select_from(table).scalar_subquery() for table in _COUNTED]
-    found = session.execute(select(*counts)).one()
-    return dict(zip((table.__tablename__ for table in _COUNTED), found, strict=True))
+    row = session.execute(select(*counts)).one()
+    return dict(zip((table.__tablename__ for table in _COUNTED), row, strict=True))
 
 
 def size_bytes(session: Session) -> int:
-    """What the database takes on disk, in bytes, indexes included."""
+    """Size of the database on disk, in bytes, indexes included."""
     size = session.scalar(text("SELECT pg_database_size(current_database())"))
     assert isinstance(size, int)
     return size

@@ -13,19 +13,19 @@ from sqlalchemy.orm import Session
 
 from pipeline.errors import StoreUnavailable, first_line
 
-#: A network that loses packets without a word leaves connections that look alive: one that waits for an answer would
-#: wait for two hours, and one that sent something for a quarter of one. So silence of 20 seconds is the end of a
-#: connection. Libpq leaves these out for a Unix socket, but for the first.
-_PATIENCE = {
+#: Libpq's settings that end a connection after about 20 seconds without an answer. A network that loses packets leaves
+#: connections that look alive: by default a process that waits for an answer waits two hours, and a process that sent
+#: something waits 15 minutes. On a Unix socket libpq uses the first setting only.
+_TIMEOUTS = {
     "connect_timeout": "10",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "2",
     "tcp_user_timeout": "20000",
 }
-#: The same for the server's end of it. Until the server finds out, it keeps what the lost session held: the lock of a
-#: shard, and the rows of a transaction that stood open, on which every other worker may be waiting.
-_SERVERS_PATIENCE = """
+#: The same for the server's end. Until the server notices, it keeps the locks of the lost session: the lock of a
+#: shard, and the rows of an open transaction, for which all other workers may be waiting.
+_SERVER_TIMEOUTS = """
     SELECT set_config(name, wanted.value, false)
     FROM (VALUES ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '2'),
         ('tcp_user_timeout', '20000')) AS wanted (name, value)
@@ -35,35 +35,35 @@ _SERVERS_PATIENCE = """
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for a ``postgresql+psycopg://`` address; plain ``postgresql://`` addresses are taken as such too.
+    """An engine for a ``postgresql+psycopg://`` address; ``postgresql://`` means the same.
 
-    Whatever is done with it raises StoreUnavailable when the database cannot be reached. How long silence is borne is
-    up to the address, if it says so (libpq's `connect_timeout`, `keepalives_*`, `tcp_user_timeout`; for the server's
-    end `options=-c tcp_keepalives_idle=...`, or what is set for the user or the database).
+    Every use of the engine raises StoreUnavailable when the database cannot be reached. The address may set other
+    timeouts (libpq's `connect_timeout`, `keepalives_*`, `tcp_user_timeout`). For the server's end,
+    `options=-c tcp_keepalives_idle=...` and settings of the user or the database have priority.
     """
     for prefix in ("postgresql://", "postgres://"):
         if url.startswith(prefix):
             url = "postgresql+psycopg://" + url.removeprefix(prefix)
-    said = make_url(url).query
-    patience = {name: value for name, value in _PATIENCE.items() if name not in said}
-    engine = create_engine(url, pool_pre_ping=True, connect_args=patience)
+    own = make_url(url).query
+    timeouts = {name: value for name, value in _TIMEOUTS.items() if name not in own}
+    engine = create_engine(url, pool_pre_ping=True, connect_args=timeouts)
 
     @event.listens_for(engine, "connect")
     def _register(connection: psycopg.Connection[object], _record: object) -> None:
-        # A database that has no pgvector yet is met once, by the first migration.
+        # Only the first migration connects to a database that has no pgvector yet.
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_type WHERE typname = 'halfvec'")
             known = cursor.fetchone()
             if not connection.info.host.startswith(("/", "@")):
-                # not in the address's `options`, which poolers refuse
-                cursor.execute(_SERVERS_PATIENCE)
+                # The address's `options` could set them too, but connection poolers refuse `options`.
+                cursor.execute(_SERVER_TIMEOUTS)
         connection.commit()
         if known:
             register_vector(connection)
             connection.rollback()
 
     @event.listens_for(engine, "handle_error")
-    def _say_what_to_do(context: ExceptionContext) -> None:
+    def _raise_unavailable(context: ExceptionContext) -> None:
         error = context.original_exception
         unreachable = context.connection is None or context.is_disconnect
         if isinstance(error, psycopg.OperationalError) and unreachable and not context.is_pre_ping:

@@ -12,7 +12,7 @@ from pipeline.store.tables.core import Text
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Ids from `lower` on and below `upper`; None: from the first, to the last."""
+    """Ids from `lower` (inclusive) to `upper` (exclusive); None: from the first, to the last."""
 
     lower: uuid.UUID | None = None
     upper: uuid.UUID | None = None
@@ -21,7 +21,7 @@ class Span:
         return (self.lower is None or identity >= self.lower) and (self.upper is None or identity < self.upper)
 
     def of(self, query: Select[uuid.UUID]) -> Select[uuid.UUID]:
-        """A query of text ids, kept to those in the span."""
+        """Restrict a query of text ids to the span."""
         if self.lower is not None:
             query = query.where(Text.id >= self.lower)
         return query if self.upper is None else query.where(Text.id < self.upper)

@@ -1,4 +1,4 @@
-"""Which texts the stages work on."""
+"""The texts that stages work on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.store.tables.core import Text
 def sample(limit: int | None) -> Select[uuid.UUID]:
     """Ids of the texts that stages work on: in scope, not duplicates; the first `limit` of them in order of id.
 
-    Ids are hashes of the texts, so the first N are a uniform random sample, and the same one for every stage.
+    Ids are hashes of the texts, so the first N are a uniform random sample, the same sample for every stage.
     """
     t = Text
     query = select(t.id).where(t.in_scope, t.duplicate_of.is_(None)).order_by(t.id)

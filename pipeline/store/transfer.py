@@ -1,7 +1,7 @@
-"""Whole tables, out of one store and into another, as the text that PostgreSQL's COPY speaks.
+"""Copy of whole tables from one store to another, in the text format of PostgreSQL's COPY.
 
-Every version of PostgreSQL and pgvector writes and reads that text, and numbers survive it bit by bit. Rows go in order
-of their key, so that equal tables give equal bytes: the hash of a table's text is the hash of its content.
+Every version of PostgreSQL and pgvector writes and reads that format, and numbers keep all their bits. Rows are in
+order of their key, so that equal tables give equal bytes: the hash of a table's text is the hash of its content.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pipeline.store import locks
 from pipeline.store.locks import Lock
 from pipeline.store.tables.core import Base
 
-#: bytes handed on at once
+#: bytes of a piece
 CHUNK = 8 << 20
 _SENT = 1 << 20
-#: whatever the server, the role or the client would have instead
+#: settings of the session, in place of those of the server, the role or the client
 _SESSION = {
     "client_encoding": "UTF8",
     "TimeZone": "UTC",
@@ -37,7 +37,7 @@ _COLUMNS = """
     SELECT attname FROM pg_attribute
     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
 """
-#: by what rows are told apart: the primary key, or all columns of a table without one
+#: the columns that identify a row: the primary key, or all columns of a table without one
 _KEY = """
     SELECT a.attname, t.typcollation <> 0
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
@@ -86,28 +86,28 @@ def frozen(engine: Engine) -> Iterator[Psycopg]:
         StoreUnavailable: the database cannot be reached.
     """
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with engine.connect().execution_options(**options) as connection, connection.begin(), _refusals():
-        # the first statement takes the snapshot
+    with engine.connect().execution_options(**options) as connection, connection.begin(), _driver_errors():
+        # The first statement takes the snapshot.
         yield _prepared(connection)
 
 
 @contextmanager
 def filling(engine: Engine) -> Iterator[Psycopg]:
-    """A connection to fill an empty store through, in one transaction: all of it or nothing.
+    """A connection to fill an empty store with, in one transaction: everything or nothing.
 
-    Foreign keys, secondary indexes and triggers are taken off first, and put on at the end: rows may then come in any
-    order, and an index is built once. The store is checked against its foreign keys as it gets them back.
+    Foreign keys, secondary indexes and triggers are removed first and restored at the end: rows may then come in any
+    order, and an index is built once. Restoring the foreign keys checks the rows.
 
     Raises:
-        StoreError: the store isn't empty, or refuses what it is given.
+        StoreError: the store is not empty, or refuses the rows.
         StoreUnavailable: the database cannot be reached.
     """
-    with engine.begin() as outer, _refusals():
+    with engine.begin() as outer, _driver_errors():
         connection = _prepared(outer)
         locks.take(outer, Lock.RESTORE)
         tables = _present(connection)
         if any(not is_empty(connection, table) for table in tables):
-            raise StoreError("the database holds rows already, and only an empty one can be filled")
+            raise StoreError("the database already holds rows, and only an empty database can be filled")
         keys = connection.execute(_FOREIGN_KEYS, [tables]).fetchall()
         indexes = connection.execute(_INDEXES, [tables]).fetchall()
         for table, name, _ in keys:
@@ -124,7 +124,7 @@ def filling(engine: Engine) -> Iterator[Psycopg]:
 
 
 def empty(engine: Engine) -> bool:
-    """Whether no table holds a row; also when there are no tables.
+    """True where no table holds a row, or there are no tables.
 
     Raises:
         StoreUnavailable: the database cannot be reached.
@@ -135,25 +135,25 @@ def empty(engine: Engine) -> bool:
 
 
 def is_empty(connection: Psycopg, table: str) -> bool:
-    """Whether a table holds no row."""
+    """True where a table holds no row."""
     query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(table))
     return not _one(connection, query)
 
 
 def count(connection: Psycopg, table: str) -> int:
-    """Rows of a table."""
+    """Number of rows of a table."""
     return int(_one(connection, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))))
 
 
 def columns(connection: Psycopg, table: str) -> list[str]:
-    """The columns of a table in order; none if there is no such table."""
+    """The columns of a table in order; empty if there is no such table."""
     return [name for (name,) in connection.execute(_COLUMNS, [_quoted(connection, table)])]
 
 
 def read(connection: Psycopg, table: str, names: Sequence[str]) -> Iterator[bytes]:
-    """A table's rows in order of their key, one a line, in pieces of about `CHUNK` bytes that end with a line."""
+    """Rows of a table in order of their key, one a line, in pieces of about `CHUNK` bytes that end with a line."""
     key = [
-        # by code point on every server, whatever its locale
+        # By code point, so that the order does not depend on the server's locale.
         sql.SQL('{} COLLATE "C"' if is_text else "{}").format(sql.Identifier(name))
         for name, is_text in connection.execute(_KEY, [_quoted(connection, table)])
     ]
@@ -172,10 +172,10 @@ def read(connection: Psycopg, table: str, names: Sequence[str]) -> Iterator[byte
 
 
 def write(connection: Psycopg, table: str, names: Sequence[str], pieces: Iterable[bytes]) -> int:
-    """Add the rows that `read` gave to a table; how many there were.
+    """Add rows that `read` gave to a table, and return their number.
 
     Raises:
-        psycopg.Error: they are not rows of this table.
+        psycopg.Error: the pieces are not rows of this table.
     """
     query = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), _list(names))
     with connection.cursor() as cursor:
@@ -187,20 +187,20 @@ def write(connection: Psycopg, table: str, names: Sequence[str], pieces: Iterabl
 
 
 def counters(connection: Psycopg, table: str) -> dict[str, int]:
-    """The last number that each counting column of a table gave out; columns that gave out none are left out.
+    """The last number of each identity column of a table; columns without a number yet are left out.
 
-    Counters don't wait for transactions, so read after the rows they are never behind them.
+    Sequences do not wait for transactions: read after the rows, they are never behind the rows.
     """
-    found = {}
+    numbers = {}
     for column, sequence in connection.execute(_SEQUENCES, {"table": table}):
         row = connection.execute("SELECT pg_sequence_last_value(%s::regclass)", [sequence]).fetchone()
         if row is not None and row[0] is not None:
-            found[column] = int(row[0])
-    return found
+            numbers[column] = int(row[0])
+    return numbers
 
 
 def set_counters(connection: Psycopg, table: str, last: Mapping[str, int]) -> None:
-    """Have the counting columns of a table go on after these numbers, and after the greatest that is in it."""
+    """Let the identity columns of a table continue after these numbers and after the greatest number in the table."""
     for column, sequence in connection.execute(_SEQUENCES, {"table": table}).fetchall():
         query = sql.SQL("SELECT max({}) FROM {}").format(sql.Identifier(column), sql.Identifier(table))
         greatest = max(_one(connection, query) or 0, last.get(column, 0))
@@ -209,20 +209,20 @@ def set_counters(connection: Psycopg, table: str, last: Mapping[str, int]) -> No
 
 
 def make_partition(connection: Psycopg, name: str, of: str, value: str) -> None:
-    """Make room for the rows whose partition key is `value`."""
+    """Make the partition for rows whose partition key is `value`."""
     statement = sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES IN ({})")
     connection.execute(statement.format(sql.Identifier(name), sql.Identifier(of), sql.Literal(value)))
 
 
 def paths(connection: Psycopg) -> tuple[dict[str, str], dict[int, str]]:
-    """Where the files of each model lie, by version, and of each snapshot, by id."""
+    """Paths of the files of each model, by version, and of each snapshot, by id."""
     models = connection.execute("SELECT version, path FROM model ORDER BY version").fetchall()
     snapshots = connection.execute("SELECT id, path FROM snapshot ORDER BY id").fetchall()
     return dict(models), dict(snapshots)
 
 
 def set_paths(connection: Psycopg, models: Mapping[str, str], snapshots: Mapping[int, str]) -> None:
-    """Say where the files of models and snapshots lie now."""
+    """Store the paths of the files of models and snapshots."""
     for version, path in models.items():
         connection.execute("UPDATE model SET path = %s WHERE version = %s", [path, version])
     for number, path in snapshots.items():
@@ -235,38 +235,40 @@ def encoders(connection: Psycopg) -> list[str]:
 
 
 def refresh_statistics(engine: Engine) -> None:
-    """Have the database look at what it holds now, so that it plans well at once."""
+    """Update the database's statistics, so that it plans queries well at once."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
 
 
 def remember(connection: Psycopg, origin: str) -> None:
-    """Write down what a store was filled from, in the same transaction as its rows."""
+    """Note the backup that a store was filled from, in the same transaction as its rows."""
     connection.execute(sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(sql.Literal(origin)))
 
 
 def origin(engine: Engine) -> str | None:
-    """What `remember` wrote down; None if nothing was, or there is no schema.
+    """The note that `remember` made; None if there is no note, or no schema.
 
     Raises:
         StoreUnavailable: the database cannot be reached.
     """
     with engine.connect() as connection:
         query = sql.SQL("SELECT obj_description(to_regclass('alembic_version'), 'pg_class')")
-        found = _one(_prepared(connection), query)
-        return None if found is None else str(found)
+        note = _one(_prepared(connection), query)
+        return None if note is None else str(note)
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """What the driver raises in words of ours: its own may quote rows."""
+def _driver_errors() -> Iterator[None]:
+    """Turn errors of the driver into errors of Saring, without their messages: these may quote rows."""
     try:
         yield
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"the database went away ({type(error).__name__}): see `saring doctor`") from error
+        raise StoreUnavailable(
+            f"the connection to the database was lost ({type(error).__name__}): see `saring doctor`"
+        ) from error
     except psycopg.Error as error:
         kind = f"{type(error).__name__}, SQLSTATE {error.sqlstate}"
-        raise StoreError(f"the database refused what it was given ({kind}): see its log") from error
+        raise StoreError(f"the database refused a statement ({kind}): see the database's log") from error
 
 
 def _prepared(connection: Connection) -> Psycopg:
@@ -301,5 +303,5 @@ def _each(connection: Psycopg, statement: LiteralString, tables: Sequence[str]) 
 
 
 def _execute(connection: Psycopg, statement: str) -> None:
-    # names and definitions as the database itself wrote and quoted them
+    # Names and definitions are as the database wrote and quoted them.
     connection.execute(statement)

@@ -1,1 +1,1 @@
-"""Texts: read, repair, mask, tell the language, find near-duplicates, write to the store."""
+"""Texts: read, repair, mask, detect the language, find near-duplicates, write to the store."""

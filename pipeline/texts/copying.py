@@ -1,7 +1,7 @@
-"""Rows in PostgreSQL's binary COPY format, packed by hand: a third of the time that adapting each value takes.
+"""Rows in PostgreSQL's binary COPY format, packed by hand: this takes a third of the time of adapting each value.
 
 The format (documentation of COPY, "Binary Format"): a header; for each row the number of its fields and for each field
-its size and bytes, -1 standing for NULL; a trailer.
+its size and bytes, where size -1 means NULL; a trailer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NULL = _SIZE.pack(-1)
 _UUID = _SIZE.pack(16)
 _BOOLEAN = (b"\0\0\0\1\0", b"\0\0\0\1\1")
 _BAND = np.dtype([("fields", ">i2"), ("bucket_size", ">i4"), ("bucket", ">i8"), ("id_size", ">i4"), ("id", "V16")])
-#: sent at once
+#: bytes sent at once
 _CHUNK = 1 << 20
 
 
@@ -61,10 +61,12 @@ def boolean(value: bool) -> bytes:
 
 
 def bands(buckets: Sequence[bytes], keys: Sequence[bytes]) -> bytes:
-    """Rows (bigint, uuid) for each key and its buckets (see `neardup.packed_buckets`), in order of bucket, as in the
-    index."""
+    """Rows (bigint, uuid) for each key and its buckets (see `near_duplicates.packed_buckets`), in order of bucket.
+
+    The order is the index's, which makes writing faster.
+    """
     numbers = np.frombuffer(b"".join(buckets), dtype="<i8")
-    repeats = [len(some) // 8 for some in buckets]
+    repeats = [len(packed) // 8 for packed in buckets]
     order = np.argsort(numbers)
     rows = np.zeros(len(numbers), dtype=_BAND)
     rows["fields"], rows["bucket_size"], rows["id_size"] = 2, 8, 16
@@ -77,7 +79,7 @@ def copy(connection: Connection[Any], into: str, packed: Iterable[bytes]) -> Non
     """Copy packed rows into a table.
 
     Args:
-        connection: where to; the caller's transaction.
+        connection: the caller's transaction.
         into: the table and its columns in order, as ``name (column, ...)``.
         packed: rows, each with its number of fields (two bytes, most significant first) before them.
     """

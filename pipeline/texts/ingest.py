@@ -1,4 +1,4 @@
-"""Ingest: files in, texts out. Streaming, resumable, the same store whatever was interrupted."""
+"""Ingest: read texts from files into the store. Streaming and resumable: interruptions do not change the result."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from pipeline.texts.write import write
 
 #: rows prepared together, written together, and committed together
 _BATCH = 4_000
-#: batches being prepared while one is written
-_UNDER_WAY = 3
+#: batches that are prepared while one is written
+_IN_PROGRESS = 3
 
-#: called with what of a batch is in the store, in the transaction that put it there
+#: called with the rows of a batch that are in the store, in the transaction that wrote them
 OnWritten = Callable[[Session, int, Sequence[PreparedText]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """Where texts come from."""
+    """A source of texts: its name and its licence."""
 
     name: str
     licence: str | None = None
@@ -52,16 +52,16 @@ class SourceInfo:
 
 @dataclass(slots=True)
 class IngestReport:
-    """Counts of one ingest. `rows` is the sum of new, exact and near duplicates, present and rejected."""
+    """Counts of one ingest. `rows` is the sum of new, exact_duplicates, near_duplicates, present and rejected."""
 
     run: int
     rows: int = 0
     new: int = 0
     exact_duplicates: int = 0
     near_duplicates: int = 0
-    #: rows that an earlier ingest had already seen in this source
+    #: rows of this source that an earlier ingest had already read
     present: int = 0
-    #: new texts whose language is not among those in scope
+    #: new texts whose language is not in scope
     out_of_scope: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
@@ -87,28 +87,28 @@ def ingest(
     more_params: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Read files into the store; killed at any point, the same call ends in the same store.
+    """Read files into the store. If it is interrupted, the same call continues and gives the same store.
 
     Args:
         engine: the store.
         paths: local paths or fsspec addresses, read in this order.
-        source: where they come from; introduced to the store at first mention.
-        form: what the files hold; None: as their names tell.
+        source: the source of the texts; it is added to the store when it is new.
+        form: format of the files; None: the format that each name shows.
         text_field: the field with the text (JSON lines, CSV, Parquet).
-        id_field: the field with the source's own id; rows without one are known by file and line.
-        split_field: the field with the source's own split, if any.
-        keep: further fields that `on_written` wants.
+        id_field: the field with the source's id of a row; rows without an id are identified by file and line.
+        split_field: the field with the source's split, if any.
+        keep: further fields that `on_written` needs.
         languages: languages in scope.
-        rejects_dir: where the rejects file goes; None: rejects are only counted.
-        workers: processes that prepare rows; None: as many as there are cores, at most 4; 0: none but this one.
+        rejects_dir: folder of the rejects file; None: rejects are only counted.
+        workers: processes that prepare rows; None: the number of cores, at most 4; 0: this process only.
         follow: see `read_rows`; only for a single file of lines.
         on_written: called in the transaction of each batch.
-        stage: name of the run.
-        more_params: what else tells this call from others: only a call that is the same goes on from where one stopped.
-        progress: told of every batch.
+        stage: name of the stage in run records.
+        more_params: further parameters of the run; only a call with the same parameters continues an interrupted one.
+        progress: called after every batch.
 
     Raises:
-        InputError: a file can't be read at all; what was read before it stays.
+        InputError: a file cannot be read at all; rows read before stay in the store.
     """
     forms = [form or format_of(path) for path in paths]
     params = {"paths": list(paths), "source": source.name, "forms": forms, "text_field": text_field}
@@ -118,21 +118,21 @@ def ingest(
         sink = RejectSink(rejects_dir / f"{stage}-{run.id}.jsonl" if rejects_dir else None)
         with open_session(engine) as session, session.begin():
             source_id = source_id_of(session, source)
-        done = set(run.checkpoint.get("done", ()))
+        finished_paths = set(run.checkpoint.get("done", ()))
         with sink, _pool(count) as pool:
-            for path, one_form in zip(paths, forms, strict=True):
-                if path in done:
+            for path, file_form in zip(paths, forms, strict=True):
+                if path in finished_paths:
                     continue
-                options = Options(one_form, text_field, id_field, (*keep, split_field), languages)
-                rows = read_rows(path, one_form, follow=follow)
+                options = Options(file_form, text_field, id_field, (*keep, split_field), languages)
+                rows = read_rows(path, file_form, follow=follow)
                 skip = run.checkpoint["rows"] if run.checkpoint.get("file") == path else 0
-                # a row that is waited for is not kept waiting for others
-                helpers, size = (None, 1) if follow else (pool, _BATCH)
-                batches = _prepared(helpers, islice(rows, skip, None), path, options, size)
+                # While a file is followed, each row is written at once.
+                executor, size = (None, 1) if follow else (pool, _BATCH)
+                batches = _prepared(executor, islice(rows, skip, None), path, options, size)
                 file = _File(path, skip, source_id, split_field)
                 _ingest_file(engine, run, batches, file, sink=sink, on_written=on_written)
-                done.add(path)
-                run.checkpoint = {"done": sorted(done)}
+                finished_paths.add(path)
+                run.checkpoint = {"done": sorted(finished_paths)}
         return _report(run, sink)
 
 
@@ -172,7 +172,7 @@ def _ingest_file(
             run.checkpoint = {**run.checkpoint, "file": file.path, "rows": consumed}
             run.advance(run.counts["rows"], None, "reading")
             run.save(session)
-            # before the commit: a reject may be noted twice if we are killed here, but never not at all
+            # Before the commit, so that an interruption here can repeat a reject but cannot lose one.
             for reject in rejects:
                 sink.add(reject)
             sink.flush()
@@ -181,9 +181,9 @@ def _ingest_file(
 def _prepared(
     pool: Executor | None, rows: Iterator[RawRow | Reject], path: str, options: Options, size: int
 ) -> Iterator[Prepared]:
-    """Prepared batches in the order of the file, a few of them under way at once."""
+    """Prepared batches in the order of the file, several of them in progress at once."""
     call = partial(prepare, path=path, name=PurePosixPath(path).name, options=options)
-    under_way: deque[tuple[list[Reject], Future[Prepared]]] = deque()
+    in_progress: deque[tuple[list[Reject], Future[Prepared]]] = deque()
     unreadable: InputError | None = None
     try:
         try:
@@ -191,25 +191,27 @@ def _prepared(
                 rejects = [row for row in batch if isinstance(row, Reject)]
                 raw = [row for row in batch if not isinstance(row, Reject)]
                 lines, payloads = [row.line for row in raw], [row.payload for row in raw]
-                if pool is None or (len(batch) < size and not under_way):
-                    # a short file is done before a worker would have started
+                if pool is None or (len(batch) < size and not in_progress):
+                    # A short file is prepared here sooner than a worker would start.
                     yield _with(rejects, call(lines, payloads))
                     continue
-                under_way.append((rejects, pool.submit(call, lines, payloads)))
-                if len(under_way) > _UNDER_WAY:
-                    yield _next(under_way)
+                in_progress.append((rejects, pool.submit(call, lines, payloads)))
+                if len(in_progress) > _IN_PROGRESS:
+                    yield _next(in_progress)
         except InputError as error:
             unreadable = error
-        while under_way:
-            yield _next(under_way)
+        while in_progress:
+            yield _next(in_progress)
     except BrokenProcessPool as error:
-        raise InputError(f"{path}: a worker process was killed (out of memory?); run the same command again") from error
+        raise InputError(
+            f"{path}: a worker process was killed, perhaps for lack of memory; run the same command again"
+        ) from error
     if unreadable is not None:
         raise unreadable
 
 
 def _batches(rows: Iterator[RawRow | Reject], size: int) -> Iterator[list[RawRow | Reject]]:
-    """Rows by `size`; what comes before a place that can't be read is not lost."""
+    """Rows in batches of `size`; rows before a damaged place are not lost."""
     batch: list[RawRow | Reject] = []
     try:
         for row in rows:
@@ -225,8 +227,8 @@ def _batches(rows: Iterator[RawRow | Reject], size: int) -> Iterator[list[RawRow
         yield batch
 
 
-def _next(under_way: deque[tuple[list[Reject], Future[Prepared]]]) -> Prepared:
-    rejects, future = under_way.popleft()
+def _next(in_progress: deque[tuple[list[Reject], Future[Prepared]]]) -> Prepared:
+    rejects, future = in_progress.popleft()
     return _with(rejects, future.result())
 
 
@@ -249,7 +251,7 @@ def _pool(workers: int) -> Iterator[Executor | None]:
 
 
 def _start_worker() -> None:
-    # Ctrl-C is the parent's business, and a parent that was killed can't tell its workers to stop.
+    # The parent handles Ctrl-C. A parent that was killed cannot stop its workers, so each watches its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -262,11 +264,11 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 def source_id_of(session: Session, source: SourceInfo) -> int:
-    """The id of a source, which is introduced to the store at first mention."""
+    """The id of a source; it is added to the store when it is new."""
     values = {"licence": source.licence, "url": source.url, "redistributable": source.redistributable}
     known = {name: value for name, value in values.items() if value}
     statement = insert(store.Source).values(name=source.name, **known)
-    # what is told of a source later completes what was told first
+    # Later details of a source complete the earlier ones.
     statement = (
         statement.on_conflict_do_update(index_elements=["name"], set_=known)
         if known

@@ -1,7 +1,7 @@
-"""Labelled texts as files hold them: JSON lines, one object a text.
+"""Labelled texts, and their file format: JSON lines, one object for each text.
 
 ``{"id", "text", "labels", "not_labels", "source", "split"?, "sentiment"?}``: labels are asserted, not_labels denied,
-and every other label is unknown. Unknown is never read as negative.
+and all other labels are unknown. Unknown never counts as denied.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """One text with what is known of it."""
+    """One text with its labels and its source."""
 
     text: str
-    #: identity in its source; empty if it has none
+    #: id in its source; empty if it has none
     id: str = ""
     labels: frozenset[str] = frozenset()
     not_labels: frozenset[str] = frozenset()
@@ -29,11 +29,11 @@ class LabelledText:
     split: Split | None = None
     language: str | None = None
     sentiment: str | None = None
-    #: fields of the line that mean nothing to Saring, kept to be written back
+    #: fields of the line that Saring does not use, kept to be written back
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
-        """One line of labelled JSON, without its newline."""
+        """The text as one line of JSON, without the newline."""
         row: dict[str, Any] = {
             "id": self.id,
             "text": self.text,

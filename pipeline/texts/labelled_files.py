@@ -1,4 +1,4 @@
-"""Read labelled texts from files: repaired and masked, bad rows rejected, nothing guessed."""
+"""Read labelled texts from files; rows that are not valid are rejected, and nothing is guessed."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ _SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "valid": "dev", "va
 
 
 def clean(text: str) -> str:
-    """The text as models see it: repaired, normalised, personal data masked."""
+    """Repair, normalise and mask a text, as models get it."""
     return mask(repair(text))
 
 
 def read_labelled(paths: Iterable[str], sink: RejectSink, *, keep_extra: bool = False) -> Iterator[LabelledText]:
-    """Stream labelled rows (see `pipeline.texts.labelled`) of JSON lines or Parquet files, texts as they stand there.
+    """Stream labelled rows (see `pipeline.texts.labelled`) of JSON lines or Parquet files, with their texts unchanged.
 
     Args:
         paths: local paths or fsspec addresses.
-        sink: takes the rows that can't be used.
-        keep_extra: hold on to fields that mean nothing to Saring, to write them back.
+        sink: takes the rows that cannot be used.
+        keep_extra: keep fields that Saring does not use, to write them back.
 
     Raises:
-        InputError: a file can't be read at all.
+        InputError: a file cannot be read at all.
     """
     for path in paths:
         form = format_of(path)
         if form not in (Format.JSONL, Format.PARQUET):
             raise InputError(
-                f"{path}: labelled texts come as JSON lines or Parquet; use `saring import` for other files"
+                f"{path}: labelled texts must be JSON lines or Parquet; use `saring import` for other formats"
             )
         for row in read_rows(path, form):
-            found = row if isinstance(row, Reject) else _parse(row, path, keep_extra)
-            if isinstance(found, Reject):
-                sink.add(found)
+            labelled = row if isinstance(row, Reject) else _parse(row, path, keep_extra)
+            if isinstance(labelled, Reject):
+                sink.add(labelled)
             else:
-                yield found
+                yield labelled
 
 
 def parse_line(line: bytes, where: str, number: int, sink: RejectSink) -> Iterator[LabelledText]:
-    """The labelled text of one line of JSON, its other fields kept; nothing if it can't be used.
+    """The labelled text of one line of JSON, with its other fields; empty if the line cannot be used.
 
     Args:
-        line: the line, with or without its end.
-        where: what to call its file in the rejects.
-        number: its number, from 1.
-        sink: takes it if it can't be used.
+        line: the line, with or without its newline.
+        where: name of its file in the rejects.
+        number: number of the line, from 1.
+        sink: takes the line if it cannot be used.
     """
-    found = _parse(RawRow(number, line), where, keep_extra=True)
-    if isinstance(found, Reject):
-        sink.add(found)
+    labelled = _parse(RawRow(number, line), where, keep_extra=True)
+    if isinstance(labelled, Reject):
+        sink.add(labelled)
     else:
-        yield found
+        yield labelled
 
 
 def unknown_labels(rows: Iterable[LabelledText], known: Sequence[str]) -> Counter[str]:
-    """Labels that rows mention and `known` lacks, with how many rows mention them."""
+    """Labels of rows that are not in `known`, with the number of rows that have each."""
     return Counter(label for row in rows for label in row.labels | row.not_labels if label not in known)
 
 
@@ -98,7 +98,7 @@ def _parse(row: RawRow, path: str, keep_extra: bool) -> LabelledText | Reject:
         not_labels=not_labels,
         source=_text(fields.get("source")) or "",
         split=_SPLITS.get(split or ""),
-        # many sets call it by its full name
+        # Many data sets name the field in full.
         language=_text(fields.get("lang")) or _text(fields.get("language")),
         sentiment=sentiment,
         extra={k: v for k, v in fields.items() if k not in _KNOWN} if keep_extra else {},

@@ -1,7 +1,7 @@
 """Hide personal data before any rater, model or volunteer sees a text.
 
-Placeholders are words in angle brackets, so that models learn them as one token and people can read on. What is hidden:
-addresses of pages, e-mail addresses, MyKad numbers, telephone numbers, handles of users.
+Placeholders are words in angle brackets, so that models learn them as one token and people can read the text. Masked
+are addresses of pages, e-mail addresses, MyKad numbers, telephone numbers, and user names.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _PHONE = re.compile(
     )(?![\w/]|[.,]\d)"""
 )
 _USER = re.compile(r"(?<!\w)@+[A-Za-z0-9_](?:[A-Za-z0-9_.]{0,28}[A-Za-z0-9_])?")
-#: what every page's address has in it
+#: part of every address of a page
 _DOTTED = re.compile(r"://|\.[^\s.]")
-#: what every MyKad and telephone number has in it
+#: part of every MyKad and telephone number
 _DIGITS = re.compile(r"\d(?:[ .()-]{0,3}\d){7}")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def mask(text: str) -> str:
-    """The text with personal data replaced by placeholders. Masking twice changes nothing."""
-    # What is hidden can lay bare what stood beside it. Each round leaves fewer characters to hide, so this ends.
+    """Replace personal data in a text by placeholders. Masking twice changes nothing."""
+    # A replacement can make the text beside it match. Each round leaves fewer characters to mask, so this ends.
     while (masked := _mask_once(text)) != text:
         text = masked
     return text
@@ -70,10 +70,10 @@ def _mask_once(text: str) -> str:
 
 
 def bare(masked: str) -> str:
-    """The text with a blank for each placeholder."""
+    """Replace each placeholder of a masked text by a blank."""
     return PLACEHOLDER.sub(" ", masked) if "<" in masked else masked
 
 
 def words(bared: str) -> list[str]:
-    """The words of a text without placeholders: runs of letters, casefolded."""
+    """Words of a text without placeholders: runs of letters, casefolded."""
     return _WORD.findall(bared.casefold())

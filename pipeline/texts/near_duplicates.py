@@ -1,7 +1,7 @@
-"""Near-duplicates of short posts: MinHash signatures, cut into bands that are looked up in the store.
+"""Near-duplicates of short posts: MinHash signatures, divided into bands that are looked up in the store.
 
-Two texts are near-duplicates if the Jaccard similarity of their byte 5-grams, after case, punctuation, digits,
-placeholders and repeated letters are levelled, is at least `SIMILAR` (Broder 1997; banding after Leskovec, Rajaraman &
+Two texts are near-duplicates if the Jaccard similarity of their byte 5-grams is at least `SIMILAR`, after case,
+punctuation, digits, placeholders and repeated letters are removed (Broder 1997; banding after Leskovec, Rajaraman &
 Ullman, "Mining of Massive Datasets", section 3.4). With 5 bands of 4 rows a pair at similarity s shares a bucket with
 probability 1 - (1 - s^4)^5: 0.93 at 0.8, 0.995 at 0.9, 0.28 at 0.5; candidates are then compared in full. A text too
 short for 5-grams to mean much is a near-duplicate only of the same levelled text.
@@ -23,7 +23,7 @@ from pipeline.texts.masking import bare, words
 SIMILAR = 0.8
 BANDS, ROWS = 5, 4
 _SHINGLE = 5
-#: levelled texts of fewer bytes than this are compared whole
+#: levelled texts with fewer bytes are compared as a whole
 _SHORT = 24
 _SEED = 42
 #: texts of one bucket that are compared with each other
@@ -31,17 +31,17 @@ _COMPARED = 50
 _REPEATED = re.compile(r"(.)\1{2,}")
 
 
-def level(masked: str, found: Sequence[str] | None = None) -> str:
-    """The text with what doesn't make it another text taken away.
+def level(masked: str, known_words: Sequence[str] | None = None) -> str:
+    """Level a text: remove case, punctuation, digits, placeholders and repeated letters.
 
     Args:
         masked: a masked text.
-        found: its `words`, if they are at hand.
+        known_words: its `words`, if the caller has them already.
     """
-    levelled = " ".join(words(bare(masked)) if found is None else found)
+    levelled = " ".join(words(bare(masked)) if known_words is None else known_words)
     if _REPEATED.search(levelled) is not None:
         levelled = _REPEATED.sub(r"\1\1", levelled)
-    # a text of numbers, signs or smileys only has nothing to level
+    # A text of numbers, signs or smileys only would become empty.
     return levelled or " ".join(masked.split())
 
 
@@ -52,12 +52,12 @@ def shingles(levelled: str) -> frozenset[bytes]:
 
 
 def buckets(levelled: Sequence[str]) -> list[list[int]]:
-    """The buckets of each levelled text: signed 64-bit numbers, one a band; a single one for a short text."""
+    """Buckets of each levelled text: one signed 64-bit number for each band; a single number for a short text."""
     return [np.frombuffer(packed, dtype="<i8").tolist() for packed in packed_buckets(levelled)]
 
 
 def packed_buckets(levelled: Sequence[str]) -> list[bytes]:
-    """`buckets` of each text one after the other, eight bytes each, least significant first."""
+    """Packed `buckets` of each text: eight bytes for each bucket, least significant first."""
     encoded = [text.encode() for text in levelled]
     long = [text for text in encoded if len(text) >= _SHORT]
     packed = _band_hashes(long).astype("<i8").tobytes() if long else b""
@@ -67,13 +67,13 @@ def packed_buckets(levelled: Sequence[str]) -> list[bytes]:
 
 
 def _band_hashes(encoded: Sequence[bytes]) -> NDArray[np.int64]:
-    """[texts, BANDS]: all texts at once, each at least `_SHINGLE` bytes long."""
+    """Hashes of the bands of all texts, each at least `_SHINGLE` bytes long: int64 array of shape [texts, BANDS]."""
     lengths = np.array([len(text) for text in encoded])
     data = np.frombuffer(b"".join(encoded), dtype=np.uint8).astype(np.uint64)
     windows = data[: len(data) - _SHINGLE + 1].copy()
     for i in range(1, _SHINGLE):
         windows |= data[i : len(data) - _SHINGLE + 1 + i] << np.uint64(8 * i)
-    # windows that reach into the next text don't count
+    # Windows that reach into the next text do not count.
     ends = np.cumsum(lengths)
     inside = np.ones(len(data), dtype=bool)
     for i in range(1, _SHINGLE):
@@ -89,7 +89,7 @@ def _band_hashes(encoded: Sequence[bytes]) -> NDArray[np.int64]:
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A bijection that spreads every bit over all 64 (the finaliser of SplitMix64, Steele et al. 2014)."""
+    """Mix the bits of each number, reversibly (the finaliser of SplitMix64, Steele et al. 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -100,7 +100,7 @@ def _short_bucket(encoded: bytes) -> bytes:
 
 
 class Levelled:
-    """A levelled text that is compared with others: its n-grams are made once, when they are first needed."""
+    """A levelled text to compare with others: its n-grams are made once, when they are first needed."""
 
     __slots__ = ("_grams", "_short", "text")
 
@@ -111,13 +111,13 @@ class Levelled:
 
     @property
     def grams(self) -> frozenset[bytes]:
-        """Its `shingles`."""
+        """The text's `shingles`."""
         if self._grams is None:
             self._grams = shingles(self.text)
         return self._grams
 
     def similarity(self, other: Levelled) -> float:
-        """Jaccard similarity of the shingles of both; for a short text, 1 if they are the same and 0 if not."""
+        """Jaccard similarity of the shingles of both texts; for a short text 1 if they are equal, else 0."""
         if self.text == other.text:
             return 1.0
         if self._short or other._short:
@@ -126,17 +126,22 @@ class Levelled:
         return shared / (len(self.grams) + len(other.grams) - shared)
 
     def is_near(self, other: Levelled) -> bool:
-        """Whether both are near-duplicates."""
+        """True where the two texts are near-duplicates."""
         return self.similarity(other) >= SIMILAR
 
 
-def similarity(one: str, other: str) -> float:
-    """Similarity of two levelled texts, from 0 to 1 (`Levelled.similarity`)."""
-    return Levelled(one).similarity(Levelled(other))
+def similarity(text: str, other: str) -> float:
+    """Similarity of two levelled texts, from 0 to 1 (see `Levelled.similarity`)."""
+    return Levelled(text).similarity(Levelled(other))
 
 
 def best_match(levelled: str, candidates: Iterable[tuple[bytes, str]]) -> bytes | None:
-    """The key of the most similar (key, levelled text) candidate if it is similar enough; ties go to the least key."""
+    """The key of the most similar candidate, if it is similar enough; of equally similar ones the least key.
+
+    Args:
+        levelled: a levelled text.
+        candidates: pairs of a key and a levelled text.
+    """
     own = Levelled(levelled)
     scored = [(-own.similarity(Levelled(other)), candidate) for candidate, other in candidates]
     if not scored:
@@ -146,23 +151,23 @@ def best_match(levelled: str, candidates: Iterable[tuple[bytes, str]]) -> bytes 
 
 
 class BucketIndex:
-    """Levelled texts by bucket. A text is compared only with the first few of each bucket that it falls into."""
+    """An index of levelled texts by bucket. A text is compared only with the first texts of each of its buckets."""
 
     def __init__(self) -> None:
         self._members: dict[int, list[Levelled]] = defaultdict(list)
 
     def add(self, text: Levelled, its_buckets: Iterable[int]) -> None:
-        """Put a text into buckets."""
+        """Add a text to its buckets."""
         for bucket in its_buckets:
             self._members[bucket].append(text)
 
     def members(self, bucket: int) -> Sequence[Levelled]:
-        """The texts of a bucket with which another one of it is compared."""
+        """The texts of a bucket that another text of the bucket is compared with."""
         return self._members.get(bucket, ())[:_COMPARED]
 
 
 def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
-    """A group number for each masked text: those that are near-duplicates, directly or through others, share theirs."""
+    """A group number for each masked text; near-duplicates, directly or through other texts, have the same number."""
     levelled = [Levelled(level(text)) for text in texts]
     number = {text: i for i, text in enumerate(levelled)}
     parent = list(range(len(texts)))
@@ -176,21 +181,21 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
     index = BucketIndex()
     for i, (text, its_buckets) in enumerate(zip(levelled, buckets([text.text for text in levelled]), strict=True)):
         refuted: set[int] = set()
-        # a bucket keeps one text of each group that it has met
-        unmet = []
+        # A bucket keeps one text of each group, so a text is added only where no text of its group is.
+        new_buckets = []
         for bucket in its_buckets:
-            met = False
+            has_group = False
             for other in index.members(bucket):
                 a, b = root(i), root(number[other])
                 if a == b:
-                    met = True
+                    has_group = True
                 elif number[other] not in refuted:
                     if text.is_near(other):
                         parent[max(a, b)] = min(a, b)
-                        met = True
+                        has_group = True
                     else:
                         refuted.add(number[other])
-            if not met:
-                unmet.append(bucket)
-        index.add(text, unmet)
+            if not has_group:
+                new_buckets.append(bucket)
+        index.add(text, new_buckets)
     return [root(i) for i in range(len(texts))]

@@ -1,4 +1,4 @@
-"""One spelling for one text: repair, normal form, identity."""
+"""Repair, normal form and id of texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uuid
 import ftfy
 
 _CONFIG = ftfy.TextFixerConfig(
-    # People type curly quotes and wide letters on purpose; only damage is mended.
+    # People type curly quotes and wide letters on purpose, so only damage is repaired.
     uncurl_quotes=False,
     fix_character_width=False,
     fix_latin_ligatures=False,
@@ -21,7 +21,7 @@ _LINES = re.compile(r"\s*\n\s*")
 
 
 def repair(text: str) -> str:
-    """Mend damaged encoding (ftfy), remove control characters, normalise to NFC, and tidy blanks; lines are kept."""
+    """Repair damaged encoding (ftfy), remove control characters, normalise to NFC, and join blanks; lines are kept."""
     if not text.isascii() or "&" in text:
         text = ftfy.fix_text(text, config=_CONFIG)
     else:
@@ -32,11 +32,11 @@ def repair(text: str) -> str:
 
 
 def text_key(text: str) -> bytes:
-    """Identity of a text: 128-bit BLAKE2b of its NFC form with every run of whitespace as one blank."""
+    """The key of a text: 128-bit BLAKE2b of its NFC form with every run of whitespace as one blank."""
     collapsed = " ".join(unicodedata.normalize("NFC", text).split())
     return hashlib.blake2b(collapsed.encode("utf-8"), digest_size=16).digest()
 
 
 def text_id(text: str) -> uuid.UUID:
-    """`text_key` as the store gives it back."""
+    """The id of a text in the store: its `text_key` as a UUID."""
     return uuid.UUID(bytes=text_key(text))

@@ -1,4 +1,4 @@
-"""From a raw row to a row ready for the store: the part of ingest that needs no database, so it can run anywhere."""
+"""Preparation of rows for the store: the part of ingest that needs no database, so it can run in any process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pipeline.texts.normalise import repair, text_key
 from pipeline.texts.readers import Format, RawRow
 from pipeline.texts.rejects import Reject
 
-#: characters beyond which a text is no post but a document
+#: longest text, in characters; longer texts are documents, not posts
 MAX_TEXT = 20_000
-#: characters beyond which an id is none
+#: longest id, in characters
 MAX_ID = 500
 #: a letter or a digit of any script
 _WORDY = re.compile(r"[^\W_]")
@@ -28,12 +28,12 @@ _WORDY = re.compile(r"[^\W_]")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How rows are to be read."""
+    """Options for reading rows."""
 
     form: Format
     text_field: str = "text"
     id_field: str = "id"
-    #: fields to hand on beside the text
+    #: fields to keep beside the text
     keep: tuple[str, ...] = ()
     languages: tuple[str, ...] = ("ms", "id", "en")
 
@@ -51,18 +51,18 @@ class PreparedText(NamedTuple):
     language_score: float
     in_scope: bool
     fields: Mapping[str, Any]
-    #: see `neardup.packed_buckets`
+    #: see `near_duplicates.packed_buckets`
     buckets: bytes
 
     @property
     def id(self) -> uuid.UUID:
-        """Its identity as the store gives it back."""
+        """The text's id in the store."""
         return uuid.UUID(bytes=self.key)
 
 
 @dataclass(slots=True)
 class Prepared:
-    """What became of a batch of raw rows, each part in the file's order."""
+    """A prepared batch of rows: texts and rejects, each in the file's order."""
 
     rows: list[PreparedText] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Prepared:
         return len(self.rows) + len(self.rejects)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Between processes rows travel as columns, which takes a fifth of the time that thousands of objects do.
+        # Rows are sent between processes as columns: this takes a fifth of the time of thousands of objects.
         return _from_columns, (tuple(zip(*self.rows, strict=True)), self.rejects)
 
 
@@ -86,12 +86,12 @@ def prepare(
 
     Args:
         lines: the line of each row.
-        payloads: what it holds, as a reader gave it.
+        payloads: the content of each row, from a reader.
         path: the file, for rejects.
-        name: the file's name without its folder: the identity of rows that have no id of their own.
-        options: how to read them.
+        name: the file's name without its folder: part of the id of rows without an id.
+        options: options for reading.
     """
-    done, detector = Prepared(), _detector()
+    prepared, detector = Prepared(), _detector()
     described: list[tuple[Any, ...]] = []
     levelled: list[str] = []
     for row in map(RawRow, lines, payloads):
@@ -101,23 +101,23 @@ def prepare(
             masked = _masked(body)
             external_id = _own_id(fields.get(options.id_field)) or f"{name}:{row.line}"
         except _BadRow as bad:
-            done.rejects.append(Reject(path, row.line, bad.reason, bad.detail))
+            prepared.rejects.append(Reject(path, row.line, bad.reason, bad.detail))
             continue
         its_words = words(bare(masked))
-        found = detector.detect(masked, its_words)
+        detected = detector.detect(masked, its_words)
         kept = {key: fields.get(key) for key in options.keep}
-        in_scope = found.in_scope(options.languages)
+        in_scope = detected.in_scope(options.languages)
         described.append(
-            (row.line, external_id, text_key(body), body, masked, found.language, found.score, in_scope, kept)
+            (row.line, external_id, text_key(body), body, masked, detected.language, detected.score, in_scope, kept)
         )
         levelled.append(level(masked, its_words))
     for parts, its_buckets in zip(described, packed_buckets(levelled), strict=True):
-        done.rows.append(PreparedText._make((*parts, its_buckets)))
-    return done
+        prepared.rows.append(PreparedText._make((*parts, its_buckets)))
+    return prepared
 
 
 class _BadRow(Exception):
-    """A row that can't be used."""
+    """A row that cannot be used."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
@@ -133,7 +133,7 @@ def _fields(row: RawRow, options: Options) -> Mapping[str, Any]:
         value = orjson.loads(row.payload)
     except orjson.JSONDecodeError as error:
         _decoded(row.payload)
-        # what the decoder says of the place is useful; the line itself may not be repeated
+        # The place of the error is useful; the line itself must not be logged.
         raise _BadRow("not valid JSON", f"{error.msg} at character {error.pos}") from error
     if not isinstance(value, dict):
         raise _BadRow("not a JSON object", type(value).__name__)
@@ -153,7 +153,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _own_id(value: object) -> str:
-    """The source's id of a row as the store can hold it; empty if it has none."""
+    """The source's id of a row, without characters that the store cannot hold; empty if it has none."""
     own_id = "" if value is None else str(value).replace("\0", "")
     if len(own_id) > MAX_ID:
         raise _BadRow("id too long", f"{len(own_id)} characters; at most {MAX_ID}")
@@ -169,7 +169,7 @@ def _decoded(line: bytes) -> str:
 
 
 def _check_characters(text: str) -> None:
-    """Lone surrogates are what a reader leaves of bytes that are not UTF-8."""
+    """Refuse text with lone surrogates: readers make them of bytes that are not UTF-8."""
     if not text.isascii():
         try:
             text.encode("utf-8")

@@ -1,6 +1,6 @@
-"""Files in, rows out: JSON lines, CSV, Parquet and plain text, plain or compressed, local or at any fsspec address.
+"""Readers of files: JSON lines, CSV, Parquet and plain text, plain or compressed, local or at any fsspec address.
 
-Everything streams. A line longer than `MAX_LINE` bytes is passed over without being held.
+All readers stream. A line longer than `MAX_LINE` bytes is skipped without being kept in memory.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import pyarrow.parquet as pq
 from pipeline.errors import InputError, first_line
 from pipeline.texts.rejects import Reject
 
-#: longest line, in bytes, that is taken for one row
+#: longest line of a row, in bytes
 MAX_LINE = 1 << 20
 _PARQUET_BATCH = 2_000
 
 
 class Format(StrEnum):
-    """What a file holds."""
+    """The format of a file."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -38,7 +38,7 @@ class Format(StrEnum):
 
 
 class RawRow(NamedTuple):
-    """One row as the file holds it: a line of bytes (JSON lines, plain text) or named values (CSV, Parquet)."""
+    """One row of a file: a line of bytes (JSON lines, plain text) or named values (CSV, Parquet)."""
 
     line: int
     payload: bytes | dict[str, Any]
@@ -54,21 +54,24 @@ _SUFFIXES = {
     ".txt": Format.TXT,
 }
 _COMPRESSED = (".gz", ".zst", ".zstd")
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 def format_of(path: str) -> Format:
-    """The format that a path's name tells.
+    """The format of a file by the ending of its name.
 
     Raises:
-        InputError: it tells none.
+        InputError: the ending is not known.
     """
     suffixes = [suffix.lower() for suffix in PurePosixPath(path).suffixes]
     while suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     if suffixes and suffixes[-1] in _SUFFIXES:
         return _SUFFIXES[suffixes[-1]]
+    if suffixes and suffixes[-1] in _WORKBOOKS:
+        raise InputError(f"{path}: spreadsheets cannot be read; save it as 'CSV UTF-8' first")
     raise InputError(
-        f"{path}: the name does not tell the format; name files, or say --format jsonl, csv, parquet or txt"
+        f"{path}: the name does not show the format; name a file, or give --format jsonl, csv, parquet or txt"
     )
 
 
@@ -77,11 +80,11 @@ def read_rows(path: str, form: Format, *, follow: Callable[[], bool] | None = No
 
     Args:
         path: a local path or any fsspec address (``hf://``, ``s3://``, ``https://``).
-        form: what the file holds.
-        follow: for lines only: asked at the end of the file whether to wait for more; None stops there.
+        form: the file's format.
+        follow: for lines only: called at the end of the file; True: read on; None: stop at the end.
 
     Raises:
-        InputError: the file can't be opened, or holds something else than `form`.
+        InputError: the file cannot be opened, or has another format.
     """
     if form is Format.PARQUET:
         yield from _parquet_rows(path)
@@ -96,10 +99,10 @@ def read_rows(path: str, form: Format, *, follow: Callable[[], bool] | None = No
 
 @contextmanager
 def open_stream(path: str) -> Iterator[io.BufferedReader]:
-    """Open a file for reading bytes, decompressed by what its first bytes say.
+    """Open a file for reading bytes; its first bytes decide how it is decompressed.
 
     Raises:
-        InputError: it can't be opened or isn't what its first bytes say.
+        InputError: the file cannot be opened, or is damaged.
     """
     with _named_errors(path), fsspec.open(path, "rb", compression=None) as raw:
         source = cast(IO[bytes], raw)
@@ -108,7 +111,7 @@ def open_stream(path: str) -> Iterator[io.BufferedReader]:
         if magic[:2] == b"\x1f\x8b":
             decompressed: Any = gzip.GzipFile(fileobj=source)
         elif magic == b"\x28\xb5\x2f\xfd":
-            # unlike zstandard's own reader, Arrow's notices a file that is cut short
+            # Unlike zstandard's own reader, Arrow's notices a truncated file.
             decompressed = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
         else:
             decompressed = source
@@ -120,11 +123,11 @@ def _named_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path}: the compressed data is damaged or cut short ({error})") from error
+        raise InputError(f"{path}: the compressed data is damaged or incomplete ({error})") from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except IsADirectoryError as error:
-        raise InputError(f"{path}: is a folder; name the files in it") from error
+        raise InputError(f"{path}: this is a folder; name the files in it") from error
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
     except OSError as error:
@@ -140,12 +143,12 @@ def _named_errors(path: str) -> Iterator[None]:
 def _refuse_binary(path: str, stream: io.BufferedReader) -> None:
     head = stream.peek(8192)[:8192]
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{path}: is UTF-16 text; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)")
+        raise InputError(f"{path}: this is UTF-16 text; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)")
     if head[:4] == b"PAR1":
-        raise InputError(f"{path}: is a Parquet file; say --format parquet")
+        raise InputError(f"{path}: this is a Parquet file; give --format parquet")
     controls = sum(byte < 9 or 13 < byte < 32 for byte in head)
     if head and controls > len(head) // 10:
-        raise InputError(f"{path}: is a binary file, not text")
+        raise InputError(f"{path}: this is a binary file, not text")
 
 
 def _lines(path: str, stream: io.BufferedReader, follow: Callable[[], bool] | None) -> Iterator[RawRow | Reject]:
@@ -155,7 +158,7 @@ def _lines(path: str, stream: io.BufferedReader, follow: Callable[[], bool] | No
         line = pending + stream.readline(MAX_LINE + 1 - len(pending))
         pending = b""
         if not line.endswith(b"\n") and len(line) <= MAX_LINE and follow is not None and follow():
-            # the writer has not finished the line
+            # The writer has not finished the line.
             pending = line
             continue
         if not line:
@@ -182,7 +185,7 @@ def _skip_line(stream: io.BufferedReader) -> int:
 
 def _csv_rows(path: str, stream: io.BufferedReader) -> Iterator[RawRow | Reject]:
     csv.field_size_limit(MAX_LINE)
-    # Undecodable bytes become lone surrogates here and are found, row by row, when the row is prepared.
+    # Bytes that are not UTF-8 become lone surrogates here; the preparation of each row rejects them.
     with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         too_long: list[int] = []
         reader = csv.reader(_bounded(text, too_long))
@@ -209,7 +212,7 @@ def _csv_rows(path: str, stream: io.BufferedReader) -> Iterator[RawRow | Reject]
 
 
 def _bounded(text: io.TextIOWrapper, too_long: list[int]) -> Iterator[str]:
-    """The lines of a file; one that is too long is passed over, and its length is put into `too_long`."""
+    """Lines of a file; a line that is too long is skipped, and its length is added to `too_long`."""
     while line := text.readline(MAX_LINE + 1):
         if len(line) <= MAX_LINE or line.endswith("\n"):
             yield line
@@ -230,11 +233,11 @@ def _parquet_rows(path: str) -> Iterator[RawRow | Reject]:
                     number += 1
                     yield RawRow(number, values)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path}: not a Parquet file, or a damaged one ({first_line(error)})") from error
+            raise InputError(f"{path}: not a Parquet file, or damaged ({first_line(error)})") from error
 
 
 def wait_for_more(interval: float) -> Callable[[], bool]:
-    """A `follow` that waits `interval` seconds each time a file has no more lines."""
+    """A `follow` function that waits `interval` seconds each time a file has no more lines."""
 
     def wait() -> bool:
         time.sleep(interval)

@@ -1,4 +1,4 @@
-"""Rows that could not be used: counted by reason and written down, never swallowed."""
+"""Rejected rows: counted by reason and written to a file."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that is left out, and why. The row's text is not kept: it may hold what must not be logged."""
+    """A rejected row and the reason. The row's text is not kept, because it may hold personal data."""
 
     file: str
     #: line or row number, from 1
     line: int
     #: a short fixed phrase, so that reasons can be counted
     reason: str
-    #: what in the row, if that helps
+    #: the part of the row that is wrong, if that helps
     detail: str = ""
 
 
 @dataclass(slots=True)
 class RejectSink:
-    """Counts rejects, and writes them as JSON lines to a file that is made at the first one."""
+    """A counter of rejects that writes them as JSON lines to a file, which is made with the first reject."""
 
     path: Path | None = None
     counts: Counter[str] = field(default_factory=Counter)
     _file: IO[bytes] | None = None
 
     def add(self, reject: Reject) -> None:
-        """Take note of one rejected row."""
+        """Count and write one rejected row."""
         self.counts[reject.reason] += 1
         if self.path is None:
             return
@@ -43,7 +43,7 @@ class RejectSink:
         self._file.write(orjson.dumps(row) + b"\n")
 
     def flush(self) -> None:
-        """Hand what was noted to the operating system."""
+        """Write all rejects out to the operating system."""
         if self._file is not None:
             self._file.flush()
 

@@ -1,4 +1,4 @@
-"""Texts that are set aside, and what nearly repeats them: one look in an index, so that the others may be streamed."""
+"""Near-duplicates of texts that are set aside, found by an index, so that the other texts may be streamed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.texts.near_duplicates import BucketIndex, Levelled, buckets, level
 
 
 class SetAside:
-    """Texts that others are held against. Keeps them in memory, levelled; what is held against them is not kept."""
+    """Texts that other texts are compared with. They are kept in memory, levelled; the other texts are not."""
 
     def __init__(self) -> None:
         self._index = BucketIndex()
@@ -20,7 +20,7 @@ class SetAside:
             self._index.add(Levelled(text), its_buckets)
 
     def repeated(self, texts: Sequence[str]) -> list[bool]:
-        """Whether each masked text is a near-duplicate of one that was set aside."""
+        """For each masked text, True where it is a near-duplicate of a text that was set aside."""
         levelled = [level(text) for text in texts]
         return [self._repeats(Levelled(text), own) for text, own in zip(levelled, buckets(levelled), strict=True)]
 

@@ -1,4 +1,4 @@
-"""Put prepared rows into the store: sightings, new texts, near-duplicates. One call, one transaction's worth."""
+"""Write prepared rows to the store: sightings, new texts, near-duplicates. One call belongs to one transaction."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _COMPARED = 100
 
 @dataclass(slots=True)
 class Written:
-    """What became of a batch."""
+    """Result of writing a batch."""
 
-    #: rows whose sighting is in the store now, in order
+    #: rows whose sighting is now in the store, in order
     seen: list[PreparedText] = field(default_factory=list)
     rejected: list[Reject] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -42,37 +42,37 @@ def write(
     path: str,
     splits: Sequence[str | None],
 ) -> Written:
-    """Store a batch in the caller's transaction. The same rows again change nothing.
+    """Write a batch in the caller's transaction. Writing the same rows again changes nothing.
 
     Args:
         session: an open session.
-        rows: what `prepare` made of a file's rows, in the file's order.
-        source_id: where they were seen.
-        run_id: the run that saw them.
+        rows: prepared rows of a file, in the file's order.
+        source_id: id of their source.
+        run_id: id of the run that read them.
         path: the file, for rejects.
-        splits: the split that the source assigned to each row, or None.
+        splits: the split of each row in the source, or None.
     """
     locks.take(session, Lock.TEXTS)
     connection = _psycopg(session)
-    done = Written()
-    sightings = _new_sightings(connection, rows, splits, source_id, path, done)
+    written = Written()
+    sightings = _new_sightings(connection, rows, splits, source_id, path, written)
 
-    known = _known_texts(connection, {row.key for row in done.seen})
+    known = _known_texts(connection, {row.key for row in written.seen})
     fresh: dict[bytes, PreparedText] = {}
-    for row in done.seen:
+    for row in written.seen:
         if row.key not in known:
             fresh.setdefault(row.key, row)
     roots = _find_roots(connection, list(fresh.values()))
     _copy_texts(connection, fresh, roots)
     _copy_sightings(connection, sightings, source_id, run_id)
 
-    done.counts["present"] = len(done.seen) - len(sightings)
-    done.counts["exact_duplicates"] = len(sightings) - len(fresh)
-    done.counts["near_duplicates"] = len(roots)
-    done.counts["new"] = len(fresh) - len(roots)
-    done.counts["out_of_scope"] = sum(not row.in_scope for row in fresh.values())
-    done.languages.update(row.language or "unknown" for row in fresh.values())
-    return done
+    written.counts["present"] = len(written.seen) - len(sightings)
+    written.counts["exact_duplicates"] = len(sightings) - len(fresh)
+    written.counts["near_duplicates"] = len(roots)
+    written.counts["new"] = len(fresh) - len(roots)
+    written.counts["out_of_scope"] = sum(not row.in_scope for row in fresh.values())
+    written.languages.update(row.language or "unknown" for row in fresh.values())
+    return written
 
 
 def _new_sightings(
@@ -81,9 +81,9 @@ def _new_sightings(
     splits: Sequence[str | None],
     source_id: int,
     path: str,
-    done: Written,
+    written: Written,
 ) -> list[tuple[PreparedText, str | None]]:
-    """Sightings that the store doesn't have yet; rows whose id already names another text are rejected."""
+    """Sightings that are not in the store yet; rows whose id already belongs to another text are rejected."""
     named: dict[str, bytes] = dict(
         connection.execute(
             "SELECT external_id, uuid_send(text_id) FROM text_source WHERE source_id = %s AND external_id = ANY(%s)",
@@ -98,23 +98,21 @@ def _new_sightings(
             named[row.external_id] = row.key
             fresh.append((row, split))
         elif before != row.key:
-            done.rejected.append(Reject(path, row.line, "id already names another text", row.external_id[:80]))
+            written.rejected.append(Reject(path, row.line, "id already names another text", row.external_id[:80]))
             continue
-        done.seen.append(row)
+        written.seen.append(row)
     return fresh
 
 
 def _known_texts(connection: Connection[Any], keys: Collection[bytes]) -> set[bytes]:
-    found = connection.execute(
-        "SELECT uuid_send(id) FROM text WHERE id = ANY(%s::uuid[])", (_uuids(keys),), binary=True
-    )
-    return {key for (key,) in found}
+    rows = connection.execute("SELECT uuid_send(id) FROM text WHERE id = ANY(%s::uuid[])", (_uuids(keys),), binary=True)
+    return {key for (key,) in rows}
 
 
 def _find_roots(connection: Connection[Any], fresh: Sequence[PreparedText]) -> dict[bytes, bytes]:
-    """For new texts that nearly equal an earlier one: which.
+    """For new texts that are near-duplicates of an earlier text: the key of that text, by their own key.
 
-    Only firsts of their kind are in the index, so `duplicate_of` is never a chain.
+    Near-duplicates are not in the index, so `duplicate_of` is never a chain.
     """
     numbers = np.frombuffer(b"".join(row.buckets for row in fresh), dtype="<i8")
     distinct, counts = np.unique(numbers, return_counts=True)
@@ -126,7 +124,7 @@ def _find_roots(connection: Connection[Any], fresh: Sequence[PreparedText]) -> d
     ):
         in_bucket.setdefault(bucket, []).append(key)
 
-    # Most buckets are met once: only rows in one of the others can have or be a match.
+    # Most buckets occur once. Only rows in one of the other buckets can have a match or be one.
     owners = np.repeat(np.arange(len(fresh)), [len(row.buckets) // 8 for row in fresh])
     shared = np.isin(numbers, np.fromiter(in_bucket, dtype="<i8"))
     its_buckets: dict[int, list[int]] = {}
@@ -150,8 +148,10 @@ def _find_roots(connection: Connection[Any], fresh: Sequence[PreparedText]) -> d
 
 
 def _nearest(in_bucket: dict[int, list[bytes]], buckets: Sequence[int]) -> list[bytes]:
-    """Which texts to compare with: those that share the most buckets, so that a crowd of texts made from one pattern
-    costs each newcomer no more than `_COMPARED` comparisons."""
+    """The texts to compare with: the `_COMPARED` texts that share the most buckets.
+
+    The limit matters where many texts follow one pattern and share their buckets.
+    """
     shared = Counter(key for bucket in buckets for key in in_bucket[bucket])
     if len(shared) <= _COMPARED:
         return list(shared)
@@ -159,10 +159,10 @@ def _nearest(in_bucket: dict[int, list[bytes]], buckets: Sequence[int]) -> list[
 
 
 def _levelled(connection: Connection[Any], keys: Collection[bytes]) -> dict[bytes, str]:
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT uuid_send(id), masked FROM text WHERE id = ANY(%s::uuid[])", (_uuids(keys),), binary=True
     )
-    return {key: level(masked) for key, masked in found}
+    return {key: level(masked) for key, masked in rows}
 
 
 def _copy_texts(connection: Connection[Any], fresh: dict[bytes, PreparedText], roots: dict[bytes, bytes]) -> None:
@@ -198,7 +198,7 @@ def _copy_sightings(
 
 
 def _uuids(keys: Collection[bytes]) -> str:
-    """An array literal: a good deal faster to make than a list of UUIDs is to adapt."""
+    """An array literal, which is much faster than adapting a list of UUIDs."""
     return "{" + ",".join(key.hex() for key in keys) + "}"
 
 

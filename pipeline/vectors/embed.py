@@ -1,4 +1,4 @@
-"""The stage that gives each text its vector, once, and changes to the wanted encoder's space when that is full."""
+"""The stage that computes vectors of texts, and activates the wanted vector space when it is complete."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from pipeline.vectors.table import embed_chunk, missing_vectors, register_encode
 log = logging.getLogger(__name__)
 
 STAGE = "embed"
-#: an encoder on a processor gives some tens of texts a second: a shard is some ten seconds of work
+#: texts in a shard: about ten seconds of work for an encoder on a CPU
 _SHARD_TEXTS = 500
-#: texts that are embedded and committed together: a death loses some seconds of work
+#: texts that are embedded and committed together: a crash loses some seconds of work
 _STEP_TEXTS = 500
-#: how often texts that came meanwhile are embedded before the change of space is left to the next run
+#: number of times that new texts are embedded before the activation is left to the next run
 _MOST_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedParams:
-    """Which vectors to compute."""
+    """Parameters of an embedding run."""
 
-    #: name of an encoder; None: the settings' encoder, and the one in use
+    #: name of an encoder; None: the encoder of the settings, and the one in use
     encoder: str | None = None
-    #: keep to the first so many texts in scope (see `sample`)
+    #: number of texts in scope, the first in order of id (see `sample`); None: all
     limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedReport:
-    """How many of the chosen texts were embedded now, and how many had a vector."""
+    """Numbers of texts that were embedded now, and of texts that had a vector already."""
 
     encoder: str
     embedded: int
     present: int
-    #: the space that the stages work in afterwards, and whether that changed
+    #: the space in use afterwards, and True where it was changed
     in_use: str | None = None
     switched: bool = False
 
@@ -57,10 +57,10 @@ class EmbedReport:
 class EmbedStage:
     """Compute the missing vectors.
 
-    Without a name, the space that the settings name becomes the one in use, once no text lacks a vector there.
+    Without a name, the encoder of the settings is used, and its space is activated when every text has a vector there.
 
     Raises:
-        EncoderError: the wanted encoder can't be used.
+        EncoderError: the wanted encoder cannot be used.
     """
 
     name: str = STAGE
@@ -73,7 +73,7 @@ class EmbedStage:
     shard_texts: int = _SHARD_TEXTS
 
     def plan(self, home: WorkContext, params: EmbedParams) -> Plan:
-        """Ranges of the texts in scope."""
+        """Divide the texts in scope into ranges."""
         with open_session(home.engine) as session:
             active = active_space(session)
         wanted = space_name(params.encoder or home.settings.encoder)
@@ -83,7 +83,7 @@ class EmbedStage:
         except EncoderError as error:
             if beside is None:
                 raise
-            raise EncoderError(f"{error}; until it can be used, all goes on with the vectors of {beside}") from error
+            raise EncoderError(f"{error}; until it can be used, the vectors of {beside} stay in use") from error
         with home.begin() as session:
             register_encoder(session, encoder)
             spans, _ = spans_of_texts(session, size=self.shard_texts, limit=params.limit)
@@ -92,14 +92,14 @@ class EmbedStage:
         return Plan(encoder.name, [Part(span) for span in spans], missing, kept, {"beside": beside})
 
     def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
-        """Compute the vectors that are missing in a range, in the space in use first."""
+        """Compute the missing vectors of a range, in the space in use first."""
         chosen = texts_in(part.span)
         beside = run.prepared.get("beside")
         if beside is not None:
             try:
                 embed_range(home, encoder_of(home, beside), chosen, step, counted=False)
             except EncoderError as error:
-                log.warning("texts that are new have no vector of %s, which is in use: %s", beside, error)
+                log.warning("new texts have no vector of %s, which is in use: %s", beside, error)
         encoder = encoder_of(home, run.slice)
         embedded, present = embed_range(home, encoder, chosen, step)
         if part.args.get("last"):
@@ -108,7 +108,7 @@ class EmbedStage:
         return {"embedded": embedded, "present": present}
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> EmbedReport | Next:
-        """Change to the space, if it is the wanted one and full; if texts came meanwhile, they are next."""
+        """Activate the space if it is wanted and complete; if there are new texts, embed them next."""
         before, rounds = active_space(session), run.prepared.get("rounds", 0)
         switched = bool(counts.get("switched"))
         if run.params["encoder"] is None and before != run.slice and not run.parked:
@@ -116,11 +116,11 @@ class EmbedStage:
             if not switched and run.params["limit"] is None and rounds < _MOST_ROUNDS:
                 missing = len(missing_vectors(session, run.slice, sample(None)))
                 spans, _ = spans_of_texts(session, size=self.shard_texts)
-                # A shard that has few left to do sees to the change as well, since more will have come after it.
+                # A shard with few texts activates the space itself, since new texts may arrive after it.
                 parts = [Part(args={"last": True})] if missing <= self.shard_texts else [Part(span) for span in spans]
                 return Next(parts, dict(run.prepared) | {"rounds": rounds + 1}, missing)
             if not switched and run.params["limit"] is None:
-                log.warning("%s is full and not in use yet, since texts are being added: embed again", run.slice)
+                log.warning("%s is not in use yet, because texts are being added: run `saring embed` again", run.slice)
         return EmbedReport(
             encoder=run.slice,
             embedded=counts.get("embedded", 0),
@@ -131,7 +131,7 @@ class EmbedStage:
 
 
 def encoder_of(home: WorkContext, name: str | None) -> Encoder:
-    """The encoder of that name, or of the space in use; loaded once a process."""
+    """The encoder of that name, or of the space in use; loaded once in a process."""
     name = name or space_in_use(home.engine, home.settings)
     return home.keep(("encoder", name), lambda: make_encoder(home.settings, name))
 
@@ -139,17 +139,17 @@ def encoder_of(home: WorkContext, name: str | None) -> Encoder:
 def embed_range(
     home: WorkContext, encoder: Encoder, chosen: Select[uuid.UUID], step: Step, *, counted: bool = True
 ) -> tuple[int, int]:
-    """Embed those of the chosen texts that have no vector.
+    """Embed the chosen texts that have no vector.
 
     Args:
-        home: what to work with.
-        encoder: gives the vectors.
-        chosen: ids of texts.
-        step: counts the texts.
-        counted: whether the texts are units of the run's work.
+        home: settings, taxonomy and store.
+        encoder: the encoder.
+        chosen: a query of text ids.
+        step: counts the texts as finished.
+        counted: True: the texts are units of the run's work.
 
     Returns:
-        How many texts were embedded, and how many had a vector.
+        The number of texts that were embedded, and of texts that had a vector already.
     """
     with open_session(home.engine) as session:
         missing = missing_vectors(session, encoder.name, chosen)

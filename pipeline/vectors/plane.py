@@ -1,4 +1,4 @@
-"""Vectors in two dimensions, to look at."""
+"""Projections of vectors to two dimensions, for maps."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from pipeline.vectors.encoders.protocol import Vectors
 
 Points = NDArray[np.float64]
-#: fewer have too few neighbours for UMAP
+#: number of vectors up to which UMAP has too few neighbours
 _LEAST = 15
 
 
 def project(vectors: Vectors, seed: int) -> tuple[Points, str]:
-    """Vectors in two dimensions, [n, 2], and the method: UMAP where `umap` is installed, else PCA.
+    """Project vectors to two dimensions: points of shape [n, 2] and the method, UMAP if `umap` is installed, else PCA.
 
     Args:
-        vectors: unit vectors, [n, d].
-        seed: of UMAP's start.
+        vectors: unit vectors of shape [n, d].
+        seed: seed of UMAP.
     """
     if importlib.util.find_spec("umap") is None or len(vectors) <= _LEAST:
         return principal(vectors), "PCA"
     with warnings.catch_warnings():
-        # it says that a part of it which is not used here needs TensorFlow
+        # UMAP warns that a part of it, which is not used here, needs TensorFlow.
         warnings.simplefilter("ignore", ImportWarning)
         import umap
 
@@ -34,7 +34,7 @@ def project(vectors: Vectors, seed: int) -> tuple[Points, str]:
 
 
 def principal(vectors: Vectors) -> Points:
-    """The first two principal components, [n, 2]: not as telling as UMAP, which compiles itself for many seconds."""
+    """The first two principal components, [n, 2]: less clear than UMAP, but UMAP compiles for many seconds first."""
     centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     placed = centred @ axes[:2].T
@@ -42,13 +42,13 @@ def principal(vectors: Vectors) -> Points:
 
 
 def to_pixels(placed: Points, width: float, height: float, margin: float) -> Points:
-    """Stretched to a map between the 1st and the 99th percentile, so that one outlier doesn't shrink the rest.
+    """Scale points to a map between the 1st and the 99th percentile, so that one outlier does not shrink the rest.
 
     Args:
-        placed: points, [n, 2].
-        width: of the map.
-        height: of the map.
-        margin: that is left free on each side.
+        placed: points of shape [n, 2].
+        width: width of the map.
+        height: height of the map.
+        margin: free space on each side.
     """
     low, high = np.percentile(placed, [1, 99], axis=0)
     share = np.clip((placed - low) / np.where(high > low, high - low, 1), -0.02, 1.02)

@@ -1,8 +1,8 @@
-"""Which space of vectors is in use, which is wanted, and the change from one to the other.
+"""Vector spaces: the one in use, the wanted one, and the change from one to the other.
 
-The stages work in the *active* space, as the store says. Where the settings name another encoder, that one's space is
-*wanted*: its vectors are computed beside the active ones', and it becomes the active one in a transaction that finds
-that no text in scope lacks a vector there.
+The stages use the *active* space, which is recorded in the store. If the settings name another encoder, its space is
+*wanted*: its vectors are computed beside those of the active space. It becomes active in a transaction that checks that
+every text in scope has a vector there.
 """
 
 from __future__ import annotations
@@ -26,102 +26,102 @@ from pipeline.store.tables.core import ModelState, RunState
 from pipeline.store.texts import sample
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.encoders.protocol import Encoder
-from pipeline.vectors.table import embed_chunk, partition_of, take_turn
+from pipeline.vectors.table import embed_chunk, lock_spaces, partition_of
 
 log = logging.getLogger(__name__)
 
-#: as the record of runs calls a change of space
+#: name of a change of space in run records
 SWITCH_STAGE = "switch-encoder"
-#: how long a change waits for those who add texts at that moment
-_PATIENCE = "5s"
+#: longest wait of a change for transactions that add texts
+_LOCK_TIMEOUT = "5s"
 _LOCK_NOT_AVAILABLE = "55P03"
-#: so many texts may be embedded while those who add texts wait: some seconds
+#: largest number of texts that are embedded while transactions that add texts wait: some seconds
 _LAST = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A space of vectors, and how far it is filled."""
+    """A vector space, with the number of its vectors."""
 
     name: str
-    #: None: nothing was embedded in it yet
+    #: None: it has no vectors yet
     dimension: int | None
-    #: of texts in scope, no duplicates, and of those that have none
+    #: number of texts (in scope, not duplicates) with a vector, and without
     vectors: int
     missing: int
-    #: the stages work in it; the settings name it
+    #: True: the stages use it; True: the settings name it
     active: bool
     wanted: bool
 
 
 def active_space(session: Session) -> str | None:
-    """The space that the stages work in; None before the first text is embedded."""
+    """The space that the stages use; None before the first text is embedded."""
     return session.scalars(select(store.Encoder.name).where(store.Encoder.active)).first()
 
 
 def space_in_use(engine: Engine, settings: Settings) -> str:
-    """The space that the stages work in: the active one, or before there is any, the one that the settings name.
+    """The space that the stages use: the active one or, if there is none yet, the one that the settings name.
 
     Raises:
-        UsageError: the settings name none.
+        UsageError: the settings name no known encoder.
     """
     with open_session(engine) as session:
         return active_space(session) or space_name(settings.encoder)
 
 
 def spaces(session: Session, wanted: str) -> list[Space]:
-    """Every space there is, and the wanted one: the active one first."""
+    """All spaces and the wanted one, the active one first."""
     ids, v = sample(None).subquery(), store.Vector
     total = session.execute(select(func.count()).select_from(ids)).scalar_one()
-    found = session.scalars(select(store.Encoder).order_by(store.Encoder.active.desc(), store.Encoder.created_at)).all()
-    made = []
-    for one in found:
+    query = select(store.Encoder).order_by(store.Encoder.active.desc(), store.Encoder.created_at)
+    listed = []
+    for row in session.scalars(query).all():
         filled = session.execute(
-            select(func.count()).select_from(ids.join(v, (v.text_id == ids.c.id) & (v.encoder == one.name)))
+            select(func.count()).select_from(ids.join(v, (v.text_id == ids.c.id) & (v.encoder == row.name)))
         ).scalar_one()
-        made.append(Space(one.name, one.dimension, filled, total - filled, one.active, one.name == wanted))
-    if all(one.name != wanted for one in made):
-        made.append(Space(wanted, None, 0, total, active=False, wanted=True))
-    return made
+        listed.append(Space(row.name, row.dimension, filled, total - filled, row.active, row.name == wanted))
+    if all(space.name != wanted for space in listed):
+        listed.append(Space(wanted, None, 0, total, active=False, wanted=True))
+    return listed
 
 
 def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> bool:
-    """Make a space the active one, if every text in scope has a vector there; whether it is now.
+    """Activate a space if every text in scope has a vector there; True where it is active now.
 
-    Where texts come all the time, some always lack one: the last few are embedded here, while their writers wait.
-    Nobody adds texts until the transaction ends, so none is in scope without a vector when the stages begin to use the
-    space. The change is recorded as a run. It is not logged here: a run's log may be kept in the store, beside this
-    transaction, and would wait for it.
+    Where new texts arrive all the time, some have no vector yet: the last few are embedded here, while transactions
+    that add texts wait. No text is added until the transaction ends, so every text in scope has a vector when the
+    stages begin to use the space. The change is recorded as a run. It is not logged here: a run's log may be stored in
+    another transaction, which would wait for this one.
 
     Args:
-        session: an open transaction, committed by the caller, soon.
-        wanted: the name of a space that was registered.
-        encoder: gives the last few texts their vectors; without it, none may be missing.
+        session: an open transaction; the caller commits it soon.
+        wanted: the name of a registered space.
+        encoder: the encoder for the last few texts; None: no vector may be missing.
 
     Raises:
-        EncoderError: it can't.
-        sqlalchemy.exc.OperationalError: somebody adds texts for longer than this waits.
+        EncoderError: the space does not exist, or its encoder fails.
+        sqlalchemy.exc.OperationalError: a transaction adds texts for longer than this waits.
     """
-    take_turn(session)
+    lock_spaces(session)
     before = active_space(session)
     if before == wanted:
         return True
     most = 0 if encoder is None else _LAST
-    if len(_lacking(session, wanted, most + 1)) > most:
-        # found without keeping anybody from writing
+    if len(_without_vector(session, wanted, most + 1)) > most:
+        # This check needs no lock.
         return False
-    session.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
+    session.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
     session.execute(text("LOCK TABLE text IN SHARE MODE"))
-    last = _lacking(session, wanted, most + 1)
+    last = _without_vector(session, wanted, most + 1)
     if len(last) > most:
         return False
     if last and encoder is not None:
         embed_chunk(session, encoder, last)
     e = store.Encoder
     session.execute(update(e).where(e.active).values(active=False))
-    done = session.execute(update(e).where(e.name == wanted).values(active=True, activated_at=func.now()))
-    if not getattr(done, "rowcount", 0):
-        raise EncoderError(f"there is no space of {wanted} yet: `saring embed` makes it")
+    activated = session.execute(update(e).where(e.name == wanted).values(active=True, activated_at=func.now()))
+    if not getattr(activated, "rowcount", 0):
+        raise EncoderError(f"{wanted} has no vectors yet: `saring embed` makes them")
     now = datetime.now(UTC)
     session.add(
         store.Run(
@@ -139,57 +139,61 @@ def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> boo
 
 
 def try_switch(engine: Engine, wanted: str, encoder: Encoder | None = None) -> bool | None:
-    """`switch` in a transaction of its own; None if somebody was adding texts all the while."""
+    """Call `switch` in a transaction of its own; None if other transactions were adding texts all the time."""
     try:
         with open_session(engine) as session, session.begin():
             before = active_space(session)
-            done = switch(session, wanted, encoder)
+            is_active = switch(session, wanted, encoder)
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
         return None
-    if done and before != wanted:
-        log.info("the vectors in use are those of %s from now on, no longer those of %s", wanted, before)
-    return done
+    if is_active and before != wanted:
+        log.info("the vectors of %s are now in use, in place of those of %s", wanted, before)
+    return is_active
 
 
 def drop_space(session: Session, name: str, *, wanted: str) -> int:
-    """Remove a space with its vectors; how many there were.
+    """Remove a space with its vectors, and return the number of vectors.
 
     Args:
-        session: an open transaction, committed by the caller.
-        name: the space.
-        wanted: the one that the settings name.
+        session: an open transaction; the caller commits.
+        name: name of the space.
+        wanted: name of the space of the settings.
 
     Raises:
-        EncoderError: there is none of that name, or it is the active or the wanted one, or a model needs it.
-        RunConflict: it is being filled.
+        EncoderError: no space has that name, or it is the active or the wanted one.
+        RunConflict: a run is computing its vectors.
     """
-    take_turn(session)
-    found = session.get(store.Encoder, name)
-    if found is None:
-        raise EncoderError(f"there is no space of {name}: see `saring encoders list`")
-    if found.active:
-        raise EncoderError(f"the space of {name} is in use: set SARING_ENCODER to another and run `saring embed` first")
+    lock_spaces(session)
+    row = session.get(store.Encoder, name)
+    if row is None:
+        raise EncoderError(f"there are no vectors of {name}: see `saring encoders list`")
+    if row.active:
+        raise EncoderError(
+            f"the vectors of {name} are in use: set SARING_ENCODER to another encoder and run `saring embed` first"
+        )
     if name == wanted:
-        raise EncoderError(f"the space of {name} is wanted: SARING_ENCODER names it; set it to another first")
+        raise EncoderError(
+            f"SARING_ENCODER names {name}, so its vectors cannot be removed: set it to another encoder first"
+        )
     if not try_take(session, lock_key("embed", name)):
-        raise RunConflict(f"the space of {name} is being filled: `saring runs list` says by which run")
+        raise RunConflict(f"a run is computing the vectors of {name}: see `saring runs list`")
     refuse_beside_workers(session, "embed", name)
     count = session.execute(select(func.count()).where(store.Vector.encoder == name)).scalar_one()
-    # its name is a hash in hexadecimal
+    # The name of the partition is a hash in hexadecimal, so it needs no quotes.
     session.execute(text(f"DROP TABLE IF EXISTS {partition_of(name)}"))
-    session.delete(found)
+    session.delete(row)
     return count
 
 
 def serving_models(session: Session) -> list[store.Model]:
-    """Those that serve, or may be asked to: every registered model that was not rejected or retired."""
+    """Models that serve or may serve: champions and candidates."""
     m = store.Model
     return list(session.scalars(select(m).where(m.state.in_((ModelState.CHAMPION, ModelState.CANDIDATE)))))
 
 
-def _lacking(session: Session, name: str, most: int) -> list[uuid.UUID]:
+def _without_vector(session: Session, name: str, most: int) -> list[uuid.UUID]:
     ids, v = sample(None).subquery(), store.Vector
     has_one = exists().where(v.encoder == name, v.text_id == ids.c.id)
     return list(session.scalars(select(ids.c.id).where(~has_one).limit(most)))

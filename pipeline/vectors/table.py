@@ -1,4 +1,4 @@
-"""The vector table: one partition an encoder, half precision, vectors of length 1."""
+"""The table of vectors: a partition for each encoder, half precision, vectors of length 1."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def partition_of(encoder: str) -> str:
 
 
 def register_encoder(session: Session, encoder: Encoder) -> None:
-    """Make room for an encoder's vectors. The first that a store meets is in use at once.
+    """Make the partition for an encoder's vectors. The first encoder of a store is active at once.
 
     Raises:
         EncoderError: vectors of another dimension are stored under its name.
@@ -38,8 +38,8 @@ def register_encoder(session: Session, encoder: Encoder) -> None:
     known = session.execute(select(store.Encoder.dimension).where(store.Encoder.name == encoder.name)).scalar_one()
     if known != encoder.dimension:
         raise EncoderError(
-            f"encoder {encoder.name!r} gives {encoder.dimension} dimensions, its stored vectors have {known}: "
-            "give the new one another name"
+            f"encoder {encoder.name!r} gives vectors of {encoder.dimension} dimensions, but its stored vectors have "
+            f"{known}: give the new encoder another name"
         )
     # Names of tables cannot be parameters; this one is a hash in hexadecimal, and the value is quoted by the server.
     quoted = session.execute(select(func.quote_literal(encoder.name))).scalar_one()
@@ -50,7 +50,7 @@ def register_encoder(session: Session, encoder: Encoder) -> None:
         )
     )
     if session.scalars(select(store.Encoder.name).where(store.Encoder.active)).first() is None:
-        take_turn(session)
+        lock_spaces(session)
         session.execute(
             update(store.Encoder)
             .where(store.Encoder.name == encoder.name, ~select(store.Encoder).where(store.Encoder.active).exists())
@@ -58,13 +58,13 @@ def register_encoder(session: Session, encoder: Encoder) -> None:
         )
 
 
-def take_turn(session: Session) -> None:
-    """Wait for whoever else changes which space is in use, and have others wait until this transaction ends."""
+def lock_spaces(session: Session) -> None:
+    """Wait for the lock on the space in use, and hold it until the transaction ends."""
     locks.take(session, Lock.SPACES)
 
 
 def put_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID], vectors: Vectors) -> None:
-    """Store vectors; a text that has one already keeps it."""
+    """Store vectors; a text that already has one keeps it."""
     if not ids:
         return
     rows: list[dict[str, Any]] = [
@@ -75,21 +75,21 @@ def put_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID], vector
 
 
 def get_vectors(session: Session, encoder: str, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Vectors]:
-    """The stored vectors of those of the texts that have one."""
+    """Stored vectors by text id, each of shape [dimension]; texts without one are left out."""
     v = store.Vector
     rows = session.execute(select(v.text_id, v.embedding).where(v.encoder == encoder, v.text_id == func.any(list(ids))))
     return {text_id: np.asarray(vector, dtype=np.float32) for text_id, vector in rows}
 
 
 def missing_vectors(session: Session, encoder: str, chosen: Select[uuid.UUID]) -> list[uuid.UUID]:
-    """Those of the chosen texts that have no vector in an encoder's space, in order."""
+    """The chosen texts that have no vector in an encoder's space, in order."""
     ids_of, v = chosen.subquery(), store.Vector
     has_one = select(v.text_id).where(v.encoder == encoder, v.text_id == ids_of.c.id).exists()
     return list(session.scalars(select(ids_of.c.id).where(~has_one).order_by(ids_of.c.id)))
 
 
 def embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) -> None:
-    """Compute and store the vectors of some texts; the encoder makes batches of them as suits it."""
+    """Compute and store the vectors of some texts; the encoder makes its own batches."""
     t = store.Text
     rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids)))).all()
     vectors = encoder.encode([masked for _, masked in rows])

@@ -1,1 +1,1 @@
-"""Actions of a home: what commands, jobs, pages and notebooks call."""
+"""Actions of a home, which commands, jobs, pages and notebooks call."""

@@ -1,4 +1,4 @@
-"""Which encoder is in use and which is wanted, for those who look."""
+"""The encoder in use and the one that is wanted."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from pipeline.errors import UsageError
 from pipeline.settings import Settings
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import Space, spaces
+from saring.plural import counted
 
 
 def known_spaces(session: Session, settings: Settings) -> list[Space]:
-    """Every space and the wanted one; a setting that names no encoder wants none."""
+    """Every space of vectors, with the wanted one; without it if the setting names no encoder."""
     try:
         return spaces(session, space_name(settings.encoder))
     except UsageError:
         return spaces(session, "")[:-1]
 
 
-def spaces_in_words(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for the encoder in use, and one for the one that is to take its place."""
+def spaces_in_words(known: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for the encoder in use, and a line for the encoder that will replace it."""
     lines = []
-    for one in found:
-        texts = one["vectors"] + one["missing"]
-        share = f"{one['vectors']:,} of {texts:,} texts have a vector"
-        if one["active"]:
-            lines.append(f"encoder in use: {one['name']} ({share})")
-        elif one["wanted"] and any(other["active"] for other in found):
-            lines.append(f"to take its place once none lacks one: {one['name']} ({share})")
+    for space in known:
+        texts = space["vectors"] + space["missing"]
+        share = f"vectors of {space['vectors']:,} of {counted(texts, 'text')}"
+        if space["active"]:
+            lines.append(f"encoder in use: {space['name']} ({share})")
+        elif space["wanted"] and any(other["active"] for other in known):
+            lines.append(f"next encoder, used as soon as every text has a vector: {space['name']} ({share})")
     return lines

@@ -1,4 +1,4 @@
-"""Filter machine labels, and give pseudo-labels."""
+"""Reject machine labels that are probably wrong, and give pseudo-labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from saring.context import Context
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """What the filters decided."""
+    """The reports of the filters."""
 
     centroid: FilterReport
     #: None where the sentiment rules were left out
@@ -45,30 +45,30 @@ def filter_labels(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> Filtered:
-    """Demote machine labels that lie far from their label's centroid or break its sentiment rule.
+    """Reject machine labels that are far from their label's prototypes or break its sentiment rule.
 
-    Nothing is deleted, what people or data sets said is never touched, and a random sample of what was demoted is set
-    aside for people.
+    Nothing is deleted. Judgements of people and data sets are never rejected. A random sample of the rejected labels
+    is queued for people.
 
     Args:
-        home: whose store.
-        labels: keys or names of labels; None: all. The sentiment rules apply only where all are filtered.
-        cut: how the cuts are chosen; without it, by a mixture.
-        anchored: whether the taxonomy's exemplars count for the centroids too.
+        home: the home with the store.
+        labels: keys or names of labels; None: all. The sentiment rules apply only if all labels are filtered.
+        cut: the method that chooses the cuts; None: a mixture.
+        anchored: use the taxonomy's exemplars for the prototypes too.
         sentiment: apply the sentiment rules too.
-        report: a folder for a page that shows what was cut.
-        executor: who does it; without one, this process.
-        progress: told as the work goes on.
+        report: a folder for a page with the rejected labels; None: no page.
+        executor: the place where the stages run; None: this process.
+        progress: called as the work advances.
 
     Raises:
         UsageError: there is no such label.
         NotEnoughVectors: a label that was named has too few vectors.
-        RunConflict: a filter is at work already.
+        RunConflict: a filter is running already.
     """
     centroid = filter_by_centroid(home, labels, cut=cut, anchored=anchored, executor=executor, progress=progress)
-    mood = filter_by_sentiment(home, executor=executor, progress=progress) if sentiment and labels is None else None
+    rules = filter_by_sentiment(home, executor=executor, progress=progress) if sentiment and labels is None else None
     page = write_filter_page(home, centroid, report) if report is not None else None
-    return Filtered(centroid, mood, page)
+    return Filtered(centroid, rules, page)
 
 
 def filter_by_centroid(
@@ -94,7 +94,7 @@ def filter_by_sentiment(
 
 
 def write_filter_page(home: Context, centroid: FilterReport, folder: Path) -> Path:
-    """Write the page that shows what the centroid filter cut; its path."""
+    """Write the page with the labels that the centroid filter rejected; its path."""
     rng = np.random.default_rng(home.settings.seed)
     return write_report(home.engine, centroid, home.taxonomy, folder, encoder=centroid.encoder, rng=rng)
 
@@ -108,19 +108,19 @@ def pseudolabel(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> list[PseudoReport]:
-    """Give scarce labels to texts where a classifier of that label alone is sure of it.
+    """Give scarce labels to texts for which a classifier of this label is sure.
 
     Args:
-        home: whose store.
-        labels: keys or names of labels; None: each with fewer than half the texts that labels have on average.
-        config: how sure to be.
-        limit: keep to a random sample of so many texts.
-        executor: who does it; without one, this process.
-        progress: told as the work goes on.
+        home: the home with the store.
+        labels: keys or names of labels; None: each label with less than half the average number of texts.
+        config: the target precision and the other limits.
+        limit: size of the random sample of texts to use; None: all.
+        executor: the place where the stage runs; None: this process.
+        progress: called as the work advances.
 
     Raises:
         UsageError: there is no such label.
-        RunConflict: the label is being given already.
+        RunConflict: the stage is running for this label already.
     """
     settings = config or PseudoConfig()
     if labels:
@@ -135,10 +135,10 @@ def pseudolabel(
 
 
 def require_label(home: Context, name: str) -> str:
-    """The key of the label of that name.
+    """The key of the label with this name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such label.
     """
     key = home.taxonomy.canonical(name)
     if key is None:

@@ -23,34 +23,34 @@ def embed(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> EmbedReport:
-    """Give each text in scope its vector; only missing ones are computed.
+    """Compute a vector for each text in scope that has none.
 
-    Where the settings name another encoder than the one in use, its vectors are computed beside those in use, and used
-    from the moment when no text lacks one.
+    If the settings name another encoder than the one in use, its vectors are computed beside those in use. They are
+    used as soon as every text has one.
 
     Args:
-        home: whose store.
-        encoder: compute the vectors of this one, and leave what is in use as it is.
-        limit: keep to a random sample of so many texts.
-        executor: who does it; without one, this process.
-        progress: told of every chunk.
+        home: the home with the store.
+        encoder: the encoder to use; the encoder in use stays. None: the one of the settings.
+        limit: size of the random sample of texts to embed; None: all.
+        executor: the place where the stage runs; None: this process.
+        progress: called after every chunk.
 
     Raises:
         EncoderError: the encoder can't be used.
-        RunConflict: its space is being filled already.
+        RunConflict: the stage is running for this encoder already.
     """
     try:
         return run(EmbedStage(), home, EmbedParams(encoder, limit), executor=executor, progress=progress)
     except EncoderError:
         active = _space_beside(home) if encoder is None else None
         if active is not None:
-            # The stages go on in the space in use, so new texts need their vectors there.
+            # The other stages keep using the encoder in use, so new texts need its vectors.
             run(EmbedStage(), home, EmbedParams(active, limit), executor=executor, progress=progress)
         raise
 
 
 def _space_beside(home: Context) -> str | None:
-    """The space in use, where the settings name another encoder."""
+    """The space in use, if the settings name another encoder; else None."""
     with home.begin() as session:
         active = active_space(session)
     return active if active != space_name(home.settings.encoder) else None
@@ -69,18 +69,18 @@ def judge(
     """Have a rater judge the texts that it has not judged yet.
 
     Args:
-        home: whose store.
-        rater: `bootstrap`, or a language model that is described; None: the language model if there is one.
-        limit: keep to a random sample of so many texts.
-        most_tokens: stop before a language model takes more.
+        home: the home with the store.
+        rater: `bootstrap`, or the name of a language model; None: the language model if one is set up, else bootstrap.
+        limit: size of the random sample of texts to judge; None: all.
+        most_tokens: stop before a language model uses more tokens.
         most_cost: stop before it costs more.
-        executor: who does it; without one, this process.
-        progress: told as verdicts come.
+        executor: the place where the stage runs; None: this process.
+        progress: called as judgements arrive.
 
     Raises:
         UsageError: there is no such rater.
         LlmError: its server cannot be asked.
-        RunConflict: the rater is at work already.
+        RunConflict: the rater is judging already.
     """
     name = require_rater(home.settings, rater)
     params = JudgeParams(name, limit, most_tokens, most_cost)
@@ -88,10 +88,10 @@ def judge(
 
 
 def require_rater(settings: Settings, rater: str | None) -> str:
-    """The name of the rater that was asked for, or of the one by default.
+    """The name of the chosen rater, or of the default rater.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no rater of this name.
     """
     name = rater or default_rater(settings)
     names = rater_names(settings)
@@ -99,5 +99,5 @@ def require_rater(settings: Settings, rater: str | None) -> str:
         return name
     known = ", ".join(names)
     if name == SETTINGS_RATER:
-        raise UsageError(f"no rater is called {name!r} until SARING_LLM_URL names a server: there is {known}")
-    raise UsageError(f"no rater is called {name!r}: there is {known}; describe others in {settings.raters_file}")
+        raise UsageError(f"the rater {name!r} needs a server: set SARING_LLM_URL, or choose one of {known}")
+    raise UsageError(f"no rater is called {name!r}: choose one of {known}, or describe it in {settings.raters_file}")

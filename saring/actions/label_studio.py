@@ -37,9 +37,9 @@ from sync.push.push import PushReport
 from sync.push.push import push as push_tasks
 from sync.quality.review import request_reviews
 
-#: each project has a run record of its own, which a pull that finds nothing does not make
+#: executor that makes no run record: each project has its own record, which a pull without changes does not make
 _INLINE = Inline(recorded=False)
-#: tasks that a push sends to a personal project unless told otherwise
+#: default number of tasks in a push to a personal project
 _PERSONAL = 50
 _HOUR = 3600
 P = TypeVar("P")
@@ -48,56 +48,56 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class ProjectParams:
-    """Which project."""
+    """The project of a stage."""
 
-    #: Label Studio's id of it; None: all open ones
+    #: Label Studio's id of the project; None: all open projects
     project: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileParams:
-    """What to compare."""
+    """The parameters of a comparison."""
 
-    #: Label Studio's id of a project; None: all open ones
+    #: Label Studio's id of the project; None: all open projects
     project: int | None = None
-    #: take back the annotations of tasks that are gone
+    #: switch that withdraws the annotations of removed tasks
     withdraw_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PushParams:
-    """What to push."""
+    """The parameters of a push."""
 
-    #: Label Studio's id of a project; None: all open ones
+    #: Label Studio's id of the project; None: all open projects
     project: int | None = None
-    #: texts a project at most; None: all that wait, or a day's work for a personal project
+    #: largest number of texts for each project; None: all queued texts, or a day's work for a personal project
     limit: int | None = None
 
 
 @dataclass(slots=True)
 class Pulled(PullReport):
-    """What a pull did."""
+    """The report on a pull."""
 
-    #: tasks that were sent to another volunteer, because raters disagree
+    #: number of tasks that were sent to another volunteer, because raters disagree
     reviews_asked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push did, project by project."""
+    """The reports on a push, project by project."""
 
     projects: Sequence[PushReport] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What predictions were written, project by project."""
+    """The reports on renewed predictions, project by project."""
 
     projects: Sequence[PredictReport] = ()
 
 
 class ProjectStage(ABC, Generic[P, R]):
-    """A stage that talks to Label Studio, a project a shard. Its parameters have a `project`."""
+    """A stage that works in Label Studio, with one shard for each project. Its parameters have a `project`."""
 
     name: str
     what: str
@@ -112,10 +112,10 @@ class ProjectStage(ABC, Generic[P, R]):
     def call(
         self, home: WorkContext, client: LabelStudio, project: store.Project, run: RunView, progress: Progress
     ) -> Any:
-        """Do one project; plain values or a report, which are added up over the projects."""
+        """Process one project; the plain values of its report, which are added up over the projects."""
 
     def plan(self, home: WorkContext, params: P) -> Plan:
-        """The open projects, personal ones first: what they leave is for everyone."""
+        """The open projects, personal ones first: they take texts before the shared projects do."""
         plain: Values = to_values(params)
         with connect(home) as client:
             projects = current_projects(home, client, plain["project"])
@@ -123,7 +123,7 @@ class ProjectStage(ABC, Generic[P, R]):
         return Plan("", [Part(args={"project": project.id}) for project in ordered], params=plain)
 
     def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
-        """One project."""
+        """Process the project of a shard."""
         with open_session(home.engine) as session:
             project = session.get(store.Project, part.args["project"])
         if project is None:
@@ -133,18 +133,18 @@ class ProjectStage(ABC, Generic[P, R]):
         return values
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> R | Next:
-        """What was done in all projects together."""
+        """The report on all projects together."""
         return from_values(self.report, counts)
 
 
 class _Ticks:
-    """The champion and the policy by which labels are ticked, made once a run."""
+    """The champion and the policy that ticks labels, loaded once for each run."""
 
     def __init__(self) -> None:
         self._made: tuple[int, TrainedModel | None, Policy] | None = None
 
     def of(self, home: WorkContext, run_id: int) -> tuple[TrainedModel | None, Policy]:
-        """Those of a run."""
+        """The champion and the policy of a run."""
         if self._made is None or self._made[0] != run_id:
             model = load_champion(home.engine, home.settings)
             with open_session(home.engine) as session:
@@ -173,8 +173,8 @@ class PullStage(ProjectStage[ProjectParams, Pulled]):
             languages=home.settings.languages,
             progress=progress,
         )
-        over = report.gone or report.failed
-        asked = 0 if over else request_reviews(home.engine, client, project_id=project.id).asked
+        incomplete = report.gone or report.failed
+        asked = 0 if incomplete else request_reviews(home.engine, client, project_id=project.id).asked
         return _plain(report) | {"reviews_asked": asked}
 
 
@@ -234,7 +234,7 @@ class PushStage(ProjectStage[PushParams, Pushed]):
 
 
 class PredictStage(ProjectStage[ProjectParams, Predicted]):
-    """Write the predictions of open tasks anew, and show them."""
+    """Renew the predictions of open tasks, and show them."""
 
     def __init__(self) -> None:
         self._ticks = _Ticks()
@@ -247,7 +247,7 @@ class PredictStage(ProjectStage[ProjectParams, Predicted]):
     def call(
         self, home: WorkContext, client: LabelStudio, project: store.Project, run: RunView, progress: Progress
     ) -> Values:
-        """Write those of one project."""
+        """Renew the predictions of one project."""
         model, policy = self._ticks.of(home, run.id)
         report = predict_ahead(
             home.engine,
@@ -270,14 +270,14 @@ def pull(
     Tasks on which raters disagree are sent to another volunteer.
 
     Args:
-        home: whose ledger.
-        project: Label Studio's id of a project; None: all open ones.
-        executor: who does it; without one, this process.
-        progress: told of every batch.
+        home: the home with the ledger.
+        project: Label Studio's id of the project; None: all open projects.
+        executor: the place where the stage runs; None: this process.
+        progress: called after every batch.
 
     Raises:
         LabelStudioMissing: there is no such project.
-        RunConflict: another pull is at work.
+        RunConflict: another pull is running.
     """
     return run(PullStage(), home, ProjectParams(project), executor=executor or _INLINE, progress=progress)
 
@@ -290,18 +290,18 @@ def reconcile(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> ReconcileReport:
-    """Compare every annotation with the ledger, and repair. Doing it again finds nothing.
+    """Compare every annotation with the ledger, and repair differences. Doing it again finds none.
 
     Args:
-        home: whose ledger.
-        project: Label Studio's id of a project; None: all open ones.
-        withdraw_deleted: take back the annotations of tasks that are gone from Label Studio.
-        executor: who does it; without one, this process.
-        progress: told of every batch.
+        home: the home with the ledger.
+        project: Label Studio's id of the project; None: all open projects.
+        withdraw_deleted: withdraw the annotations of tasks that were removed from Label Studio.
+        executor: the place where the stage runs; None: this process.
+        progress: called after every batch.
 
     Raises:
         LabelStudioMissing: there is no such project.
-        RunConflict: a pull or another comparison is at work.
+        RunConflict: a pull or another comparison is running.
     """
     params = ReconcileParams(project, withdraw_deleted)
     return run(ReconcileStage(), home, params, executor=executor or _INLINE, progress=progress)
@@ -315,20 +315,20 @@ def push(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> Pushed:
-    """Send queued texts to Label Studio, with labels ticked. Doing it again sends nothing twice.
+    """Send queued texts to Label Studio, with labels ticked. No text is sent twice.
 
-    Personal projects come first, with a day's work at most: the rest is for everyone.
+    Personal projects come first, and get a day's work at most; the other texts go to the shared projects.
 
     Args:
-        home: whose queue.
-        project: Label Studio's id of a project; None: all open ones.
-        limit: texts a project at most.
-        executor: who does it; without one, this process.
-        progress: told of every call.
+        home: the home with the queue.
+        project: Label Studio's id of the project; None: all open projects.
+        limit: largest number of texts for each project; None: no limit, or a day's work for a personal project.
+        executor: the place where the stage runs; None: this process.
+        progress: called after every call of the API.
 
     Raises:
         LabelStudioMissing: there is no such project.
-        RunConflict: another push is at work.
+        RunConflict: another push is running.
     """
     return run(PushStage(), home, PushParams(project, limit), executor=executor or _INLINE, progress=progress)
 
@@ -336,17 +336,17 @@ def push(
 def predict(
     home: Context, project: int | None = None, *, executor: Executor | None = None, progress: Progress = silent
 ) -> Predicted:
-    """Tick the open tasks anew, from what is known now. Nothing is hidden at any moment.
+    """Renew the ticks of all open tasks, from the newest predictions. Tasks keep their ticks in the meantime.
 
     Args:
-        home: whose champion.
-        project: Label Studio's id of a project; None: all open ones.
-        executor: who does it; without one, this process.
-        progress: told of every batch.
+        home: the home with the champion.
+        project: Label Studio's id of the project; None: all open projects.
+        executor: the place where the stage runs; None: this process.
+        progress: called after every batch.
 
     Raises:
         LabelStudioMissing: there is no such project.
-        RunConflict: predictions are being written already.
+        RunConflict: predictions are being renewed already.
     """
     return run(PredictStage(), home, ProjectParams(project), executor=executor or _INLINE, progress=progress)
 
@@ -363,18 +363,18 @@ def setup(
     drop_labels: bool = False,
     progress: Progress = silent,
 ) -> SetupReport:
-    """Make the Label Studio project from the taxonomy, or bring it up to date. Doing it again changes nothing.
+    """Create the Label Studio project from the taxonomy, or update it. Doing it again changes nothing.
 
     Args:
-        home: whose taxonomy.
+        home: the home with the taxonomy.
         title: name of the project, 3 to 50 characters.
-        volunteer: address or id of the account whom the project is for; None: everyone.
-        opt_out: labels whose texts are never pushed there; None: as before; empty: none.
-        harsh_cap: harsh tasks a volunteer and day at most.
+        volunteer: e-mail address or id of the account that the project is for; None: everyone.
+        opt_out: labels whose texts are not pushed to it; None: as before; empty: none.
+        harsh_cap: largest number of harsh tasks for a volunteer in a day; None: as before.
         backend: connect the ML backend and its webhook.
-        force: overwrite what was edited by hand in Label Studio.
-        drop_labels: drop labels that annotations use; the ledger keeps them.
-        progress: told while services start.
+        force: overwrite changes made by hand in Label Studio.
+        drop_labels: remove labels even if annotations use them; the ledger keeps them.
+        progress: called while services start.
 
     Raises:
         UsageError: there is no such account.
@@ -401,10 +401,10 @@ def setup(
 
 @contextmanager
 def connect(home: WorkContext, progress: Progress = silent) -> Iterator[LabelStudio]:
-    """A client of the Label Studio of this home; the embedded one is started if need be.
+    """A client of this home's Label Studio; the embedded server is started if it does not run.
 
     Raises:
-        ServiceError: it cannot be started.
+        ServiceError: the server cannot be started.
     """
     from saring.services import ensure_label_studio
 
@@ -414,15 +414,15 @@ def connect(home: WorkContext, progress: Progress = silent) -> Iterator[LabelStu
 
 
 def current_projects(home: WorkContext, client: LabelStudio, chosen: int | None = None) -> Sequence[store.Project]:
-    """The open projects of this store on that server.
+    """The open projects of this store on a server.
 
     Args:
-        home: whose store.
-        client: the server.
+        home: the home with the store.
+        client: the client of the server.
         chosen: Label Studio's id of a project; None: all.
 
     Raises:
-        LabelStudioMissing: there is none, or not the chosen one.
+        LabelStudioMissing: there is no project, or not the chosen one.
     """
     p = store.Project
     query = select(p).where(p.url == client.url, p.state == ProjectState.OPEN).order_by(p.id)
@@ -431,18 +431,18 @@ def current_projects(home: WorkContext, client: LabelStudio, chosen: int | None 
     with open_session(home.engine) as session:
         projects = session.scalars(query).all()
     if not projects:
-        which = f"no project {chosen} of Saring's" if chosen is not None else "no project of Saring's"
-        raise LabelStudioMissing(f"{which} at {client.url}: run `saring sync setup`")
+        missing = f"no project {chosen} of Saring's" if chosen is not None else "no project of Saring's"
+        raise LabelStudioMissing(f"{missing} at {client.url}: run `saring sync setup`")
     return projects
 
 
-def _account(client: LabelStudio, named: str) -> str:
-    """The id of the account with that address or id."""
+def _account(client: LabelStudio, name: str) -> str:
+    """The id of the account with this e-mail address or id."""
     for user in client.users():
-        if named.strip().casefold() in (str(user.id), str(user.email).casefold()):
+        if name.strip().casefold() in (str(user.id), str(user.email).casefold()):
             return str(user.id)
     raise UsageError(
-        f"no account of Label Studio is {named!r}: invite them first (Organization, Add members), or check the address"
+        f"Label Studio has no account {name!r}: check the address, or invite the person (Organization, Add members)"
     )
 
 

@@ -58,7 +58,7 @@ def load_folder(folder: Path, settings: Settings) -> TrainedModel:
 
 
 def encode_of(settings: Settings, encoder: str | None) -> Encode | None:
-    """The function that gives an encoder's vectors; None for none."""
+    """The function that computes an encoder's vectors; None if no encoder is named."""
     if encoder is None:
         return None
     from pipeline.vectors.encoders.make import make_encoder
@@ -69,16 +69,16 @@ def encode_of(settings: Settings, encoder: str | None) -> Encode | None:
 def choose_model(
     settings: Settings, name: str | None, *, purpose: str = PURPOSE, tell: Callable[[str], None] = lambda _: None
 ) -> TrainedModel:
-    """The model that was named; without a name the champion if the store is running, else the newest.
+    """The model with this name; without a name the champion if the store is running, else the newest.
 
     Args:
-        settings: those of the home. Its services are not started.
-        name: a version, the beginning of one, or a folder.
-        purpose: of the model that is chosen without a name.
-        tell: told which model was chosen without a name.
+        settings: the settings of the home. Its services are not started.
+        name: a version, the beginning of a version, or a folder.
+        purpose: the purpose of the model, if no name is given.
+        tell: called with a sentence about the chosen model, if no name is given.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no such model.
     """
     if name is not None:
         return load_folder(folder_of(name, settings.models_dir), settings)
@@ -87,12 +87,12 @@ def choose_model(
         tell(f"using the champion, {folder.name}")
     else:
         folder, manifest = newest(settings.models_dir, purpose)
-        tell(f"no champion is known; using the newest model, {manifest.version}")
+        tell(f"no champion is known: using the newest model, {manifest.version}")
     return load_folder(folder, settings)
 
 
 def _running_champion(settings: Settings, purpose: str) -> Path | None:
-    """The champion's folder, if the store is running and its schema is this code's."""
+    """The champion's folder, if the store is running and has the schema of this version; else None."""
     if not list_folders(settings.models_dir):
         return None
     from pipeline.store.migrate import current_and_head
@@ -122,9 +122,9 @@ def evaluate(
     Args:
         model: a trained model.
         files: labelled JSON lines or Parquet.
-        split: keep to the rows of one split.
-        seed: of the bootstrap.
-        rejects: takes the rows that can't be used.
+        split: use only rows of this split; None: all.
+        seed: seed of the bootstrap.
+        rejects: collects the rows that can't be used.
 
     Raises:
         InputError: a file can't be read at all.
@@ -143,7 +143,7 @@ def examples_to_compare(
     versions: Sequence[str],
     rejects: RejectSink | None = None,
 ) -> tuple[Examples, Rows]:
-    """The texts to compare models on: those of files, or the newest test set without what the models learnt from.
+    """The texts to compare models on: those of files, or the newest test set without texts that the models know.
 
     Raises:
         InputError: a file cannot be read, or there is no test set.

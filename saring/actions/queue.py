@@ -1,4 +1,4 @@
-"""The queue of texts for people: draw it, look at it, change its order."""
+"""The queue of texts for people: draw it, show it, change its order."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from saring.context import Context
 
 @dataclass(frozen=True, slots=True)
 class QueueParams:
-    """What queue to draw."""
+    """The parameters of a queue to draw."""
 
     config: QueueConfig = field(default_factory=QueueConfig)
-    #: the strategies of the mix, first to last: a record keeps no order of names, and the first draws first
+    #: strategies of the mix in the order in which they draw, which the mapping in a stored record would lose
     mix: Sequence[tuple[str, float]] = ()
-    #: of every random choice; None: the settings'
+    #: seed of every random choice; None: the settings'
     seed: int | None = None
 
 
@@ -44,7 +44,7 @@ class QueueStage(WholeStage[QueueParams, QueueReport]):
     report = QueueReport
 
     def call(self, home: WorkContext, params: QueueParams, progress: Progress) -> QueueReport:
-        """Draw it."""
+        """Draw the queue."""
         return build_queue(
             home.engine,
             home.taxonomy,
@@ -64,17 +64,17 @@ def build(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> QueueReport:
-    """Draw a new queue, in place of the texts that wait and have not been pushed.
+    """Draw a new queue, in place of the queued texts that have not been pushed.
 
     Args:
-        home: whose store.
-        config: what is wanted.
-        seed: of every random choice; None: the settings'.
-        executor: who does it; without one, this process.
-        progress: told of every chunk that is read.
+        home: the home with the store.
+        config: size, mix and limits of the queue; None: the defaults.
+        seed: seed of every random choice; None: the settings'.
+        executor: the place where the stage runs; None: this process.
+        progress: called after every chunk that is read.
 
     Raises:
-        QueueError: the mix names a strategy that there is not.
+        QueueError: the mix names a strategy that does not exist.
         RunConflict: another queue is being built.
     """
     chosen = config or QueueConfig()
@@ -84,9 +84,9 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Texts that wait for people, in the order in which they will be served."""
+    """Queued texts, in the order in which they will be served."""
 
-    #: all that wait
+    #: number of all queued texts
     waiting: int
     items: Sequence[Mapping[str, Any]]
 
@@ -99,15 +99,15 @@ def show(
     label: str | None = None,
     reveal: bool = False,
 ) -> Waiting:
-    """The texts that wait: why, for which label, with what inclusion probability.
+    """The queued texts, each with its reason, label and inclusion probability.
 
-    Texts are masked. Harsh ones are None unless `reveal` is set.
+    Texts are masked. Harsh texts are None unless `reveal` is set.
 
     Args:
-        home: whose store.
-        limit: so many at most.
-        strategy: only those that it brought.
-        label: only those drawn for it, or expected to have it.
+        home: the home with the store.
+        limit: largest number of texts.
+        strategy: only texts drawn by this strategy; None: all.
+        label: only texts drawn for this label or expected to have it; None: all.
         reveal: show harsh texts too.
 
     Raises:
@@ -123,20 +123,20 @@ def show(
 
 
 def bump(home: Context, text_id: uuid.UUID, *, first: bool = True) -> None:
-    """Put a waiting text first, or last.
+    """Move a queued text to the first or last place.
 
     Raises:
-        QueueError: it does not wait.
+        QueueError: the text is not queued.
     """
     with home.begin() as session:
         waiting.bump(session, text_id, first=first)
 
 
 def drop(home: Context, text_id: uuid.UUID) -> None:
-    """Take a waiting text out of the queue for good: no later build draws it.
+    """Remove a text from the queue for ever: no later build draws it.
 
     Raises:
-        QueueError: it does not wait.
+        QueueError: the text is not queued.
     """
     with home.begin() as session:
         waiting.drop(session, text_id)

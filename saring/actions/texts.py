@@ -28,19 +28,19 @@ def ingest(
     follow: Callable[[], bool] | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Read texts into the store: repaired, masked, told by language, duplicates found.
+    """Read texts into the store. They are repaired and masked, and languages and duplicates are detected.
 
-    Reading a file again changes nothing; an interrupted call goes on where it stopped.
+    Reading a file again changes nothing; after an interruption the same call continues.
 
     Args:
-        home: whose store.
+        home: the home with the store.
         paths: files, or addresses such as ``hf://`` and ``s3://``.
-        source: the name of the place that the texts come from, or more about it.
-        form: what the files hold; None: as their names tell.
+        source: the name of the source, or more about it.
+        form: the format of the files; None: from their names.
         text_field: the field with the text.
         id_field: the field with the row's own id, if any.
         follow: called at the end of a single file; True: look for more lines.
-        progress: told of every batch.
+        progress: called after every batch.
 
     Raises:
         InputError: a file can't be read at all.
@@ -48,7 +48,7 @@ def ingest(
     """
     files = as_paths(paths)
     if follow is not None and len(files) != 1:
-        raise UsageError("--follow reads one file: name one")
+        raise UsageError(f"--follow reads a single file, not {len(files)}: name one")
     return ingest_files(
         home.engine,
         files,
@@ -81,17 +81,17 @@ def import_labelled(
     """Read labelled texts into the store and their labels into the ledger.
 
     Args:
-        home: whose store.
+        home: the home with the store.
         paths: files, or addresses such as ``hf://`` and ``s3://``.
         source: the name of the data set, or more about it.
         labels_field: the field with the labels.
-        mapping: a YAML file that gives the meaning of the source's values; None: they are keys of the taxonomy.
+        mapping: a YAML file that maps the source's values to labels; None: the values are keys of the taxonomy.
         kind: the kind of rater that judged.
-        rater: the rater's name; None: the source's.
-        form: what the files hold; None: as their names tell.
+        rater: the rater's name; None: the name of the source.
+        form: the format of the files; None: from their names.
         text_field: the field with the text.
         id_field: the field with the row's own id, if any.
-        progress: told of every batch.
+        progress: called after every batch.
 
     Raises:
         InputError: a file or the mapping can't be read.

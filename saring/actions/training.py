@@ -15,7 +15,7 @@ from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.sets.snapshot import SnapshotPolicy
 from pipeline.learning.train import TrainConfig, TrainReport
 from pipeline.learning.train import train as train_examples
-from pipeline.ledger.consensus.fit import fit_consensus, several_speak
+from pipeline.ledger.consensus.fit import fit_consensus, several_raters
 from pipeline.models.linear import LinearConfig
 from pipeline.models.thresholds import parse_objective
 from pipeline.models.transformer.config import TransformerConfig
@@ -31,51 +31,52 @@ from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import space_in_use
 from saring.actions.models import encode_of, load_folder
 from saring.context import Context
+from saring.plural import counted
 
 BACKENDS = ("linear", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """What to train."""
+    """The options of a training."""
 
     #: `linear` or `transformers`; None: the settings'
     backend: str | None = None
-    #: what thresholds are chosen for: `f1`, `precision=P` or `recall=R`
+    #: goal of the thresholds: `f1`, `precision=P` or `recall=R`
     objective: str = "f1"
-    #: whether the linear classifier takes the encoder's vectors as well
+    #: switch that gives the linear classifier the encoder's vectors as well
     vectors: bool = False
     #: fields of `TransformerConfig` that differ from the defaults
     transformer: Mapping[str, Any] = field(default_factory=dict)
     #: sources to leave out
     without: Sequence[str] = ()
-    #: keep to a random sample of so many texts
+    #: size of the random sample of texts to train from; None: all
     limit: int | None = None
-    #: where the model's folder goes; None: the home's models
+    #: folder to write the model's folder to; None: the home's models
     out: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A trained model, what it is worth, and, if it was trained from the ledger, whether it serves."""
+    """A trained model with its metrics and, if it was trained from the ledger, the gate's verdict."""
 
-    #: version
+    #: version of the model
     model: str
     path: Path
-    #: as `saring evaluate --json` gives them, on the test split
+    #: metrics on the test split, in the form of `saring evaluate --json`
     metrics: Mapping[str, Any]
-    #: texts in train, dev and test
+    #: numbers of texts in train, dev and test
     splits: Mapping[str, int]
-    #: labels that could not be learnt, and why
+    #: labels that could not be trained, with the reasons
     left_out: Mapping[str, str]
-    #: what it was trained from
+    #: facts about the training data, as in the manifest
     data: Mapping[str, Any]
-    #: None: it was trained from files, and is not in the registry
+    #: True if the gate promoted the model; None: it was trained from files, and is not in the registry
     promoted: bool | None = None
-    #: the gate's verdict, in words, and its reason alone
+    #: sentence with the gate's verdict, and the reason alone
     verdict: str | None = None
     reason: str | None = None
-    #: the page of the gate's report
+    #: page with the gate's report
     gate: Path | None = None
 
     @classmethod
@@ -93,9 +94,9 @@ class Trained:
 
 
 class TrainStage(WholeStage[TrainOptions, Trained]):
-    """Train on what the ledger says now, and promote the model if it passes the gate.
+    """Train on the present state of the ledger, and promote the model if it passes the gate.
 
-    Where several machines of one kind have judged, how their judgements are combined is fitted first.
+    If several machines of one kind have judged, the consensus of their judgements is fitted first.
     """
 
     name = "train"
@@ -108,7 +109,7 @@ class TrainStage(WholeStage[TrainOptions, Trained]):
         self.queue = queue
 
     def call(self, home: WorkContext, params: TrainOptions, progress: Progress) -> Trained:
-        """Snapshot, train, compare, register."""
+        """Take a snapshot, train, compare with the champion, and register the model."""
         retrained = _retrain(home, params, progress)
         trained = Trained.of(retrained.report)
         verdict = f"{'promoted' if retrained.promoted else 'not promoted'}: {retrained.verdict}"
@@ -133,21 +134,22 @@ def train(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> Trained:
-    """Train on what the ledger says now, and promote the model if it passes the gate.
+    """Train on the present state of the ledger, and promote the model if it passes the gate.
 
     Args:
-        home: whose ledger.
-        options: what to train.
-        executor: who does it; without one, this process.
-        progress: told of each step.
+        home: the home with the ledger.
+        options: the options of the training; None: the defaults.
+        executor: the place where the stage runs; None: this process.
+        progress: called after each step.
 
     Raises:
-        NotEnoughLabels: too little is decided to train from.
-        UsageError: the options don't go together.
-        RunConflict: another training is under way.
+        NotEnoughLabels: there are too few labelled texts.
+        UsageError: the options cannot be combined.
+        RunConflict: another training is running.
     """
     chosen = options or TrainOptions()
-    training_config(home, chosen)  # refused before it is handed to anybody
+    # Wrong options are refused here, before the stage is sent to workers.
+    training_config(home, chosen)
     return run(TrainStage(home.settings.train_queue), home, chosen, executor=executor, progress=progress)
 
 
@@ -162,16 +164,16 @@ def train_from_files(
     """Train on labelled files, without the store.
 
     Args:
-        home: whose settings and models.
+        home: the home with settings and models.
         files: labelled JSON lines or Parquet.
-        options: what to train.
-        tell: told which rows and labels were left out, a sentence each.
-        progress: told of each step.
+        options: the options of the training; None: the defaults.
+        tell: called with a sentence about rows and labels that were left out.
+        progress: called after each step.
 
     Raises:
-        InputError: a file can't be read, or no row says anything of a label.
-        NotEnoughLabels: there are too few rows to train from.
-        UsageError: the options don't go together.
+        InputError: a file can't be read, or no row has a label of the taxonomy.
+        NotEnoughLabels: there are too few labelled rows.
+        UsageError: the options cannot be combined.
     """
     chosen = options or TrainOptions()
     config = training_config(home, chosen, encoder=space_name(home.settings.encoder))
@@ -216,22 +218,22 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
     """The configuration of a training, from the settings and the options.
 
     Args:
-        home: whose settings.
-        options: what was asked for.
-        encoder: the space of the vectors; None: the one in use.
+        home: the home with the settings.
+        options: the options of the training.
+        encoder: the space of the vectors; None: the space in use.
 
     Raises:
-        UsageError: the options don't go together.
+        UsageError: the options cannot be combined.
     """
     chosen = options.backend or home.settings.train_backend
     if chosen not in BACKENDS:
-        raise UsageError(f"--backend {chosen!r} is not known: this version has {' and '.join(BACKENDS)}")
+        raise UsageError(f"--backend {chosen!r} is not known: choose {' or '.join(BACKENDS)}")
     asked = {name: value for name, value in options.transformer.items() if value is not None}
     if chosen == "linear" and asked:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(asked))
         raise UsageError(f"{named}: only for --backend transformers")
     if chosen == "transformers" and options.vectors:
-        raise UsageError("--vectors is for --backend linear: a transformer makes its own")
+        raise UsageError("--vectors works with --backend linear only: leave it out for a transformer")
     if options.vectors and encoder is None:
         encoder = space_in_use(home.engine, home.settings)
     transformer = (
@@ -247,26 +249,26 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
 
 
 def note_on_base(home: Context, options: TrainOptions) -> str | None:
-    """A sentence for a person who trains a transformer from scratch; None: there is nothing to say."""
+    """A warning for a person who trains a transformer from scratch; None if a base model is set."""
     if (options.backend or home.settings.train_backend) != "transformers":
         return None
     if options.transformer.get("base") or home.settings.base_model:
         return None
     return (
-        "no base model is set: a small network is trained from scratch. One that has learnt the language will be "
-        "better: give its hub name or folder with --base or SARING_BASE_MODEL"
+        "no base model is set, so a small network is trained from scratch; for a better model, give a base model's "
+        "hub name or folder with --base or SARING_BASE_MODEL"
     )
 
 
 def absolute_base(base: str | None) -> str | None:
-    """A base that is a folder here, in full, for workers that stand elsewhere in the file tree."""
-    if base is None or not (place := Path(base).expanduser()).is_dir():
+    """The absolute path of a base model's folder, for workers with another current folder; other names as they are."""
+    if base is None or not (folder := Path(base).expanduser()).is_dir():
         return base
-    return str(place.absolute())
+    return str(folder.absolute())
 
 
 def tell_rejects(rejects: RejectSink, tell: Callable[[str], None]) -> None:
-    """Tell which rows of files were left out, and why; nothing if none was."""
+    """Report the numbers of rows that were left out, by reason; nothing if none was."""
     if rejects.counts:
         named = ", ".join(f"{count} {reason}" for reason, count in rejects.counts.most_common())
         tell(f"rows left out: {named}")
@@ -275,7 +277,7 @@ def tell_rejects(rejects: RejectSink, tell: Callable[[str], None]) -> None:
 def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Retrained:
     config = training_config(home, options)
     with open_session(home.engine) as session:
-        combine = several_speak(session)
+        combine = several_raters(session)
     if combine:
         fit_consensus(
             home.engine, home.taxonomy, choice=home.settings.consensus, seed=home.settings.seed, progress=progress
@@ -314,10 +316,10 @@ def _examples_of(
     examples = gather(wanted(read_labelled(files, rejects)), labels)
     tell_rejects(rejects, tell)
     if unknown:
-        named = ", ".join(f"{label} ({count} rows)" for label, count in unknown.most_common())
-        tell(f"labels outside the taxonomy were left out: {named}")
+        named = ", ".join(f"{label} ({counted(count, 'row')})" for label, count in unknown.most_common())
+        tell(f"left out, labels not in the taxonomy: {named}")
     if not len(examples):
-        raise InputError(f"{', '.join(files)}: no row asserts or denies a label of the taxonomy")
+        raise InputError(f"{', '.join(files)}: no row has a label of the taxonomy; check the fields and the labels")
     return examples, {
         "files": [Path(path).name for path in files],
         "sources": dict(sources.most_common()),

@@ -22,7 +22,7 @@ from saring.context import Context
 
 @dataclass(frozen=True, slots=True)
 class TranslatedFiles:
-    """What became of the rows of labelled files."""
+    """The result of the translation of labelled files."""
 
     translator: str
     language: str
@@ -46,19 +46,19 @@ def translate(
     """Translate the store's texts that are in another language; none is translated twice.
 
     Args:
-        home: whose store.
+        home: the home with the store.
         language: `ms` or `en`.
         by: a rater's name, or `seq2seq:PATH`; None: the language model that judges.
-        limit: keep to a random sample of so many texts.
-        most_tokens: stop before a language model takes more.
+        limit: size of the random sample of texts to translate; None: all.
+        most_tokens: stop before a language model uses more tokens.
         most_cost: stop before it costs more.
-        executor: who does it; without one, this process.
-        progress: told of every portion.
+        executor: the place where the stage runs; None: this process.
+        progress: called after every portion.
 
     Raises:
         UsageError: there is no such translator.
-        LlmError: its server will not have us, or does not answer.
-        RunConflict: the translator is at work on that language already.
+        LlmError: its server refuses, or does not answer.
+        RunConflict: the translator is translating into this language already.
     """
     params = TranslateParams(language, by, limit, most_tokens, most_cost)
     return run(TranslateStage(), home, params, executor=executor, progress=progress)
@@ -79,23 +79,23 @@ def translate_files(
     """Write a labelled set in another language; labels, source and split stay.
 
     Args:
-        home: whose store keeps the translations.
+        home: the home with the store of translations.
         files: labelled JSON lines or Parquet.
         out: the file that is written, whole or not at all.
         language: `ms` or `en`.
         by: a rater's name, or `seq2seq:PATH`; None: the language model that judges.
-        limit: keep to the first so many rows.
-        most_tokens: stop before a language model takes more.
+        limit: number of rows to read, from the first; None: all.
+        most_tokens: stop before a language model uses more tokens.
         most_cost: stop before it costs more.
-        progress: told of every portion.
+        progress: called after every portion.
 
     Raises:
         UsageError: there is no such translator, or no folder for `out`.
         InputError: a file can't be read at all.
-        LlmError: the server will not have us, or does not answer.
+        LlmError: the server refuses, or does not answer.
     """
     if not out.parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {out.parent}: make it first")
+        raise UsageError(f"--out {out}: there is no folder {out.parent}; make it first")
     translator = make_translator(by, home.settings, home.engine, most_tokens=most_tokens, most_cost=most_cost)
     counts = RowCounts()
     with RejectSink(home.settings.rejects_dir / "translate.jsonl") as sink:
@@ -106,7 +106,7 @@ def translate_files(
 
 
 def _write(rows: Iterator[LabelledText], out: Path) -> None:
-    """Write all rows or nothing: half a file would be taken for the whole, and so would an empty one."""
+    """Write all rows or nothing, so that nobody takes an incomplete or empty file for the whole."""
     partial = out.with_name(f"{out.name}.partial")
     written = 0
     try:

@@ -1,4 +1,4 @@
-"""The whole machine side of the loop, once: from files to a measured classifier. Each stage resumes by itself."""
+"""All stages of the machines, once: from files to a measured classifier. Each stage continues after an interruption."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from saring.actions.judging import embed, judge
 from saring.actions.texts import ingest
 from saring.actions.training import TrainOptions, train
 from saring.context import Context
+from saring.plural import counted
 
 
 @dataclass(frozen=True, slots=True)
 class StageSummary:
-    """What one stage did, for the closing table."""
+    """The summary of one stage, for the closing table."""
 
     stage: str
     seconds: float
-    #: what went in, what came out, and what was left aside
+    #: input, output, and notes such as rows that were left out
     taken: str
     given: str
     aside: str
@@ -35,17 +36,16 @@ class StageSummary:
 def run_ingest(home: Context, paths: Sequence[str], source: str, progress: Progress) -> StageSummary:
     """Ingest files with the settings of this home."""
     began = time.monotonic()
-    got = ingest(home, paths, source, progress=progress)
+    report = ingest(home, paths, source, progress=progress)
     aside = (
-        f"{got.exact_duplicates:,} exact and {got.near_duplicates:,} near-duplicates, "
-        f"{got.out_of_scope:,} in other languages, {sum(got.rejected.values()):,} broken"
+        f"{report.exact_duplicates:,} exact and {counted(report.near_duplicates, 'near-duplicate')}, "
+        f"{report.out_of_scope:,} in other languages, {sum(report.rejected.values()):,} rejected"
     )
-    if got.present:
-        aside += f"; {got.present:,} seen before"
+    if report.present:
+        aside += f"; {report.present:,} already in the store"
     seconds = round(time.monotonic() - began, 2)
-    return StageSummary(
-        "ingest", seconds, f"{got.rows:,} rows", f"{got.new - got.out_of_scope:,} texts", aside, asdict(got)
-    )
+    rows, texts = counted(report.rows, "row"), counted(report.new - report.out_of_scope, "text")
+    return StageSummary("ingest", seconds, rows, texts, aside, asdict(report))
 
 
 def run_everything(
@@ -60,85 +60,86 @@ def run_everything(
     """Ingest (if files are given), embed, judge, filter, pseudo-label, train and promote.
 
     Args:
-        home: settings, taxonomy and store.
-        paths: files to read first; none to go on with what the store has.
-        source: what to call where they come from.
-        limit: embed and judge a random sample of so many texts.
-        report_dir: where the filter's page goes.
-        progress: told of every stage.
+        home: the home with settings, taxonomy and store.
+        paths: files to read first; may be empty, to use only the texts of the store.
+        source: the name of the files' source.
+        limit: size of the random sample of texts to embed and judge; None: all.
+        report_dir: the folder for the filter's page.
+        progress: called as each stage advances.
     """
     rater = default_rater(home.settings)
     space = home.space
     wanted = space_name(home.settings.encoder)
-    done: list[StageSummary] = []
+    summaries: list[StageSummary] = []
 
     def stage(name: str, work: Callable[[], tuple[str, str, str, dict[str, Any]]]) -> None:
         began = time.monotonic()
         taken, given, aside, details = work()
-        done.append(StageSummary(name, round(time.monotonic() - began, 2), taken, given, aside, details))
+        summaries.append(StageSummary(name, round(time.monotonic() - began, 2), taken, given, aside, details))
 
     def embed_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = embed(home, space, limit=limit, progress=progress)
-        aside = "" if space == wanted else f"of {space}: {wanted} is used once `saring embed` has filled it"
-        return f"{got.embedded + got.present:,} texts", f"{got.embedded:,} new vectors", aside, asdict(got)
+        report = embed(home, space, limit=limit, progress=progress)
+        aside = "" if space == wanted else f"encoder {space}; {wanted} is used after `saring embed`"
+        texts = counted(report.embedded + report.present, "text")
+        return texts, counted(report.embedded, "new vector"), aside, asdict(report)
 
     def judge_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = judge(home, rater, limit=limit, progress=progress)
-        asserted = sum(got.asserted.values())
-        return (
-            f"{got.judged + got.present:,} texts",
-            f"{asserted:,} labels",
-            ", ".join(f for f in (f"by {got.rater}", got.stopped) if f),
-            asdict(got),
-        )
+        report = judge(home, rater, limit=limit, progress=progress)
+        texts, labels = report.judged + report.present, sum(report.asserted.values())
+        aside = ", ".join(filter(None, (f"by {report.rater}", report.stopped)))
+        return counted(texts, "text"), counted(labels, "label"), aside, asdict(report)
 
     def centroid_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = filter_by_centroid(home, progress=progress)
-        page = write_filter_page(home, got, report_dir)
-        people = sum(one.in_review for one in got.labels)
-        aside = f"{got.dropped:,} demoted, {people:,} of them to people"
-        return f"{got.kept + got.dropped:,} labels", f"{got.kept:,} kept", aside, asdict(got) | {"page": page}
+        report = filter_by_centroid(home, progress=progress)
+        page = write_filter_page(home, report, report_dir)
+        queued = sum(label.in_review for label in report.labels)
+        return (*_filtered(report.kept, report.dropped, queued), asdict(report) | {"page": page})
 
     def sentiment_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = filter_by_sentiment(home, progress=progress)
-        kept, dropped, people = (
-            sum(getattr(one, name) for one in got.labels) for name in ("kept", "dropped", "in_review")
+        report = filter_by_sentiment(home, progress=progress)
+        kept, rejected, queued = (
+            sum(getattr(label, name) for label in report.labels) for name in ("kept", "dropped", "in_review")
         )
-        aside = f"{dropped:,} demoted, {people:,} of them to people"
-        return f"{kept + dropped:,} labels", f"{kept:,} kept", aside, asdict(got)
+        return (*_filtered(kept, rejected, queued), asdict(report))
 
     def pseudo_stage() -> tuple[str, str, str, dict[str, Any]]:
-        got = pseudolabel(home, limit=limit, progress=progress)
-        written = sum(one.written for one in got)
-        unreached = [one.label for one in got if one.stopped is not None]
-        aside = f"target not reached: {', '.join(unreached)}" if unreached else ""
-        return f"{len(got)} scarce labels", f"{written:,} labels", aside, {"labels": [asdict(one) for one in got]}
+        reports = pseudolabel(home, limit=limit, progress=progress)
+        written = sum(report.written for report in reports)
+        unreached = [report.label for report in reports if report.stopped is not None]
+        aside = f"nothing written for {', '.join(unreached)}" if unreached else ""
+        details = {"labels": [asdict(report) for report in reports]}
+        return counted(len(reports), "scarce label"), counted(written, "label"), aside, details
 
     def train_stage() -> tuple[str, str, str, dict[str, Any]]:
         try:
-            got = train(home, TrainOptions(limit=limit), progress=progress)
+            trained = train(home, TrainOptions(limit=limit), progress=progress)
         except NotEnoughLabels as error:
             return "", "no model", str(error), {}
-        macro = got.metrics["macro_average_precision"]
+        macro = trained.metrics["macro_average_precision"]
         given = f"macro average precision {macro['value']:.3f} [{macro['low']:.3f}, {macro['high']:.3f}]"
-        sizes = ", ".join(f"{count:,} {name}" for name, count in got.splits.items())
-        aside = f"{'champion' if got.promoted else 'rejected'}: {got.reason}"
+        sizes = ", ".join(f"{count:,} {name}" for name, count in trained.splits.items())
+        aside = f"{'champion' if trained.promoted else 'not promoted'}: {trained.reason}"
         details = {
-            "model": got.model,
-            "path": got.path,
-            "metrics": got.metrics,
-            "promoted": got.promoted,
-            "snapshot": got.data.get("snapshot"),
-            "judged_by_people_or_data_sets": got.data.get("judged_by_people_or_data_sets"),
+            "model": trained.model,
+            "path": trained.path,
+            "metrics": trained.metrics,
+            "promoted": trained.promoted,
+            "snapshot": trained.data.get("snapshot"),
+            "judged_by_people_or_data_sets": trained.data.get("judged_by_people_or_data_sets"),
         }
         return sizes, given, aside, details
 
     if paths:
-        done.append(run_ingest(home, paths, source or "files", progress))
+        summaries.append(run_ingest(home, paths, source or "files", progress))
     stage("embed", embed_stage)
     stage("judge", judge_stage)
     stage("centroid filter", centroid_stage)
     stage("sentiment rules", sentiment_stage)
     stage("pseudo-labels", pseudo_stage)
     stage("train", train_stage)
-    return done
+    return summaries
+
+
+def _filtered(kept: int, rejected: int, queued: int) -> tuple[str, str, str]:
+    aside = f"{rejected:,} rejected by the filter, {queued:,} of them queued for people"
+    return counted(kept + rejected, "label"), f"{kept:,} kept", aside

@@ -13,13 +13,13 @@ from pipeline.errors import SaringError
 from saring.cli import output
 from saring.cli.lazy import LazyGroup
 
-#: what the shell calls a command that was stopped with Ctrl-C
+#: exit status of a command that was stopped with Ctrl-C
 _INTERRUPTED = 130
 
 app = typer.Typer(
     name="saring",
     cls=LazyGroup,
-    help="Sieve Malaysian social text into labelled data and a safe-for-work classifier.",
+    help="Label Malaysian social text, and train a safe-for-work classifier from it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -40,25 +40,25 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; failures end in one line that says what and what to do.
+    """Run the command line; a failure ends in one line that says what is wrong and what to do.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit status: 0 finished, 1 failed, 2 wrong usage, 130 interrupted.
     """
     try:
         app()
     except SaringError as error:
         _fail(str(error), error, error.exit_status)
     except DBAPIError as error:
-        _fail(f"the database refused or went away: {_first_line(error.orig)}; see `saring doctor`", error)
+        _fail(f"the database refused the request or stopped: {_first_line(error.orig)}; see `saring doctor`", error)
     except BrokenPipeError:
-        # whoever read our output has had enough; nothing more can be said there, not even by the interpreter's exit
+        # The reader of our output has closed it. Nothing more can be written there, not even when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or 'no file named'}; nothing half-written is used", error)
-    except SystemExit as done:
-        if done.code == _INTERRUPTED:
-            output.err.print("saring: stopped; the same command goes on from here")
+        _fail(f"{error.strerror or error}: {error.filename or 'no file named'}; incomplete files are not used", error)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            output.err.print("saring: stopped; run the same command to continue")
         raise
 
 
@@ -67,7 +67,7 @@ def _first_line(error: BaseException | None) -> str:
 
 
 def _fail(message: str, error: BaseException, status: int = 1) -> None:
-    # the traceback may quote rows, so it is for those who ask for debugging only
+    # The traceback may quote rows, so it is shown only when debugging is asked for.
     logging.getLogger(__name__).debug("the command failed", exc_info=error)
     output.err.print(f"saring: {message}", style="red", markup=False, soft_wrap=True)
     sys.exit(status)

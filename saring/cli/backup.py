@@ -1,4 +1,4 @@
-"""The commands that bring everything into one archive, and back."""
+"""The commands that back up a home into one archive and restore it."""
 
 from __future__ import annotations
 
@@ -10,67 +10,70 @@ import typer
 from pipeline.errors import UsageError
 from saring import backup
 from saring.cli import output
+from saring.plural import counted
 
 
 def backup_command(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="FILE|FOLDER|URL", help="Where to write it; in a folder, it is named after the time."),
+        typer.Argument(
+            metavar="FILE|FOLDER|URL", help="Where to write the backup. In a folder, its name is the date and time."
+        ),
     ] = None,
     verify: Annotated[
         str | None,
-        typer.Option("--verify", metavar="FILE|URL", help="Make none: say whether this one is whole, and what it is."),
+        typer.Option("--verify", metavar="FILE|URL", help="Check this backup and show what it holds; make no new one."),
     ] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Go on without files that the store speaks of and that are gone.")
+        bool, typer.Option("--allow-missing", help="Continue if files that the store refers to are missing.")
     ] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Bring everything that this home would miss into one archive, while everything runs.
+    """Back up this home into one archive. Services may keep running.
 
-    It holds texts and secrets, and is readable by you alone. docs/backup.md says what is in it and what is not.
+    The archive holds texts and secrets; only you can read it. docs/backup.md lists what is in it and what is not.
 
     Example: saring backup /mnt/backups/
     """
     if (target is None) == (verify is None):
-        raise UsageError("name where to write a backup, or one to look at with --verify")
+        raise UsageError("give either a place for the backup, or a backup to check with --verify")
     ctx = output.home()
     if verify is not None:
         with output.progress_bar() as progress:
-            seen = backup.verify(verify, progress=progress)
-        output.emit(_verified(seen), as_json=as_json, say=_say_verified)
+            verified = backup.verify(verify, progress=progress)
+        output.emit(_verified(verified), as_json=as_json, say=_say_verified)
         return
-    assert target is not None, "one of the two is given"
+    assert target is not None, "either a target or --verify is given"
     engine = ctx.engine
     with output.progress_bar() as progress:
-        done = backup.back_up(engine, ctx.settings, target, allow_missing=allow_missing, progress=progress)
+        saved = backup.back_up(engine, ctx.settings, target, allow_missing=allow_missing, progress=progress)
     ctx.close()
-    output.emit(asdict(done), as_json=as_json, say=_say_saved)
+    output.emit(asdict(saved), as_json=as_json, say=_say_saved)
 
 
 def restore_command(
-    source: Annotated[str, typer.Argument(metavar="FILE|URL", help="A backup.")],
+    source: Annotated[str, typer.Argument(metavar="FILE|URL", help="The backup to restore.")],
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Fill the home in force (SARING_HOME), which must be empty, from a backup.
+    """Restore a backup into an empty home (SARING_HOME).
 
-    The backup is checked before anything is written; afterwards every table is read back and compared with it. If it is
-    interrupted, the same command begins anew.
+    The backup is checked before anything is written. Afterwards every table is read back and compared with it. If the
+    command is interrupted, run it again: it starts from the beginning.
 
     Example: saring restore saring-20260102T030405Z.tar.zst
     """
     settings = output.home().settings
     with output.progress_bar() as progress:
-        done = backup.restore(settings, source, progress=progress)
-    output.emit(asdict(done), as_json=as_json, say=_say_restored)
+        restored = backup.restore(settings, source, progress=progress)
+    output.emit(asdict(restored), as_json=as_json, say=_say_restored)
 
 
-def _verified(seen: backup.Verified) -> dict[str, Any]:
-    manifest = seen.manifest
+def _verified(verified: backup.Verified) -> dict[str, Any]:
+    manifest = verified.manifest
     return {
-        "archive": seen.archive,
+        "archive": verified.archive,
         "whole": True,
-        "seal": seen.seal,
+        "seal": verified.seal,
         "created_at": manifest.created_at,
         "saring": manifest.saring,
         "schema": manifest.schema_revision,
@@ -83,37 +86,38 @@ def _verified(seen: backup.Verified) -> dict[str, Any]:
 
 def _say_saved(result: dict[str, Any]) -> None:
     _line(f"{result['archive']}: {result['bytes'] / 1e6:.1f} MB, {_contents(result)}")
-    _line("it holds texts and secrets: keep it where only you can read it")
+    _line("The backup holds texts and secrets: keep it where only you can read it.")
     _say_missing(result)
 
 
 def _say_verified(result: dict[str, Any]) -> None:
-    _line(f"{result['archive']} is whole: {_contents(result)}")
+    _line(f"{result['archive']} is complete: {_contents(result)}")
     _line(f"made {result['created_at']:%Y-%m-%d %H:%M} UTC by Saring {result['saring']}, schema {result['schema']}")
     _say_missing(result)
 
 
 def _say_restored(result: dict[str, Any]) -> None:
-    _line(f"{result['home']} is as it was on {result['created_at']:%Y-%m-%d at %H:%M} UTC: {_contents(result)}")
-    _line("every table was read back: its rows and its hash are those of the backup")
+    _line(f"Restored {result['home']} as of {result['created_at']:%Y-%m-%d %H:%M} UTC: {_contents(result)}")
+    _line("Every table was read back: rows and hash are the same as in the backup.")
     _say_missing(result)
     if result["set_taxonomy"] is not None:
-        _line(f"another taxonomy was in force: set SARING_TAXONOMY={result['set_taxonomy']}")
+        _line(f"The backup used another taxonomy: set SARING_TAXONOMY={result['set_taxonomy']}")
     for name, value in result["set_settings"].items():
-        _line(f"SARING_{name.upper()} was {value!r}: set it again if it still holds")
+        _line(f"SARING_{name.upper()} was {value!r}: set it again if it is still right")
     if result["label_studio"]:
-        _line("next: `saring up`, then `saring sync pull` for what Label Studio knows more")
+        _line("Next: `saring up`, then `saring sync pull` for annotations made after the backup.")
 
 
 def _say_missing(result: dict[str, Any]) -> None:
-    for what, path in result["missing"].items():
-        _line(f"left out: {what}, which was not in {path}")
+    for name, path in result["missing"].items():
+        _line(f"left out: {name}, which was not in {path}")
 
 
 def _contents(result: dict[str, Any]) -> str:
-    rows = f"{sum(result['tables'].values()):,} rows in {len(result['tables'])} tables, {result['files']:,} files"
-    return f"{rows}, {'with' if result['label_studio'] else 'without'} Label Studio"
+    rows = counted(sum(result["tables"].values()), "row")
+    tables, files = counted(len(result["tables"]), "table"), counted(result["files"], "file")
+    return f"{rows} in {tables}, {files}, {'with' if result['label_studio'] else 'without'} Label Studio"
 
 
-def _line(words: str) -> None:
-    output.out().print(words, soft_wrap=True, markup=False)
+def _line(sentence: str) -> None:
+    output.out().print(sentence, soft_wrap=True, markup=False)

@@ -13,24 +13,29 @@ from pipeline.sharing.dataset_export import ROWS_PER_SHARD, export_dataset
 from pipeline.sharing.dataset_push import push_dataset
 from pipeline.sharing.pseudonyms import pseudonym_key
 from saring.cli import output
+from saring.plural import counted
 
 dataset_app = typer.Typer(add_completion=False, help="Share the labelled data with others.", no_args_is_help=True)
 
 
 @dataset_app.command("export")
 def export_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to: a new folder, or an earlier export.")],
-    name: Annotated[str | None, typer.Option(help="What the card calls it. Default: the folder's name.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write: a new one, or an earlier export.")
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the data set. Default: the folder's name.")] = None,
     non_commercial: Annotated[
-        bool, typer.Option("--non-commercial", help="Take in sources that forbid commercial use.")
+        bool, typer.Option("--non-commercial", help="Include sources that forbid commercial use.")
     ] = False,
-    rows_per_file: Annotated[int, typer.Option(min=1, help="Rows a Parquet file has at most.")] = ROWS_PER_SHARD,
+    rows_per_file: Annotated[int, typer.Option(min=1, help="Largest number of rows in a Parquet file.")] = (
+        ROWS_PER_SHARD
+    ),
     as_json: output.JsonFlag = False,
 ) -> None:
     """Write the labelled texts as Parquet with a card, for `datasets.load_dataset`.
 
-    Masked texts only, with their labels, tiers, raters and splits; people appear under pseudonyms. What the licence of
-    its source does not let go stays here, and is counted: see `saring sources list`.
+    Texts are masked; each has its labels, tiers, raters and splits. People have pseudonyms. Texts whose licence does
+    not allow sharing are left out and counted: see `saring sources list`.
 
     Example: saring dataset export out/saringan --name "Saringan"
     """
@@ -51,14 +56,14 @@ def export_command(
 
 @dataset_app.command("push")
 def push_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `saring dataset export` wrote.")],
-    repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository; made if there is none.")],
-    public: Annotated[bool, typer.Option("--public/--private", help="Who may see it.")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `saring dataset export` wrote.")],
+    repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository. A missing one is created.")],
+    public: Annotated[bool, typer.Option("--public/--private", help="Let everyone see it, or only its owner.")] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Send an exported data set to the Hugging Face Hub, with the token in HF_TOKEN.
 
-    Private unless told otherwise. Pushing again sends what changed.
+    The repository is private unless you give --public. Pushing again sends only what changed.
 
     Example: saring dataset push out/saringan --repo tinjau/saringan --public
     """
@@ -71,23 +76,25 @@ def _say_export(result: dict[str, Any]) -> None:
     out = output.out(least_width=100)
     counts = result["counts"]
     splits = ", ".join(f"{split} {rows:,}" for split, rows in counts["splits"].items())
-    out.print(f"{counts['rows']:,} rows in {result['path']} ({splits})", markup=False, soft_wrap=True)
+    out.print(f"Wrote {counted(counts['rows'], 'row')} to {result['path']} ({splits})", markup=False, soft_wrap=True)
     if result["withheld"]:
         table = Table(box=None, title="left out because of the licence", title_justify="left")
-        for column in ("source", "texts", "verdicts", "why", "to change that"):
-            table.add_column(column, justify="right" if column in ("texts", "verdicts") else "left", overflow="fold")
-        for one in result["withheld"]:
-            table.add_row(one["source"], f"{one['texts']:,}", f"{one['verdicts']:,}", one["why"], one["todo"])
+        for column in ("source", "texts", "judgements", "why", "what to do"):
+            table.add_column(column, justify="right" if column in ("texts", "judgements") else "left", overflow="fold")
+        for source in result["withheld"]:
+            numbers = (f"{source['texts']:,}", f"{source['verdicts']:,}")
+            table.add_row(source["source"], *numbers, source["why"], source["todo"])
         out.print(table, markup=False)
     for reason, count in result["dropped"].items():
         out.print(f"left out: {count:,} ({reason})", markup=False, soft_wrap=True)
     out.print(
-        f'load_dataset("{result["path"]}") reads it; `saring dataset push {result["path"]} --repo OWNER/NAME` sends it',
+        f'To read it: load_dataset("{result["path"]}"). '
+        f"To share it: `saring dataset push {result['path']} --repo OWNER/NAME`.",
         markup=False,
         soft_wrap=True,
     )
 
 
 def _say_pushed(result: dict[str, Any]) -> None:
-    seen = "private" if result["private"] else "public"
-    output.out().print(f"{result['url']} ({seen}), commit {result['commit'][:12]}", markup=False, soft_wrap=True)
+    access = "private" if result["private"] else "public"
+    output.out().print(f"{result['url']} ({access}), commit {result['commit'][:12]}", markup=False, soft_wrap=True)

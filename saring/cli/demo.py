@@ -1,4 +1,4 @@
-"""`saring demo`: the whole loop on the demo corpus, and what it came to."""
+"""`saring demo`: the whole loop on the demo corpus, and its results."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from saring.cli.sync_quality import say_quality
 from saring.demo.loop import LoopResult, run_loop
 from saring.demo.show import DemoResult, demo_settings, run_demo
 from saring.home import Home
+from saring.plural import counted
 from saring.services import stop_services
 
 
 def demo_command(
     home: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the demo lives. Default: a demo folder in the home.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the demo. Default: the folder `demo` in the home.")
     ] = None,
-    people: Annotated[bool, typer.Option("--people/--no-people", help="Whether volunteers take part.")] = True,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running, to look around.")] = False,
+    people: Annotated[
+        bool, typer.Option("--people/--no-people", help="Include the part with simulated volunteers.")
+    ] = True,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running, so that you can look at it.")] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Run the whole loop on the demo corpus, with simulated volunteers in a real Label Studio.
 
-    First the machines: repeats, near-duplicates, other languages, broken rows and wrong labels are planted, so that
-    what the stages catch can be counted. Then the people: a queue is drawn and pushed to Label Studio, five simulated
-    volunteers annotate over its HTTP interface, their corrections come home, and a new model is trained and measured.
-    Your own store is not touched. The first time, Label Studio is installed, which takes some minutes and 1 GB.
+    First the machines: duplicates, near-duplicates, other languages, broken rows and wrong labels are planted in the
+    input, and the demo counts how many of them each stage catches. Then the people: a queue is drawn and pushed to
+    Label Studio, five simulated volunteers annotate over its HTTP interface, their annotations are pulled, and a new
+    model is trained and measured. Your own store is not changed. The first time, Label Studio is installed, which
+    takes some minutes and 1 GB.
 
     Example: saring demo --keep
     """
@@ -63,45 +67,45 @@ def _say(result: DemoResult, loop: LoopResult | None, keep: bool) -> None:
 def _say_machines(result: DemoResult) -> None:
     out = output.out(least_width=130)
     say_stages(result.stages)
-    table = Table(box=None, title="\nwhat was planted, and what became of it", title_justify="left")
+    table = Table(box=None, title="\nplanted problems, and how many were caught", title_justify="left")
     table.add_column("planted")
-    table.add_column("how many", justify="right")
+    table.add_column("count", justify="right")
     table.add_column("caught", justify="right")
     table.add_column("by")
     for row in result.caught:
         table.add_row(row.planted, f"{row.total:,}", f"{row.caught:,} ({row.caught / max(1, row.total):.0%})", row.by)
     out.print(table)
-    wrong = result.filters
+    filters = result.filters
     out.print(
-        f"\nOf {wrong['right']:,} right labels the filters demoted {wrong['right_demoted']:,} "
-        f"({wrong['right_demoted'] / max(1, wrong['right']):.1%}); "
-        f"labels wrong before the filters {wrong['wrong_before']:.1%}, after {wrong['wrong_after']:.1%}."
+        f"\nThe filters rejected {filters['right_demoted']:,} of {filters['right']:,} right labels "
+        f"({filters['right_demoted'] / max(1, filters['right']):.1%}). "
+        f"Share of wrong labels: {filters['wrong_before']:.1%} before the filters, {filters['wrong_after']:.1%} after."
     )
 
 
 def _say_loop(loop: LoopResult) -> None:
     out = output.out(least_width=130)
-    out.print("\nthe people's side, over Label Studio's own HTTP interface", style="italic")
+    out.print("\nvolunteers, over Label Studio's own HTTP interface", style="italic")
     lines = [
         f"queue: {loop.queued['drawn']:,} of {loop.queued['eligible']:,} texts drawn "
         f"({', '.join(f'{count} {name}' for name, count in loop.queued['by_strategy'].items())})",
-        f"pushed: {loop.pushed['sent']:,} tasks, ticked ahead but for {loop.pushed['blind']:,} blind ones; "
+        f"pushed: {counted(loop.pushed['sent'], 'task')}, {loop.pushed['blind']:,} of them without ticks (blind); "
         f"{loop.pushed['harsh']:,} harsh",
-        f"annotated: {loop.annotated:,}; {loop.home_by_webhook:,} came home by webhooks, {loop.home:,} in all; "
-        f"a full comparison found {loop.repaired:,} to repair",
-        f"excluded as careless: {', '.join(_named(loop)[one] for one in loop.excluded) or 'nobody'}",
-        f"tasks that went to another volunteer, for disagreement or an excluded rater: {loop.reviews:,}",
+        f"annotated: {loop.annotated:,}; pulled: {loop.home:,}, {loop.home_by_webhook:,} of them by webhooks; "
+        f"repaired after a full comparison: {loop.repaired:,}",
+        f"excluded as careless: {', '.join(_named(loop)[user] for user in loop.excluded) or 'nobody'}",
+        f"tasks sent to another volunteer, because of disagreement or an excluded rater: {loop.reviews:,}",
     ]
     for line in lines:
         out.print(f"  {line}", markup=False, soft_wrap=True)
     say_quality(loop.quality, _named(loop))
-    planted = ", ".join(one["name"] for one in loop.volunteers if one["careless"])
+    planted = ", ".join(volunteer["name"] for volunteer in loop.volunteers if volunteer["careless"])
     out.print(f"planted as careless: {planted}", markup=False)
     _say_before_and_after(loop)
 
 
 def _named(loop: LoopResult) -> dict[str, str]:
-    return {str(one["user"]): one["name"] for one in loop.volunteers}
+    return {str(volunteer["user"]): volunteer["name"] for volunteer in loop.volunteers}
 
 
 def _say_before_and_after(loop: LoopResult) -> None:
@@ -112,16 +116,16 @@ def _say_before_and_after(loop: LoopResult) -> None:
         table.add_column(column)
     for tier in tiers:
         table.add_row(f"texts {tier}", f"{loop.tiers_before.get(tier, 0):,}", f"{loop.tiers_after.get(tier, 0):,}")
-    found = (loop.before, loop.after)
-    macro = (output.bracketed(one["macro_average_precision"]) if one else "-" for one in found)
+    both = (loop.before, loop.after)
+    macro = (output.bracketed(metrics["macro_average_precision"]) if metrics else "-" for metrics in both)
     table.add_row("macro average precision", *macro)
-    for label in sorted(set().union(*(one.get("labels", {}) for one in found))):
-        cells = (one.get("labels", {}).get(label) for one in found)
-        table.add_row(f"  {label}", *(output.bracketed(one["average_precision"]) if one else "-" for one in cells))
+    for label in sorted(set().union(*(metrics.get("labels", {}) for metrics in both))):
+        cells = (metrics.get("labels", {}).get(label) for metrics in both)
+        table.add_row(f"  {label}", *(output.bracketed(cell["average_precision"]) if cell else "-" for cell in cells))
     out.print(table)
     texts = loop.after.get("texts") or loop.before.get("texts") or 0
     out.print(
-        f"average precision with its interval, on the {texts:,} texts kept for testing, which nobody trained on; "
+        f"average precision with its interval, on {counted(texts, 'test text')} that no model was trained on; "
         f"{loop.verdict}",
         markup=False,
         soft_wrap=True,
@@ -134,16 +138,16 @@ def _say_goodbye(home: Path, loop: LoopResult | None, keep: bool) -> None:
     lines = []
     if loop is not None:
         if not keep:
-            lines.append(f"Everything is stopped again. To look around: {start} up")
+            lines.append(f"Everything is stopped again. To start it: {start} up")
         lines += [
             f"Label Studio: {loop.url}, as {loop.email}; the password is in {loop.password_file}",
-            f"Open {loop.project_url} and click *Label All Tasks*: labels are ticked already, and *Why these labels?* "
-            "says why.",
-            f"{start} sync quality      how the volunteers did",
-            f"{start} sync why TASK     why a task shows what it shows",
+            f"Open {loop.project_url} and click *Label All Tasks*: some labels are ticked already; "
+            "*Why these labels?* gives the reasons.",
+            f"{start} sync quality      shows the volunteers' results",
+            f"{start} sync why TASK     explains the ticks of a task",
         ]
     if keep or loop is None:
-        lines.append(f"{start} down              stops what is running")
+        lines.append(f"{start} down              stops all services")
     out.print()
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
@@ -152,5 +156,5 @@ def _say_goodbye(home: Path, loop: LoopResult | None, keep: bool) -> None:
 def _say_paths(paths: dict[str, Any]) -> None:
     out = output.out()
     out.print()
-    for what, path in paths.items():
-        out.print(f"{what}: {path}", markup=False, soft_wrap=True)
+    for name, path in paths.items():
+        out.print(f"{name}: {path}", markup=False, soft_wrap=True)

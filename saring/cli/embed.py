@@ -10,6 +10,7 @@ import typer
 from pipeline.vectors.embed import EmbedReport
 from saring.cli import output
 from saring.cli.options import Limit
+from saring.plural import counted
 
 
 def embed_command(
@@ -20,10 +21,10 @@ def embed_command(
     on_workers: output.AsyncFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Give each text in scope its vector; only missing ones are computed.
+    """Compute a vector for each text in scope that has none.
 
-    Where SARING_ENCODER was changed, the new encoder's vectors are computed beside those in use, and used from the
-    moment when no text lacks one. With --encoder, the vectors of that one are computed, and what is in use stays.
+    After a change of SARING_ENCODER, the new encoder's vectors are computed beside those in use. They are used as soon
+    as every text has one. With --encoder, vectors of that encoder are computed, and the encoder in use stays.
 
     Example: saring embed --limit 10000
     """
@@ -34,8 +35,11 @@ def embed_command(
 
 def _say(report: EmbedReport) -> None:
     out = output.out()
-    out.print(f"{report.embedded:,} texts embedded by {report.encoder}; {report.present:,} had a vector", markup=False)
+    out.print(
+        f"{counted(report.embedded, 'text')} embedded by {report.encoder}; {report.present:,} already had a vector",
+        markup=False,
+    )
     if report.switched:
-        out.print(f"the vectors of {report.encoder} are in use from now on", markup=False)
+        out.print(f"the encoder in use is now {report.encoder}", markup=False)
     elif report.in_use not in (None, report.encoder):
-        out.print(f"in use are still those of {report.in_use}", markup=False)
+        out.print(f"the encoder in use is still {report.in_use}", markup=False)

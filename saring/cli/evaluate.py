@@ -14,20 +14,21 @@ from saring.actions.models import evaluate
 from saring.actions.training import tell_rejects
 from saring.cli import output
 from saring.cli.options import ModelOption
+from saring.plural import counted
 
 
 def evaluate_command(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Labelled JSON lines or Parquet.")],
     model: ModelOption = None,
-    split: Annotated[Literal["train", "dev", "test"] | None, typer.Option(help="Only rows of one split.")] = None,
+    split: Annotated[Literal["train", "dev", "test"] | None, typer.Option(help="Use only rows of this split.")] = None,
     card: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a card with plots of this evaluation.")
+        Path | None, typer.Option(metavar="DIR", help="Write a card with plots of this evaluation to this folder.")
     ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Measure a model on labelled files: per label, with bootstrap intervals, and by language.
 
-    Rows whose text was in the model's own training data flatter it: use --split on data that it was trained from.
+    Figures are too good on texts that the model was trained on: with its own training data, use --split test.
 
     Example: saring evaluate held-out.jsonl --model sfw-linear-20260101-0a1b2c3d
     """
@@ -47,7 +48,7 @@ def evaluate_command(
 
 
 def say_metrics(metrics: dict[str, Any]) -> None:
-    """The figures of each label, and those over all labels."""
+    """Print the figures of each label, and those over all labels."""
     table = Table(box=None)
     table.add_column("label")
     for column in ("pos", "neg", "average precision", "precision", "recall", "F1", "ECE"):
@@ -65,14 +66,14 @@ def say_metrics(metrics: dict[str, Any]) -> None:
     out.print(
         f"macro average precision {output.bracketed(metrics['macro_average_precision'])}, "
         f"micro {output.bracketed(metrics['micro_average_precision'])}; "
-        f"macro F1 {output.bracketed(metrics['macro_f1'])}; {metrics['texts']:,} held-out texts",
+        f"macro F1 {output.bracketed(metrics['macro_f1'])}; {counted(metrics['texts'], 'held-out text')}",
         markup=False,
         soft_wrap=True,
     )
-    for name, one in metrics.get("languages", {}).items():
-        macro = one["macro_average_precision"]
+    for name, language in metrics.get("languages", {}).items():
+        macro = language["macro_average_precision"]
         if macro["value"] is not None:
-            count = len(one["labels"])
-            out.print(f"  {name}: {output.bracketed(macro)} over {count} labels, {one['texts']:,} texts", markup=False)
+            size = f"{counted(len(language['labels']), 'label')}, {counted(language['texts'], 'text')}"
+            out.print(f"  {name}: {output.bracketed(macro)} over {size}", markup=False)
     if metrics["unmeasured"]:
         out.print(f"not measured (too few held-out texts): {', '.join(metrics['unmeasured'])}", markup=False)

@@ -19,29 +19,32 @@ from saring.cli.options import LabelOption
 def filter_command(
     label: LabelOption = None,
     method: Annotated[
-        Literal["mixture", "robust-z", "quantile"], typer.Option(help="How the cut is chosen from the similarities.")
+        Literal["mixture", "robust-z", "quantile"],
+        typer.Option(help="How to choose the cut: labels with a lower similarity are rejected."),
     ] = "mixture",
-    quantile: Annotated[float, typer.Option(help="For quantile: the share that is dropped.")] = 0.10,
+    quantile: Annotated[float, typer.Option(help="For quantile: the share of labels to reject.")] = 0.10,
     z: Annotated[float, typer.Option(help="For robust-z: robust standard deviations below the median.")] = 2.5,
     anchors: Annotated[
-        bool, typer.Option("--anchors/--no-anchors", help="Let the taxonomy's exemplars speak for the centres too.")
+        bool, typer.Option("--anchors/--no-anchors", help="Use the taxonomy's exemplars for the prototypes too.")
     ] = False,
     sentiment: Annotated[
         bool, typer.Option("--sentiment/--no-sentiment", help="Apply the taxonomy's sentiment rules too.")
     ] = True,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a page that shows what was cut.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a page with the rejected labels to this folder.")
+    ] = None,
     on_workers: output.AsyncFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Demote machine labels that lie far from their label's centre or break its sentiment rule.
+    """Reject machine labels that are far from their label's prototypes or break its sentiment rule.
 
-    Nothing is deleted, what people or data sets said is never touched, and a random sample of what was dropped is set
-    aside for people.
+    Nothing is deleted. Judgements of people and data sets are never rejected. A random sample of the rejected labels
+    is queued for people.
 
     Example: saring filter --report out/
     """
     with output.progress_bar() as progress:
-        done = output.home().filter(
+        filtered = output.home().filter(
             label,
             cut=Cut(method=method, quantile=quantile, z=z),
             anchored=anchors,
@@ -51,36 +54,36 @@ def filter_command(
             progress=progress,
         )
     result = {
-        "centroid": asdict(done.centroid),
-        "sentiment": asdict(done.sentiment) if done.sentiment is not None else None,
-        "report": done.page,
+        "centroid": asdict(filtered.centroid),
+        "sentiment": asdict(filtered.sentiment) if filtered.sentiment is not None else None,
+        "report": filtered.page,
     }
-    output.emit(result, as_json=as_json, say=lambda _: _say(done.centroid, done.sentiment, done.page))
+    output.emit(result, as_json=as_json, say=lambda _: _say(filtered.centroid, filtered.sentiment, filtered.page))
 
 
-def _say(done: FilterReport, mood: SentimentReport | None, page: Path | None) -> None:
-    table = Table(box=None, title="by distance from the label's centre", title_justify="left")
+def _say(centroid: FilterReport, sentiment: SentimentReport | None, page: Path | None) -> None:
+    table = Table(box=None, title="by distance from the label's prototypes", title_justify="left")
     table.add_column("label")
-    for column in ("kept", "dropped", "to people", "centres", "cut"):
+    for column in ("kept", "rejected", "queued", "prototypes", "cut"):
         table.add_column(column, justify="right")
     table.add_column("why")
-    for one in done.labels:
-        if one.skipped is not None:
-            table.add_row(one.label, "-", "-", "-", "-", "-", f"not filtered: {one.skipped}")
+    for row in centroid.labels:
+        if row.skipped is not None:
+            table.add_row(row.label, "-", "-", "-", "-", "-", f"not filtered: {row.skipped}")
         else:
-            shown = f"{one.cut:.3f}" if one.cut is not None else "-"
-            counts = (one.kept, one.dropped, one.in_review, one.prototypes)
-            table.add_row(one.label, *map(str, counts), shown, one.reason)
+            cut = f"{row.cut:.3f}" if row.cut is not None else "-"
+            counts = (row.kept, row.dropped, row.in_review, row.prototypes)
+            table.add_row(row.label, *map(str, counts), cut, row.reason)
     out = output.out(least_width=130)
     out.print(table)
-    if mood is not None:
-        table = Table(box=None, title=f"by sentiment ({mood.model})", title_justify="left")
+    if sentiment is not None:
+        table = Table(box=None, title=f"by sentiment ({sentiment.model})", title_justify="left")
         table.add_column("label")
-        for column in ("kept", "dropped", "to people"):
+        for column in ("kept", "rejected", "queued"):
             table.add_column(column, justify="right")
         table.add_column("allowed")
-        for rule in mood.labels:
+        for rule in sentiment.labels:
             table.add_row(rule.label, str(rule.kept), str(rule.dropped), str(rule.in_review), " or ".join(rule.allowed))
         out.print(table)
     if page is not None:
-        out.print(f"the page: {page}", markup=False, soft_wrap=True)
+        out.print(f"page: {page}", markup=False, soft_wrap=True)

@@ -19,12 +19,14 @@ from saring.cli import output
 _FOLLOW_SECONDS = 1.0
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, or addresses such as hf:// and s3://.")]
-SourceName = Annotated[str, typer.Option("--source", help="What to call where these texts come from.")]
-FormatOption = Annotated[Format | None, typer.Option("--format", help="What the files hold. Default: by their names.")]
-TextField = Annotated[str, typer.Option("--text-field", help="The field with the text.")]
-IdField = Annotated[str, typer.Option("--id-field", help="The field with the row's own id, if any.")]
-Licence = Annotated[str | None, typer.Option("--licence", help="The licence of the texts.")]
-Url = Annotated[str | None, typer.Option("--url", help="Where the source can be found.")]
+SourceName = Annotated[str, typer.Option("--source", help="A name for the source of these texts.")]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="Format of the files. Default: from their names.")
+]
+TextField = Annotated[str, typer.Option("--text-field", help="The field or column with the text.")]
+IdField = Annotated[str, typer.Option("--id-field", help="The field or column with the row's id, if it has one.")]
+Licence = Annotated[str | None, typer.Option("--licence", help="The licence of the texts, for example CC-BY-4.0.")]
+Url = Annotated[str | None, typer.Option("--url", help="Web address of the source.")]
 
 
 def ingest_command(
@@ -35,13 +37,13 @@ def ingest_command(
     id_field: IdField = "id",
     licence: Licence = None,
     url: Url = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for more lines at the end of the file.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="At the end of the file, wait for more lines.")] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Read texts into the store: repaired, masked, told by language, duplicates found.
+    """Read texts into the store. Broken characters are repaired, personal data is masked, duplicates are found.
 
-    JSON lines, CSV, Parquet or plain text, plain or compressed. Reading a file again changes nothing; an interrupted
-    one goes on where it stopped.
+    Files are JSON lines, CSV, Parquet or plain text, and may be compressed. Reading a file again changes nothing. After
+    an interruption the same command continues.
 
     Example: saring ingest posts.jsonl.gz --source forum-2026
     """
@@ -63,10 +65,14 @@ def import_command(
     source: SourceName,
     labels_field: Annotated[str, typer.Option("--labels-field", help="The field with the labels.")],
     mapping: Annotated[
-        Path | None, typer.Option("--map", metavar="FILE", help="What the source's values mean (YAML).")
+        Path | None,
+        typer.Option("--map", metavar="FILE", help="A YAML file that maps the source's values to labels."),
     ] = None,
-    kind: Annotated[Literal["external", "human", "llm"], typer.Option(help="Who judged.")] = "external",
-    rater: Annotated[str | None, typer.Option(help="The rater's name. Default: the source.")] = None,
+    kind: Annotated[
+        Literal["external", "human", "llm"],
+        typer.Option(help="What kind of rater: a data set (external), people, or a language model."),
+    ] = "external",
+    rater: Annotated[str | None, typer.Option(help="The rater's name. Default: the name of the source.")] = None,
     form: FormatOption = None,
     text_field: TextField = "text",
     id_field: IdField = "id",
@@ -76,8 +82,8 @@ def import_command(
 ) -> None:
     """Read labelled texts into the store and their labels into the ledger.
 
-    Without --map, the labels field holds labels of the taxonomy, and a field `not_labels` those that are denied. A
-    label in neither is unknown, not negative. Labels outside the taxonomy are reported and left out.
+    Without --map, the labels field holds labels of the taxonomy, and the field `not_labels` labels that the text does
+    not have. A label in neither field is unknown, not negative. Labels outside the taxonomy are reported and left out.
 
     Example: saring import labelled.csv --source demo --labels-field class --map demo.yaml --licence CC-BY-4.0
     """
@@ -98,25 +104,29 @@ def import_command(
 
 
 def say_ingested(report: IngestReport) -> None:
+    """Print the counts of rows, languages and rejected rows for a person."""
     rows = {
         "rows read": report.rows,
         "new texts": report.new,
         "exact duplicates": report.exact_duplicates,
         "near-duplicates": report.near_duplicates,
-        "seen in an earlier run": report.present,
+        "already in the store": report.present,
         **{f"rejected: {reason}": count for reason, count in sorted(report.rejected.items())},
     }
     output.say_counts("", rows, "rows")
     out = output.out()
     if report.out_of_scope:
-        out.print(f"{report.out_of_scope:,} of the new texts are in languages out of scope: kept, not judged")
-    found = ", ".join(f"{name} {count:,}" for name, count in sorted(report.languages.items(), key=lambda x: -x[1])[:8])
-    if found:
-        out.print(f"languages: {found}", markup=False)
+        out.print(f"new texts in other languages: {report.out_of_scope:,} (kept, but not judged)")
+    languages = sorted(report.languages.items(), key=lambda language: -language[1])[:8]
+    if languages:
+        out.print(f"languages: {', '.join(f'{name} {count:,}' for name, count in languages)}", markup=False)
     if report.rejected.get("missing field"):
-        out.print("missing field: --text-field names the field with the text, --id-field the one with the id")
+        out.print(
+            "Some rows do not have the text field: give its name with --text-field (and the id's with --id-field)",
+            soft_wrap=True,
+        )
     if report.rejects_file:
-        out.print(f"what was rejected and why: {report.rejects_file}", markup=False, soft_wrap=True)
+        out.print(f"rejected rows, with reasons: {report.rejects_file}", markup=False, soft_wrap=True)
 
 
 def _say_imported(report: ImportReport) -> None:
@@ -129,12 +139,14 @@ def _say_imported(report: ImportReport) -> None:
         table.add_row(escape(label), f"{report.asserted.get(label, 0):,}", f"{report.denied.get(label, 0):,}")
     out = output.out()
     out.print(table)
-    done = report.judgements
-    out.print(f"judgements: {done.new:,} new, {done.revised:,} revised, {done.repeated:,} known")
+    judgements = report.judgements
+    out.print(
+        f"judgements: {judgements.new:,} new, {judgements.revised:,} changed, {judgements.repeated:,} already known"
+    )
     if report.silent_rows:
-        out.print(f"{report.silent_rows:,} rows say nothing of any label")
+        out.print(f"rows without a label: {report.silent_rows:,}")
     if report.silent_rows and not (report.asserted or report.denied or report.unknown_values):
-        out.print("no row has a label: --labels-field names the field that holds them")
+        out.print("No row has a label: give the name of the field with the labels with --labels-field")
     if report.unknown_values:
         named = ", ".join(f"{value} ({count})" for value, count in list(report.unknown_values.items())[:10])
-        out.print(f"outside the taxonomy or the mapping, left out: {named}", markup=False, soft_wrap=True)
+        out.print(f"left out, not in the taxonomy or the mapping: {named}", markup=False, soft_wrap=True)

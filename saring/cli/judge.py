@@ -10,12 +10,13 @@ import typer
 from pipeline.raters.judge import JudgeReport
 from saring.cli import output
 from saring.cli.options import Limit, MaxCost, MaxTokens
+from saring.plural import counted
 
 
 def judge_command(
     rater: Annotated[
         str | None,
-        typer.Option("--rater", help="Who judges. Default: the language model, if one is set up, else bootstrap."),
+        typer.Option("--rater", help="The rater. Default: the language model, if one is set up, else bootstrap."),
     ] = None,
     limit: Limit = None,
     max_tokens: MaxTokens = None,
@@ -25,9 +26,9 @@ def judge_command(
 ) -> None:
     """Have a rater judge the texts that it has not judged yet.
 
-    Language models are set up with SARING_LLM_URL, or by name in raters.yaml in the home folder. What one was asked
-    before is never asked or paid for again. The bootstrap rater knows nothing but the taxonomy's exemplars; it
-    stands in until an LLM or people judge.
+    Set up a language model with SARING_LLM_URL, or several by name in raters.yaml in the home folder. Each reply is
+    stored, so no question is asked or paid for twice. The bootstrap rater knows only the taxonomy's exemplars; use it
+    until a language model or people judge.
 
     Example: saring judge --rater bootstrap --limit 10000
 
@@ -47,13 +48,14 @@ def judge_command(
 
 def _say(report: JudgeReport) -> None:
     out = output.out()
-    out.print(f"{report.judged:,} texts judged by {report.rater}; {report.present:,} were before")
+    out.print(f"{counted(report.judged, 'text')} judged by {report.rater}; {report.present:,} already judged")
     if report.replies or report.cached:
-        cost = f", {report.cost:,.4f} spent" if report.cost else ""
-        known = f"; {report.cached:,} verdicts from replies that were there" if report.cached else ""
-        out.print(f"{report.replies:,} replies, {report.tokens:,} tokens{cost}{known}")
+        cost = f", cost {report.cost:,.4f}" if report.cost else ""
+        known = f"; {counted(report.cached, 'judgement')} from stored replies" if report.cached else ""
+        replies = counted(report.replies, "reply", "replies")
+        out.print(f"{replies}, {counted(report.tokens, 'token')}{cost}{known}")
     output.say_counts("label", report.asserted, "asserted")
-    output.say_counts("no verdict", report.no_verdict, "texts")
+    output.say_counts("no judgement", report.no_verdict, "texts")
     output.say_counts("not a label", report.invented, "times given")
     if report.stopped is not None:
-        out.print(f"stopped: {report.stopped}; given more, the same command goes on", markup=False)
+        out.print(f"stopped: {report.stopped}; raise the limit and run the same command to continue", markup=False)

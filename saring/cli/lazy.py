@@ -1,4 +1,4 @@
-"""Commands that are loaded when they are called: `saring status` need not wait for what training needs."""
+"""Commands that are loaded when they are called: `saring status` does not wait for the packages of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-#: command to `module:name` of its function, or of a Typer with commands of its own; in the order of the help page
+#: Commands in the order of the help page, each with the `module:name` of its function or of a Typer with subcommands.
 COMMANDS: Mapping[str, str] = {
     "init": "saring.cli.services:init_command",
     "doctor": "saring.cli.services:doctor_command",
@@ -51,13 +51,15 @@ COMMANDS: Mapping[str, str] = {
 }
 
 
-#: in a context's notes: only what commands say of themselves is asked for
+#: key in a context's `meta`: only the help texts of commands are needed
 _LISTING = "saring.listing"
 
 
-def said_of(target: str) -> str:
-    """The help of a `module:name`, read from the module's source: its docstring, or of a Typer its `help` or the
-    docstring of its callback."""
+def help_of(target: str) -> str:
+    """The help text of a `module:name`, read from the module's source.
+
+    Of a function it is the docstring; of a Typer its `help`, or the docstring of its callback.
+    """
     module, _, name = target.partition(":")
     spec = find_spec(module)
     assert spec is not None and spec.origin is not None, f"no module {module}"
@@ -72,18 +74,18 @@ def said_of(target: str) -> str:
 
 
 def _is_callback_of(node: ast.FunctionDef, app: str) -> bool:
-    return any(ast.unparse(one).startswith(f"{app}.callback(") for one in node.decorator_list)
+    return any(ast.unparse(decorator).startswith(f"{app}.callback(") for decorator in node.decorator_list)
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands are those of `COMMANDS`."""
+    """The group of the commands in `COMMANDS`."""
 
     def list_commands(self, _: Any) -> list[str]:
         """Every command, in order."""
         return list(COMMANDS)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The help page, for which no command is loaded: all of them together take seconds."""
+        """Write the help page without loading any command: loading all of them takes seconds."""
         ctx.meta[_LISTING] = True
         super().format_help(ctx, formatter)
 
@@ -92,7 +94,7 @@ class LazyGroup(TyperGroup):
         if name not in COMMANDS:
             return None
         if ctx.meta.get(_LISTING):
-            return TyperCommand(name, help=said_of(COMMANDS[name]))
+            return TyperCommand(name, help=help_of(COMMANDS[name]))
         module, _, attribute = COMMANDS[name].partition(":")
         target = getattr(import_module(module), attribute)
         if not isinstance(target, typer.Typer):

@@ -34,7 +34,7 @@ def list_command(as_json: output.JsonFlag = False) -> None:
     """
     ctx = output.home()
     with open_session(ctx.engine) as session:
-        found = [
+        models = [
             {
                 "version": model.version,
                 "purpose": model.purpose,
@@ -47,23 +47,23 @@ def list_command(as_json: output.JsonFlag = False) -> None:
             }
             for model in registry.list_models(session)
         ]
-    output.emit({"models": found}, as_json=as_json, say=_say_models)
+    output.emit({"models": models}, as_json=as_json, say=_say_models)
 
 
 @models_app.command("show")
 def show_command(
     version: Annotated[str, typer.Argument(metavar="VERSION|PATH")], as_json: output.JsonFlag = False
 ) -> None:
-    """Show a model's card, what the gate said of it, and where its report is.
+    """Show a model's card, the gate's verdict on it, and the path of the gate's report.
 
     Example: saring models show sfw-linear-20260101-0a1b2c3d
     """
     folder = folder_of(version, output.home().settings.models_dir)
     manifest = read_manifest(folder)
-    found = read_gate(folder)
+    report = read_gate(folder)
     gate = (
-        {"verdict": found["verdict"], "by_hand": found["by_hand"], "report": folder / PAGE}
-        if found is not None
+        {"verdict": report["verdict"], "by_hand": report["by_hand"], "report": folder / PAGE}
+        if report is not None
         else None
     )
     output.emit(
@@ -76,10 +76,10 @@ def show_command(
 @models_app.command("promote")
 def promote_command(
     version: Annotated[str, typer.Argument(metavar="VERSION")],
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the model.")],
+    reason: Annotated[str, typer.Option(help="The reason, which is stored with the model.")],
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Make a model the champion of its purpose.
+    """Make a model the champion: the model that serves predictions.
 
     Example: saring models promote sfw-linear-20260101-0a1b2c3d --reason "better on rojak"
     """
@@ -88,26 +88,26 @@ def promote_command(
     manifest = read_manifest(folder)
     with open_session(ctx.engine) as session, session.begin():
         registry.register(session, manifest, folder)
-        done = registry.promote(session, manifest.version, reason=f"by hand: {reason}")
-    if done.reason == f"by hand: {reason}":
+        promotion = registry.promote(session, manifest.version, reason=f"by hand: {reason}")
+    if promotion.reason == f"by hand: {reason}":
         note_by_hand(folder, manifest.version, reason, now=datetime.now(UTC))
-    output.emit(asdict(done), as_json=as_json, say=_say_promotion)
+    output.emit(asdict(promotion), as_json=as_json, say=_say_promotion)
 
 
 @models_app.command("rollback")
 def rollback_command(
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the model.")],
-    purpose: Annotated[str, typer.Option(help="Of which purpose.")] = "sfw",
+    reason: Annotated[str, typer.Option(help="The reason, which is stored with the model.")],
+    purpose: Annotated[str, typer.Option(help="Which purpose: sfw (labels) or sentiment.")] = "sfw",
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Bring back the champion before the present one.
+    """Make the previous champion the champion again.
 
     Example: saring models rollback --reason "too many false alarms"
     """
     ctx = output.home()
     with open_session(ctx.engine) as session, session.begin():
-        done = registry.rollback(session, purpose, reason=f"by hand: {reason}")
-    output.emit(asdict(done), as_json=as_json, say=_say_promotion)
+        promotion = registry.rollback(session, purpose, reason=f"by hand: {reason}")
+    output.emit(asdict(promotion), as_json=as_json, say=_say_promotion)
 
 
 models_app.command("compare")(compare_command)
@@ -125,19 +125,19 @@ def _say_model(folder: Path, gate: dict[str, Any] | None) -> None:
     verdict = gate["verdict"]
     if verdict is not None:
         out.print(
-            f"the gate: {'passed' if verdict['passed'] else 'rejected'}: {verdict['reason']}",
+            f"gate: {'passed' if verdict['passed'] else 'not passed'}: {verdict['reason']}",
             markup=False,
             soft_wrap=True,
         )
     for note in gate["by_hand"]:
         out.print(f"promoted by hand, {note['at']}: {note['reason']}", markup=False, soft_wrap=True)
-    out.print(f"the gate's report: {gate['report']}", markup=False, soft_wrap=True)
+    out.print(f"gate report: {gate['report']}", markup=False, soft_wrap=True)
 
 
 def _say_models(result: dict[str, Any]) -> None:
     if not result["models"]:
-        output.out().print("no model is registered: `saring train` registers what it learns from the store,")
-        output.out().print("`saring models promote VERSION` what was trained from files")
+        output.out().print("No model is registered. `saring train` registers a model that is trained from the store,")
+        output.out().print("`saring models promote VERSION` a model that was trained from files.")
         return
     table = Table(box=None)
     for column in ("version", "purpose", "state", "macro average precision", "test set", "why"):
@@ -156,5 +156,5 @@ def _say_models(result: dict[str, Any]) -> None:
 
 
 def _say_promotion(result: dict[str, Any]) -> None:
-    after = f", in place of {result['retired']}" if result["retired"] else ""
-    output.out().print(f"{result['champion']} is the champion{after}", markup=False, soft_wrap=True)
+    before = f", in place of {result['retired']}" if result["retired"] else ""
+    output.out().print(f"{result['champion']} is the champion{before}", markup=False, soft_wrap=True)

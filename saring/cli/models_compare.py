@@ -1,4 +1,4 @@
-"""The commands that measure registered models: side by side, and on the stream."""
+"""The commands that measure registered models: against each other, and on the stream of texts."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ from rich.table import Table
 
 from pipeline.errors import InputError, ModelError, UsageError
 from pipeline.learning import registry
-from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.report import write_gate
 from pipeline.learning.gate.rules import Margins
-from pipeline.learning.stream_rows import field_rows, measure_field
+from pipeline.learning.stream_rows import measure_stream, stream_rows
 from pipeline.models.find import folder_of
 from pipeline.store.session import open_session
 from pipeline.texts.rejects import RejectSink
 from saring.actions.models import examples_to_compare, load_folder
 from saring.actions.training import tell_rejects
 from saring.cli import output
+from saring.plural import counted
 
 
 def compare_command(
-    first: Annotated[str, typer.Argument(metavar="VERSION|PATH", help="The model that serves, or might.")],
-    second: Annotated[str, typer.Argument(metavar="VERSION|PATH", help="The model that would take its place.")],
-    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Further files after --on.")] = None,
+    first: Annotated[str, typer.Argument(metavar="VERSION|PATH", help="The champion, or the model in its place.")],
+    second: Annotated[str, typer.Argument(metavar="VERSION|PATH", help="The challenger, which would replace it.")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More files for --on.")] = None,
     on: Annotated[
         list[str] | None,
-        typer.Option("--on", metavar="FILE...", help="Labelled JSON lines or Parquet; without it, the test set."),
+        typer.Option("--on", metavar="FILE...", help="Labelled JSON lines or Parquet. Default: the test set."),
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write gate.html and gate.json there.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write gate.html and gate.json to this folder.")
+    ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Hold one model against another on the same texts, by the rules of the gate. Nothing is promoted.
+    """Compare two models on the same texts, by the rules of the gate. Nothing is promoted.
 
-    On the newest test set, without what either learnt from. On files, nobody looks whether a model learnt from them.
+    On the newest test set, texts that either model was trained on are left out. On files, this is not checked.
 
     Example: saring models compare sfw-linear-20260101-0a1b2c3d sfw-linear-20260201-9f8e7d6c --report out/
     """
@@ -52,13 +55,13 @@ def compare_command(
     rejects = RejectSink()
     examples, rows = examples_to_compare(ctx, files, labels, [champion.version, challenger.version], rejects)
     tell_rejects(rejects, output.warn)
-    gate = hold_against(champion, challenger, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
-    if gate.duel is None and champion.version != challenger.version:
-        raise InputError(f"nothing to compare: {rows.origin} says nothing of a label that both models know")
+    gate = compare_with_champion(champion, challenger, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
+    if gate.paired is None and champion.version != challenger.version:
+        raise InputError(f"nothing to compare: {rows.origin} has no judgement of a label that both models know")
     now = datetime.now(UTC)
     page = write_gate(gate, report, now=now) if report is not None else None
-    # texts are for the page, which blurs them
-    result = gate.to_dict(now) | {"flips": _counted(gate.to_dict(now)["flips"]), "report": page}
+    # Only the page shows texts, because it blurs them.
+    result = gate.to_dict(now) | {"flips": _counts_of(gate.to_dict(now)["flips"]), "report": page}
     output.emit(result, as_json=as_json, say=_say_gate)
 
 
@@ -66,9 +69,9 @@ def field_command(
     version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Default: the champion.")] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Measure a model on the stream it works on, from the texts that volunteers judged because the queue drew them.
+    """Measure a model on the stream of texts, from queued texts that volunteers judged after its training.
 
-    Each counts by the inverse of the chance that it was drawn with. Beside it stands what the texts give unweighted.
+    Each text has the weight 1 / inclusion probability. The table shows figures with and without these weights.
 
     Example: saring models field
     """
@@ -77,20 +80,20 @@ def field_command(
         if version is None:
             champion = registry.champion(session, "sfw")
             if champion is None:
-                raise ModelError("there is no champion yet: name a model, or train one with `saring train`")
+                raise ModelError("there is no champion yet: give a model's version, or train one with `saring train`")
             folder = Path(champion.path)
         else:
             folder = folder_of(version, ctx.settings.models_dir)
         model = load_folder(folder, ctx.settings)
-        found = field_rows(session, ctx.taxonomy, model.manifest.version)
-    metrics = measure_field(model, found, rng=np.random.default_rng(ctx.settings.seed))
+        stream = stream_rows(session, ctx.taxonomy, model.manifest.version)
+    metrics = measure_stream(model, stream, rng=np.random.default_rng(ctx.settings.seed))
     output.emit(
         {
             "model": model.manifest.version,
-            "builds": found.builds,
-            "drawn": found.drawn,
-            "judged": len(found.rows),
-            "left_out": {"learnt": found.learnt, "drawn_before_training": found.earlier},
+            "builds": stream.builds,
+            "drawn": stream.drawn,
+            "judged": len(stream.rows),
+            "left_out": {"learnt": stream.learnt, "drawn_before_training": stream.earlier},
             "metrics": metrics.to_dict(),
         },
         as_json=as_json,
@@ -98,7 +101,7 @@ def field_command(
     )
 
 
-def _counted(flips: Sequence[dict[str, Any]]) -> dict[str, int]:
+def _counts_of(flips: Sequence[dict[str, Any]]) -> dict[str, int]:
     right = sum(flip["right"] for flip in flips)
     return {"turned_right": right, "turned_wrong": len(flips) - right}
 
@@ -115,7 +118,7 @@ def _say_gate(result: dict[str, Any]) -> None:
     table.add_column("check")
     for column in ("passed", "measured", "margin"):
         table.add_column(column, justify="right")
-    table.add_column("in words", overflow="fold")
+    table.add_column("explanation", overflow="fold")
     for check in verdict["checks"]:
         table.add_row(
             check["name"],
@@ -127,13 +130,13 @@ def _say_gate(result: dict[str, Any]) -> None:
     out.print(table)
     flips = result["flips"]
     out.print(
-        f"{flips['turned_right']} examples turned right, {flips['turned_wrong']} wrong; "
-        f"{result['rows']['texts']:,} texts: {result['rows']['origin']}",
+        f"changed answers: {flips['turned_right']:,} now right, {flips['turned_wrong']:,} now wrong; "
+        f"measured on {counted(result['rows']['texts'], 'text')}: {result['rows']['origin']}",
         markup=False,
         soft_wrap=True,
     )
     if result["report"] is not None:
-        out.print(f"the page: {result['report']}", markup=False, soft_wrap=True)
+        out.print(f"page: {result['report']}", markup=False, soft_wrap=True)
 
 
 def _say_field(result: dict[str, Any]) -> None:
@@ -143,7 +146,7 @@ def _say_field(result: dict[str, Any]) -> None:
     for column in (
         "pos",
         "neg",
-        "worth",
+        "effective texts",
         "in the stream",
         "",
         "prevalence",
@@ -152,30 +155,34 @@ def _say_field(result: dict[str, Any]) -> None:
         "average precision",
     ):
         table.add_column(column, justify="right")
-    for label, one in metrics["labels"].items():
-        ratios = [one[name] for name in ("prevalence", "precision", "recall", "average_precision")]
-        counts = (str(one["positives"]), str(one["negatives"]), f"{one['effective_texts']:.0f}")
+    for label, figures in metrics["labels"].items():
+        ratios = [figures[name] for name in ("prevalence", "precision", "recall", "average_precision")]
+        counts = (str(figures["positives"]), str(figures["negatives"]), f"{figures['effective_texts']:.0f}")
         table.add_row(
             label,
             *counts,
-            f"{one['total']['value']:,.0f}",
+            f"{figures['total']['value']:,.0f}",
             "weighted",
             *(output.bracketed(ratio["weighted"]) for ratio in ratios),
         )
         table.add_row("", "", "", "", "", "unweighted", *(output.bracketed(ratio["unweighted"]) for ratio in ratios))
     out = output.out(least_width=170)
-    out.print(f"{result['model']} on {result['judged']:,} judged texts, worth {metrics['effective_texts']:.0f}")
+    out.print(
+        f"{result['model']} on {counted(result['judged'], 'judged text')} "
+        f"(effective number {metrics['effective_texts']:.0f})"
+    )
     out.print(table)
     out.print(
-        f"from {result['builds']} builds of the queue, which drew {result['drawn']:,} texts and speak for "
-        f"{metrics['total']['value']:,.0f}; what is not judged yet is missing, and the most wanted is served first",
+        f"The texts are from {counted(result['builds'], 'queue build')}, which drew {result['drawn']:,} texts to "
+        f"represent {metrics['total']['value']:,.0f}. Texts that are not judged yet are missing; "
+        "texts with a high priority are judged first.",
         markup=False,
         soft_wrap=True,
     )
     left = result["left_out"]
     out.print(
-        f"left out: {left['learnt']:,} that the model learnt from, "
-        f"{left['drawn_before_training']:,} drawn before it was trained",
+        f"left out: {left['learnt']:,} that the model was trained on, "
+        f"{left['drawn_before_training']:,} drawn before its training",
         markup=False,
         soft_wrap=True,
     )

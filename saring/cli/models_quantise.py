@@ -1,4 +1,4 @@
-"""The command that makes a transformer model small and fast on a CPU, and says what that costs."""
+"""The command that makes a transformer model small and fast on a CPU, and measures the loss of quality."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import select
 from pipeline import store
 from pipeline.errors import UsageError
 from pipeline.learning import registry
-from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.report import GateReport, write_gate
 from pipeline.learning.gate.rules import MEGABYTE, Margins
 from pipeline.learning.quantise import quantise_model
@@ -24,24 +24,25 @@ from saring.actions.models import examples_to_compare, load_folder
 from saring.actions.training import tell_rejects
 from saring.cli import output
 from saring.context import Context
+from saring.plural import counted
 
 
 def quantise_command(
     version: Annotated[str, typer.Argument(metavar="VERSION|PATH", help="A model of the backend transformers.")],
-    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Further files after --on.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More files for --on.")] = None,
     on: Annotated[
         list[str] | None,
-        typer.Option("--on", metavar="FILE...", help="Labelled JSON lines or Parquet; without it, the test set."),
+        typer.Option("--on", metavar="FILE...", help="Labelled JSON lines or Parquet. Default: the test set."),
     ] = None,
     promote: Annotated[
-        bool, typer.Option("--promote", help="Make it the champion if it passes the gate against the one that serves.")
+        bool, typer.Option("--promote", help="Make it the champion if it passes the gate against the present one.")
     ] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Make the 8-bit form of a transformer model, and measure what it loses and gains, on the same texts.
+    """Make the 8-bit form of a transformer model, and compare both on the same texts.
 
-    It is a model of its own, with the same calibration and thresholds; the one it is made from stays. Measured on the
-    newest test set it is registered as a candidate.
+    The result is a new model with the same calibration and thresholds; the original stays. If it is measured on the
+    newest test set, it is registered as a candidate.
 
     Example: saring models quantise sfw-transformers-20260101-0a1b2c3d --promote
     """
@@ -49,7 +50,7 @@ def quantise_command(
     if more and not on:
         raise UsageError(f"name the files after --on: saring models quantise {version} --on {' '.join(more)}")
     if on and promote:
-        raise UsageError("--promote compares on the test set: leave out --on")
+        raise UsageError("--promote needs the test set: leave out --on")
     folder = folder_of(version, ctx.settings.models_dir)
     before = Contender(load_folder(folder, ctx.settings), folder)
     files = [*on, *(more or ())] if on else None
@@ -58,7 +59,7 @@ def quantise_command(
     tell_rejects(rejects, output.warn)
     after = quantise_model(before.model, examples, folder.parent, seed=ctx.settings.seed)
     margins = Margins.of(ctx.settings)
-    gate = hold_against(before, after, examples, rows, margins, seed=ctx.settings.seed)
+    gate = compare_with_champion(before, after, examples, rows, margins, seed=ctx.settings.seed)
     write_gate(gate, after.folder, now=datetime.now(UTC))
     promoted = _register(ctx, before, after, gate, promote=promote) if on is None else None
     result = _result(before, after, gate) | {"promoted": promoted}
@@ -66,25 +67,25 @@ def quantise_command(
 
 
 def _register(ctx: Context, before: Contender, after: Contender, gate: GateReport, *, promote: bool) -> str | None:
-    """Register the small model; the reason if it was promoted."""
+    """Register the small model; the reason of the promotion, or None if it was not promoted."""
     m = store.Model
     with open_session(ctx.engine) as session:
         champion = registry.champion(session, after.model.manifest.purpose)
-        # what the model learnt from, the small one has learnt from
+        # The small model has learnt from the same snapshot as the model that it is made from.
         snapshot = session.scalar(select(m.snapshot_id).where(m.version == before.version))
         serving = Path(champion.path) if champion is not None else None
         name = champion.version if champion is not None else None
     if promote and serving is not None and name not in (before.version, after.version):
         opponent = Contender(load_folder(serving, ctx.settings), serving)
         examples, rows = examples_to_compare(ctx, None, list(after.model.labels), [opponent.version, before.version])
-        gate = hold_against(opponent, after, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
+        gate = compare_with_champion(opponent, after, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
         write_gate(gate, after.folder, now=datetime.now(UTC))
     with open_session(ctx.engine) as session, session.begin():
         registry.register(session, after.model.manifest, after.folder, snapshot_id=snapshot)
         if not (promote and gate.verdict.passed):
             return None
-        done = registry.promote(session, after.version, reason=f"8-bit form of {before.version}: {gate.verdict.reason}")
-        return done.reason
+        reason = f"8-bit form of {before.version}: {gate.verdict.reason}"
+        return registry.promote(session, after.version, reason=reason).reason
 
 
 def _result(before: Contender, after: Contender, gate: GateReport) -> dict[str, Any]:
@@ -119,11 +120,12 @@ def _say(result: dict[str, Any]) -> None:
     out.print(table)
     if macro is not None:
         out.print(
-            f"difference {output.bracketed(macro['difference'])}; {result['rows']['texts']:,} texts", markup=False
+            f"difference {output.bracketed(macro['difference'])}, on {counted(result['rows']['texts'], 'text')}",
+            markup=False,
         )
     verdict = result["verdict"]
-    said = "passes" if verdict["passed"] else "does not pass"
-    out.print(f"beside the model it was made from, it {said}: {verdict['reason']}", markup=False, soft_wrap=True)
+    outcome = "passes" if verdict["passed"] else "does not pass"
+    out.print(f"It {outcome} the gate against the original: {verdict['reason']}", markup=False, soft_wrap=True)
     if result["promoted"] is not None:
         out.print(f"promoted: {result['promoted']}", markup=False, soft_wrap=True)
-    out.print(f"the folder: {result['path']}", markup=False, soft_wrap=True)
+    out.print(f"folder: {result['path']}", markup=False, soft_wrap=True)

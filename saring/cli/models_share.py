@@ -1,4 +1,4 @@
-"""The commands that give a model to others: as a folder, or on the Hugging Face Hub."""
+"""The commands that share a model: as a folder, or on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ from saring.cli import output
 from saring.context import Context
 from saring.services import ensure_database, service_status
 
-Which = Annotated[str, typer.Argument(metavar="VERSION|PATH", help="Which model.")]
-Licence = Annotated[str | None, typer.Option("--licence", help="The model's, as the Hub names it: apache-2.0, ...")]
+Version = Annotated[str, typer.Argument(metavar="VERSION|PATH", help="The model.")]
+Licence = Annotated[
+    str | None, typer.Option("--licence", help="Licence of the model, by the Hub's name for it: apache-2.0, ...")
+]
 
 
 def export_command(
-    version: Which,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where it goes.")],
+    version: Version,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
     licence: Licence = None,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Write a model as a folder that others can use without Saring.
+    """Write a model to a folder that others can use without Saring.
 
-    A transformer becomes what plain transformers loads; a linear model comes with a small program. The card tells what
-    the model is for, how good it is and what it was made of.
+    A transformer can be loaded by the package transformers; a linear model comes with a small program. The card says
+    what the model is for, how good it is, and which sources it was trained on.
 
     Example: saring models export sfw-linear-20260101-0a1b2c3d --out shared/sfw
     """
     ctx = output.home()
     folder = folder_of(version, ctx.settings.models_dir)
-    done = export_model(folder, out, _about(ctx, read_manifest(folder), licence))
+    exported = export_model(folder, out, _about(ctx, read_manifest(folder), licence))
     output.emit(
-        asdict(done),
+        asdict(exported),
         as_json=as_json,
         say=lambda result: output.out().print(
             f"{result['model']} is in {result['path']}: {', '.join(result['files'])}", markup=False, soft_wrap=True
@@ -50,16 +52,16 @@ def export_command(
 
 
 def push_command(
-    version: Which,
+    version: Version,
     repo: Annotated[str, typer.Option(metavar="NAME", help="The repository: OWNER/NAME.")],
-    private: Annotated[bool, typer.Option("--private", help="Only its owner may see it.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Let only its owner see it.")] = False,
     licence: Licence = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Send a model to the Hugging Face Hub, with the token in HF_TOKEN.
 
-    What is sent is what `saring models export` writes. A repository that is not there yet is made; what is to be
-    private never goes to a public one.
+    It sends the files that `saring models export` writes. A missing repository is created. With --private, nothing is
+    sent to a repository that is public.
 
     Example: saring models push sfw-linear-20260101-0a1b2c3d --repo OWNER/sfw --private
     """
@@ -67,17 +69,17 @@ def push_command(
     folder = folder_of(version, ctx.settings.models_dir)
     about = _about(ctx, read_manifest(folder), licence, name=repo)
     with tempfile.TemporaryDirectory(prefix="saring-push-") as building:
-        done = export_model(folder, Path(building) / "model", about)
+        exported = export_model(folder, Path(building) / "model", about)
         pushed = push_folder(
-            done.path,
+            exported.path,
             repo,
             "model",
             private,
             ctx.settings.hf_token,
             endpoint=ctx.settings.hf_endpoint,
-            message=done.model,
+            message=exported.model,
         )
-    output.emit({"model": done.model, **asdict(pushed)}, as_json=as_json, say=_say_pushed)
+    output.emit({"model": exported.model, **asdict(pushed)}, as_json=as_json, say=_say_pushed)
 
 
 def _about(ctx: Context, manifest: Manifest, licence: str | None, name: str = ".") -> About:
@@ -85,7 +87,7 @@ def _about(ctx: Context, manifest: Manifest, licence: str | None, name: str = ".
 
 
 def _sources(ctx: Context, manifest: Manifest) -> list[SourceFact]:
-    """With licences, if the store is up; it isn't started for that."""
+    """The model's sources, with their licences if the store is running; it is not started for this."""
     if service_status(ctx.settings)[0].state != "ready":
         return sources_of(manifest, None)
     engine = make_engine(ensure_database(ctx.settings))
@@ -100,5 +102,5 @@ def _sources(ctx: Context, manifest: Manifest) -> list[SourceFact]:
 
 
 def _say_pushed(result: dict[str, Any]) -> None:
-    who = "for its owner alone" if result["private"] else "for everyone"
-    output.out().print(f"{result['model']} is at {result['url']}, {who}", markup=False, soft_wrap=True)
+    access = "private" if result["private"] else "public"
+    output.out().print(f"{result['model']} is at {result['url']} ({access})", markup=False, soft_wrap=True)

@@ -1,7 +1,7 @@
-"""Shared by all commands: the home, the executor, progress, and one way to print results and errors.
+"""Functions that all commands share: the home, the executor, progress, and the printing of results and errors.
 
-With ``--json`` a command prints one JSON object on standard output and nothing else there; everything meant for a
-person goes to standard error.
+With ``--json`` a command prints one JSON object on standard output and nothing else there; messages for a person go to
+standard error.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from pipeline.progress import Progress as ProgressCallback
 from pipeline.runs.executor import Executor
 from saring.home import Home
 
-#: columns of a line that nobody reads on a screen
+#: columns of a line in a file or a pipe, where lines are not broken
 _UNBROKEN = 1_000
-#: for people; standard output is kept for results
+#: standard error, for messages; standard output is for results
 err = Console(stderr=True, highlight=False)
 
 AsyncFlag = Annotated[
-    bool, typer.Option("--async", help="Hand the work to the workers, and follow it. Ctrl-C stops following.")
+    bool, typer.Option("--async", help="Run on the workers and show progress. Ctrl-C stops only the display.")
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 
@@ -48,22 +48,22 @@ def home() -> Home:
 
 
 def executor(on_workers: bool) -> Executor | None:
-    """The executor that `--async` chooses; None: the action's own, which works in this process."""
+    """The executor for `--async`; None: the work runs in this process."""
     if not on_workers:
         return None
-    # Celery is not loaded by commands that have no use for it.
+    # Commands that do not need Celery do not load it.
     from saring.workers.executor import Workers
 
     return Workers(warn)
 
 
 def note(sentence: str) -> None:
-    """Tell a person something of no weight on standard error."""
+    """Print a less important message on standard error."""
     err.print(sentence, style="dim", markup=False)
 
 
 def warn(sentence: str) -> None:
-    """Tell a person something on standard error."""
+    """Print a warning on standard error."""
     err.print(sentence, style="yellow", markup=False, soft_wrap=True)
 
 
@@ -77,9 +77,12 @@ def emit(result: dict[str, Any], *, as_json: bool, say: Callable[[dict[str, Any]
 
 
 def out(least_width: int = 0) -> Console:
-    """Standard output, for results that a person reads; a table may ask for a width below which it can't be read.
+    """Standard output, for results that a person reads.
 
-    What goes into a file or another program is not broken over lines, unless COLUMNS says where.
+    Lines in a file or a pipe are not broken, unless COLUMNS gives a width.
+
+    Args:
+        least_width: columns that a table needs to be readable.
     """
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
@@ -100,34 +103,34 @@ def progress_bar() -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[note]}", markup=False),
         console=err,
         transient=True,
-        # without a terminal there is nobody to watch it
+        # Without a terminal nobody sees the bar.
         disable=not err.is_terminal,
     )
     tasks: dict[str, Any] = {}
 
-    def report(done: int, total: int | None, what: str, note: str = "") -> None:
+    def report(finished: int, total: int | None, what: str, note: str = "", /) -> None:
         if what not in tasks:
             tasks[what] = bar.add_task(what, total=total, note=note)
-        bar.update(tasks[what], completed=done, total=total, note=note)
+        bar.update(tasks[what], completed=finished, total=total, note=note)
 
     with bar:
         yield report
 
 
 def bracketed(estimate: dict[str, float | None]) -> str:
-    """A number with its interval, for a person."""
+    """The text for a number with its interval."""
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
     if value is None:
         return "-"
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def say_counts(what: str, counts: Any, unit: str) -> None:
-    """A table of counts by name; nothing if there are none."""
+def say_counts(title: str, counts: Any, unit: str) -> None:
+    """Print a table of counts by name; nothing if there are none."""
     if not counts:
         return
     table = Table(box=None)
-    table.add_column(what)
+    table.add_column(title)
     table.add_column(unit, justify="right")
     for name, count in counts.items():
         table.add_row(escape(name), f"{count:,}")

@@ -21,14 +21,14 @@ from saring.cli.options import ModelOption
 
 def predict_command(
     file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="JSON lines with a `text`; - is standard input.")
+        str, typer.Argument(metavar="[FILE|-]", help="JSON lines with the field `text`; - is standard input.")
     ] = "-",
     model: ModelOption = None,
-    out: Annotated[Path | None, typer.Option(help="Write there instead of on standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file. Default: standard output.")] = None,
 ) -> None:
-    """Give labels and probabilities to texts: JSON lines in, JSON lines out, in the same order.
+    """Predict labels and probabilities of texts. Reads JSON lines, and writes JSON lines in the same order.
 
-    Rows that can't be used are counted on standard error.
+    Rows that cannot be used are counted on standard error.
 
     Example: saring predict posts.jsonl --out labelled.jsonl
     """

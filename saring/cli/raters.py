@@ -1,4 +1,4 @@
-"""The commands of raters: who judges, how well, who is worth paying for, and how their words are combined."""
+"""The commands of raters: list them, measure their quality and worth, and fit how their judgements are combined."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from pipeline.raters.worth import RaterWorth
 from pipeline.store.session import open_session
 from saring.cli import output
 from saring.context import Context
+from saring.plural import counted
 
 raters_app = typer.Typer(
     add_completion=False,
-    help="""Show each rater: how much it judged, how well, and whether it is worth paying for.
+    help="""Show each rater: how many texts it judged, how well, and whether it is worth its price.
 
-    Gold is what people decided, and while that is too little, what data sets say too, but never a text of the frozen
-    test set. Worth is what the consensus loses without the rater.
+    Gold is the judgements of people. While there are too few, judgements of data sets count as gold too. Texts of the
+    frozen test set never count. The worth of a rater is what the consensus loses without it.
 
     Example: saring raters --price gpt-oss=0.40
     """,
@@ -36,11 +37,11 @@ raters_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PeopleFlag = Annotated[
-    bool, typer.Option("--people", help="Show people as well, by the number of their account; see `sync quality`.")
+    bool, typer.Option("--people", help="Show people too, by the number of their account; see `saring sync quality`.")
 ]
 PriceOption = Annotated[
     list[str] | None,
-    typer.Option("--price", metavar="NAME=COST", help="What 1,000 texts of a rater cost. May be repeated."),
+    typer.Option("--price", metavar="NAME=COST", help="Cost of 1,000 texts for a rater. May be repeated."),
 ]
 
 
@@ -48,110 +49,116 @@ PriceOption = Annotated[
 def list_command(
     context: typer.Context, people: PeopleFlag = False, price: PriceOption = None, as_json: output.JsonFlag = False
 ) -> None:
-    """Every rater, unless a command of its own follows."""
+    """Show every rater, unless a subcommand follows."""
     if context.invoked_subcommand is None:
-        found = measure(output.home(), people=people, prices=price or [])
-        output.emit(found.to_dict(), as_json=as_json, say=lambda _: say_raters(found))
+        report = measure(output.home(), people=people, prices=price or [])
+        output.emit(report.to_dict(), as_json=as_json, say=lambda _: say_raters(report))
 
 
 @raters_app.command("show")
 def show_command(
-    name: Annotated[str, typer.Argument(help="As `saring raters` gives it.")],
+    name: Annotated[str, typer.Argument(help="The rater's name, from `saring raters`.")],
     people: PeopleFlag = False,
     price: PriceOption = None,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Show one rater label by label: sensitivity and specificity, each with its interval.
+    """Show a rater's sensitivity and specificity for each label, with intervals.
 
     Example: saring raters show gpt-oss
     """
-    found = measure(output.home(), people=people, prices=price or [])
-    chosen = [one for one in found.raters if one.name == name]
+    report = measure(output.home(), people=people, prices=price or [])
+    chosen = [rater for rater in report.raters if rater.name == name]
     if not chosen:
-        known = ", ".join(sorted({one.name for one in found.raters})) or "none yet"
+        known = ", ".join(sorted({rater.name for rater in report.raters})) or "none yet"
         raise UsageError(f"no rater is called {name!r}; the raters are {known}")
-    shown = replace(found, raters=chosen)
+    shown = replace(report, raters=chosen)
     output.emit(shown.to_dict(), as_json=as_json, say=lambda _: say_labels(shown))
 
 
 @raters_app.command("fit")
 def fit_command(
     method: Annotated[
-        Choice | None, typer.Option(help="How words are combined. Default: that of the settings, `auto` unless set.")
+        Choice | None,
+        typer.Option(help="How to combine judgements. Default: SARING_CONSENSUS, else auto."),
     ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Fit how the words of several machines are combined, and put it in force. `saring train` does so by itself.
+    """Fit the consensus: how the judgements of several machines are combined. `saring train` does this too.
 
-    The methods are compared on gold, and Dawid and Skene's model is taken only if it is measurably better.
+    The methods are compared on gold. The Dawid-Skene model is used only if it is measurably better than a majority.
 
     Example: saring raters fit --method majority
     """
     ctx = output.home()
     with output.progress_bar() as progress:
-        done = fit_consensus(
+        fit = fit_consensus(
             ctx.engine,
             ctx.taxonomy,
             choice=method or ctx.settings.consensus,
             seed=ctx.settings.seed,
             progress=progress,
         )
-    output.emit(done.to_dict(), as_json=as_json, say=lambda _: say_fit(done))
+    output.emit(fit.to_dict(), as_json=as_json, say=lambda _: say_fit(fit))
 
 
 def measure(ctx: Context, *, people: bool, prices: Sequence[str]) -> RaterReport:
-    """Every rater of this home's store."""
-    given = dict(map(_price, prices))
+    """The report on every rater of this home's store.
+
+    Raises:
+        UsageError: a price is not NAME=COST, or its rater has not judged.
+    """
+    costs = dict(map(_price, prices))
     with output.progress_bar() as progress, open_session(ctx.engine) as session:
-        found = rater_report(
+        report = rater_report(
             session,
             ctx.taxonomy,
             people=people,
-            prices=given,
+            prices=costs,
             spending=spending(session),
             seed=ctx.settings.seed,
             progress=progress,
         )
-    unknown = given.keys() - {one.name for one in found.raters}
+    unknown = costs.keys() - {rater.name for rater in report.raters}
     if unknown:
-        raise UsageError(f"--price {min(unknown)}=...: nobody of that name has judged anything; see `saring raters`")
-    return found
+        raise UsageError(f"--price {min(unknown)}=...: no rater of this name has judged a text; see `saring raters`")
+    return report
 
 
-def _price(given: str) -> tuple[str, float]:
-    found = re.fullmatch(r"(.+)=(\d+(?:\.\d+)?)", given)
-    if found is None:
-        raise UsageError(f"--price {given!r} cannot be used: write NAME=COST, for example gpt-oss=0.40")
-    return found[1], float(found[2])
+def _price(value: str) -> tuple[str, float]:
+    match = re.fullmatch(r"(.+)=(\d+(?:\.\d+)?)", value)
+    if match is None:
+        raise UsageError(f"--price {value!r} cannot be read: write NAME=COST, for example gpt-oss=0.40")
+    return match[1], float(match[2])
 
 
 def say_raters(report: RaterReport) -> None:
-    """Print the table for a person."""
+    """Print the table of raters for a person."""
     out = output.out(least_width=100)
     if not report.raters:
-        out.print("nobody has judged anything yet: run `saring judge` or `saring import`")
+        out.print("There are no judgements yet: run `saring judge` or `saring import`.")
         return
     table = Table(box=None)
     table.add_column("rater", overflow="fold")
-    for column in ("texts", "gold", "sens.", "spec.", "agrees", "cost/1000"):
+    for column in ("texts", "gold", "sensitivity", "specificity", "agrees", "cost/1000"):
         table.add_column(column, justify="right", no_wrap=True)
-    for one in report.raters:
-        table.add_row(escape(_name(one)), *_cells(one))
+    for rater in report.raters:
+        table.add_row(escape(_name(rater)), *_cells(rater))
     out.print(table)
-    for one in report.raters:
-        out.print(f"{_name(one)}: {_words(one)}", markup=False, soft_wrap=True)
+    for rater in report.raters:
+        out.print(f"{_name(rater)}: {_worth(rater)}", markup=False, soft_wrap=True)
     _say_method(report)
 
 
 def say_labels(report: RaterReport) -> None:
-    """Print raters label by label."""
+    """Print the figures of each rater, label by label."""
     out = output.out(least_width=100)
-    for one in report.raters:
-        table = Table(box=None, title=f"\n{escape(_name(one))}: {one.judged:,} texts", title_justify="left")
+    for rater in report.raters:
+        title = f"\n{escape(_name(rater))}: {counted(rater.judged, 'text')}"
+        table = Table(box=None, title=title, title_justify="left")
         table.add_column("label")
-        for column in ("with it", "sensitivity", "without", "specificity"):
+        for column in ("with label", "sensitivity", "without", "specificity"):
             table.add_column(column, justify="right", no_wrap=True)
-        for label, skill in one.labels.items():
+        for label, skill in rater.labels.items():
             table.add_row(
                 label,
                 f"{skill.positives:,}",
@@ -160,32 +167,33 @@ def say_labels(report: RaterReport) -> None:
                 _share(skill.specificity),
             )
         out.print(table)
-        for words in filter(None, (_words(one), _spent(one))):
-            out.print(words, markup=False, soft_wrap=True)
+        for line in filter(None, (_worth(rater), _spent(rater))):
+            out.print(line, markup=False, soft_wrap=True)
     _say_method(report)
 
 
-def say_fit(done: Fit) -> None:
-    """Print what was put in force."""
+def say_fit(fit: Fit) -> None:
+    """Print the consensus that is used from now on."""
     out = output.out(least_width=100)
-    out.print(f"in force: {done.consensus.method}, {done.consensus.version}: {done.why}", markup=False, soft_wrap=True)
-    for family in sorted(set(done.consensus.families.values())):
-        out.print(f"one voice together: {family}", markup=False, soft_wrap=True)
+    consensus = fit.consensus
+    out.print(f"used from now on: {consensus.method}, {consensus.version}: {fit.why}", markup=False, soft_wrap=True)
+    for family in sorted(set(consensus.families.values())):
+        out.print(f"counted as one rater: {family}", markup=False, soft_wrap=True)
     table = Table(box=None)
     table.add_column("label")
     for column in ("prevalence", "majority F1", "D-S F1", "difference"):
         table.add_column(column, justify="right", no_wrap=True)
     reasons: dict[str, list[str]] = {}
-    for label, fit in done.labels.items():
-        if fit.model is None:
-            reasons.setdefault(fit.fallback or "", []).append(label)
+    for label, label_fit in fit.labels.items():
+        if label_fit.model is None:
+            reasons.setdefault(label_fit.fallback or "", []).append(label)
             continue
-        pair = done.contest.f1.get(label) if done.contest is not None else None
-        table.add_row(label, f"{fit.model.prevalence:.3f}", *_f1(pair))
+        pair = fit.contest.f1.get(label) if fit.contest is not None else None
+        table.add_row(label, f"{label_fit.model.prevalence:.3f}", *_f1(pair))
     if table.rows:
         out.print(table)
     for reason, labels in reasons.items():
-        out.print(f"by majority, for {reason}: {', '.join(labels)}", markup=False, soft_wrap=True)
+        out.print(f"by majority ({reason}): {', '.join(labels)}", markup=False, soft_wrap=True)
 
 
 def _f1(pair: Pair | None) -> list[str]:
@@ -199,31 +207,31 @@ def _f1(pair: Pair | None) -> list[str]:
     ]
 
 
-def _cells(one: RaterWorth) -> list[str]:
-    price = one.spent.per_thousand if one.spent is not None else None
+def _cells(rater: RaterWorth) -> list[str]:
+    price = rater.spent.per_thousand if rater.spent is not None else None
     return [
-        f"{one.judged:,}",
-        f"{one.gold:,}",
-        *("-" if value is None else f"{value:.2f}" for value in (one.macro_sensitivity, one.macro_specificity)),
-        "-" if one.agreement is None else f"{one.agreement.value:.0%}",
-        # nobody said what it costs, or it costs nothing
+        f"{rater.judged:,}",
+        f"{rater.gold:,}",
+        *("-" if value is None else f"{value:.2f}" for value in (rater.macro_sensitivity, rater.macro_specificity)),
+        "-" if rater.agreement is None else f"{rater.agreement.value:.0%}",
+        # The cost is unknown, or nothing.
         f"{price:.2f}" if price else "-",
     ]
 
 
-def _words(one: RaterWorth) -> str:
-    return one.words + (f"; errs together with {', '.join(one.together)}" if one.together else "")
+def _worth(rater: RaterWorth) -> str:
+    return rater.words + (f"; makes the same mistakes as {', '.join(rater.together)}" if rater.together else "")
 
 
-def _spent(one: RaterWorth) -> str:
-    tokens, cost = (one.spent.tokens, one.spent.cost) if one.spent is not None else (None, None)
-    parts = [f"{tokens:,} tokens"] if tokens is not None else []
-    parts += [f"{cost:,.2f} in all"] if cost else []
-    return f"it took {' and '.join(parts)}" if parts else ""
+def _spent(rater: RaterWorth) -> str:
+    tokens, cost = (rater.spent.tokens, rater.spent.cost) if rater.spent is not None else (None, None)
+    parts = [counted(tokens, "token")] if tokens is not None else []
+    parts += [f"cost {cost:,.2f}"] if cost else []
+    return f"used so far: {', '.join(parts)}" if parts else ""
 
 
-def _name(one: RaterWorth) -> str:
-    return f"{one.kind} {one.name}" + (f" ({one.version})" if one.version else "")
+def _name(rater: RaterWorth) -> str:
+    return f"{rater.kind} {rater.name}" + (f" ({rater.version})" if rater.version else "")
 
 
 def _share(estimate: Estimate | None) -> str:
@@ -231,11 +239,11 @@ def _share(estimate: Estimate | None) -> str:
 
 
 def _say_method(report: RaterReport) -> None:
-    said = f"{report.method} ({report.consensus}): {report.why}"
+    consensus = f"Consensus: {report.method} ({report.consensus}): {report.why}"
     if report.consensus is None:
-        said = "none was fitted yet, so machines must agree; these figures are what a majority would give"
+        consensus = "No consensus model yet; the figures above use a majority vote."
     output.out(least_width=100).print(
-        f"{report.gold:,} of {report.texts:,} texts have gold ({report.gold_by}); consensus: {said}",
+        f"Gold: {report.gold:,} of {counted(report.texts, 'text')} ({report.gold_by}). {consensus}",
         markup=False,
         soft_wrap=True,
     )

@@ -18,33 +18,34 @@ from saring.cli.options import Limit
 
 def run_command(
     paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Files to ingest first.")] = None,
-    source: Annotated[str | None, typer.Option("--source", help="What to call where they come from.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="A name for the source of the files.")] = None,
     limit: Limit = None,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the filter's page goes.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the filter's page to this folder.")] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Run every stage once, in order: ingest, embed, judge, filter, pseudo-label, train.
 
-    What is done already is not done again, so the same command goes on after Ctrl-C or a crash.
+    Finished work is not done again: after Ctrl-C or a crash, the same command continues.
 
     Example: saring run posts.jsonl.gz --source forum-2026 --limit 10000
     """
     if paths and source is None:
-        raise UsageError("say with --source what to call where the files come from")
+        raise UsageError("the files need a name for their source: add --source NAME")
     ctx = output.home()
     with output.progress_bar() as progress:
-        done = run_everything(
+        stages = run_everything(
             ctx, paths or [], source, limit=limit, report_dir=report or ctx.settings.reports_dir, progress=progress
         )
-    output.emit({"stages": [asdict(one) for one in done]}, as_json=as_json, say=lambda _: say_stages(done))
+    output.emit({"stages": [asdict(stage) for stage in stages]}, as_json=as_json, say=lambda _: say_stages(stages))
 
 
-def say_stages(done: list[StageSummary]) -> None:
-    """The closing table of a run."""
-    table = Table(box=None, title="what each stage did", title_justify="left")
-    for column in ("stage", "in", "out", "set aside"):
+def say_stages(stages: list[StageSummary]) -> None:
+    """Print the table of the stages of a run."""
+    table = Table(box=None, title="stages", title_justify="left")
+    for column in ("stage", "in", "out", "notes"):
         table.add_column(column, overflow="fold")
     table.add_column("seconds", justify="right")
-    for one in done:
-        table.add_row(one.stage, *(escape(cell) for cell in (one.taken, one.given, one.aside)), f"{one.seconds:.1f}")
+    for stage in stages:
+        cells = (escape(cell) for cell in (stage.taken, stage.given, stage.aside))
+        table.add_row(stage.stage, *cells, f"{stage.seconds:.1f}")
     output.out(least_width=130).print(table)

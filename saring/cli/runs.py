@@ -1,4 +1,4 @@
-"""The commands of runs: what was and is being done, and how to follow, end, or go on with it."""
+"""The commands of runs: list, follow, cancel and resume them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 from saring.cli import output
+from saring.plural import counted
 
 runs_app = typer.Typer(
     add_completion=False,
-    help="See what was and is being done; follow, cancel or resume it.",
+    help="List runs, and follow, cancel or resume one. A run is one execution of a stage.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_RunId = Annotated[int, typer.Argument(metavar="RUN", help="Its number, as `saring runs list` gives it.")]
+_RunId = Annotated[int, typer.Argument(metavar="RUN", help="The run's number, from `saring runs list`.")]
 _COLOURS = {"running": "yellow", "done": "green", "failed": "red", "cancelled": "dim"}
 
 
 @runs_app.command("list")
 def list_command(
-    stage: Annotated[str | None, typer.Option(help="Only of this stage.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 20,
+    stage: Annotated[str | None, typer.Option(help="Show only runs of this stage.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many runs to show, newest first.")] = 20,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Show the newest runs.
@@ -45,37 +46,37 @@ def list_command(
     query = select(r.id).order_by(r.id.desc()).limit(limit)
     with open_session(ctx.engine) as session:
         ids = session.scalars(query if stage is None else query.where(r.stage == stage)).all()
-        found = [status(session, run_id) for run_id in ids]
-    output.emit({"runs": [asdict(one) for one in found]}, as_json=as_json, say=lambda _: _say_runs(found))
+        runs = [status(session, run_id) for run_id in ids]
+    output.emit({"runs": [asdict(run) for run in runs]}, as_json=as_json, say=lambda _: _say_runs(runs))
 
 
 @runs_app.command("show")
 def show_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
-    """Show a run: its parameters, how far it is, what came of it, and what was parked.
+    """Show a run: its parameters, progress and result, and the shards that were parked after repeated failures.
 
     Example: saring runs show 12
     """
     ctx = output.home()
     s = store.Shard
     with open_session(ctx.engine) as session:
-        found = status(session, run)
+        run_status = status(session, run)
         parked = session.execute(
             select(s.number, s.worker, s.error).where(s.run_id == run, s.state == ShardState.PARKED).order_by(s.number)
         ).all()
-    result = asdict(found) | {"parked": [{"shard": n, "worker": w, "error": e} for n, w, e in parked]}
+    result = asdict(run_status) | {"parked": [{"shard": n, "worker": w, "error": e} for n, w, e in parked]}
     output.emit(result, as_json=as_json, say=_say_run)
 
 
 @runs_app.command("watch")
 def watch_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
-    """Follow a run to its end. With --json, one object a line, at each change.
+    """Follow a run to its end. With --json, print one object per line at each change.
 
     Example: saring runs watch 12
     """
     ctx = output.home()
     if as_json:
-        for one in follow(ctx.engine, run):
-            typer.echo(orjson.dumps(asdict(one), default=str).decode())
+        for run_status in follow(ctx.engine, run):
+            typer.echo(orjson.dumps(asdict(run_status), default=str).decode())
         return
     from saring.workers.executor import Workers
 
@@ -87,7 +88,7 @@ def watch_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
 
 @runs_app.command("cancel")
 def cancel_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
-    """End a run. What it has done stays; it can be resumed.
+    """Cancel a run. Finished work stays, and the run can be resumed.
 
     Example: saring runs cancel 12
     """
@@ -98,10 +99,10 @@ def cancel_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
 @runs_app.command("resume")
 def resume_command(
     run: _RunId,
-    wait_for_it: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
+    wait_for_it: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run to its end.")] = True,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Let a run on workers go on: what was not done, and what was parked.
+    """Continue a run on workers: its unfinished and its parked shards are sent again.
 
     Example: saring runs resume 12
     """
@@ -116,26 +117,28 @@ def resume_command(
     output.emit(
         result,
         as_json=as_json,
-        say=lambda _: output.out().print(f"run {run}: {sent:,} shards sent{' and done' if wait_for_it else ''}"),
+        say=lambda _: output.out().print(
+            f"run {run}: {counted(sent, 'shard')} sent{' and finished' if wait_for_it else ''}"
+        ),
     )
 
 
 @runs_app.command("logs")
 def logs_command(
     run: _RunId,
-    shard: Annotated[int | None, typer.Option(min=0, help="Only of this shard.")] = None,
+    shard: Annotated[int | None, typer.Option(min=0, help="Show only this shard.")] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Show what was logged while a run was at work, on whichever machine.
+    """Show the log of a run on workers, from all machines.
 
     Example: saring runs logs 12
     """
     ctx = output.home()
-    one = store.RunLog
-    query = select(one).where(one.run_id == run).order_by(one.at, one.id)
+    log = store.RunLog
+    query = select(log).where(log.run_id == run).order_by(log.at, log.id)
     with open_session(ctx.engine) as session:
-        found_run = status(session, run)
-        rows = session.scalars(query if shard is None else query.where(one.shard == shard)).all()
+        run_status = status(session, run)
+        rows = session.scalars(query if shard is None else query.where(log.shard == shard)).all()
     lines = [
         {"at": row.at, "level": row.level, "shard": row.shard, "worker": row.worker, "message": row.message}
         for row in rows
@@ -150,42 +153,42 @@ def logs_command(
                 soft_wrap=True,
             )
         if not lines:
-            mine = "" if found_run.on_workers else ": only runs on workers keep what they say"
-            output.out().print(f"run {run} logged nothing{mine}", markup=False)
+            reason = "" if run_status.on_workers else ": it did not run on workers, so its log was not stored"
+            output.out().print(f"run {run} has no log{reason}", markup=False, soft_wrap=True)
 
     output.emit({"run": run, "lines": lines}, as_json=as_json, say=say)
 
 
-def _say_runs(found: list[RunStatus]) -> None:
-    if not found:
-        output.out().print("there are no runs yet")
+def _say_runs(runs: list[RunStatus]) -> None:
+    if not runs:
+        output.out().print("There are no runs yet.")
         return
     table = Table(box=None)
-    for column in ("run", "stage", "of", "state", "progress", "shards", "began", "took", "note"):
+    for column in ("run", "stage", "of", "state", "progress", "shards", "started", "duration", "note"):
         table.add_column(column, overflow="fold")
-    for one in found:
+    for run in runs:
         table.add_row(
-            str(one.id),
-            one.stage,
-            one.slice,
-            f"[{_COLOURS[one.state]}]{one.state}[/]",
-            _progress(one),
-            ", ".join(f"{count:,} {state}" for state, count in one.shards.items()),
-            f"{one.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
-            _took(one),
-            one.error or "",
+            str(run.id),
+            run.stage,
+            run.slice,
+            f"[{_COLOURS[run.state]}]{run.state}[/]",
+            _progress(run),
+            ", ".join(f"{count:,} {state}" for state, count in run.shards.items()),
+            f"{run.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+            _duration(run),
+            run.error or "",
         )
     output.out(least_width=130).print(table)
 
 
-def _progress(one: RunStatus) -> str:
-    if one.total:
-        return f"{one.done:,} of {one.total:,}"
-    return f"{one.done:,}" if one.done else ""
+def _progress(run: RunStatus) -> str:
+    if run.total:
+        return f"{run.done:,} of {run.total:,}"
+    return f"{run.done:,}" if run.done else ""
 
 
-def _took(one: RunStatus) -> str:
-    seconds = ((one.finished_at or datetime.now(UTC)) - one.started_at).total_seconds()
+def _duration(run: RunStatus) -> str:
+    seconds = ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
@@ -200,13 +203,14 @@ def _say_run(result: dict[str, Any]) -> None:
             out.print_json(orjson.dumps(result[name], default=str).decode())
     if result["error"]:
         out.print(result["error"], markup=False, soft_wrap=True, style="red")
-    for one in result["parked"]:
-        out.print(f"shard {one['shard']} was parked ({one['worker']}): {one['error']}", markup=False, soft_wrap=True)
+    for shard in result["parked"]:
+        line = f"shard {shard['shard']} was parked ({shard['worker']}): {shard['error']}"
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _say_cancelled(result: dict[str, Any]) -> None:
-    words = {
-        RunState.CANCELLED: "is cancelled; `saring runs resume` goes on from there",
-        RunState.RUNNING: "is asked to stop, which it does when it next saves",
+    outcomes = {
+        RunState.CANCELLED: "is cancelled; `saring runs resume` continues it",
+        RunState.RUNNING: "will stop when it next saves its work",
     }
-    output.out().print(f"run {result['run']} {words.get(RunState(result['state']), 'is over already')}")
+    output.out().print(f"run {result['run']} {outcomes.get(RunState(result['state']), 'has already ended')}")

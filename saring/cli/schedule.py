@@ -13,19 +13,19 @@ from saring.services import ensure_broker
 from saring.workers.app import make_app
 from saring.workers.schedule import last_sent, regular_jobs
 
-schedule_app = typer.Typer(add_completion=False, help="When the regular jobs are due.", no_args_is_help=True)
+schedule_app = typer.Typer(add_completion=False, help="Show the times of the regular jobs.", no_args_is_help=True)
 
 
 @schedule_app.callback()
 def _group() -> None:
-    """When the regular jobs are due."""
+    """Show the times of the regular jobs."""
 
 
 @schedule_app.command("show")
 def show_command(as_json: output.JsonFlag = False) -> None:
-    """Show the regular jobs, how often each is sent, and when it last was.
+    """Show the regular jobs, how often each is sent, and when it was last sent.
 
-    The settings say when; a change of the settings file is taken up within a minute, without a restart.
+    The times are settings. A change in the settings file takes effect within a minute, without a restart.
 
     Example: saring schedule show
     """
@@ -60,4 +60,4 @@ def _say(result: dict[str, Any]) -> None:
         )
     output.out(least_width=110).print(table)
     if not result["kept"]:
-        output.out().print("nobody sends them yet: `saring up` or `saring beat` does")
+        output.out().print("The scheduler does not run, so no job is sent: start it with `saring up` or `saring beat`.")

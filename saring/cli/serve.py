@@ -26,12 +26,12 @@ from saring.cli import output
 from saring.context import Context
 from saring.services import ensure_database
 
-#: seconds; a request waits this long for the store before the champion answers alone
+#: seconds that a request waits for the store before the champion answers alone
 _CONNECT_SECONDS = 3
 _STATEMENT_SECONDS = 5
-#: seconds that requests in flight are given when the server is stopped
+#: seconds that open requests may still take when the server is stopped
 _GRACE_SECONDS = 10
-#: connections that may wait to be taken
+#: number of connections that may wait until they are accepted
 _BACKLOG = 2048
 
 
@@ -39,10 +39,10 @@ def serve_command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 9090,
 ) -> None:
-    """Serve predictions to Label Studio, and take its events.
+    """Run the ML backend: serve predictions to Label Studio, and receive its events.
 
-    On loopback a password is made up and kept in the home; `saring sync setup` gives it to Label Studio. To listen
-    elsewhere, choose one yourself with SARING_BACKEND_PASSWORD.
+    On this machine only (127.0.0.1), a password is generated and stored in the home; `saring sync setup` gives it to
+    Label Studio. For another address, set a password yourself with SARING_BACKEND_PASSWORD.
 
     Example: saring serve --port 9090
     """
@@ -51,21 +51,23 @@ def serve_command(
     on_loopback = ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
     if not on_loopback and ctx.settings.backend_password is None:
         raise UsageError(
-            f"--host {host} is reachable from other machines: set SARING_BACKEND_PASSWORD first, or leave --host out"
+            f"--host {host} can be reached from other machines: set SARING_BACKEND_PASSWORD first, or leave out --host"
         )
     try:
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise UsageError(f"{host}:{port} cannot be listened on ({error.strerror}): choose another --port") from error
+        raise UsageError(f"cannot listen on {host}:{port} ({error.strerror}): choose another --port") from error
     with listener:
-        # connections take it over; without it, an answer's body waits 40 ms for the receipt of its head
+        # Connections inherit this option. Without it, the body of a response waits 40 ms until its head is confirmed.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         app = create_app(_config(ctx))
         shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
         output.err.print(f"serving on http://{shown}:{port}", markup=False, soft_wrap=True)
         if on_loopback:
-            output.err.print("this machine only: for others, set SARING_BACKEND_PASSWORD and --host", soft_wrap=True)
-        # the command's own logging is kept; a request's line would tell who looked at what
+            output.err.print(
+                "for this machine only; to serve other machines, set SARING_BACKEND_PASSWORD and --host", soft_wrap=True
+            )
+        # The command has its own logging. A line for each request would show who looked at which task.
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -78,7 +80,7 @@ def serve_command(
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """The first address that a host name stands for."""
+    """The first address of a host name."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
@@ -89,7 +91,7 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, in
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # what is loaded by now stays: looking through it for garbage again and again took up to half a second each time
+        # Objects that are loaded by now stay. To search them for garbage each time took up to half a second.
         gc.collect()
         gc.freeze()
 
@@ -111,16 +113,17 @@ def _config(ctx: Context) -> BackendConfig:
 
 
 def _engine(ctx: Context) -> Engine:
-    """The store, which must not keep a volunteer waiting."""
-    ctx.engine.dispose()  # it has the schema now, or has said what is wrong with it
+    """The store with short timeouts, so that no volunteer waits for it."""
+    # The first connection creates or checks the schema.
+    ctx.engine.dispose()
     url = make_url(ensure_database(ctx.settings))
-    patience = {"connect_timeout": str(_CONNECT_SECONDS), "options": f"-c statement_timeout={_STATEMENT_SECONDS}s"}
-    # what the address itself says goes first
-    return make_engine(url.update_query_dict(patience | dict(url.query)).render_as_string(hide_password=False))
+    timeouts = {"connect_timeout": str(_CONNECT_SECONDS), "options": f"-c statement_timeout={_STATEMENT_SECONDS}s"}
+    # Options in the address itself have priority.
+    return make_engine(url.update_query_dict(timeouts | dict(url.query)).render_as_string(hide_password=False))
 
 
 def _sender(settings: Settings) -> SendJob:
-    """Sends jobs; the broker is looked for at the first one, so that serving never waits for it."""
+    """A sender of jobs, which connects to the broker at the first job: serving does not wait for the broker."""
 
     @cache
     def sender() -> SendJob:
@@ -135,7 +138,7 @@ def _sender(settings: Settings) -> SendJob:
 
 
 def _queue_depths(settings: Settings) -> QueueDepths:
-    """Looks how many jobs wait in the broker, which is not started for it."""
+    """A function that counts the jobs in the broker's queues; it does not start the broker."""
 
     def depths() -> Mapping[str, int]:
         import redis

@@ -1,4 +1,4 @@
-"""The commands about the machine: start, stop, look, check, begin."""
+"""The commands of services: `up`, `down`, `status`, `doctor` and `init`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COLOURS = {"ok": "green", "ready": "green", "warn": "yellow", "busy": "yellow",
 
 
 class Part(enum.StrEnum):
-    """What `saring up` may leave out. The rest needs the database and the broker."""
+    """Parts that `saring up` may leave out. All other commands need the database and the broker."""
 
     LABEL_STUDIO = "label-studio"
     BACKEND = "backend"
@@ -43,14 +43,16 @@ class Part(enum.StrEnum):
 
 
 def up_command(
-    without: Annotated[list[Part] | None, typer.Option("--without", help="Leave this out. May be repeated.")] = None,
+    without: Annotated[
+        list[Part] | None, typer.Option("--without", help="Do not start this service. May be repeated.")
+    ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Start everything of this home: the database, the broker, Label Studio, the ML backend, the workers, what sends
-    them the regular jobs, and what starts each of them again should it die.
+    """Start all services of this home: database, broker, Label Studio, ML backend, workers, scheduler and watchdog.
 
-    The first time, Label Studio is installed in an environment of its own, which takes some minutes and 1 GB. All
-    stay until `saring down`. Commands that need the database or the broker start them too.
+    The scheduler (beat) sends regular jobs to the workers. The watchdog (keeper) restarts services that stop. The first
+    time, Label Studio is installed in its own environment, which takes some minutes and 1 GB. The services run until
+    `saring down`. Commands that need the database or the broker start them too.
 
     Example: saring up --without label-studio
     """
@@ -79,9 +81,9 @@ def up_command(
 
 
 def down_command(as_json: output.JsonFlag = False) -> None:
-    """Stop everything of this home that runs. The worker first finishes what it has in hand, for a minute at most.
+    """Stop all services of this home. Workers first finish their current jobs, for a minute at most.
 
-    Servers at an address of your own (SARING_DATABASE_URL, SARING_REDIS_URL, LABEL_STUDIO_URL) are left alone.
+    Your own servers (SARING_DATABASE_URL, SARING_REDIS_URL, LABEL_STUDIO_URL) are not stopped.
 
     Example: saring down
     """
@@ -90,7 +92,7 @@ def down_command(as_json: output.JsonFlag = False) -> None:
 
 
 def status_command(as_json: output.JsonFlag = False) -> None:
-    """Show what runs, and how much the store holds. Starts nothing.
+    """Show which services run, and how many rows the store holds. It starts nothing.
 
     Example: saring status --json
     """
@@ -110,16 +112,16 @@ def status_command(as_json: output.JsonFlag = False) -> None:
                 "schema": current,
                 "schema_is_current": current == head,
                 "rows": count_rows(session) if current == head else None,
-                "encoders": [asdict(one) for one in known_spaces(session, settings)] if current == head else None,
+                "encoders": [asdict(space) for space in known_spaces(session, settings)] if current == head else None,
             }
         engine.dispose()
     output.emit(result, as_json=as_json, say=_say_status)
 
 
 def doctor_command(as_json: output.JsonFlag = False) -> None:
-    """Check everything that Saring needs, and say how to mend what is wrong.
+    """Check everything that Saring needs, and show how to fix what is wrong.
 
-    Exit status 1 when something that is needed does not work. Starts nothing.
+    The exit status is 1 if something that is needed does not work. It starts nothing.
 
     Example: saring doctor
     """
@@ -131,7 +133,7 @@ def doctor_command(as_json: output.JsonFlag = False) -> None:
 
 
 def init_command(as_json: output.JsonFlag = False) -> None:
-    """Make the home, start the database, and bring its schema up to date. Safe to repeat.
+    """Create the home, start the database, and update its schema. You can repeat this safely.
 
     Example: saring init
     """
@@ -167,23 +169,25 @@ def _say_services(result: dict[str, Any]) -> None:
 def _where(service: dict[str, Any]) -> str:
     if service["detail"]:
         return str(service["detail"])
-    # a socket's path is of no use to a person, an address is
+    # A person cannot use the path of a socket, but can use an address.
     return str(service["address"]) if not service["embedded"] or service["address"].startswith("http") else "embedded"
 
 
 def _say_up(result: dict[str, Any]) -> None:
     _say_services(result)
-    found = result["label_studio"]
-    if found is None:
+    label_studio = result["label_studio"]
+    if label_studio is None:
         return
-    output.out().print(f"\nLabel Studio: {found['url']}", soft_wrap=True, markup=False)
-    if found["email"]:
-        line = f"log in as {found['email']}; the password is in {found['password_file']}"
+    output.out().print(f"\nLabel Studio: {label_studio['url']}", soft_wrap=True, markup=False)
+    if label_studio["email"]:
+        line = f"log in as {label_studio['email']}; the password is in {label_studio['password_file']}"
         output.out().print(line, soft_wrap=True, markup=False)
 
 
 def _say_stopped(result: dict[str, Any]) -> None:
-    output.out().print(f"stopped {' and '.join(result['stopped'])}" if result["stopped"] else "nothing was running")
+    *others, last = result["stopped"] or [""]
+    names = f"{', '.join(others)} and {last}" if others else last
+    output.out().print(f"stopped {names}" if last else "nothing was running", soft_wrap=True)
 
 
 def _say_status(result: dict[str, Any]) -> None:
@@ -193,7 +197,7 @@ def _say_status(result: dict[str, Any]) -> None:
         return
     output.out().print(f"\ndatabase {database['bytes'] / 1e6:.1f} MB, schema {database['schema'] or 'none'}")
     if database["rows"] is None:
-        output.out().print("the schema is not this version's: run `saring init`")
+        output.out().print("The schema is not the one of this version: run `saring init`.")
         return
     table = Table(box=None)
     table.add_column("table")
@@ -218,8 +222,8 @@ def _say_checks(result: dict[str, Any]) -> None:
 
 
 def _say_init(result: dict[str, Any]) -> None:
-    done = "is up to date" if result["schema_before"] == result["schema"] else f"is now {result['schema']}"
-    output.out().print(f"{result['home']} is ready: the schema {done}", soft_wrap=True, markup=False)
+    state = "is up to date" if result["schema_before"] == result["schema"] else f"is now {result['schema']}"
+    output.out().print(f"{result['home']} is ready: the schema {state}", soft_wrap=True, markup=False)
 
 
 def _span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The commands for sources: what they are, what their licences allow, and correcting that."""
+"""The commands of sources: list them with their licences, and correct a licence."""
 
 from __future__ import annotations
 
@@ -17,47 +17,48 @@ sources_app = typer.Typer(add_completion=False, help="List sources, and correct 
 
 @sources_app.command("list")
 def list_command(as_json: output.JsonFlag = False) -> None:
-    """Show where texts came from, on which licence, and whether an export takes them.
+    """Show the sources of texts with their licences, and which of them an export may share.
 
     Example: saring sources list
     """
     with open_session(output.home().engine) as session:
-        found = [one.to_dict() for one in list_sources(session, count=True)]
-    output.emit({"sources": found}, as_json=as_json, say=_say)
+        sources = [source.to_dict() for source in list_sources(session, count=True)]
+    output.emit({"sources": sources}, as_json=as_json, say=_say)
 
 
 @sources_app.command("set")
 def set_command(
     name: Annotated[str, typer.Argument(metavar="NAME")],
     licence: Annotated[
-        str | None, typer.Option(help='Its SPDX identifier, for example CC-BY-4.0; "" takes it away.')
+        str | None, typer.Option(help='SPDX identifier of the licence, for example CC-BY-4.0; "" removes it.')
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Where the source can be found.")] = None,
+    url: Annotated[str | None, typer.Option(help="Web address of the source.")] = None,
     permitted: Annotated[
         bool | None,
-        typer.Option("--permitted/--not-permitted", help="Whoever holds the rights agreed that it is shared."),
+        typer.Option("--permitted/--not-permitted", help="The owner of the rights has agreed to sharing, or has not."),
     ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Correct what is known of a source. The next export goes by it.
+    """Correct the licence or address of a source. The next export uses it.
 
     Example: saring sources set forum-2026 --licence CC-BY-4.0
     """
     with open_session(output.home().engine) as session, session.begin():
         changed = set_source(session, name, licence=licence, url=url, permitted=permitted)
-    output.emit(changed.to_dict(), as_json=as_json, say=lambda one: _say({"sources": [one]}))
+    output.emit(changed.to_dict(), as_json=as_json, say=lambda source: _say({"sources": [source]}))
 
 
 def _say(result: dict[str, Any]) -> None:
     if not result["sources"]:
-        output.out().print("no source yet: `saring ingest` or `saring import` brings one")
+        output.out().print("There are no sources yet: `saring ingest` or `saring import` adds one.")
         return
     table = Table(box=None)
     for column in ("source", "rows", "licence", "shared", "why not"):
         table.add_column(column, justify="right" if column == "rows" else "left", overflow="fold")
-    words = {"open": "yes", "non-commercial": "with --non-commercial", "closed": "no"}
-    for one in result["sources"]:
-        shared = "yes, by permission" if one["permitted"] and one["sharing"] == "open" else words[one["sharing"]]
-        cells = (one["name"], f"{one['rows']:,}", one["licence"] or "-", shared, one["why"])
+    answers = {"open": "yes", "non-commercial": "with --non-commercial", "closed": "no"}
+    for source in result["sources"]:
+        sharing = source["sharing"]
+        shared = "yes, by permission" if source["permitted"] and sharing == "open" else answers[sharing]
+        cells = (source["name"], f"{source['rows']:,}", source["licence"] or "-", shared, source["why"])
         table.add_row(*(escape(cell) for cell in cells))
     output.out(least_width=110).print(table)

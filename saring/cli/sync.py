@@ -1,4 +1,4 @@
-"""The commands that speak with Label Studio."""
+"""The commands that exchange tasks and annotations with Label Studio."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saring.cli.sync_quality import quality_command
 from saring.cli.sync_setup import setup_command
 
 sync_app = typer.Typer(
-    help="Send tasks to Label Studio, and bring corrections home.",
+    help="Push tasks to Label Studio, and pull annotations from it.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from saring.cli import output
+from saring.plural import counted
 from sync.quality.exclusion import Exclusion, exclude, include
 
 Volunteer = Annotated[str, typer.Argument(metavar="NUMBER", help="The volunteer's number in `saring sync quality`.")]
@@ -16,37 +17,39 @@ Volunteer = Annotated[str, typer.Argument(metavar="NUMBER", help="The volunteer'
 
 def exclude_command(
     volunteer: Volunteer,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    reason: Annotated[str, typer.Option(help="The reason, which is stored.")],
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Leave what a volunteer said, and will say, out of what is believed and learnt.
+    """Exclude a volunteer: their past and future judgements are not used.
 
-    The ledger keeps it, and `saring sync include` takes it in again. Tasks that only they did go to somebody else with
-    the next `saring sync pull`.
+    The ledger keeps the judgements, and `saring sync include` uses them again. Tasks that nobody else has annotated go
+    to another volunteer with the next `saring sync pull`.
 
     Example: saring sync exclude 7 --reason "answers in a second; spoke with them"
     """
-    done = exclude(output.home().engine, _number(volunteer), why=reason, now=datetime.now(UTC))
-    output.emit(asdict(done), as_json=as_json, say=lambda _: _say(done))
+    exclusion = exclude(output.home().engine, _number(volunteer), why=reason, now=datetime.now(UTC))
+    output.emit(asdict(exclusion), as_json=as_json, say=lambda _: _say(exclusion))
 
 
 def include_command(volunteer: Volunteer, as_json: output.JsonFlag = False) -> None:
-    """Take in again what an excluded volunteer said, and will say.
+    """Use the judgements of an excluded volunteer again, past and future.
 
     Example: saring sync include 7
     """
-    done = include(output.home().engine, _number(volunteer))
-    output.emit(asdict(done), as_json=as_json, say=lambda _: _say(done))
+    exclusion = include(output.home().engine, _number(volunteer))
+    output.emit(asdict(exclusion), as_json=as_json, say=lambda _: _say(exclusion))
 
 
 def _number(volunteer: str) -> str:
     return volunteer.removeprefix("#")
 
 
-def _say(done: Exclusion) -> None:
-    what = "left out" if done.excluded else "counts"
-    already = "" if done.changed else ", as before"
-    line = f"what volunteer #{done.rater} said on {done.texts:,} texts {what}{already}"
-    output.out().print(line, markup=False)
-    if done.changed:
-        output.out().print("`saring train` learns from what is believed now", markup=False)
+def _say(exclusion: Exclusion) -> None:
+    already = "" if exclusion.changed else "already "
+    state = "excluded" if exclusion.excluded else "included"
+    effect = "not used" if exclusion.excluded else "used"
+    texts = counted(exclusion.texts, "text")
+    line = f"Volunteer #{exclusion.rater} is {already}{state}; their judgements of {texts} are {effect}."
+    output.out().print(line, markup=False, soft_wrap=True)
+    if exclusion.changed:
+        output.out().print("The next `saring train` takes this into account.", markup=False)

@@ -11,17 +11,18 @@ import typer
 from saring.actions.label_studio import Pulled
 from saring.cli import output
 from saring.cli.options import ProjectOption
+from saring.plural import counted
 from sync.pull.reconcile import ReconcileReport
 
 
 def pull_command(
     project: ProjectOption = None, on_workers: output.AsyncFlag = False, as_json: output.JsonFlag = False
 ) -> None:
-    """Bring home what changed in Label Studio since the last pull. Doing it again adds nothing.
+    """Pull: copy annotations changed since the last pull into the ledger. Doing it again adds nothing.
 
     Tasks on which raters disagree are served to another volunteer.
 
-    `saring up` does this by itself, woken by webhooks and once a minute.
+    The workers of `saring up` do this too: after each webhook, and once a minute.
 
     Example: saring sync pull
     """
@@ -35,15 +36,15 @@ def pull_command(
 def reconcile_command(
     project: ProjectOption = None,
     withdraw_deleted: Annotated[
-        bool, typer.Option("--withdraw-deleted", help="Take back what was said of tasks that were removed.")
+        bool, typer.Option("--withdraw-deleted", help="Withdraw the annotations of tasks that were removed.")
     ] = False,
     on_workers: output.AsyncFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Compare every annotation with the ledger, and repair what differs.
+    """Compare every annotation in Label Studio with the ledger, and repair differences.
 
-    What was said of tasks that were removed from Label Studio stays, because removing finished tasks is how people
-    tidy up; `--withdraw-deleted` takes it back.
+    Annotations of tasks that were removed from Label Studio stay in the ledger, because people remove finished tasks to
+    tidy up. With --withdraw-deleted they are withdrawn.
 
     Example: saring sync reconcile
     """
@@ -66,30 +67,41 @@ def _shown(report: Pulled | ReconcileReport) -> dict[str, Any]:
 
 def _say_pulled(report: Pulled) -> None:
     out = output.out()
-    out.print(f"{report.tasks:,} changed tasks looked at in {_many(report.projects, 'project')}", markup=False)
-    _say_rest(report.counts, report.gone, report.failed)
+    changes = {"annotations": "new annotation", "updated": "changed annotation", "deleted": "deleted annotation"}
+    changed = [counted(report.counts[name], noun) for name, noun in changes.items() if report.counts[name]]
+    out.print(
+        f"Read {counted(report.tasks, 'changed task')} from {counted(report.projects, 'project')}: "
+        f"{', '.join(changed) or 'no new annotation'}.",
+        markup=False,
+        soft_wrap=True,
+    )
+    others = {name: count for name, count in report.counts.items() if name not in changes}
+    _say_rest(others, report.gone, report.failed)
     if report.reviews_asked:
         out.print(
-            f"  {_many(report.reviews_asked, 'task')} served again, because raters disagree or were excluded",
+            f"  {counted(report.reviews_asked, 'task')} sent to another volunteer, because raters disagree or were "
+            "excluded",
             markup=False,
+            soft_wrap=True,
         )
     if report.unknown_labels:
         named = ", ".join(f"{label} ({count})" for label, count in report.unknown_labels.items())
-        out.print(f"labels that the taxonomy does not know, left out: {named}", markup=False, soft_wrap=True)
+        out.print(f"left out, labels not in the taxonomy: {named}", markup=False, soft_wrap=True)
 
 
 def _say_compared(report: ReconcileReport) -> None:
     out = output.out()
     out.print(
-        f"{report.annotations:,} annotations of {report.tasks:,} tasks compared; {report.repaired:,} tasks repaired",
+        f"Compared {counted(report.annotations, 'annotation')} of {counted(report.tasks, 'task')}; "
+        f"repaired {counted(report.repaired, 'task')}.",
         markup=False,
     )
     if report.tasks_gone:
-        out.print(f"  {_many(report.tasks_gone, 'task')} no longer in Label Studio", markup=False)
+        out.print(f"  {counted(report.tasks_gone, 'task')} no longer in Label Studio", markup=False)
     if report.doubles_removed or report.doubles_left:
         out.print(
-            f"  tasks that were there twice: {report.doubles_removed:,} removed, "
-            f"{report.doubles_left:,} left because somebody annotated them",
+            f"  duplicate tasks: {report.doubles_removed:,} removed, "
+            f"{report.doubles_left:,} kept because they have annotations",
             markup=False,
         )
     _say_rest(report.counts, report.gone, report.failed)
@@ -100,10 +112,8 @@ def _say_rest(counts: Mapping[str, int], gone: list[str], failed: Mapping[str, s
     for name, count in counts.items():
         out.print(f"  {name}: {count:,}", markup=False)
     for title in gone:
-        out.print(f"  {title} was removed from Label Studio; what was said in it stays", markup=False)
+        out.print(
+            f"  {title} was removed from Label Studio; its annotations stay in the ledger", markup=False, soft_wrap=True
+        )
     for title, why in failed.items():
         out.print(f"  {title} failed: {why}", markup=False, soft_wrap=True)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -11,6 +11,7 @@ import typer
 from saring.actions.label_studio import connect
 from saring.cli import output
 from saring.cli.options import ProjectOption
+from saring.plural import counted
 from sync.push.predictions import PredictReport
 from sync.push.push import PushReport
 from sync.push.why import Explanation, why
@@ -18,84 +19,89 @@ from sync.push.why import Explanation, why
 
 def push_command(
     project: ProjectOption = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="No more than so many texts a project.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of texts for each project.")] = None,
     on_workers: output.AsyncFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Send queued texts to Label Studio, with labels ticked ahead. Doing it again sends nothing twice.
+    """Push queued texts to Label Studio as tasks, with predicted labels ticked. No text is sent twice.
 
     Example: saring sync push --limit 200
     """
     with output.progress_bar() as progress:
-        done = output.home().label_studio.push(
+        pushed = output.home().label_studio.push(
             project, limit=limit, executor=output.executor(on_workers), progress=progress
         )
-    output.emit(asdict(done), as_json=as_json, say=lambda _: _say_pushed(done.projects))
+    output.emit(asdict(pushed), as_json=as_json, say=lambda _: _say_pushed(pushed.projects))
 
 
 def predict_ahead_command(
     project: ProjectOption = None, on_workers: output.AsyncFlag = False, as_json: output.JsonFlag = False
 ) -> None:
-    """Tick the open tasks anew, from what is known now. Nothing is hidden at any moment.
+    """Renew the ticks of all open tasks, from the newest predictions. Volunteers can keep working.
 
     Example: saring sync predict
     """
     with output.progress_bar() as progress:
-        done = output.home().label_studio.predict(project, executor=output.executor(on_workers), progress=progress)
-    output.emit(asdict(done), as_json=as_json, say=lambda _: _say_predicted(done.projects))
+        predicted = output.home().label_studio.predict(project, executor=output.executor(on_workers), progress=progress)
+    output.emit(asdict(predicted), as_json=as_json, say=lambda _: _say_predicted(predicted.projects))
 
 
 def why_command(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's number in Label Studio, or its text's id.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's id in Label Studio, or the id of its text.")],
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Say why a task shows the ticks it shows, or none.
+    """Explain why a task has its ticks, or why it has none.
 
     Example: saring sync why 1234
     """
     home = output.home()
     with connect(home) as client:
-        found = why(home.engine, client, task)
-    output.emit(asdict(found), as_json=as_json, say=lambda _: _say_why(found))
+        explanation = why(home.engine, client, task)
+    output.emit(asdict(explanation), as_json=as_json, say=lambda _: _say_why(explanation))
 
 
-def _say_pushed(done: Sequence[PushReport]) -> None:
+def _say_pushed(reports: Sequence[PushReport]) -> None:
     out = output.out()
-    for one in done:
-        line = f"project {one.project_id}: {one.sent:,} tasks sent"
-        if one.sent:
-            line += f" ({one.blind:,} blind, {one.harsh:,} harsh)"
+    for report in reports:
+        line = f"project {report.project_id}: {counted(report.sent, 'task')} sent"
+        if report.sent:
+            line += f" ({report.blind:,} without ticks, {report.harsh:,} harsh)"
         out.print(line, markup=False)
-        if one.adopted:
-            out.print(f"  {one.adopted:,} of them had arrived in a call that broke off", markup=False)
-        if one.held_back:
+        if report.adopted:
+            out.print(f"  {report.adopted:,} of them were sent by an earlier push that was interrupted", markup=False)
+        if report.held_back:
             out.print(
-                f"  {one.held_back:,} texts held back: enough harsh ones for today, or opted out of", markup=False
+                f"  {counted(report.held_back, 'text')} not sent: the daily limit of harsh texts is reached, "
+                "or the volunteer opted out of the label",
+                markup=False,
+                soft_wrap=True,
             )
-    if done and not any(one.sent for one in done) and not done[-1].waiting:
-        out.print("nothing waits to be sent: run `saring queue build`", markup=False)
+    if reports and not any(report.sent for report in reports) and not reports[-1].waiting:
+        out.print("No text is queued: run `saring queue build`.", markup=False)
 
 
-def _say_predicted(done: Sequence[PredictReport]) -> None:
+def _say_predicted(reports: Sequence[PredictReport]) -> None:
     out = output.out()
-    for one in done:
-        if one.version is None:
-            out.print(f"project {one.project_id}: no open tasks", markup=False)
+    for report in reports:
+        if report.version is None:
+            out.print(f"project {report.project_id}: no open tasks", markup=False)
             continue
         out.print(
-            f"project {one.project_id}: {one.sent:,} open tasks now show {one.version}", markup=False, soft_wrap=True
+            f"project {report.project_id}: {counted(report.sent, 'open task')} updated to {report.version}",
+            markup=False,
+            soft_wrap=True,
         )
-        out.print(f"  the ticks of {one.changed:,} changed", markup=False)
+        out.print(f"  tasks with other ticks than before: {report.changed:,}", markup=False)
 
 
-def _say_why(found: Explanation) -> None:
+def _say_why(explanation: Explanation) -> None:
     out = output.out()
     lines = [
-        f"task {found.task} of {found.project}",
-        f"queued: {found.queued} (inclusion probability {found.inclusion_probability:.3g})",
-        f"ticked: {', '.join(found.shown) or 'nothing'}",
-        *(f"  {label}: {source}" for label, source in found.sources.items() if source),
-        *found.reasons,
+        f"task {explanation.task} of {explanation.project}",
+        f"queued: {explanation.queued} (inclusion probability {explanation.inclusion_probability:.3g})",
+        f"ticked: {', '.join(explanation.shown) or 'nothing'}",
+        *(f"  {label}: {source}" for label, source in explanation.sources.items() if source),
+        *explanation.reasons,
     ]
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`saring sync quality`: how volunteers do, and how they are treated."""
+"""`saring sync quality`: the quality of volunteers' work, and the harsh content that they met."""
 
 from __future__ import annotations
 
@@ -17,65 +17,78 @@ from pipeline.store.session import open_session
 from saring.actions.label_studio import connect, current_projects
 from saring.cli import output
 from saring.cli.options import ProjectOption
+from saring.plural import counted
 
 if TYPE_CHECKING:
     from sync.quality.report import QualityReport, RaterQuality
 
-_COLUMNS = ("answers", "skipped", "known right", "fits the others", "macro F1", "seconds", "ticks kept", "careless")
+_COLUMNS = (
+    "answers",
+    "skipped",
+    "known answers right",
+    "agrees with others",
+    "macro F1",
+    "seconds",
+    "ticks kept",
+    "careless",
+)
 
 
 def quality_command(
     project: ProjectOption = None,
     since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Keep to annotations made on this day or later.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Use only annotations from this day or later.")
     ] = None,
-    names: Annotated[bool, typer.Option("--names", help="Show people's addresses instead of numbers.")] = False,
+    names: Annotated[bool, typer.Option("--names", help="Show e-mail addresses in place of numbers.")] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Show how raters agree, how each does, who may be careless, and how much harsh content each met.
+    """Show the agreement of volunteers, the quality of each, signs of carelessness, and the harsh content each met.
 
-    It reads what `saring sync pull` brought home. Volunteers are shown by the number of their account.
+    The figures are from annotations that `saring sync pull` has copied. Volunteers are shown by the number of their
+    account.
 
     Example: saring sync quality --since 2026-11-01
     """
-    # statistics take seconds to import, which the other commands beside this one need not
+    # The statistics take seconds to import, and the other `saring sync` commands do not need them.
     from sync.quality.report import quality_report
 
     ctx = output.home()
-    ours = None
-    called: Mapping[str, str] = {}
+    project_id = None
+    emails: Mapping[str, str] = {}
     if project is not None or names:
         with connect(ctx) as client:
-            ours = current_projects(ctx, client, project)[0].id if project is not None else None
-            called = {str(user.id): str(user.email) for user in client.users()} if names else {}
+            project_id = current_projects(ctx, client, project)[0].id if project is not None else None
+            emails = {str(user.id): str(user.email) for user in client.users()} if names else {}
     with open_session(ctx.engine) as session:
         rng = np.random.default_rng(ctx.settings.seed)
         moment = since.astimezone() if since is not None else None
-        report = quality_report(session, ctx.taxonomy, project=ours, since=moment, rng=rng)
-    shown = asdict(report) | {"careless": report.careless, "names": dict(called)}
-    output.emit(shown, as_json=as_json, say=lambda _: say_quality(report, called))
+        report = quality_report(session, ctx.taxonomy, project=project_id, since=moment, rng=rng)
+    result = asdict(report) | {"careless": report.careless, "names": dict(emails)}
+    output.emit(result, as_json=as_json, say=lambda _: say_quality(report, emails))
 
 
 def say_quality(report: QualityReport, names: Mapping[str, str]) -> None:
     """Print the report for a person."""
     out = output.out(least_width=130)
     out.print(
-        f"\n{report.answers:,} answers of {len(report.raters)} volunteers on {report.texts:,} texts", markup=False
+        f"\n{counted(report.answers, 'answer')} of {counted(len(report.raters), 'volunteer')} "
+        f"on {counted(report.texts, 'text')}",
+        markup=False,
     )
     if not report.answers:
-        out.print("nothing to measure yet: run `saring sync pull`", markup=False)
+        out.print("There are no answers to measure yet: run `saring sync pull`.", markup=False)
         if report.days:
             _say_days(report, names)
         return
     out.print(_raters(report, names))
-    for one in report.raters:
-        if one.excluded is not None:
-            out.print(f"{_name(one.rater, names)} is excluded: {one.excluded}", markup=False, soft_wrap=True)
-        if one.care.careless:
-            reasons = "; ".join(finding.words for finding in one.care.findings)
-            out.print(f"{_name(one.rater, names)} may be careless: {reasons}", markup=False, soft_wrap=True)
+    for rater in report.raters:
+        if rater.excluded is not None:
+            out.print(f"{_name(rater.rater, names)} is excluded: {rater.excluded}", markup=False, soft_wrap=True)
+        if rater.care.careless:
+            reasons = "; ".join(finding.words for finding in rater.care.findings)
+            out.print(f"{_name(rater.rater, names)} may be careless: {reasons}", markup=False, soft_wrap=True)
     _say_agreement(report)
-    _say_sway(report)
+    _say_acceptance(report)
     _say_days(report, names)
 
 
@@ -84,21 +97,21 @@ def _raters(report: QualityReport, names: Mapping[str, str]) -> Table:
     table.add_column("volunteer")
     for column in _COLUMNS:
         table.add_column(column, justify="right")
-    for one in report.raters:
-        table.add_row(escape(_name(one.rater, names)), *_cells(one))
+    for rater in report.raters:
+        table.add_row(escape(_name(rater.rater, names)), *_cells(rater))
     return table
 
 
-def _cells(one: RaterQuality) -> list[str]:
+def _cells(rater: RaterQuality) -> list[str]:
     return [
-        f"{one.annotations.get('submitted', 0):,}",
-        f"{one.annotations.get('skipped', 0):,}",
-        _share(one.known.exact),
-        _share(one.others.exact),
-        _number(one.others.macro_f1),
-        "-" if one.pace.median is None else f"{one.pace.median:.1f}",
-        _share(one.acceptance.kept_share),
-        "excluded" if one.excluded is not None else "yes" if one.care.careless else "no",
+        f"{rater.annotations.get('submitted', 0):,}",
+        f"{rater.annotations.get('skipped', 0):,}",
+        _share(rater.known.exact),
+        _share(rater.others.exact),
+        _number(rater.others.macro_f1),
+        "-" if rater.pace.median is None else f"{rater.pace.median:.1f}",
+        _share(rater.acceptance.kept_share),
+        "excluded" if rater.excluded is not None else "yes" if rater.care.careless else "no",
     ]
 
 
@@ -106,33 +119,33 @@ def _say_agreement(report: QualityReport) -> None:
     out = output.out(least_width=130)
     fair = report.fair_agreement
     if fair is not None and fair.overall is not None:
-        found, which = fair, "texts that a coin had two volunteers asked for"
+        agreement, texts = fair, "randomly chosen texts with two volunteers"
     elif report.agreement is not None and report.agreement.overall is not None:
-        found, which = report.agreement, "texts with two answers or more, mostly those on which raters disagree"
+        agreement, texts = report.agreement, "texts with two or more answers, mostly texts on which raters disagree"
     else:
         out.print("agreement: too few texts with two answers", markup=False)
         return
     out.print(
-        f"Krippendorff's alpha {_number(found.overall)} over {found.texts:,} {which}; "
-        + ", ".join(f"{one.label} {one.alpha.value:.2f}" for one in found.labels if one.alpha is not None),
+        f"Krippendorff's alpha {_number(agreement.overall)} over {agreement.texts:,} {texts}; "
+        + ", ".join(f"{label.label} {label.alpha.value:.2f}" for label in agreement.labels if label.alpha is not None),
         markup=False,
         soft_wrap=True,
     )
 
 
-def _say_sway(report: QualityReport) -> None:
+def _say_acceptance(report: QualityReport) -> None:
     out = output.out(least_width=130)
     kept = report.acceptance
     out.print(
-        f"ticks kept {kept.kept:,}, changed {kept.changed:,}; nothing was ticked for {kept.scratch:,} answers",
+        f"answers that kept the ticks {kept.kept:,}, changed them {kept.changed:,}; without ticks {kept.scratch:,}",
         markup=False,
     )
     contrast = report.sway.agreement if report.sway is not None else None
     if contrast is None or contrast.difference is None:
-        out.print("automation bias: too few blind answers to tell", markup=False)
+        out.print("automation bias: too few answers without ticks to measure it", markup=False)
         return
     out.print(
-        f"answers like the prediction: {_share(contrast.of_shown)} where it was shown, "
+        f"automation bias: {_share(contrast.of_shown)} of answers agree with the prediction where it was shown, "
         f"{_share(contrast.of_blind)} where it was not; difference {_number(contrast.difference)}",
         markup=False,
         soft_wrap=True,
@@ -143,12 +156,12 @@ def _say_days(report: QualityReport, names: Mapping[str, str]) -> None:
     table = Table(box=None, title="\nharsh content", title_justify="left")
     for column in ("day", "volunteer"):
         table.add_column(column)
-    for column in ("tasks", "harsh", "minutes of harsh content", "cap"):
+    for column in ("tasks", "harsh", "minutes of harsh content", "daily limit"):
         table.add_column(column, justify="right")
-    for one in report.days:
-        style = "red" if one.over else None
-        cells = (f"{one.tasks:,}", f"{one.harsh:,}", f"{one.harsh_minutes:.1f}", f"{one.cap:,}")
-        table.add_row(one.day.isoformat(), escape(_name(one.rater, names)), *cells, style=style)
+    for day in report.days:
+        style = "red" if day.over else None
+        cells = (f"{day.tasks:,}", f"{day.harsh:,}", f"{day.harsh_minutes:.1f}", f"{day.cap:,}")
+        table.add_row(day.day.isoformat(), escape(_name(day.rater, names)), *cells, style=style)
     output.out(least_width=130).print(table)
 
 

@@ -22,42 +22,46 @@ from saring.cli.evaluate import say_metrics
 
 
 def train_command(
-    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Further files after --data.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More files for --data.")] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="FILE...", help="Labelled JSON lines or Parquet; without it, the store."),
+        typer.Option("--data", metavar="FILE...", help="Labelled JSON lines or Parquet. Default: the store."),
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="What to train: linear or transformers. Default: SARING_TRAIN_BACKEND, else linear."),
+        typer.Option(help="Kind of model: linear or transformers. Default: SARING_TRAIN_BACKEND, else linear."),
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(metavar="NAME|DIR", help="For transformers: what to start from. Default: SARING_BASE_MODEL."),
+        typer.Option(metavar="NAME|DIR", help="For transformers: the base model. Default: SARING_BASE_MODEL."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="For transformers: at most so many.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="For transformers: texts a batch.")] = None,
-    accumulate: Annotated[int | None, typer.Option(min=1, help="For transformers: batches a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=1e-9, help="For transformers: the highest.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="For transformers: largest number of epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="For transformers: texts in a batch.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="For transformers: batches in a step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-9, help="For transformers: highest learning rate.")
+    ] = None,
     max_length: Annotated[
-        int | None, typer.Option(min=4, help="For transformers: tokens, longer texts are cut.")
+        int | None, typer.Option(min=4, help="For transformers: tokens of a text; longer texts are cut.")
     ] = None,
     without: Annotated[
-        list[str] | None, typer.Option("--without", metavar="SOURCE", help="Leave out a source. May be repeated.")
+        list[str] | None, typer.Option("--without", metavar="SOURCE", help="Leave out this source. May be repeated.")
     ] = None,
-    objective: Annotated[str, typer.Option(help="What thresholds are chosen for: f1, precision=P or recall=R.")] = "f1",
-    vectors: Annotated[bool, typer.Option("--vectors", help="Use the encoder's vectors beside n-grams.")] = False,
+    objective: Annotated[str, typer.Option(help="Goal of the thresholds: f1, precision=P or recall=R.")] = "f1",
+    vectors: Annotated[bool, typer.Option("--vectors", help="Use the encoder's vectors and n-grams together.")] = False,
     sentiment: Annotated[
-        bool, typer.Option("--sentiment", help="Train the sentiment classifier, from the rows' `sentiment`.")
+        bool, typer.Option("--sentiment", help="Train the sentiment classifier on the field `sentiment`.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Where the model's folder goes. Default: the home's models.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the model's folder to this folder. Default: the home's models.")
+    ] = None,
     on_workers: output.AsyncFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Train a classifier on labelled texts, measure it on held-out ones, and write it with its card.
+    """Train a classifier on labelled texts, measure it on held-out texts, and write it with its card.
 
-    Rows may say which split they are in; what they don't say is drawn, near-duplicates kept together. A training of a
-    transformer that was interrupted goes on when the same command is given again.
+    Rows may name their split; other rows get a random split, and near-duplicates are kept in one split. After an
+    interruption, the same command continues the training of a transformer.
 
     Example: saring train --data labelled.jsonl more.jsonl.gz --objective precision=0.9
     """
@@ -65,7 +69,7 @@ def train_command(
     if more and not data:
         raise UsageError(f"name the files after --data: saring train --data {' '.join(more)}")
     if sentiment and not files:
-        raise UsageError("--sentiment trains from files: name them after --data")
+        raise UsageError("--sentiment trains from files: give them after --data")
     if on_workers and (files or out):
         raise UsageError("--async trains from the store: leave out --data, --sentiment and --out")
     transformer = {
@@ -106,9 +110,9 @@ def _say(result: dict[str, Any]) -> None:
     sizes = ", ".join(f"{count:,} {name}" for name, count in result["splits"].items())
     out.print(f"{result['model']}  ({sizes})", markup=False, soft_wrap=True)
     for label, why in result["left_out"].items():
-        out.print(f"not learnt: {label} ({why})", markup=False, soft_wrap=True)
+        out.print(f"not trained: {label} ({why})", markup=False, soft_wrap=True)
     say_metrics(result["metrics"])
     if "verdict" in result:
         out.print(result["verdict"], markup=False, soft_wrap=True)
-        out.print(f"the gate's report: {result['gate']}", markup=False, soft_wrap=True)
+        out.print(f"gate report: {result['gate']}", markup=False, soft_wrap=True)
     out.print(f"card and plots: {Path(result['path']) / 'README.md'}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`saring translate`: texts of the store, or a labelled set, in another language."""
+"""`saring translate`: translate texts of the store, or a labelled set."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ from pipeline.llm.translation.translate import TranslationReport
 from saring.actions.translating import translate, translate_files
 from saring.cli import output
 from saring.cli.options import Limit, MaxCost, MaxTokens
+from saring.plural import counted
 
 
 def translate_command(
-    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Labelled sets to translate.")] = None,
-    to: Annotated[
-        Literal["ms", "en"], typer.Option("--to", help="The language that texts are translated into.")
-    ] = "ms",
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH]...", help="Labelled files to translate. Default: the store.")
+    ] = None,
+    to: Annotated[Literal["ms", "en"], typer.Option("--to", help="The language to translate into.")] = "ms",
     by: Annotated[
         str | None,
-        typer.Option("--with", metavar="RATER|seq2seq:PATH", help="Who translates. Default: the model that judges."),
+        typer.Option(
+            "--with", metavar="RATER|seq2seq:PATH", help="The translator. Default: the language model that judges."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where the translated set is written.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the translated labelled set to this file.")] = None,
     limit: Limit = None,
     max_tokens: MaxTokens = None,
     max_cost: MaxCost = None,
     on_workers: output.AsyncFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Translate the texts of the store, or bring a labelled set into another language.
+    """Translate the texts of the store, or a labelled set, into Malay or English.
 
-    Translations are stored with who made them, and none is made twice. Given files, each labelled row is written to
-    --out in the other language: labels, source and split stay, and the field `translation` says where it comes from.
-    Rows that are in that language already are written as they are.
+    Each translation is stored with its translator, and none is made twice. With files, each labelled row is written to
+    --out in the other language: labels, source and split stay, and the field `translation` names the translator. Rows
+    that are already in this language are copied.
 
     Example: saring translate --to en --limit 5000
 
@@ -45,7 +48,7 @@ def translate_command(
     """
     if bool(paths) != (out is not None):
         raise UsageError(
-            "a labelled set needs both its files and --out; without either, the store's texts are translated"
+            "to translate a labelled set, give both its files and --out; to translate the store, give neither"
         )
     if on_workers and paths:
         raise UsageError("--async translates the store's texts: leave out the files and --out")
@@ -66,18 +69,18 @@ def translate_command(
             output.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
             _fail_if(not report.translated and not report.present and bool(report.failed))
             return
-        made = translate_files(
+        files = translate_files(
             home, paths, out, to, by=by, limit=limit, most_tokens=max_tokens, most_cost=max_cost, progress=progress
         )
-    counts = made.counts
-    result: dict[str, Any] = {"translator": made.translator, "language": to, "path": out, "rejected": made.rejected}
-    rejected = sum(made.rejected.values())
+    counts = files.counts
+    result: dict[str, Any] = {"translator": files.translator, "language": to, "path": out, "rejected": files.rejected}
+    rejected = sum(files.rejected.values())
     output.emit(result | asdict(counts), as_json=as_json, say=lambda _: _say_rows(counts, out, rejected))
     _fail_if(not counts.translated and not counts.already)
 
 
 def _fail_if(nothing: bool) -> None:
-    """A command that came to nothing must not look to a script as if it had not."""
+    """Exit with status 1 if nothing could be translated, so that scripts notice it."""
     if nothing:
         raise typer.Exit(1)
 
@@ -85,8 +88,8 @@ def _fail_if(nothing: bool) -> None:
 def _say(report: TranslationReport) -> None:
     out = output.out()
     out.print(
-        f"{report.translated:,} texts translated into {report.language} by {report.translator}; "
-        f"{report.present:,} were before, {report.already:,} are {report.language} as they are",
+        f"{counted(report.translated, 'text')} translated into {report.language} by {report.translator}; "
+        f"{report.present:,} already translated, {report.already:,} already in {report.language}",
         markup=False,
         soft_wrap=True,
     )
@@ -97,12 +100,14 @@ def _say_rows(counts: RowCounts, out: Path, rejected: int) -> None:
     console = output.out()
     written = counts.translated + counts.already
     if written:
-        said = f"{written:,} rows written to {out}: {counts.translated:,} translated, {counts.already:,} as they were"
+        outcome = (
+            f"{counted(written, 'row')} written to {out}: {counts.translated:,} translated, {counts.already:,} copied"
+        )
     else:
-        said = f"no row could be translated, so {out} was not written"
-    console.print(said, markup=False, soft_wrap=True)
+        outcome = f"No row could be translated, so {out} was not written."
+    console.print(outcome, markup=False, soft_wrap=True)
     if counts.left_out or rejected:
-        console.print(f"{counts.left_out:,} have no translation, {rejected:,} cannot be read", markup=False)
+        console.print(f"left out: {counts.left_out:,} without a translation, {rejected:,} not readable", markup=False)
     _say_failures(counts.failed, counts.tokens, counts.cost)
 
 
@@ -111,4 +116,4 @@ def _say_failures(failed: Mapping[str, int], tokens: int, cost: float) -> None:
     for reason, count in sorted(failed.items()):
         out.print(f"  not translated: {reason}: {count:,}", markup=False)
     if tokens:
-        out.print(f"{tokens:,} tokens" + (f", {cost:,.4f} spent" if cost else ""))
+        out.print(counted(tokens, "token") + (f", cost {cost:,.4f}" if cost else ""))

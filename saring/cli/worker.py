@@ -1,4 +1,4 @@
-"""The commands of the processes that stay: worker, beat, keep."""
+"""The commands of the long-running processes: worker, beat (scheduler) and keep (watchdog)."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from saring.workers import heartbeat
 from saring.workers.app import QUEUES, make_app
 from saring.workers.logs import log_to_stderr
 
-#: keeps the schedule in the broker, so that any machine may send the jobs, and one at a time does
+#: scheduler that stores the schedule in the broker: any machine may send the jobs, and only one does at a time
 _SCHEDULER = "redbeat.RedBeatScheduler"
 
 
 def worker_command(
-    queues: Annotated[str, typer.Option(help="Kinds of work to take, by comma.")] = ",".join(QUEUES),
-    concurrency: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 2,
+    queues: Annotated[str, typer.Option(help="Queues to take jobs from, with commas.")] = ",".join(QUEUES),
+    concurrency: Annotated[int, typer.Option(min=1, help="Number of jobs at the same time.")] = 2,
     beat: Annotated[bool, typer.Option("--beat", help="Send the regular jobs too.")] = False,
 ) -> None:
-    """Carry out jobs until stopped: the shards of runs, pulling, writing predictions ahead, retraining.
+    """Run a worker until it is stopped. It takes jobs: shards of runs, pulls, predictions for open tasks, retraining.
 
-    Any number of workers may run, on any number of machines that reach the same store and broker.
+    You can run any number of workers, on any machines that reach the same store and broker.
 
     Example: saring worker --queues io --concurrency 4
     """
-    # loads every stage, which beat and keep have no use for
+    # This import loads every stage, which beat and keep do not need.
     from saring.workers.environment import WorkEnvironment
 
     settings = output.home().settings
     _log_as(settings.log_format)
     worker_ready.connect(_say_ready, weak=False)
     app = make_app(ensure_broker(settings), WorkEnvironment(), settings)
-    # several workers of one machine need names of their own
+    # Several workers on one machine need different names.
     name = f"saring-{os.getpid()}@%h"
     arguments = [
         "worker",
@@ -60,13 +60,13 @@ def worker_command(
 
 
 def beat_command() -> None:
-    """Send the regular jobs. Where several do, one sends and the others stand by.
+    """Run the scheduler, which sends the regular jobs. If several run, one sends and the others wait.
 
     Example: saring beat
     """
     settings = output.home().settings
     _log_as(settings.log_format)
-    # before RedBeat, which waits here for its turn
+    # This comes before RedBeat's own handler, which waits until no other scheduler sends.
     beat_init.connect(_say_ready, weak=False)
     app = make_app(ensure_broker(settings), settings=settings, carries_out=False)
     heartbeat.keep_of_schedule()
@@ -75,18 +75,19 @@ def beat_command() -> None:
 
 def keep_command(
     without: Annotated[
-        list[str] | None, typer.Option("--without", help=f"Leave this out ({', '.join(PARTS)}). May be repeated.")
+        list[str] | None,
+        typer.Option("--without", help=f"Do not watch this service ({', '.join(PARTS)}). May be repeated."),
     ] = None,
 ) -> None:
-    """Start again what dies of this home, until stopped. `saring up` starts it.
+    """Run the watchdog: restart services of this home that stop. `saring up` starts it.
 
     Example: saring keep --without label-studio
     """
     settings = output.home().settings
     log_to_stderr(settings.log_format)
     stopped = threading.Event()
-    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(one, lambda *_: stopped.set())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: stopped.set())
     say_ready()
     from saring.services.keeper import keep
 
@@ -97,7 +98,7 @@ def _log_as(form: str) -> None:
     def configure(**_: Any) -> None:
         log_to_stderr(form)
 
-    # Celery leaves all logging to whoever listens here
+    # Celery leaves its logging alone if this signal has a handler.
     setup_logging.connect(configure, weak=False)
 
 

@@ -1,4 +1,4 @@
-"""The demo's human side: the true loop, with simulated volunteers at the other end of Label Studio's HTTP API."""
+"""The human part of the demo: the real loop, with simulated volunteers who use Label Studio's HTTP API."""
 
 from __future__ import annotations
 
@@ -32,20 +32,21 @@ from saring.demo.plant import Planted, read_corpus
 from saring.demo.show import SOURCE
 from saring.demo.volunteers import PERSONAS, Persona, Worked, work_together
 from saring.home import Home
+from saring.plural import counted
 from saring.services import ensure_label_studio, ensure_worker, owner_file
 from sync.api.client import LabelStudio
 from sync.quality.exclusion import exclude
 from sync.quality.report import QualityReport, quality_report
 from sync.quality.review import request_reviews
 
-#: tasks that each volunteer does at most: in the first round, and of the reviews
+#: largest number of tasks for each volunteer: in the first round, and in the round of reviews
 EACH, EACH_REVIEW = 60, 30
-#: share of tasks with known answers: many, since so few tasks are little to know a volunteer by
+#: share of tasks with known answers: large, because each volunteer does only a few tasks
 _PLANTED = 0.2
-#: the demo's day is short: nobody real is spared by a cap
+#: daily limit of harsh tasks: high, because no real person is protected by it
 _HARSH_CAP = 1_000
-#: how long webhooks may take to bring corrections home before they are fetched anyway
-_HOME_SECONDS = 60.0
+#: longest wait for pulls that webhooks start, after which the demo pulls by itself
+_PULL_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 _PASSWORD_BYTES = 12
 Result = TypeVar("Result")
@@ -53,27 +54,27 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class LoopResult:
-    """What the human side did, in the order of its doing."""
+    """The results of the human part, in the order of its steps."""
 
     queued: dict[str, Any] = field(default_factory=dict)
     pushed: dict[str, Any] = field(default_factory=dict)
     volunteers: list[dict[str, Any]] = field(default_factory=list)
-    #: judgements that were home because of webhooks alone, and all of them
+    #: judgements in the ledger: those pulled because of webhooks alone, and all
     home_by_webhook: int = 0
     home: int = 0
-    #: annotations that volunteers submitted, skipped ones left out
+    #: annotations that volunteers submitted, without skipped tasks
     annotated: int = 0
-    #: what a full comparison with Label Studio found to repair: nothing, if all came home
+    #: tasks that a full comparison with Label Studio repaired: 0 if all annotations were pulled
     repaired: int = 0
-    #: volunteers who were flagged, and therefore excluded
+    #: volunteers who were flagged as careless and excluded
     excluded: list[str] = field(default_factory=list)
-    #: tasks that went to another volunteer: for disagreement, or because nobody else had done them
+    #: tasks that went to another volunteer, because of disagreement or an excluded rater
     reviews: int = 0
-    #: of the raters' work (sync.quality.report)
+    #: the report on the quality of the raters (sync.quality.report)
     quality: Any = None
     tiers_before: dict[str, int] = field(default_factory=dict)
     tiers_after: dict[str, int] = field(default_factory=dict)
-    #: average precision on the frozen test, of the champion before and the model after
+    #: average precision on the frozen test set, of the champion before and the model after
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     verdict: str = ""
@@ -88,65 +89,66 @@ class LoopResult:
 def run_loop(
     home: Home, planted: Planted, *, each: int = EACH, each_review: int = EACH_REVIEW, progress: Progress
 ) -> LoopResult:
-    """Go through the human loop once on a store that the machines' side has filled.
+    """Run the human loop once, on a store that the stages of the machines have filled.
 
-    Label Studio, the ML backend and a worker are started; the worker brings corrections home while volunteers annotate.
+    Label Studio, the ML backend and a worker are started; the worker pulls annotations while volunteers annotate.
 
     Args:
         home: the demo's own.
-        planted: what was planted in the store.
+        planted: the troubles that were planted in the store.
         each: tasks that each volunteer does at most in the first round.
         each_review: the same, of the reviews.
         progress: is told of every step.
     """
     began = time.monotonic()
-    done = LoopResult(tiers_before=_tiers(home))
+    result = LoopResult(tiers_before=_tiers(home))
     access = ensure_label_studio(home.settings, progress)
     project = home.label_studio.setup(title="Saring demo", harsh_cap=_HARSH_CAP, progress=progress)
     ensure_worker(home.settings, progress)
     champion = load_champion(home.engine, home.settings)
-    done.url, done.project_url, done.email = access.url, project.url, access.email or ""
-    done.password_file = str(owner_file(home.settings)) if access.embedded else ""
-    _send_out(home, project.label_studio_id, each, done, progress)
+    result.url, result.project_url, result.email = access.url, project.url, access.email or ""
+    result.password_file = str(owner_file(home.settings)) if access.embedded else ""
+    _send_out(home, project.label_studio_id, each, result, progress)
 
     with LabelStudio(access.url, access.api_key) as client:
         invite = str(client.get("/api/invite")["invite_url"])
         work = _Work(access.url, invite, project.label_studio_id, _truth(home), _password(home))
         earlier = _in_ledger(home)
         rounds = [work.go(home, each, PERSONAS, progress)]
-        done.home_by_webhook = _wait_for_annotations(home, earlier, _said(rounds), progress)
+        result.home_by_webhook = _wait_for_annotations(home, earlier, _annotated(rounds), progress)
         _pull(home, project.label_studio_id, progress)
-        done.excluded = _exclude_careless(home, project.project_id)
+        result.excluded = _exclude_careless(home, project.project_id)
         request_reviews(home.engine, client, project_id=project.project_id)
-        done.reviews = _asked_again(home, project.project_id)
-        if done.reviews:
-            out = {one.persona for one in rounds[0] if str(one.user_id) in done.excluded}
-            rounds.append(work.go(home, each_review, [one for one in PERSONAS if one not in out], progress))
+        result.reviews = _asked_again(home, project.project_id)
+        if result.reviews:
+            out = {worked.persona for worked in rounds[0] if str(worked.user_id) in result.excluded}
+            others = [persona for persona in PERSONAS if persona not in out]
+            rounds.append(work.go(home, each_review, others, progress))
     _pull(home, project.label_studio_id, progress)
-    compared = _in_turn(lambda: home.label_studio.reconcile(project.label_studio_id, progress=progress))
-    done.repaired = compared.repaired
-    done.annotated, done.home = _said(rounds), _in_ledger(home) - earlier
-    done.volunteers = _summed(rounds)
+    compared = _retry_on_conflict(lambda: home.label_studio.reconcile(project.label_studio_id, progress=progress))
+    result.repaired = compared.repaired
+    result.annotated, result.home = _annotated(rounds), _in_ledger(home) - earlier
+    result.volunteers = _summed(rounds)
 
-    done.tiers_after = _tiers(home)
-    done.quality = _measured(home, project.project_id)
-    _learn(home, project.label_studio_id, planted, champion, done, progress)
-    done.seconds = round(time.monotonic() - began, 1)
-    return done
+    result.tiers_after = _tiers(home)
+    result.quality = _measured(home, project.project_id)
+    _learn(home, project.label_studio_id, planted, champion, result, progress)
+    result.seconds = round(time.monotonic() - began, 1)
+    return result
 
 
-def _send_out(home: Home, project: int, each: int, done: LoopResult, progress: Progress) -> None:
-    """Draw a queue and push it with its ticks."""
+def _send_out(home: Home, project: int, each: int, result: LoopResult, progress: Progress) -> None:
+    """Draw a queue and push it, with labels ticked."""
     config = QueueConfig(size=each * len(PERSONAS), gold_share=_PLANTED)
     queued = home.queue.build(config=config, progress=progress)
-    done.queued = {"drawn": queued.drawn, "eligible": queued.eligible, "by_strategy": dict(queued.by_strategy)}
+    result.queued = {"drawn": queued.drawn, "eligible": queued.eligible, "by_strategy": dict(queued.by_strategy)}
     (sent,) = home.label_studio.push(project, progress=progress).projects
-    done.pushed = {"sent": sent.sent, "blind": sent.blind, "harsh": sent.harsh}
+    result.pushed = {"sent": sent.sent, "blind": sent.blind, "harsh": sent.harsh}
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Where the volunteers work, and what is true of the texts."""
+    """The volunteers' work: the project, and the true labels of the texts."""
 
     url: str
     invite: str
@@ -155,12 +157,12 @@ class _Work:
     password: str = field(repr=False)
 
     def go(self, home: Home, each: int, personas: Sequence[Persona], progress: Progress) -> list[Worked]:
-        """Have these volunteers annotate, up to `each` tasks a head."""
+        """Have these volunteers annotate, up to `each` tasks for each of them."""
         total, count = each * len(personas), Counter[str]()
 
-        def tell(by: int) -> None:
-            count["done"] += by
-            progress(count["done"], total, f"volunteers annotate (up to {each} tasks each)")
+        def tell(new: int) -> None:
+            count["annotated"] += new
+            progress(count["annotated"], total, f"volunteers annotate (up to {counted(each, 'task')} each)")
 
         return work_together(
             self.url,
@@ -177,7 +179,7 @@ class _Work:
 
 
 def _password(home: Home) -> str:
-    """Of the volunteers' accounts: the same each time in one home, and known to nobody else."""
+    """The password of the volunteers' accounts: always the same in one home, and different in every home."""
     secret = backend_credentials(home.settings).webhook_secret.encode()
     return hashlib.blake2b(secret, digest_size=_PASSWORD_BYTES, person=b"saring demo").hexdigest()
 
@@ -189,7 +191,7 @@ def _measured(home: Home, project: int) -> QualityReport:
 
 
 def _exclude_careless(home: Home, project: int) -> list[str]:
-    """Do what a maintainer may do after a look at the report; who was excluded."""
+    """Exclude the volunteers whom the report flags, as a maintainer may do; their ids."""
     flagged = _measured(home, project).careless
     for rater in flagged:
         exclude(home.engine, rater, why="flagged as careless in the demo", now=_now())
@@ -201,32 +203,32 @@ def _learn(
     project: int,
     planted: Planted,
     champion: TrainedModel | None,
-    done: LoopResult,
+    result: LoopResult,
     progress: Progress,
 ) -> None:
-    """Retrain, measure before and after on the frozen test, and tick the open tasks anew."""
+    """Retrain, measure the models before and after on the frozen test set, and renew the ticks of open tasks."""
     trained = home.train(progress=progress)
-    done.verdict = trained.reason or ""
+    result.verdict = trained.reason or ""
     with RejectSink() as rejects:
         rows = [row for row in read_labelled([str(planted.human)], rejects) if row.split == "test"]
     frozen = gather(rows, home.taxonomy.keys)
     for name, model in (("before", champion), ("after", load_folder(trained.path, home.settings))):
         if model is not None:
             measured = evaluate_examples(model, frozen, rng=np.random.default_rng(home.settings.seed)).to_dict()
-            setattr(done, name, {"model": model.manifest.version, **measured})
+            setattr(result, name, {"model": model.manifest.version, **measured})
     if trained.promoted:
         (again,) = home.label_studio.predict(project, progress=progress).projects
-        done.predicted_anew = {"open_tasks": again.sent, "ticks_changed": again.changed}
+        result.predicted_anew = {"open_tasks": again.sent, "ticks_changed": again.changed}
 
 
 def _pull(home: Home, project: int, progress: Progress) -> None:
-    """Pull what is not in the ledger yet."""
-    _in_turn(lambda: home.label_studio.pull(project, progress=progress))
+    """Pull annotations that are not in the ledger yet."""
+    _retry_on_conflict(lambda: home.label_studio.pull(project, progress=progress))
 
 
-def _in_turn(work: Callable[[], Result]) -> Result:
-    """Do something that the worker may be at as well, when it isn't."""
-    deadline = time.monotonic() + _HOME_SECONDS
+def _retry_on_conflict(work: Callable[[], Result]) -> Result:
+    """Call a function again until the worker does not do the same at this moment."""
+    deadline = time.monotonic() + _PULL_SECONDS
     while True:
         try:
             return work()
@@ -237,70 +239,75 @@ def _in_turn(work: Callable[[], Result]) -> Result:
 
 
 def _asked_again(home: Home, project: int) -> int:
-    """Tasks that want more raters than they were meant for; the worker may have asked for some of them."""
+    """The number of tasks with more raters than planned; the worker may have asked for some of these raters."""
     t = store.Task
-    meant_for = case((t.paired, 2), else_=1)
+    planned = case((t.paired, 2), else_=1)
     with open_session(home.engine) as session:
         return session.execute(
-            select(func.count()).select_from(t).where(t.project_id == project, t.overlap > meant_for)
+            select(func.count()).select_from(t).where(t.project_id == project, t.overlap > planned)
         ).scalar_one()
 
 
 def _wait_for_annotations(home: Home, earlier: int, expected: int, progress: Progress) -> int:
-    """Wait until the worker has brought home what was said, as webhooks told it to; how much that is.
+    """Wait until the worker has pulled the annotations because of webhooks; the number of new judgements.
 
-    What is `earlier` came in a demo before this one, in the same home.
+    Args:
+        home: the home of the demo.
+        earlier: judgements of an earlier demo in the same home, which are not counted.
+        expected: number of annotations to wait for.
+        progress: called while waiting.
     """
-    deadline = time.monotonic() + _HOME_SECONDS
-    while (there := _in_ledger(home) - earlier) < expected and time.monotonic() < deadline:
-        progress(there, expected, "corrections come home")
+    deadline = time.monotonic() + _PULL_SECONDS
+    while (pulled := _in_ledger(home) - earlier) < expected and time.monotonic() < deadline:
+        progress(pulled, expected, "pulling annotations")
         time.sleep(_LOOK_SECONDS)
-    return there
+    return pulled
 
 
 def _in_ledger(home: Home) -> int:
-    """Judgements of volunteers that are in the ledger."""
+    """The number of volunteers' judgements in the ledger."""
     j, r = store.Judgement, store.Rater
-    mine = select(func.count()).select_from(j).join(r, r.id == j.rater_id)
+    count = select(func.count()).select_from(j).join(r, r.id == j.rater_id)
     with open_session(home.engine) as session:
         return session.execute(
-            mine.where(r.kind == RaterKind.HUMAN, r.name == "label-studio", j.revision == 0)
+            count.where(r.kind == RaterKind.HUMAN, r.name == "label-studio", j.revision == 0)
         ).scalar_one()
 
 
 def _truth(home: Home) -> dict[str, Sequence[str]]:
-    """What the corpus says of each text, by the id that it has in the store."""
-    seen, s = store.TextSource, store.Source
+    """The true labels of each text of the corpus, by the text's id in the store."""
+    origin, s = store.TextSource, store.Source
     labels = {line.id: line.labels for line in read_corpus()}
     with open_session(home.engine) as session:
         rows = session.execute(
-            select(seen.text_id, seen.external_id).join(s, s.id == seen.source_id).where(s.name == SOURCE)
+            select(origin.text_id, origin.external_id).join(s, s.id == origin.source_id).where(s.name == SOURCE)
         )
         return {str(text_id): labels[external_id] for text_id, external_id in rows if external_id in labels}
 
 
 def _tiers(home: Home) -> dict[str, int]:
-    """Texts by how far what is believed of them can be trusted."""
+    """The numbers of texts by tier."""
     with open_session(home.engine) as session:
-        return dict(Counter(str(text_tier(one.decisions)) for one in decided_texts(session, home.taxonomy)))
+        return dict(Counter(str(text_tier(text.decisions)) for text in decided_texts(session, home.taxonomy)))
 
 
-def _said(rounds: Sequence[Sequence[Worked]]) -> int:
-    return sum(one.submitted + one.undecided for some in rounds for one in some)
+def _annotated(rounds: Sequence[Sequence[Worked]]) -> int:
+    return sum(worked.submitted + worked.undecided for volunteers in rounds for worked in volunteers)
 
 
 def _summed(rounds: Sequence[Sequence[Worked]]) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for some in rounds:
-        for one in some:
-            row = found.setdefault(
-                one.persona.name,
-                {"name": one.persona.name, "user": one.user_id, "careless": one.persona.careless}
+    rows: dict[str, dict[str, Any]] = {}
+    for volunteers in rounds:
+        for worked in volunteers:
+            persona = worked.persona
+            row = rows.setdefault(
+                persona.name,
+                {"name": persona.name, "user": worked.user_id, "careless": persona.careless}
                 | dict.fromkeys(("submitted", "skipped", "undecided"), 0),
             )
             for name in ("submitted", "skipped", "undecided"):
-                row[name] += getattr(one, name)
-    return list(found.values())
+                row[name] += getattr(worked, name)
+    return list(rows.values())
 
 
 def _now() -> datetime:

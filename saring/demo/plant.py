@@ -1,6 +1,6 @@
-"""The demo's input: the project's own lines, with known trouble planted among them.
+"""The demo's input: the project's own lines, with planted problems among them.
 
-What is planted is written down, so that what the stages catch of it can be counted.
+The problems are written to a file, so that the demo can count how many of them the stages catch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.taxonomy import Taxonomy
 
 #: share of the lines that the stand-in LLM labels wrongly
 NOISE = 0.20
-#: share of the lines that people have judged beforehand: two thirds are the frozen test, the rest is for calibration
+#: share of the lines that people have judged: two thirds are the frozen test set, the rest is for calibration
 HUMAN = 0.30
 _EXACT, _NEAR = 60, 40
 
@@ -35,16 +35,16 @@ class Line:
 
 @dataclass(slots=True)
 class Planted:
-    """Where the demo's files are, and what was planted in them."""
+    """The paths of the demo's files, and the problems that were planted in them."""
 
     raw: Path
     llm: Path
     human: Path
-    #: ids of rows by what they are: exact, near, foreign
+    #: ids of rows by kind: exact, near, foreign
     rows: dict[str, list[str]] = field(default_factory=dict)
-    #: broken rows, which have no usable id
+    #: number of broken rows, which have no usable id
     broken: int = 0
-    #: (id, label) pairs that the stand-in LLM asserts wrongly, and rightly
+    #: (id, label) pairs that the stand-in LLM asserts: wrong ones and right ones
     wrong: list[tuple[str, str]] = field(default_factory=list)
     right: list[tuple[str, str]] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ def read_corpus() -> list[Line]:
     """Every line of the demo corpus, in a fixed order."""
     lines = []
     folder = files("saring.demo").joinpath("corpus")
-    for file in sorted(folder.iterdir(), key=lambda one: one.name):
+    for file in sorted(folder.iterdir(), key=lambda path: path.name):
         for number, raw in enumerate(file.read_bytes().splitlines(), start=1):
             row = orjson.loads(raw)
             stem = file.name.removesuffix(".jsonl")
@@ -80,7 +80,7 @@ def plant(folder: Path, taxonomy: Taxonomy, *, seed: int) -> Planted:
     rng.shuffle(rows)
     tail = [*exact, *near, *broken]
     rng.shuffle(tail)
-    # repeats come after what they repeat, as they do in a stream
+    # Duplicates come after their originals, as in a stream.
     planted.raw.write_bytes(b"\n".join([*rows, *tail]) + b"\n")
 
     planted.llm.write_bytes(b"\n".join(_llm_row(line, taxonomy, planted, rng) for line in own) + b"\n")
@@ -94,7 +94,7 @@ def plant(folder: Path, taxonomy: Taxonomy, *, seed: int) -> Planted:
         + b"\n"
     )
     known = {line.id for line in people}
-    # people outrank the stand-in: only what they did not judge is left to the filters
+    # Judgements of people have priority, so the filters decide only on lines that people did not judge.
     planted.wrong = [pair for pair in planted.wrong if pair[0] not in known]
     planted.right = [pair for pair in planted.right if pair[0] not in known]
     listed = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(planted).items()}
@@ -109,7 +109,7 @@ def _repeated(lines: Sequence[Line], suffix: str, change: Any) -> tuple[list[str
 
 
 def _retyped(text: str, rng: random.Random) -> str:
-    """The text as somebody else would paste it: capitals, marks, a stretched last letter."""
+    """The text as another person might post it: in capitals, with marks, or with a repeated last letter."""
     kind = rng.randrange(4)
     if kind == 0:
         return text.upper()
@@ -139,20 +139,20 @@ def _broken_rows() -> list[bytes]:
 
 
 def _llm_row(line: Line, taxonomy: Taxonomy, planted: Planted, rng: random.Random) -> bytes:
-    """What the stand-in LLM says: mostly the truth, else one label that is wrong in a way that LLMs are."""
-    said = set(line.labels)
+    """The stand-in LLM's answer: mostly the true labels, else one wrong label, with mistakes typical of LLMs."""
+    asserted = set(line.labels)
     if rng.random() < NOISE:
         violations = [label.key for label in taxonomy if not label.benign]
-        if "safe for work" in said:
-            said = {rng.choice(violations)}
+        if "safe for work" in asserted:
+            asserted = {rng.choice(violations)}
         else:
-            said = {"safe for work"} if rng.random() < 0.5 else {rng.choice(sorted(set(violations) - said))}
-    for label in sorted(said):
+            asserted = {"safe for work"} if rng.random() < 0.5 else {rng.choice(sorted(set(violations) - asserted))}
+    for label in sorted(asserted):
         (planted.right if label in line.labels else planted.wrong).append((line.id, label))
-    return _row(line, said, taxonomy)
+    return _row(line, asserted, taxonomy)
 
 
-def _row(line: Line, said: set[str], taxonomy: Taxonomy, split: str | None = None) -> bytes:
-    denied = [key for key in taxonomy.keys if key not in said]
-    row: dict[str, object] = {"id": line.id, "text": line.text, "labels": sorted(said), "not_labels": denied}
+def _row(line: Line, asserted: set[str], taxonomy: Taxonomy, split: str | None = None) -> bytes:
+    denied = [key for key in taxonomy.keys if key not in asserted]
+    row: dict[str, object] = {"id": line.id, "text": line.text, "labels": sorted(asserted), "not_labels": denied}
     return orjson.dumps(row if split is None else row | {"split": split})

@@ -1,4 +1,4 @@
-"""The demo: plant, run everything, and count what was caught."""
+"""The demo: plant problems, run all stages, and count the problems that were caught."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from saring.actions.whole_run import StageSummary, run_everything, run_ingest
 from saring.demo.plant import Planted, plant
 from saring.home import Home
 
-#: what the demo's sources are called
+#: names of the demo's sources
 SOURCE, AUTHORS = "demo", "demo-authors"
 
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """What became of one kind of planted trouble."""
+    """The counts for one kind of planted problem."""
 
     planted: str
     total: int
@@ -35,26 +35,26 @@ class Caught:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What the demo shows."""
+    """The results of the demo."""
 
     stages: list[StageSummary]
     caught: list[Caught]
-    #: how many right labels were demoted, and the share of wrong labels before and after the filters
+    #: number of right labels that were rejected, and the share of wrong labels before and after the filters
     filters: dict[str, Any]
     paths: dict[str, Any]
     planted: Planted
 
 
 def demo_settings(settings: Settings, home: Path) -> Settings:
-    """Settings for a demo that lives in `home`: what the settings name elsewhere belongs to somebody's work."""
+    """Settings for a demo in the folder `home`, without the servers of the settings, which hold real work."""
     elsewhere = ("database_url", "redis_url", "label_studio_url", "label_studio_api_key", "backend_url")
-    # it retrains when it has something to show, not when the schedule would
+    # The demo itself decides when to retrain, not the scheduler.
     by_hand = {"retrain_labels": 0, "retrain_hours": 0}
     return settings.model_copy(update={"home": home.absolute()} | dict.fromkeys(elsewhere) | by_hand)
 
 
 def run_demo(settings: Settings, folder: Path, progress: Progress) -> DemoResult:
-    """Run the pipeline on the demo corpus in a home of its own; a second time nothing is done twice."""
+    """Run the pipeline on the demo corpus in a home of its own; a second call repeats no work."""
     home = Home(settings=demo_settings(settings, folder))
     progress(0, None, "writing the demo's files")
     planted = plant(folder / "input", home.taxonomy, seed=settings.seed)
@@ -63,7 +63,7 @@ def run_demo(settings: Settings, folder: Path, progress: Progress) -> DemoResult
     stages = [run_ingest(home, [str(planted.raw)], SOURCE, progress)]
     for path, rater, origin in (
         (planted.llm, RaterRef(RaterKind.LLM, "stand-in"), source),
-        # a source of their own, because they bring splits
+        # These rows have splits, so they need a source of their own.
         (planted.human, RaterRef(RaterKind.HUMAN, "authors"), authors),
     ):
         home.import_labelled(path, origin, kind=rater.kind, rater=rater.name, progress=progress)

@@ -1,6 +1,6 @@
-"""Simulated volunteers, who sign up and annotate over Label Studio's own HTTP API as its page does.
+"""Simulated volunteers, who sign up and annotate over Label Studio's own HTTP API, as its page does.
 
-They differ in skill, in how readily they take the ticked labels unread, and in speed; one of them is careless.
+They differ in skill, in speed, and in the probability of accepting ticked labels unread. The last persona is careless.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import httpx
 from pipeline.errors import LabelStudioUnavailable
 
 Json = dict[str, Any]
-#: labels that are true of a task, by the text id in its data
+#: true labels of each task, by the text id in its data
 Truth = Mapping[str, Collection[str]]
 
 _SAFE = "safe for work"
@@ -26,21 +26,21 @@ _UNDECIDED = "can't decide"
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """What a simulated volunteer is like."""
+    """The properties of a simulated volunteer."""
 
     name: str
-    #: probability of answering a text right, when they read it
+    #: probability of a right answer to a text that they read
     skill: float
-    #: probability of taking the ticked labels as they are, unread
+    #: probability of accepting the ticked labels unread
     trust: float
-    #: seconds that they take for a text, as a median
+    #: median number of seconds for a text
     seconds: float
-    #: answers at random where nothing is ticked
+    #: True for a volunteer who answers at random if nothing is ticked
     careless: bool = False
 
     @property
     def email(self) -> str:
-        """Their account."""
+        """The e-mail address of their account."""
         return f"{self.name}@volunteers.example"
 
 
@@ -55,19 +55,19 @@ PERSONAS = (
 
 @dataclass(slots=True)
 class Worked:
-    """What one volunteer did."""
+    """The work of one volunteer."""
 
     persona: Persona
     user_id: int
     submitted: int = 0
     skipped: int = 0
     undecided: int = 0
-    #: Label Studio task ids, in order
+    #: Label Studio's ids of the tasks, in order
     tasks: list[int] = field(default_factory=list)
 
 
 class Volunteer:
-    """A signed-in volunteer: a session with cookies, as a browser has one."""
+    """A signed-in volunteer: a session with cookies, as in a browser."""
 
     def __init__(self, url: str, persona: Persona, password: str) -> None:
         self.persona = persona
@@ -76,10 +76,10 @@ class Volunteer:
         self.user_id = 0
 
     def sign_up(self, invite: str) -> None:
-        """Make the account by an invitation, or log in to it.
+        """Create the account by an invitation, or log in to it.
 
         Raises:
-            LabelStudioUnavailable: neither worked.
+            LabelStudioUnavailable: both failed.
         """
         self._http.get(invite)
         self._submit(invite, {"email": self.persona.email, "password": self._password})
@@ -91,17 +91,17 @@ class Volunteer:
         if not answer.is_success:
             raise LabelStudioUnavailable(
                 f"{self.persona.email} can neither sign up nor log in at {self._http.base_url}: "
-                "run `saring down` in the demo's home and remove it"
+                "run `saring down` in the demo's home, and remove this folder"
             )
         self.user_id = int(answer.json()["id"])
 
     def next_task(self, project: int) -> Json | None:
-        """The task that the server would show next; None when there is none left."""
+        """The next task from the server; None if there is none left."""
         answer = self._http.get(f"/api/projects/{project}/next")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        found: Json = answer.raise_for_status().json()
-        return found
+        task: Json = answer.raise_for_status().json()
+        return task
 
     def submit(self, task: Json, annotation: Json) -> None:
         """Send an annotation, as the page's Submit does."""
@@ -134,37 +134,39 @@ def work_together(
     personas: Sequence[Persona] = PERSONAS,
     tell: Callable[[int], None] = lambda _: None,
 ) -> list[Worked]:
-    """Have all volunteers annotate at the same time, up to `each` tasks a head.
+    """Have all volunteers annotate at the same time, up to `each` tasks for each of them.
 
     Args:
         url: address of Label Studio.
         invite: path of the invitation to sign up.
         project: Label Studio's id of the project.
-        truth: what is true of each text.
+        truth: the true labels of each text.
         labels: labels to choose from.
-        each: tasks that a volunteer does at most.
-        password: of the accounts.
-        seed: of their mistakes.
-        personas: who they are.
+        each: largest number of tasks for a volunteer.
+        password: the password of the accounts.
+        seed: seed of their mistakes.
+        personas: the volunteers.
         tell: called with 1 after each annotation.
     """
 
-    def one(persona: Persona) -> Worked:
+    def work(persona: Persona) -> Worked:
         volunteer = Volunteer(url, persona, password)
         try:
             volunteer.sign_up(invite)
             rng = random.Random(f"{seed} {persona.name}")  # noqa: S311 - a simulation
-            return _work(volunteer, project, truth, labels, each, rng, tell)
+            return _annotate(volunteer, project, truth, labels, each, rng, tell)
         except httpx.HTTPError as error:
-            raise LabelStudioUnavailable(f"{persona.email} could not go on ({error}); see `saring doctor`") from error
+            raise LabelStudioUnavailable(
+                f"{persona.email} could not continue ({error}); see `saring doctor`"
+            ) from error
         finally:
             volunteer.close()
 
     with ThreadPoolExecutor(len(personas)) as pool:
-        return list(pool.map(one, personas))
+        return list(pool.map(work, personas))
 
 
-def _work(
+def _annotate(
     volunteer: Volunteer,
     project: int,
     truth: Truth,
@@ -173,7 +175,7 @@ def _work(
     rng: random.Random,
     tell: Callable[[int], None],
 ) -> Worked:
-    done = Worked(volunteer.persona, volunteer.user_id)
+    worked = Worked(volunteer.persona, volunteer.user_id)
     for _ in range(each):
         task = volunteer.next_task(project)
         if task is None:
@@ -181,24 +183,24 @@ def _work(
         true = truth.get(str(task["data"].get("text_id")), (_SAFE,))
         annotation = answer(volunteer.persona, task, true, labels, rng)
         volunteer.submit(task, annotation)
-        done.tasks.append(int(task["id"]))
+        worked.tasks.append(int(task["id"]))
         if annotation["was_cancelled"]:
-            done.skipped += 1
+            worked.skipped += 1
         elif any(region["from_name"] == "undecided" for region in annotation["result"]):
-            done.undecided += 1
+            worked.undecided += 1
         else:
-            done.submitted += 1
+            worked.submitted += 1
         tell(1)
-    return done
+    return worked
 
 
 def answer(persona: Persona, task: Json, true: Collection[str], labels: Sequence[str], rng: random.Random) -> Json:
-    """What a volunteer sends for a task: the annotation as Label Studio's page would post it."""
+    """A volunteer's annotation of a task, in the form that Label Studio's page sends."""
     prediction = (task.get("predictions") or [None])[0]
     ticked = _ticked(prediction)
     unread = ticked is not None and rng.random() < persona.trust
     skips = not unread and not persona.careless and rng.random() < 0.01
-    # nothing is true of a text in another language that slipped in
+    # A text in another language, which the ingest did not detect, has no true label.
     doubts = not unread and not persona.careless and (rng.random() < 0.02 or not true)
     if unread:
         chosen = sorted(ticked or ())
@@ -223,13 +225,13 @@ def answer(persona: Persona, task: Json, true: Collection[str], labels: Sequence
 def _judged(true: Collection[str], labels: Sequence[str], skill: float, rng: random.Random) -> list[str]:
     if rng.random() < skill:
         return sorted(true)
-    # mistakes are mostly a missed violation, or another label in its place
+    # Mistakes are mostly a missed violation, or a wrong label in its place.
     violations = [label for label in labels if label != _SAFE]
     return [_SAFE] if _SAFE not in true and rng.random() < 0.5 else [rng.choice(violations)]
 
 
 def _ticked(prediction: Json | None) -> set[str] | None:
-    """Labels that were ticked beforehand; None if nothing was."""
+    """The labels that are ticked when the task is opened; None if there are none."""
     if prediction is None:
         return None
     ticked = {

@@ -1,7 +1,7 @@
-"""The Celery application: where jobs are sent, and how they are carried out.
+"""The Celery application: the queues of jobs, and the settings under which jobs run.
 
-A job may be carried out twice (its worker died after the work and before saying so), so each is safe to repeat; one
-that is under way already ends at once. What a job works on lies in the store, never in its message.
+A job may run twice, if its worker died after the work and before it confirmed the message. So each job is safe to
+repeat, and a job that runs already ends at once. The data of a job is in the store, never in its message.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Sender = Callable[[str, Mapping[str, Any]], None]
 
-#: jobs by what they wait for: the network, or a processor
+#: queue of each job: `io` for jobs that wait for the network, `cpu` for jobs that compute
 _ROUTES = {
     "saring.pull": "io",
     "saring.reconcile": "io",
@@ -31,23 +31,23 @@ _ROUTES = {
     "saring.predict_ahead": "cpu",
     "saring.retrain": "cpu",
     "saring.reembed": "cpu",
-    # or the queue of its stage
+    # A stage may name another queue for its shards.
     SHARD: "cpu",
     SWEEP: CONTROL_QUEUE,
     REDUCE: CONTROL_QUEUE,
 }
 QUEUES = ("io", "cpu", "gpu")
-#: longer than any job: a broker gives a message that nobody confirmed in this time to another worker. What a dead
-#: worker had in hand does not wait for this: the sweep finds it in the store.
+#: seconds after which the broker gives an unconfirmed message to another worker; longer than any job. The jobs of a
+#: dead worker do not wait for this: the sweep finds them in the store.
 _UNCONFIRMED_SECONDS = 24 * 3600
-#: a process of a worker is replaced after so many jobs, or when it holds more memory than this
+#: limits of a worker's process: after so many jobs, or with more memory, it is replaced
 _JOBS_A_PROCESS, _KILOBYTES_A_PROCESS = 2_000, 3_000_000
-#: how long beat sleeps at most, and how long nobody else may send the jobs after the one who did died
+#: longest sleep of the scheduler, and seconds until another scheduler takes over from one that died
 _BEAT_SECONDS, _BEAT_LOCK_SECONDS = 2, 10
 _RESULT_SECONDS = 24 * 3600
-#: A network that loses packets without a word leaves connections that look alive, and the kernel tries for a quarter of
-#: an hour. So whoever waits for the broker's answer gives up after this, and connects anew. No command takes as long:
-#: what waits for a job is asked again every second.
+#: Seconds after which a request to the broker fails and a new connection is made. A network may lose packets without an
+#: error: then the connection looks alive, and the kernel tries for 15 minutes. No command of the broker takes as long,
+#: because waiting for a job is a request that is repeated every second.
 _ANSWER_SECONDS, _CONNECT_SECONDS = 10, 5
 
 
@@ -58,13 +58,13 @@ def make_app(
     *,
     carries_out: bool = True,
 ) -> Celery:
-    """The application on a broker.
+    """The Celery application on a broker.
 
     Args:
-        broker_url: as Celery takes it.
-        environment: what tasks on runs work with; needed where they are carried out, or sent.
-        settings: those that the schedule is made from; needed where it is kept.
-        carries_out: jobs are carried out here, so their code is loaded.
+        broker_url: the broker's address, in Celery's form.
+        environment: the context and stages for tasks on runs; needed to run or send them.
+        settings: the settings of the schedule; needed to send the regular jobs.
+        carries_out: this process runs jobs, so their code is loaded.
     """
     from saring.workers.schedule import beat_schedule
 
@@ -89,17 +89,17 @@ def make_app(
         worker_max_tasks_per_child=_JOBS_A_PROCESS,
         worker_max_memory_per_child=_KILOBYTES_A_PROCESS,
         worker_hijack_root_logger=False,
-        # a task that runs while the broker is away is finished; its message comes again, and finds it done
+        # A task that runs while the broker is away is finished. Its message comes again, and then ends at once.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
             "visibility_timeout": _UNCONFIRMED_SECONDS,
             "socket_timeout": _ANSWER_SECONDS,
-            # not of a Unix socket, where Celery leaves it out
+            # Celery leaves this out for a Unix socket.
             "socket_connect_timeout": _CONNECT_SECONDS,
         },
-        # the same where a chord counts its shards
+        # The same limits hold for the result backend, where a chord counts its shards.
         redis_socket_timeout=_ANSWER_SECONDS,
         redis_socket_connect_timeout=_CONNECT_SECONDS,
         enable_utc=True,
@@ -114,7 +114,9 @@ def make_app(
 
 
 def job_sender(settings: Settings) -> Sender:
-    """Sends jobs by name. A broker that is away is logged: what a job works on waits in the store for the schedule.
+    """A function that sends jobs by name.
+
+    If the broker is away, it only logs this: the job's data is in the store, and the scheduler sends the job later.
 
     Raises:
         ServiceError: the embedded broker cannot be started.
@@ -126,7 +128,7 @@ def job_sender(settings: Settings) -> Sender:
         try:
             app.send_task(name, kwargs=dict(arguments), retry=False, queue=routes.get(name, "cpu"))
         except OperationalError as error:
-            log.warning("%s could not be handed on (%s): the schedule will do it", name, error)
+            log.warning("%s could not be sent (%s): the scheduler will send it", name, error)
 
     return send
 

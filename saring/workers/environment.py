@@ -1,4 +1,4 @@
-"""What a process of Saring's brings to work on runs: a context that is made once and noticed to be out of date."""
+"""The environment of a process that works on runs: a context that is made once, and again when it is out of date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saring.workers.stages import AnyStage, stages_for
 
 @dataclass(frozen=True, slots=True)
 class FixedEnvironment:
-    """A context that is there already, for a process that sends work and does none."""
+    """An existing context, for a process that only sends work."""
 
     home: WorkContext
     stages: Mapping[str, AnyStage]
@@ -24,18 +24,18 @@ class FixedEnvironment:
         return self.home
 
     def forget(self) -> None:
-        """Keep it: whoever made it looks after it."""
+        """Do nothing: the maker of the context closes it."""
 
 
-#: which process, and when its settings and taxonomy were last changed
+#: process id, and times of the last change of the settings, the raters and the taxonomy
 _Stamp = tuple[int, float, float, float]
 
 
 class WorkEnvironment:
-    """The stages that can be spread, and a context for them.
+    """The stages that workers can run, and a context for them.
 
-    The context is kept for all tasks of a process, since encoders, models and connections take longer to make than a
-    shard may take. It is made anew after a fork, and when the settings file, the raters file or the taxonomy changed.
+    The context serves all tasks of a process, because loading encoders and models may take longer than a shard. A new
+    context is made after a fork, and after a change of the settings file, the raters file or the taxonomy.
     """
 
     def __init__(self, make: Callable[[], Context] = Context) -> None:
@@ -45,11 +45,11 @@ class WorkEnvironment:
 
     @property
     def stages(self) -> Mapping[str, AnyStage]:
-        """What can be spread, by name."""
+        """The stages that workers can run, by name."""
         return stages_for(self.context().settings)
 
     def context(self) -> Context:
-        """What to work with."""
+        """The context, made again if it is out of date."""
         if self._ctx is None or self._stamp is None or self._stamp != _stamp(self._ctx):
             self.forget()
             ctx = self._make()
@@ -57,9 +57,9 @@ class WorkEnvironment:
         return self._ctx
 
     def forget(self) -> None:
-        """Make the context anew when it is next asked for."""
+        """Drop the context, so that the next call makes a new one."""
         if self._ctx is not None and self._stamp is not None:
-            # connections that a fork brought along are the parent's to close
+            # Connections from before a fork belong to the parent process, which closes them.
             self._ctx.close(theirs=self._stamp[0] != os.getpid())
         self._ctx = None
 

@@ -1,4 +1,4 @@
-"""The executor that hands a stage to Celery workers, and follows it."""
+"""The executor that runs a stage on Celery workers, and follows its progress."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ log = logging.getLogger(__name__)
 
 P = TypeVar("P")
 R = TypeVar("R")
-#: seconds in which workers are to say what they take
+#: seconds to wait for the workers' answers about their queues
 _ASK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Runs a stage on the Celery workers of a home, and waits for it.
+    """An executor that runs a stage on the Celery workers of a home, and waits for it.
 
     Args:
-        tell: told what a person should know, a sentence each; without it, the log is.
+        tell: called with each sentence that a person should read; the default writes it to the log.
     """
 
     tell: Callable[[str], None] = log.warning
@@ -46,18 +46,18 @@ class Workers:
         """Run a stage to its end, and return its report.
 
         Raises:
-            RunConflict: the stage is at work on that data already.
-            RunFailed: the run ended in an error, or parts of it did.
-            RunCancelled: somebody cancelled it.
+            RunConflict: the stage is running on this data already.
+            RunFailed: the run, or a part of it, ended in an error.
+            RunCancelled: the run was cancelled.
         """
         run_id = self.start(stage, home, params)
         return from_values(stage.report, self.wait(home, run_id, progress))
 
     def start(self, stage: Stage[P, Any], home: WorkContext, params: P) -> int:
-        """Hand a stage to the workers; the run's id, at once.
+        """Send a stage to the workers, and return the run's id at once.
 
         Raises:
-            RunConflict: the stage is at work on that data already.
+            RunConflict: the stage is running on this data already.
         """
         environment = FixedEnvironment(home, stages_for(home.settings))
         app = make_app(ensure_broker(home.settings), environment)
@@ -68,11 +68,11 @@ class Workers:
         return run_id
 
     def resume(self, home: WorkContext, run_id: int) -> int:
-        """Let a run on workers go on, with what was parked of it; how many shards were sent.
+        """Continue a run on workers, with its parked shards; the number of shards that were sent.
 
         Raises:
             RunMissing: there is no such run.
-            RunConflict: its stage is at work on its slice already.
+            RunConflict: its stage is running on the same data already.
         """
         environment = FixedEnvironment(home, stages_for(home.settings))
         app = make_app(ensure_broker(home.settings), environment)
@@ -85,8 +85,8 @@ class Workers:
 
         Raises:
             RunMissing: there is no such run.
-            RunFailed: it ended in an error.
-            RunCancelled: somebody cancelled it.
+            RunFailed: the run ended in an error.
+            RunCancelled: the run was cancelled.
         """
         stages = stages_for(home.settings)
         last: RunStatus | None = None
@@ -96,28 +96,28 @@ class Workers:
                 progress(last.done, last.total, f"{stage.what if stage else last.stage} (run {run_id}, on workers)")
         except KeyboardInterrupt:
             self.tell(
-                f"run {run_id} goes on without you: `saring runs watch {run_id}` follows it, "
-                f"`saring runs cancel {run_id}` ends it"
+                f"run {run_id} continues on the workers: `saring runs watch {run_id}` follows it, "
+                f"`saring runs cancel {run_id}` cancels it"
             )
             raise
         assert last is not None, "a run has a status"
         if last.state is RunState.CANCELLED:
-            raise RunCancelled(f"run {run_id} was cancelled: `saring runs resume {run_id}` goes on from there")
+            raise RunCancelled(f"run {run_id} was cancelled: `saring runs resume {run_id}` continues it")
         if last.state is RunState.FAILED:
             raise RunFailed(f"run {run_id} failed: {last.error}; `saring runs resume {run_id}` tries again")
         if last.error is not None:
             self.tell(f"run {run_id}: {last.error}")
-        # The number of parked shards is in the warning.
+        # The warning gives the number of parked shards.
         return {name: value for name, value in (last.result or {}).items() if name != "parked"}
 
     def _tell_of_missing_worker(self, app: Celery, queue: str) -> None:
         try:
             taken = app.control.inspect(timeout=_ASK_SECONDS).active_queues() or {}
         except (OperationalError, ConnectionError, RedisError):
-            # The broker is away: what was to be sent waits for it in the store.
+            # The broker is away. The shards are in the store, and are sent when it is back.
             return
         if not any(served["name"] == queue for queues in taken.values() for served in queues):
             self.tell(
-                f"no worker takes work of the kind {queue!r} at the moment: start one with `saring up`, "
-                f"or with `saring worker --queues {queue}`"
+                f"no running worker takes jobs from the queue {queue!r}: start one with `saring up` "
+                f"or `saring worker --queues {queue}`"
             )

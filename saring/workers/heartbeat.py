@@ -1,7 +1,7 @@
-"""A file that a worker, or whoever keeps the schedule, touches while it is well.
+"""A file that a worker or the scheduler touches while it works.
 
-A health check looks how old it is, which costs nothing, and finds out one that lives and does nothing: of a worker the
-process that takes the jobs says so every other second, of the schedule each job that it sends.
+A health check reads the age of the file, which costs almost nothing, and so finds a process that lives but does
+nothing. A worker's main process touches it every two seconds; the scheduler touches it at each job that it sends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from celery.signals import after_task_publish, beat_init, heartbeat_sent, worker_ready
 
-#: names the file; without it nothing is touched
+#: environment variable with the path of the file; without it no file is touched
 VARIABLE = "SARING_HEARTBEAT_FILE"
 
 
@@ -27,10 +27,10 @@ def keep_of_schedule() -> None:
 
 
 def _touch_at(*signals: Any) -> None:
-    given = os.environ.get(VARIABLE)
-    if not given:
+    path = os.environ.get(VARIABLE)
+    if not path:
         return
-    file = Path(given)
+    file = Path(path)
 
     def touch(**_: Any) -> None:
         file.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""The regular jobs. Each is thin: it calls what a command calls, and logs a line."""
+"""The regular jobs. Each is thin: it calls the action that a command calls, and logs a line."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ from pipeline.store.tables.human_loop import QueueState, TaskState
 from saring.actions import label_studio, queue
 from saring.actions.training import train
 from saring.context import Context
+from saring.plural import counted
 from saring.workers.reembed import plan_reembedding
 from saring.workers.schedule import renew_schedule
 
 log = logging.getLogger(__name__)
 
-#: what Label Studio's training button sends
+#: event that Label Studio's training button sends
 TRAINING_BUTTON = "START_TRAINING"
-#: the schedule tries again: one line in the log, and no more
+#: errors after which the scheduler sends the job again; they are logged in one line, without a traceback
 _AWAY = (StoreError, ServiceError, DBAPIError, redis.RedisError)
-#: a queue that was drawn so lately has what there is
+#: age of a queue below which a new build would find no more texts
 _DRAWN_LATELY = timedelta(minutes=10)
 
 
 @shared_task(name="saring.pull", bind=True, throws=_AWAY)
 def pull_job(self: Task, **_: object) -> None:
-    """Copy changed annotations into the ledger, and ask for another rater where raters disagree."""
+    """Copy changed annotations into the ledger, and send tasks on which raters disagree to another volunteer."""
     home = _home(self)
     with _label_studio_may_fail("pull"):
         log.info("pulled: %s", label_studio.pull(home))
@@ -65,7 +66,7 @@ def reconcile_job(self: Task, **_: object) -> None:
 
 @shared_task(name="saring.predict_ahead", bind=True, throws=_AWAY)
 def predict_ahead_job(self: Task, **_: object) -> None:
-    """Write the open tasks' predictions anew and show them, where another champion wrote those that are shown."""
+    """Renew the predictions of open tasks in projects that show predictions of an earlier champion."""
     _predict_ahead(_home(self))
 
 
@@ -74,27 +75,27 @@ def _predict_ahead(home: Context) -> None:
         with label_studio.connect(home) as client:
             outdated = _outdated(home.engine, label_studio.current_projects(home, client))
         for project in outdated:
-            log.info("predictions written ahead: %s", label_studio.predict(home, project.label_studio_id))
+            log.info("predictions renewed: %s", label_studio.predict(home, project.label_studio_id))
 
 
 @shared_task(name="saring.retrain", bind=True, throws=_AWAY)
 def retrain_job(self: Task, **_: object) -> None:
-    """Retrain if it is due.
+    """Retrain if a retraining is due.
 
-    It is due if the training button was pressed since the last time (many presses are one retraining), or if people
-    have judged enough, or waited long enough.
+    It is due if the training button was pressed since the last time (many presses make one retraining), if people have
+    made enough new judgements, or if new judgements have waited long enough.
     """
     home = _home(self)
     with tried(home.engine, lock_key("job", "retrain")) as alone:
         if not alone:
-            log.info("not retrained yet: a retraining is under way")
+            log.info("not retrained: another retraining is running")
             return
-        # Asked for now that the one before has said which requests it saw to.
+        # The requests are read under the lock, after the retraining before has marked those that it handled.
         requests = _waiting_requests(home.engine)
-        why = "the training button" if requests else _why_due(home)
-        if why is None:
+        reason = "the training button" if requests else _why_due(home)
+        if reason is None:
             return
-        log.info("retraining: %s", why)
+        log.info("retraining: %s", reason)
         promoted = False
         newest = _newest_judgement(home.engine)
         try:
@@ -104,12 +105,12 @@ def retrain_job(self: Task, **_: object) -> None:
         except (NotEnoughLabels, RunCancelled) as error:
             log.warning("not retrained: %s", error)
         except RunConflict as error:
-            log.info("not retrained yet: %s", error)
+            log.info("not retrained: %s", error)
             return
         if _newest_judgement(home.engine) == newest:
-            # The button was pressed again meanwhile, with nothing more to learn from.
+            # Requests that came during the retraining are handled too: there are no new judgements to train on.
             requests = _waiting_requests(home.engine)
-        # Only now, so that a worker that dies meanwhile leaves the request for the next.
+        # Requests are marked at the end, so that they stay for another worker if this one dies before.
         _mark_handled(home.engine, requests)
     if promoted:
         _predict_ahead(home)
@@ -117,32 +118,33 @@ def retrain_job(self: Task, **_: object) -> None:
 
 @shared_task(name="saring.refill", bind=True, throws=_AWAY)
 def refill_job(self: Task, **_: object) -> None:
-    """Draw the queue anew and push it, when few texts are left for people."""
+    """Draw a new queue and push it, if few texts are left for people."""
     home = _home(self)
     renewed = renew_schedule(self.app, home.settings)
     if renewed:
-        log.info("the settings changed when these are sent: %s", ", ".join(renewed))
+        log.info("new times of regular jobs, from the settings: %s", ", ".join(renewed))
     if not home.settings.queue_low:
         return
     with tried(home.engine, lock_key("job", "refill")) as alone, _label_studio_may_fail("refill"):
         if not alone or not _runs_low(home.engine, home.settings.queue_low, datetime.now(UTC)):
             return
         with label_studio.connect(home) as client:
-            label_studio.current_projects(home, client)  # without one there is no queue to fill
+            # Without a project no queue is needed; this raises LabelStudioMissing.
+            label_studio.current_projects(home, client)
         report = queue.build(home, QueueConfig(size=home.settings.queue_refill))
         sent = sum(project.sent for project in label_studio.push(home).projects)
-        log.info("the queue ran low: %d texts were drawn, %d sent", report.drawn, sent)
+        log.info("few texts were left for people: %s drawn, %s sent", counted(report.drawn, "text"), f"{sent:,}")
 
 
 @shared_task(name="saring.reembed", bind=True, throws=_AWAY)
 def reembed_job(self: Task, **_: object) -> None:
-    """Where another encoder is wanted than the one in use, have the workers compute its vectors beside the others."""
+    """Have the workers compute the vectors of the wanted encoder, if another encoder is in use."""
     home = _home(self)
     with tried(home.engine, lock_key("job", "reembed")) as alone:
-        begun = plan_reembedding(home, now=datetime.now(UTC)) if alone else None
-    if begun is not None:
-        run_id, numbers = begun
-        log.info("run %s embeds all texts with %s, beside what is in use", run_id, home.settings.encoder)
+        planned = plan_reembedding(home, now=datetime.now(UTC)) if alone else None
+    if planned is not None:
+        run_id, numbers = planned
+        log.info("run %s embeds all texts with %s; the encoder in use stays until then", run_id, home.settings.encoder)
         send_shards(self.app, self.app.conf.saring, run_id, numbers)
 
 
@@ -153,7 +155,7 @@ def _why_due(home: Context) -> str | None:
 
 
 def _runs_low(engine: Engine, low: int, now: datetime) -> bool:
-    """Whether fewer than `low` texts wait for people, and no queue was drawn a moment ago."""
+    """True if fewer than `low` texts are left for people, and no queue was drawn in the last minutes."""
     with open_session(engine) as session:
         return _waiting(session) < low and not _drawn_since(session, now - _DRAWN_LATELY)
 
@@ -171,14 +173,16 @@ def _drawn_since(session: Session, moment: datetime) -> bool:
 
 
 def _outdated(engine: Engine, projects: Sequence[store.Project]) -> list[store.Project]:
-    """Those with open tasks that show what another champion than the present one predicted."""
+    """The projects with open tasks that show predictions of an earlier champion."""
     b, t = store.PredictionBatch, store.Task
     with open_session(engine) as session:
         champion = registry.champion(session, "sfw")
         shown = dict(session.execute(select(b.project_id, b.champion).where(b.state == "shown")).all())
         has_open = set(session.scalars(select(t.project_id).where(t.state == TaskState.OPEN).distinct()))
     now = champion.version if champion is not None else None
-    return [one for one in projects if one.id in has_open and one.id in shown and shown[one.id] != now]
+    return [
+        project for project in projects if project.id in has_open and project.id in shown and shown[project.id] != now
+    ]
 
 
 def _newest_judgement(engine: Engine) -> int | None:
@@ -205,11 +209,11 @@ def _home(task: Task) -> Context:
 
 @contextmanager
 def _label_studio_may_fail(job: str) -> Iterator[None]:
-    """Log in one line what the schedule will try again; what was stored stays stored."""
+    """Log an error of Label Studio in one line. The scheduler sends the job again; stored data stays."""
     try:
         yield
     except RunConflict as error:
-        log.info("%s: not now: %s", job, error)
+        log.info("%s: another run is active: %s", job, error)
     except LabelStudioMissing as error:
         log.info("%s: nothing to do: %s", job, error)
     except LabelStudioError as error:

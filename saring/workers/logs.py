@@ -1,4 +1,4 @@
-"""What workers log: lines for people, or one JSON object a line with the ids of run, shard and task."""
+"""The log of workers: lines for people, or one JSON object per line with the ids of run, shard and task."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _TEXT = "%(asctime)s %(levelname)s %(name)s%(where)s: %(message)s"
 
 
 class _WithIds(logging.Filter):
-    """Adds the ids of the run, shard and task at work to a record."""
+    """A filter that adds the ids of the present run, shard and task to a record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        carried = shard_at_work()
+        shard = shard_at_work()
         record.__dict__ |= {
-            "run": carried.run_id if carried is not None else None,
-            "shard": carried.shard if carried is not None else None,
+            "run": shard.run_id if shard is not None else None,
+            "shard": shard.shard if shard is not None else None,
             "task_id": current_task.request.id if current_task else None,
             "task": current_task.name if current_task else None,
-            "where": f" [run {carried.run_id} shard {carried.shard}]" if carried is not None else "",
+            "where": f" [run {shard.run_id} shard {shard.shard}]" if shard is not None else "",
         }
         return True
 
@@ -58,6 +58,6 @@ def log_to_stderr(form: str, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # a line a request, with its address
+    # These clients log a line for each request, with its address.
     for client in ("httpx", "httpx2"):
         logging.getLogger(client).setLevel(logging.WARNING)

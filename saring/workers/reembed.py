@@ -1,4 +1,4 @@
-"""Beginning to embed all texts anew, in the background, when the settings name another encoder than the one in use."""
+"""The start of embedding all texts again, in the background, when the settings name another encoder."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from saring.context import Context
 
 log = logging.getLogger(__name__)
 
-#: an encoder that could not be used is not tried again before
+#: time until an encoder that could not be used is tried again
 _REST = timedelta(minutes=10)
 
 
 def plan_reembedding(ctx: Context, *, now: datetime) -> tuple[int, list[int]] | None:
-    """A run of shards that fills the wanted space, and the numbers of those to be sent; None if there is nothing to do.
+    """A run that computes the vectors of the wanted encoder, with the numbers of the shards to send.
 
-    An encoder that can't be used leaves a failed run that says why, and is tried again after a while. All else goes on
-    in the space in use.
+    It is None if there is nothing to do. An encoder that can't be used leaves a failed run with the reason, and is
+    tried again after some minutes. Until then the encoder in use stays.
     """
     try:
         wanted = space_name(ctx.settings.encoder)
@@ -44,7 +44,7 @@ def plan_reembedding(ctx: Context, *, now: datetime) -> tuple[int, list[int]] | 
     try:
         return open_run(ctx.engine, stage.name, stage.plan(ctx, EmbedParams()))
     except RunConflict as error:
-        log.info("not embedded anew yet: %s", error)
+        log.info("embedding with the new encoder has not started: %s", error)
     except (EncoderError, UsageError) as error:
         log.warning("%s", error)
         _record_failure(ctx.engine, stage.name, wanted, error, now)
@@ -58,7 +58,7 @@ def _may_begin(session: Session, stage: str, wanted: str, now: datetime) -> bool
         return True
     if last.state is RunState.RUNNING:
         return False
-    # cancelled by somebody: `saring runs resume` or `saring embed` goes on
+    # Somebody cancelled it on purpose; `saring runs resume` or `saring embed` continues it.
     if last.state is RunState.CANCELLED:
         return False
     return last.error is None or last.finished_at is None or last.finished_at < now - _REST

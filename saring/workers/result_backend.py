@@ -1,8 +1,8 @@
-"""Where a chord counts its shards: Celery's Redis backend, without the part that waits for results.
+"""The result backend, where a chord counts its shards: Celery's Redis backend without subscriptions to results.
 
-Whoever sends a chord is subscribed by Celery to the result of each of its parts. Nobody here asks for one: what came of
-a shard stands in the store. Without the subscriptions, sending many shards is one message each, and a broker that goes
-away is met by no process that does not talk to it anyway.
+Celery subscribes the sender of a chord to the result of each of its parts. Saring does not need these results, because
+the result of a shard is in the store. Without subscriptions, each shard is sent with a single message, and a broker
+that stops disturbs only processes that use it anyway.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from typing import Any
 from celery.backends.redis import RedisBackend, ResultConsumer
 
 
-class NobodyWaits(ResultConsumer):
-    """Hears of no result."""
+class NoSubscriptions(ResultConsumer):
+    """A consumer that receives no results."""
 
     def start(self, initial_task_id: str, **_: Any) -> None:
-        """Listen to nothing."""
+        """Do not listen."""
 
     def consume_from(self, task_id: str) -> None:
-        """Subscribe to nothing."""
+        """Do not subscribe."""
 
     def cancel_for(self, task_id: str) -> None:
-        """Nothing was subscribed to."""
+        """Do nothing, because there is no subscription."""
 
 
 class CountingBackend(RedisBackend):
-    """Counts the parts of chords."""
+    """A backend that counts the parts of chords."""
 
-    ResultConsumer = NobodyWaits
+    ResultConsumer = NoSubscriptions
 
 
 def backend_url(broker_url: str) -> str:
-    """What Celery takes for this backend on a broker."""
+    """The address of this backend on a broker, in Celery's form."""
     return f"{__name__}:{CountingBackend.__name__}+{broker_url.removeprefix('redis+')}"

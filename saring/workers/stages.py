@@ -41,5 +41,5 @@ STAGES: Mapping[str, AnyStage] = MappingProxyType(
 
 
 def stages_for(settings: Settings) -> Mapping[str, AnyStage]:
-    """The stages by name, with the training on the queue that the settings name."""
+    """The stages by name, with the training on the queue from the settings."""
     return {**STAGES, TrainStage.name: TrainStage(settings.train_queue)}

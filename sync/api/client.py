@@ -238,8 +238,8 @@ class LabelStudio(Connection):
             for task in tasks
             if any(row.get("parent_prediction") is not None for row in _dicts(task.get("annotations")))
         ]
-        tasks = self._listed(project, begun, _PREDICTIONS)
-        known = {row["id"]: row for task in tasks for row in _dicts(task.get("predictions"))}
+        pages = self._listed(project, begun, _PREDICTIONS)
+        known = {row["id"]: row for task in pages for row in _dicts(task.get("predictions"))}
         for task in tasks:
             for annotation in _dicts(task.get("annotations")):
                 annotation["prediction"] = known.get(annotation.get("parent_prediction"))

@@ -97,8 +97,8 @@ def uses_of_labels(session: Session, client: LabelStudio, project: store.Project
     summary = client.summary(project.label_studio_id)
     theirs: Counter[str] = Counter()
     for field in ("created_labels", "created_labels_drafts"):
-        counts = (summary.get(field) or {}).get(LABELS)
-        theirs.update(counts if isinstance(counts, dict) else {})
+        uses = (summary.get(field) or {}).get(LABELS)
+        theirs.update(uses if isinstance(uses, dict) else {})
     return dict(counts | theirs)
 
 

@@ -144,7 +144,7 @@ def test_a_model_is_shown_by_the_beginning_of_its_name(demo: Demo) -> None:
     assert shown.returncode == 0, shown.stderr
     folder = demo.home / "models" / version
     assert shown.stdout.startswith((folder / "README.md").read_text(encoding="utf-8").strip())
-    assert shown.stdout.rstrip().endswith(f"the gate's report: {folder / 'gate.html'}")
+    assert shown.stdout.rstrip().endswith(f"gate report: {folder / 'gate.html'}")
     assert demo.answer("models", "show", version)["version"] == version
     assert "no model 'nothing'" in refused(demo.run("models", "show", "nothing"), 1)
 

@@ -55,10 +55,8 @@ def test_from_a_queue_to_a_volunteers_page_and_on(
     there = str(made["label_studio_id"])
     [sent] = saring.json("push", "--limit", "2")["projects"]
     assert (sent["project_id"], sent["sent"], sent["waiting"]) == (made["project_id"], 2, 1)
-    assert f"project {made['project_id']}: 1 tasks sent" in saring.say(
-        "push", "--project", str(made["label_studio_id"])
-    )
-    assert "nothing waits to be sent: run `saring queue build`" in saring.say("push")
+    assert f"project {made['project_id']}: 1 task sent" in saring.say("push", "--project", str(made["label_studio_id"]))
+    assert "No text is queued: run `saring queue build`" in saring.say("push")
 
     task = label_studio_api.get(f"/api/projects/{there}/next").raise_for_status().json()
     told = saring.json("why", str(task["id"]))

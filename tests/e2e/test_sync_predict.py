@@ -230,7 +230,7 @@ def test_two_runs_at_once_are_refused_and_so_is_a_project_that_is_gone(
 ) -> None:
     class Busy(LabelStudio):
         def import_predictions(self, project: int, predictions: Sequence[Json]) -> int:
-            with pytest.raises(RunConflict, match="under way"):
+            with pytest.raises(RunConflict, match="already running"):
                 pushed.predict(self, minutes=2)
             return super().import_predictions(project, predictions)
 

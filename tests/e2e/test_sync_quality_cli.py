@@ -156,7 +156,7 @@ def test_names_are_shown_when_asked_for(here: dict[str, str], accounts: list[Acc
     plain, _ = saring(here)
     assert f"#{accounts[0].id}" in plain and "@" not in plain
     assert "24 answers of 2 volunteers on 12 texts" in plain
-    assert "too few blind answers" in plain
+    assert "too few answers without ticks" in plain
 
 
 def test_a_report_keeps_to_a_project_and_to_days(here: dict[str, str], annotated: SetupReport) -> None:

@@ -182,8 +182,8 @@ def test_the_commands_say_what_they_did(
 
     pulled = saring("pull", "--project", str(world.project.label_studio_id))
     assert pulled.returncode == 0, pulled.stderr
-    assert "2 changed tasks looked at in 1 project" in pulled.stdout
-    assert "left out: tak dikenali (1)" in pulled.stdout
+    assert "Read 2 changed tasks from 1 project" in pulled.stdout
+    assert "left out, labels not in the taxonomy: tak dikenali (1)" in pulled.stdout
     world.remove(second.task)
     compared = saring("reconcile", "--withdraw-deleted", "--json")
     assert compared.returncode == 0, compared.stderr

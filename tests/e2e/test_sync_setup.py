@@ -379,7 +379,7 @@ def test_the_command_makes_a_project_and_says_so(
     words = ("sync", "setup", "--no-backend", "--title", title, "--opt-out", "lucah", "--harsh-cap", "4")
     done = saring(environment, label_studio, *words)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith(f"{title}: made ({label_studio.url}/projects/")
+    assert done.stdout.splitlines()[0].startswith(f"Project '{title}' is created ({label_studio.url}/projects/")
     # a volunteer's backend is somewhere else, and down
     down = {"SARING_BACKEND_URL": "http://127.0.0.1:9"}
     again = saring(environment | down, label_studio, "sync", "setup", "--json")

@@ -282,9 +282,9 @@ def test_too_few_vectors_are_an_error_only_when_the_label_was_asked_for(
     field.plant("porn", 2, 20, embedded=False)
     report = centroid_filter(engine, taxonomy, encoder="planted")
     assert label_of(report.labels, "hate").skipped is None
-    assert label_of(report.labels, "sexist").skipped == "20 texts have it and 30 are needed: judge more texts"
+    assert label_of(report.labels, "sexist").skipped == "20 texts have this label; the filter needs 30"
     assert label_of(report.labels, "porn").skipped == (
-        "20 of its 40 texts have a vector of planted and 30 are needed: run `saring embed`"
+        "of its 40 texts 20 have a vector of planted; the filter needs 30: run `saring embed`"
     )
     assert not field.decisions("porn")
     with pytest.raises(NotEnoughVectors, match=r"label 'porn': 20 of its 40 texts have a vector"):
@@ -314,7 +314,7 @@ def test_anchors_keep_a_wording_that_machines_rarely_label(field: Field, engine:
 
 def test_anchors_of_another_encoder_are_refused(field: Field, engine: Engine, taxonomy: Taxonomy) -> None:
     field.plant("hate", 0, 50)
-    with pytest.raises(EncoderError, match=r"anchors of 'hate' have 7 dimensions and its vectors 48"):
+    with pytest.raises(EncoderError, match=r"exemplars of 'hate' have 7 dimensions and its texts 48"):
         centroid_filter(engine, taxonomy, encoder="planted", anchors={"hate": np.ones((3, 7), np.float32)})
 
 
@@ -359,13 +359,13 @@ def test_the_page_needs_no_network_and_follows_the_theme(page: str) -> None:
 def test_the_page_maps_kept_and_dropped_and_says_what_was_skipped(page: str) -> None:
     assert page.count('<circle class="kept" data-label="0"') + page.count('class="dropped" data-label="0"') == 215
     assert page.count('class="dropped" data-label="0"') >= 15
-    assert "skipped: 5 texts have it and 30 are needed" in page
+    assert "skipped: 5 texts have this label; the filter needs 30" in page
 
 
 def test_the_histogram_holds_every_text_once(page: str) -> None:
     bins = re.findall(r"<g><title>[\d.]+ to [\d.]+: (\d+) kept, (\d+) dropped</title>", page)
     kept, dropped = (sum(int(found[i]) for found in bins) for i in (0, 1))
-    assert f"<p>{kept} kept, {dropped} dropped below" in page
+    assert f"<p>{kept} kept, {dropped} rejected below" in page
     assert kept + dropped == 215
 
 

@@ -93,10 +93,10 @@ def test_it_is_fitted_once_and_decides_for_all_who_resolve(world: World, environ
     assert world.book.take().counts["consensus"] == done.consensus.version
     # a person who asks for the majority gets it, and the text is contested by nobody
     told = typed({**environment, "COLUMNS": "100"}, "raters", "fit").stdout
-    assert f"in force: dawid-skene, {done.consensus.version}: macro F1 " in told
-    assert "by majority, for fewer than 30 assertions or denials: porn" in told
+    assert f"used from now on: dawid-skene, {done.consensus.version}: macro F1 " in told
+    assert "by majority (fewer than 30 assertions or denials): porn" in told
     fitted = answer(environment, "fit", "--method", "majority")
-    assert (fitted["method"], fitted["why"]) == ("majority", "it was asked for")
+    assert (fitted["method"], fitted["why"]) == ("majority", "it was requested")
     assert world.errors() > 0.2 * before
 
 

@@ -156,7 +156,7 @@ def test_only_what_licences_allow_is_shared_and_the_rest_is_told(desk: Desk) -> 
     }
     card = (desk.out / "README.md").read_text()
     assert "silent" not in card
-    assert "8 further texts" in card
+    assert "8 more texts" in card
     desk.export(non_commercial=True)
     assert set(desk.rows()) == {text(i) for i in (*range(5), *range(10, 13))}
     assert "must not be used commercially" in (desk.out / "README.md").read_text()
@@ -267,7 +267,7 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(desk: Desk) -> None:
     mine = desk.folder / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("words")
-    with pytest.raises(UsageError, match="holds something else"):
+    with pytest.raises(UsageError, match="holds other files"):
         desk.export(mine)
     assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
 
@@ -287,7 +287,7 @@ def test_a_failed_export_leaves_the_earlier_one_and_no_litter(desk: Desk, monkey
 
 
 def test_what_may_not_be_shared_at_all_is_said_with_what_to_do(desk: Desk) -> None:
-    with pytest.raises(InputError, match="nothing is decided of any text"):
+    with pytest.raises(InputError, match="no text has a decided label"):
         desk.export()
     desk.bring("silent", None, rows(range(5), "hate"))
     with pytest.raises(InputError, match='no licence is known: saring sources set "silent"'):

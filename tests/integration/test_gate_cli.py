@@ -88,7 +88,7 @@ def test_two_models_are_compared_and_the_worse_may_be_promoted_by_hand(
     assert (on_file["rows"]["texts"], on_file["rows"]["test_set"]) == (20, None)
     assert "name the files after --on" in refusal(environment, "compare", good, bad, str(file))
     file.write_text('{"text": "tentang lain", "labels": ["hate"]}\n')
-    assert "nothing to compare: rows.jsonl says nothing" in refusal(
+    assert "nothing to compare: rows.jsonl has no judgement" in refusal(
         environment, "compare", good, bad, "--on", str(file)
     )
 
@@ -126,7 +126,7 @@ def test_a_model_is_measured_on_what_the_queue_drew_by_the_chance_of_each(
     ledger.say(RaterRef(RaterKind.LLM, "a-model", "1"), learnt)
     version = ledger.retrain().report.model.manifest.version
     said = refusal(environment, "field")
-    assert f"nothing to measure {version} on" in said
+    assert f"no field figures for {version} yet" in said
 
     # the queue sought texts that show a label: the others were drawn ten times less likely
     texts = ledger.plant({None: 120}, source="stream", judged=False)
@@ -155,7 +155,7 @@ def test_a_model_is_measured_on_what_the_queue_drew_by_the_chance_of_each(
     assert answer(environment, "field", version) == found
     said = shown(environment, "field")
     assert "unweighted" in said
-    assert "left out: 10 that the model learnt from, 20 drawn before it was trained" in said
+    assert "left out: 10 that the model was trained on, 20 drawn before its training" in said
 
 
 def draw(

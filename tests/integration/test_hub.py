@@ -54,7 +54,7 @@ def test_a_data_set_is_a_repository_of_its_own_kind(hub: HubStub, folder: Path) 
 def test_what_is_to_be_private_never_goes_to_a_public_repository(hub: HubStub, folder: Path) -> None:
     push_folder(folder, f"{OWNER}/terbuka", "model", False, SecretStr(WRITER), endpoint=hub.url)
     (folder / "secret.txt").write_text("rahsia")
-    with pytest.raises(HubError, match="public already: nothing was sent"):
+    with pytest.raises(HubError, match="public already, so nothing was sent"):
         push_folder(folder, f"{OWNER}/terbuka", "model", True, SecretStr(WRITER), endpoint=hub.url)
     assert "secret.txt" not in hub.repositories["model", f"{OWNER}/terbuka"].files
 

@@ -167,11 +167,11 @@ def test_bad_rows_of_csv_are_named_too(engine: Engine, tmp_path: Path) -> None:
         ("binari.jsonl", bytes(range(256)) * 20, "binary"),
         ("enam.jsonl", '{"text": "enam belas"}\n'.encode("utf-16"), "UTF-16"),
         ("rosak.jsonl.gz", damaged(gzip.compress(as_jsonl(GOOD * 100))), "damaged"),
-        ("potong.jsonl.gz", gzip.compress(as_jsonl(GOOD * 100))[:-20], "cut short"),
+        ("potong.jsonl.gz", gzip.compress(as_jsonl(GOOD * 100))[:-20], "damaged or incomplete"),
         ("potong.jsonl.zst", zstd(as_jsonl(GOOD * 100))[:-20], "Truncated"),
         ("bukan.parquet", b"bukan parquet", "Parquet"),
         ("kosong.parquet", b"", "Parquet"),
-        ("jadual.xlsx", b"PK", "--format"),
+        ("jadual.xlsx", b"PK", "CSV UTF-8"),
         ("tiada.jsonl", None, "no such file"),
     ],
 )

@@ -222,7 +222,7 @@ def test_a_budget_that_is_too_small_for_one_request_says_what_one_may_take(engin
 
 def test_no_cost_is_kept_to_that_nobody_stated(engine: Engine, server: LlmServer) -> None:
     add_texts(engine, ["teks"])
-    with pytest.raises(UsageError, match=r"nobody said what rater 'stub' costs.*give its `price`"):
+    with pytest.raises(UsageError, match=r"the price of rater 'stub' is not known.*give its `price`"):
         judge(engine, config_of(server), most_cost=1.0)
     assert server.requests == []
 

@@ -12,13 +12,13 @@ from sqlalchemy import Engine, text
 
 from pipeline.errors import StoreError
 from pipeline.store import make_engine
-from pipeline.store.migrate import Patience, current_and_head, drift, require_head, upgrade
+from pipeline.store.migrate import MigrationWaits, current_and_head, drift, require_head, upgrade
 from tests.support.waiting import until
 
 #: the migration after it changes `run`, which everything reads and writes
 _BEFORE = "0002"
 #: short waits for a table, many tries
-_PATIENCE = Patience(lock=0.2, pause=0.2, all=120)
+_WAITS = MigrationWaits(lock=0.2, pause=0.2, all=120)
 #: seconds after which somebody who should not be kept waiting complains
 _READER_SECONDS = 60
 
@@ -32,11 +32,11 @@ def older(empty_database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def migrate(url: str, *, revision: str = "head", patience: Patience = _PATIENCE) -> None:
+def migrate(url: str, *, revision: str = "head", waits: MigrationWaits = _WAITS) -> None:
     """Upgrade over connections of its own, as another process would."""
     engine = make_engine(url)
     try:
-        upgrade(engine, revision=revision, patience=patience)
+        upgrade(engine, revision=revision, waits=waits)
     finally:
         engine.dispose()
 
@@ -84,9 +84,9 @@ def test_it_lets_readers_pass_and_ends_when_the_work_does(
 
 
 def test_it_leaves_nothing_half_done_when_it_is_given_up(older: Engine, empty_database_url: str) -> None:
-    little = dataclasses.replace(_PATIENCE, all=1.0)
+    little = dataclasses.replace(_WAITS, all=1.0)
     with work_under_way(older), pytest.raises(StoreError) as error:
-        migrate(empty_database_url, patience=little)
+        migrate(empty_database_url, waits=little)
     assert "`saring init`" in str(error.value)
     assert "\n" not in str(error.value)
     assert current_and_head(older)[0] == _BEFORE

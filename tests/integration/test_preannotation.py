@@ -67,7 +67,7 @@ def test_texts_unknown_to_the_store_come_from_the_champion_alone(shelf: Shelf) -
     shelf.say(LLM, shelf.plant(1, p=[0.3]), {"hate"})
     [hate, safe] = preannotator().fresh(["lain hate=0.8", "lain hate=0.3"])
     assert (hate.labels, safe.labels) == (("hate",), (SAFE,))
-    assert hate.why == {"hate": "classifier 0.80"}
+    assert hate.why == {"hate": "our model is 80% sure"}
     assert hate.scores["hate"] == pytest.approx(0.8)
 
 
@@ -122,7 +122,7 @@ def test_a_machines_words_travel_masked_to_the_panel_and_a_blind_task_has_none(s
     ]
     shown, blind = (row["data"]["why"] for row in rows)
     # as plain text: the page's header escapes it
-    assert shown.startswith("hate: LLM a-model: blames a group") and shown.endswith("classifier 0.90")
+    assert shown.startswith("hate: LLM a-model: blames a group") and shown.endswith("our model is 90% sure")
     assert "ali@example.com" not in shown and "\n" not in shown
     assert shown == panel(proposal.why)
     assert (blind, rows[1]["data"]["confidence"], rows[1]["predictions"][0]["result"]) == ("", None, [])
@@ -192,4 +192,4 @@ def test_a_champion_whose_lessons_are_unknown_is_not_fitted_to(shelf: Shelf) -> 
     with open_session(shelf.engine) as session:
         policy = fit_policy(session, taxonomy=TAXONOMY, model=champion(TAXONOMY))
     assert policy.version == "fixed"
-    assert "not known which texts" in policy.fitted_on["reason"]
+    assert "texts that the champion was trained on are not known" in policy.fitted_on["reason"]

@@ -187,7 +187,7 @@ def test_too_few_texts_are_said(field: Field, yes: int, no: int) -> None:
         if count:
             field.plant(count, *(("lucah",) if said else ()), by=LLM, said=said)
     report = field.run()
-    assert report.stopped == f"{yes} positive and {no} negative texts; 30 of each are needed"
+    assert report.stopped == f"{yes} positive and {no} negative texts; it needs 30 of each"
     assert not field.pseudo()
 
 

@@ -60,9 +60,9 @@ def test_a_reviewer_builds_looks_reorders_and_drops(environment: dict[str, str])
     assert all(0 < row["inclusion_probability"] <= 1 and row["reason"] for row in shown["items"])
 
     hidden = saring(environment, "show", "--label", "hate")
-    assert "(hidden; --reveal shows)" in hidden
+    assert "(hidden; --reveal shows it)" in hidden
     assert "bodoh" not in hidden
-    assert "1 of 31 that wait" in hidden
+    assert "1 of 31 queued texts" in hidden
     revealed = saring(environment, "show", "--label", "hate", "--reveal")
     assert _HARSH in revealed, "a text is never taken for markup"
 
@@ -74,14 +74,14 @@ def test_a_reviewer_builds_looks_reorders_and_drops(environment: dict[str, str])
     assert after["waiting"] == 30
     assert after["items"][0]["text_id"] == shown["items"][0]["text_id"]
     again = saring(environment, "build", "--size", "31", "--pool", "100")
-    assert "30 texts are queued, of 30 that might have been" in again
-    assert "have no vector" in again
+    assert "Queued 30 of 30 eligible texts" in again
+    assert "without a vector" in again
 
 
 @pytest.mark.usefixtures("planted")
 def test_what_cannot_be_meant_is_refused_in_one_line(environment: dict[str, str]) -> None:
-    assert "no strategy is called 'best'" in saring(environment, "build", "--mix", "best=1", status=1)
+    assert "strategy 'best' is not known" in saring(environment, "build", "--mix", "best=1", status=1)
     assert "'half' is not NAME=SHARE" in saring(environment, "build", "--mix", "random=1,half", status=2)
     assert "is not the id of a text" in saring(environment, "drop", "seven", status=2)
-    assert "does not wait in the queue" in saring(environment, "bump", str(text_id("nobody")), "--last", status=1)
-    assert "nothing waits: `saring queue build` draws a queue" in saring(environment, "show")
+    assert "is not waiting in the queue" in saring(environment, "bump", str(text_id("nobody")), "--last", status=1)
+    assert "The queue is empty: `saring queue build` draws a new queue" in saring(environment, "show")

@@ -195,7 +195,7 @@ def test_a_rejected_model_says_why_and_only_a_promotion_brings_it_in(models: Reg
 def test_the_champion_is_not_rejected_nor_is_an_unknown_model(models: Registry) -> None:
     models.register("m1")
     models.promote("m1")
-    with pytest.raises(ModelError, match="m1 is the champion: bring back the one before with `saring models rollback`"):
+    with pytest.raises(ModelError, match="m1 is the champion: restore the one before with `saring models rollback`"):
         models.reject("m1", "worse")
     with pytest.raises(ModelError, match="no model 'm9' is registered"):
         models.reject("m9", "worse")

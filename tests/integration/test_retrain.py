@@ -80,7 +80,7 @@ def test_the_first_model_is_promoted_and_the_same_ledger_gives_it_again(ledger: 
     again = ledger.retrain()
     assert again.snapshot.id == done.snapshot.id
     assert version(again) == version(done)
-    assert (again.promoted, again.verdict) == (True, f"{version(done)} again")
+    assert (again.promoted, again.verdict) == (True, f"nothing new to learn: {version(done)} stays champion")
     assert states(ledger.engine) == {version(done): "champion"}
     # the champion keeps the report of how it became one
     assert again.page.read_bytes() == report
@@ -101,7 +101,7 @@ def test_a_worse_challenger_is_rejected_and_a_better_one_promoted(ledger: RuleLe
     worse = ledger.retrain()
     assert version(worse) == left
     assert not worse.promoted
-    assert re.search(r"over 2 labels of the same \d+ texts", worse.verdict)
+    assert re.search(r"on \d+ test texts .* of 2 labels", worse.verdict)
     assert states(engine) == {version(first): "champion", version(worse): "rejected"}
     gate = gate_of(worse)
     assert (gate["challenger"], gate["champion"]) == (version(worse), version(first))
@@ -112,7 +112,7 @@ def test_a_worse_challenger_is_rejected_and_a_better_one_promoted(ledger: RuleLe
     assert all(cost["texts"] == 60 and cost["p95_ms"] >= cost["p50_ms"] > 0 for cost in gate["costs"].values())
     page = worse.page.read_text(encoding="utf-8")
     assert "Rejected" in page
-    assert "falls by more than 0.05" in page
+    assert "drops by more than the 0.05 allowed" in page
     assert gate["flips"]
     for flip in gate["flips"]:
         # the truth is the rule's
@@ -147,14 +147,14 @@ def test_a_model_over_budget_is_rejected_even_if_it_is_the_first(ledger: RuleLed
     done = ledger.retrain(Margins(size_mb=0.001))
     assert not done.promoted
     assert states(ledger.engine) == {version(done): "rejected"}
-    assert "MB, more than the 0.001 MB it may be" in done.verdict
+    assert "MB, more than the 0.001 MB allowed" in done.verdict
     # the same model within its budget
     assert ledger.retrain().promoted
     assert states(ledger.engine) == {version(done): "champion"}
     # a champion whose folder is gone can't be compared with
     shutil.rmtree(done.report.path)
     poison(ledger)
-    with pytest.raises(ModelError, match="no model there"):
+    with pytest.raises(ModelError, match="there is no model"):
         ledger.retrain()
     assert states(ledger.engine) == {version(done): "champion"}
 
@@ -176,7 +176,7 @@ def test_what_the_champion_learnt_from_is_left_out_of_the_comparison(ledger: Rul
 
 
 def test_an_empty_ledger_is_no_model(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> None:
-    with pytest.raises(NotEnoughLabels, match="nothing is decided of any text"):
+    with pytest.raises(NotEnoughLabels, match="no text has a decided label"):
         RuleLedger(engine, taxonomy, tmp_path).retrain()
     assert not states(engine)
 

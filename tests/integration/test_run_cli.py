@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from saring.cli import app
-from saring.cli.lazy import COMMANDS, said_of
+from saring.cli.lazy import COMMANDS, help_of
 from tests.support.commands import NOBODY, refused, typed
 
 _COMMANDS = (
@@ -115,7 +115,7 @@ def test_the_list_says_of_a_command_what_it_says_of_itself(name: str, target: st
     loaded = typer.main.get_group(app).get_command(click.Context(click.Command("saring")), name)
     assert loaded is not None
     assert loaded.help
-    assert inspect.cleandoc(said_of(target)).split() == inspect.cleandoc(loaded.help).split()
+    assert inspect.cleandoc(help_of(target)).split() == inspect.cleandoc(loaded.help).split()
 
 
 def test_every_command_is_listed() -> None:

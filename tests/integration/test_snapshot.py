@@ -199,6 +199,6 @@ def test_duplicates_and_texts_out_of_scope_are_left_out(book: Book) -> None:
 
 def test_an_empty_ledger_is_said(book: Book) -> None:
     book.plant(5)
-    with pytest.raises(NotEnoughLabels, match="nothing is decided of any text: run `saring import` or `saring judge`"):
+    with pytest.raises(NotEnoughLabels, match="no text has a decided label: run `saring import` or `saring judge`"):
         book.take()
     assert book.stored() == 0

@@ -138,7 +138,7 @@ def test_an_encoder_that_cannot_be_used_leaves_the_other_in_use_and_full(engine:
     add(engine, "a")
     fill(engine, Settings(encoder=OLD), make=Makers())
     add(engine, "b")
-    with pytest.raises(EncoderError, match=f"{NEW} fell over; .* all goes on with the vectors of {OLD}"):
+    with pytest.raises(EncoderError, match=f"{NEW} fell over; .* the vectors of {OLD} stay in use"):
         fill(engine, Settings(encoder=NEW), make=Makers(NEW))
     assert (in_use(engine), lacking(engine, OLD)) == (OLD, 0)
 
@@ -194,7 +194,7 @@ def test_a_change_waits_for_those_who_add_texts_and_gives_up_in_time(
     add(engine, "a")
     fill(engine, Settings(encoder=OLD), make=make)
     embed(engine, make(Settings(), NEW))
-    monkeypatch.setattr("pipeline.vectors.spaces._PATIENCE", "50ms")
+    monkeypatch.setattr("pipeline.vectors.spaces._LOCK_TIMEOUT", "50ms")
     with open_session(engine) as writer, writer.begin():
         writer.execute(insert(store.Text), {"id": uuid.uuid4(), "body": "b", "masked": "b"})
         assert try_switch(engine, NEW) is None
@@ -240,7 +240,7 @@ def test_the_schedule_begins_it_once_and_rests_after_a_failure(engine: Engine, s
         r = store.Run
         failed = session.scalars(select(r).where(r.slice == NEW)).one()
     assert failed.state is RunState.FAILED
-    assert f"all goes on with the vectors of {OLD}" in (failed.error or "")
+    assert f"the vectors of {OLD} stay in use" in (failed.error or "")
     found = plan_reembedding(new, now=now + timedelta(minutes=11))
     assert found is not None
     # it is under way
@@ -270,7 +270,10 @@ def test_a_space_that_is_needed_is_not_dropped(engine: Engine) -> None:
         drop(NEW)
     with pytest.raises(EncoderError, match="no space of openai:fourth"):
         drop("openai:fourth")
-    with stage_run(engine, "embed", slice="openai:third"), pytest.raises(RunConflict, match="is being filled"):
+    with (
+        stage_run(engine, "embed", slice="openai:third"),
+        pytest.raises(RunConflict, match="a run is computing the vectors"),
+    ):
         drop("openai:third")
     assert drop("openai:third") == 2
     with engine.connect() as connection:
@@ -293,10 +296,10 @@ def test_the_commands_say_what_is_used_and_refuse_what_a_model_needs(
     assert typed(variables | {"SARING_ENCODER": OLD}, "embed").returncode == 0
     variables |= {"SARING_ENCODER": NEW}
     shown = typed(variables, "status")
-    assert f"encoder in use: {OLD} (20 of 20 texts" in shown.stdout
-    assert f"to take its place once none lacks one: {NEW} (0 of 20 texts" in shown.stdout
+    assert f"encoder in use: {OLD} (vectors of 20 of 20 texts" in shown.stdout
+    assert f"next encoder, used as soon as every text has a vector: {NEW} (vectors of 0 of 20 texts" in shown.stdout
     done = typed(variables, "embed")
-    assert f"the vectors of {NEW} are in use from now on" in done.stdout, done.stderr
+    assert f"the encoder in use is now {NEW}" in done.stdout, done.stderr
     listed = typed(variables, "encoders", "list")
     assert "in use and wanted" in listed.stdout
     folder = tmp_path / "model"
@@ -304,7 +307,7 @@ def test_the_commands_say_what_is_used_and_refuse_what_a_model_needs(
     _register_model(engine, folder, OLD)
     refused = typed(variables, "encoders", "drop", OLD)
     assert refused.returncode == 1
-    assert "was trained with the vectors of" in refused.stderr
+    assert "needs the vectors of" in refused.stderr
     _register_model(engine, folder, NEW)
     dropped = typed(variables, "encoders", "drop", OLD, "--json")
     assert dropped.stdout.strip() == f'{{"dropped":"{OLD}","vectors":20}}'

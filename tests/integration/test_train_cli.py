@@ -107,7 +107,7 @@ def test_every_file_after_data_is_read_and_sources_can_be_left_out(trained: Row)
 def test_what_was_not_used_is_said(trained: Row) -> None:
     assert trained["data"]["labels_outside_taxonomy"] == {"spam": 1}
     assert trained["data"]["rejected"] == {"missing field": 1}
-    assert "labels outside the taxonomy were left out: spam (1 rows)" in trained["stderr"]
+    assert "left out, labels not in the taxonomy: spam (1 row)" in trained["stderr"]
     assert "rows left out: 1 missing field" in trained["stderr"]
 
 
@@ -215,9 +215,9 @@ def test_what_cannot_be_read_is_one_line_and_exit_1(trained: Row, folder: Path, 
     none, empty, few = (str(tmp_path / f"{name}.jsonl") for name in ("none", "empty", "few"))
     for words, message in (
         (("train", "--data", none), "no such file"),
-        (("train", "--data", empty), "no row asserts or denies"),
+        (("train", "--data", empty), "no row has a label of the taxonomy"),
         (("train", "--data", few), "no label can be learnt"),
-        (("train", "--data", str(tmp_path)), "the name does not tell the format"),
+        (("train", "--data", str(tmp_path)), "the name does not show the format"),
         (("evaluate", none, "--model", model), "no such file"),
         (("evaluate", empty, "--model", model), "nothing to measure"),
         (("evaluate", good, "--model", "sfw-none"), "no model 'sfw-none'"),
@@ -242,7 +242,7 @@ def test_a_model_that_was_tampered_with_is_refused(trained: Row, folder: Path, t
     (tmp_path / "model.skops").write_bytes(arrays)
     done = typed("predict", str(folder / "one.jsonl"), "--model", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "not what was trained" in done.stderr
+    assert "changed since it was trained" in done.stderr
 
 
 def test_in_a_new_home_there_is_no_model_yet(tmp_path: Path) -> None:

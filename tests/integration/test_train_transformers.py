@@ -83,7 +83,7 @@ def test_a_transformer_is_trained_gated_quantised_and_served_like_any_other(
     assert shown.returncode == 0, shown.stderr
     assert "16 texts" in shown.stdout
     assert "p95 ms" in shown.stdout
-    assert "beside the model it was made from, it" in shown.stdout
+    assert "the gate against the original" in shown.stdout
     refused = typed(environment, "models", "quantise", small["model"])
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "only a transformers model can be quantised" in refused.stderr
@@ -94,9 +94,9 @@ def test_a_transformer_is_trained_gated_quantised_and_served_like_any_other(
     [
         (("train", "--epochs", "3"), "--epochs: only for --backend transformers"),
         (("train", "--base", "x", "--max-length", "9"), "--base, --max-length: only for --backend transformers"),
-        (("train", "--backend", "transformers", "--vectors"), "--vectors is for --backend linear"),
+        (("train", "--backend", "transformers", "--vectors"), "--vectors works with --backend linear only"),
         (("train", "--backend", "transformers", "--sentiment", "--data", "x"), "leave out --backend"),
-        (("train", "--backend", "quantum"), "this version has linear and transformers"),
+        (("train", "--backend", "quantum"), "choose linear or transformers"),
         (("models", "quantise", "v", "--promote", "--on", "x"), "leave out --on"),
         (("models", "quantise", "v", "x"), "name the files after --on"),
     ],

@@ -30,7 +30,7 @@ from pipeline.store.tables.work import ShardState
 from saring.context import Context
 
 log = logging.getLogger("pipeline.counting")
-PATIENCE = timedelta(seconds=60)
+RESEND_AFTER = timedelta(seconds=60)
 
 
 @dataclass
@@ -98,7 +98,7 @@ def shard_of(engine: Engine, run_id: int, number: int) -> store.Shard:
         return shard
 
 
-def take(engine: Engine, run_id: int, number: int) -> book.Begun | None:
+def take(engine: Engine, run_id: int, number: int) -> book.StartedShard | None:
     """Take a shard in hand and let go of its lock, as a process that dies does."""
     with held(engine, shard_lock(run_id, number)) as mine:
         assert mine is not None
@@ -183,8 +183,8 @@ def test_a_poison_shard_is_parked_and_the_run_says_so(ctx: Context, engine: Engi
     ended = run_of(engine, run_id)
     assert ended.state is RunState.DONE
     assert ended.error == (
-        "1 of 3 shards were parked, the first is 1 (InputError: line 7 of x.jsonl is not JSON: mend it): "
-        f"mend that and run `saring runs resume {run_id}`"
+        "1 of 3 shards is parked; shard 1 failed with InputError: line 7 of x.jsonl is not JSON: mend it. "
+        f"Fix this, then run `saring runs resume {run_id}`"
     )
     assert ended.result == {"done": 2, "by": {"0": 1, "2": 1}, "parked": 1}
     # mended, only what was parked is done
@@ -213,7 +213,7 @@ def test_what_may_go_better_is_tried_again_and_only_then_parked(ctx: Context, en
 def test_a_shard_that_kills_its_workers_is_parked_in_the_end(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 1)
-    for _ in range(book.MOST_DEATHS):
+    for _ in range(book.MOST_ATTEMPTS):
         # what is left when the process dies here
         assert take(engine, run_id, 0) is not None
     assert run_shard(ctx, {stage.name: stage}, run_id, 0) is Outcome.PARKED
@@ -265,14 +265,14 @@ def test_a_cancelled_run_stops_at_its_next_step_and_goes_on_when_resumed(ctx: Co
 def test_one_run_of_a_stage_on_a_slice_at_a_time(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 1)
-    with pytest.raises(RunConflict, match=f"run {run_id}, `counting` of all, is under way on the workers"):
+    with pytest.raises(RunConflict, match=f"run {run_id}, `counting` of all, is already running on the workers"):
         begin(ctx, stage, 1)
     with pytest.raises(RunConflict, match=f"saring runs watch {run_id}"), stage_run(engine, stage.name, slice="all"):
         pass
     book.cancel_run(engine, run_id)
     with (
         stage_run(engine, stage.name, slice="all"),
-        pytest.raises(RunConflict, match="another `counting` of all is under way"),
+        pytest.raises(RunConflict, match="another `counting` of all is already running"),
     ):
         begin(ctx, stage, 1)
 
@@ -297,7 +297,7 @@ def test_the_sweep_finds_a_shard_whose_worker_died(ctx: Context, engine: Engine)
     age(engine, run_id, timedelta(seconds=10))
     with engine.connect() as alive:
         alive.execute(text("SELECT pg_advisory_lock(:key)"), {"key": shard_lock(run_id, 1)})
-        lost = find_lost(engine, now=datetime.now(UTC), patience=PATIENCE)
+        lost = find_lost(engine, now=datetime.now(UTC), resend_after=RESEND_AFTER)
     assert lost.shards == {run_id: [0]}
     assert (shard_of(engine, run_id, 0).state, shard_of(engine, run_id, 0).sends) == (ShardState.WAITING, 2)
 
@@ -305,14 +305,14 @@ def test_the_sweep_finds_a_shard_whose_worker_died(ctx: Context, engine: Engine)
 def test_the_sweep_sends_what_the_broker_lost_and_has_patience(ctx: Context, engine: Engine) -> None:
     stage = Counting()
     run_id, _ = begin(ctx, stage, 2)
-    assert find_lost(engine, now=datetime.now(UTC), patience=PATIENCE).shards == {}
-    age(engine, run_id, PATIENCE * 1.5)
-    assert find_lost(engine, now=datetime.now(UTC), patience=PATIENCE).shards == {run_id: [0, 1]}
+    assert find_lost(engine, now=datetime.now(UTC), resend_after=RESEND_AFTER).shards == {}
+    age(engine, run_id, RESEND_AFTER * 1.5)
+    assert find_lost(engine, now=datetime.now(UTC), resend_after=RESEND_AFTER).shards == {run_id: [0, 1]}
     # the second time it waits twice as long
-    age(engine, run_id, PATIENCE * 1.5)
-    assert find_lost(engine, now=datetime.now(UTC), patience=PATIENCE).shards == {}
-    age(engine, run_id, PATIENCE)
-    assert find_lost(engine, now=datetime.now(UTC), patience=PATIENCE).shards == {run_id: [0, 1]}
+    age(engine, run_id, RESEND_AFTER * 1.5)
+    assert find_lost(engine, now=datetime.now(UTC), resend_after=RESEND_AFTER).shards == {}
+    age(engine, run_id, RESEND_AFTER)
+    assert find_lost(engine, now=datetime.now(UTC), resend_after=RESEND_AFTER).shards == {run_id: [0, 1]}
 
 
 def test_the_sweep_finds_a_run_that_nobody_put_together(ctx: Context, engine: Engine) -> None:
@@ -320,7 +320,7 @@ def test_the_sweep_finds_a_run_that_nobody_put_together(ctx: Context, engine: En
     run_id, _ = begin(ctx, stage, 1)
     run_shard(ctx, {stage.name: stage}, run_id, 0)
     age(engine, run_id, timedelta(seconds=10))
-    lost = find_lost(engine, now=datetime.now(UTC), patience=PATIENCE)
+    lost = find_lost(engine, now=datetime.now(UTC), resend_after=RESEND_AFTER)
     assert (lost.shards, lost.unfinished) == ({}, [run_id])
 
 
@@ -333,7 +333,7 @@ def test_the_sweep_notices_that_a_process_died(engine: Engine) -> None:
     with stage_run(engine, "judge", slice="y") as alive:
         age(engine, run_id, timedelta(minutes=5))
         age(engine, alive.id, timedelta(minutes=5))
-        assert find_lost(engine, now=datetime.now(UTC), patience=PATIENCE).died == [run_id]
+        assert find_lost(engine, now=datetime.now(UTC), resend_after=RESEND_AFTER).died == [run_id]
     assert run_of(engine, run_id).state is RunState.FAILED
     assert run_of(engine, alive.id).state is RunState.DONE
 

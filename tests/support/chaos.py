@@ -1,7 +1,7 @@
 """A home under load whose processes are killed at random moments; `chaos_checks.py` says what must be true afterwards.
 
 Used by `benchmarks/chaos.py` and, in short, by the tests. Nothing here knows how Saring recovers: the load goes through
-the command line, Label Studio's API and the backend's HTTP face, and the killer sends SIGKILL.
+the command line, Label Studio's API and the backend's HTTP API, and the killer sends SIGKILL.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from pipeline.settings import load_settings
 from saring.services import label_studio_access, loop_status, service_status
 
 _ROOT = Path(__file__).resolve().parents[2]
-#: processes by what they are called in `saring status`
+#: names of processes in `saring status`
 KILLABLE = ("PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "io-worker", "beat", "keeper")
 
 
 @dataclass
 class World:
-    """A home, and how it is reached."""
+    """A home, with access to it."""
 
     home: Path
     environment: dict[str, str]
-    #: what was acknowledged: annotations by Label Studio (id to labels), texts by an ingest that ended well
+    #: confirmed data: annotations by Label Studio (id to labels), texts by an ingest that succeeded
     annotated: dict[int, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     ingested: set[str] = field(default_factory=set)
     commands: Counter[str] = field(default_factory=Counter)
@@ -56,8 +56,8 @@ class World:
         with _environment(self.environment):
             return load_settings()
 
-    def saring(self, *arguments: str, patient: bool = False) -> dict[str, Any] | None:
-        """Run a command; what it printed, or None if it failed (as it may: it is given again later)."""
+    def saring(self, *arguments: str, retry: bool = False) -> dict[str, Any] | None:
+        """Run a command; return its JSON output, or None if it failed. With `retry`, repeat it until it succeeds."""
         while True:
             with subprocess.Popen(
                 [sys.executable, "-m", "saring", *arguments, "--json"],
@@ -75,9 +75,9 @@ class World:
             self.commands[name] += 1
             if process.returncode == 0:
                 return json.loads(out) if out.strip() else {}
-            said = err.decode(errors="replace").strip().splitlines()
-            self.failures[f"{name}: {said[-1] if said else f'status {process.returncode}'}"[:160]] += 1
-            if not patient:
+            lines = err.decode(errors="replace").strip().splitlines()
+            self.failures[f"{name}: {lines[-1] if lines else f'status {process.returncode}'}"[:160]] += 1
+            if not retry:
                 return None
             time.sleep(1)
 
@@ -98,19 +98,19 @@ def make_world(home: Path, *, label_studio: bool, seed: int) -> World:
         environment["SARING_LABEL_STUDIO_ENV"] = os.environ["SARING_LABEL_STUDIO_ENV"]
     world = World(home, environment)
     left_out = [] if label_studio else ["--without", "label-studio"]
-    world.saring("up", *left_out, patient=True)
+    world.saring("up", *left_out, retry=True)
     rng = random.Random(seed)
     lines = _demo_lines()
-    # as a labelled data set, so that there is something to train from
+    # A labelled data set, to train from.
     labelled = home / "labelled.jsonl"
     chosen = rng.sample(lines, 240)
-    labelled.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in chosen))
-    world.saring("import", str(labelled), "--source", "labelled", "--labels-field", "labels", patient=True)
-    world.ingested |= {one["text"] for one in chosen}
+    labelled.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in chosen))
+    world.saring("import", str(labelled), "--source", "labelled", "--labels-field", "labels", retry=True)
+    world.ingested |= {row["text"] for row in chosen}
     if label_studio:
-        world.saring("sync", "setup", patient=True)
-        world.saring("queue", "build", "--size", "40", patient=True)
-        world.saring("sync", "push", "--limit", "20", patient=True)
+        world.saring("sync", "setup", retry=True)
+        world.saring("queue", "build", "--size", "40", retry=True)
+        world.saring("sync", "push", "--limit", "20", retry=True)
     return world
 
 
@@ -144,7 +144,7 @@ def load(
     seed: int,
     pause: tuple[float, float] = (0.2, 1.5),
 ) -> list[threading.Thread]:
-    """Begin everything that a home does at once; it goes on until told to stop.
+    """Start all work of a home at the same time; it goes on until `stopped` is set.
 
     Args:
         world: the home.
@@ -191,7 +191,7 @@ def _ingest(world: World, rng: random.Random) -> None:
     rows = [" ".join(rng.sample(words, rng.randint(8, 14))) for _ in range(10)]
     path = world.home / f"stream-{rng.getrandbits(64):016x}.jsonl"
     path.write_bytes(b"".join(orjson.dumps({"text": row}) + b"\n" for row in rows))
-    # the same file again until it is in: doing it twice must change nothing
+    # The same file again until it is in: a second ingest must change nothing.
     for _ in range(20):
         if world.saring("ingest", str(path), "--source", "stream") is not None:
             world.ingested |= set(rows)
@@ -218,23 +218,25 @@ def _annotate(world: World, settings: Any, rng: random.Random) -> None:
             if answer.status_code != httpx.codes.OK:
                 continue
             task = answer.json()["id"]
-            said = tuple(sorted(rng.sample(labels, rng.randint(1, 2)))) if rng.random() < 0.5 else ("safe for work",)
-            if "safe for work" in said:
-                said = ("safe for work",)
+            chosen = tuple(sorted(rng.sample(labels, rng.randint(1, 2)))) if rng.random() < 0.5 else ("safe for work",)
+            if "safe for work" in chosen:
+                chosen = ("safe for work",)
             region = {
                 "id": "labels",
                 "from_name": "labels",
                 "to_name": "text",
                 "type": "choices",
-                "value": {"choices": list(said)},
+                "value": {"choices": list(chosen)},
             }
             made = api.post(f"/api/tasks/{task}/annotations/", json={"result": [region], "lead_time": 4.0})
             if made.status_code == httpx.codes.CREATED:
-                world.annotated[made.json()["id"]] = (task, said)
+                world.annotated[made.json()["id"]] = (task, chosen)
 
 
 def _predict(settings: Any, rng: random.Random) -> None:
-    backend = next((one for one in loop_status(settings) if one.name == "ML backend"), None)
+    backend = next(
+        (process_status for process_status in loop_status(settings) if process_status.name == "ML backend"), None
+    )
     if backend is None or not backend.address.startswith("http"):
         return
     credentials = backend_credentials(settings)
@@ -253,11 +255,11 @@ def _predict(settings: Any, rng: random.Random) -> None:
 
 
 def kill_something(world: World, rng: random.Random, kinds: Sequence[str]) -> str | None:
-    """Send SIGKILL to a process of a kind drawn at random; which, or None if it does not run at the moment."""
+    """Send SIGKILL to a process of a random kind; return the kind, or None if it does not run at the moment."""
     kind = rng.choice(kinds)
     if kind == "command":
         with world.lock:
-            running = [one for one in world.running if one.poll() is None]
+            running = [process for process in world.running if process.poll() is None]
         if not running:
             return None
         rng.choice(running).kill()
@@ -272,24 +274,24 @@ def kill_something(world: World, rng: random.Random, kinds: Sequence[str]) -> st
                 return None
             rng.choice(children).kill()
             return kind
-        # a machine that loses power spares nobody
-        for one in (process, *children):
+        # A machine that loses power kills the children too.
+        for victim in (process, *children):
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGKILL)
+                victim.send_signal(signal.SIGKILL)
         return kind
     return None
 
 
 def _process(world: World, name: str) -> psutil.Process | None:
     with contextlib.suppress(SaringError, psutil.NoSuchProcess):
-        for one in (*service_status(world.settings), *loop_status(world.settings)):
-            if one.name == name and one.pid is not None:
-                return psutil.Process(one.pid)
+        for process_status in (*service_status(world.settings), *loop_status(world.settings)):
+            if process_status.name == name and process_status.pid is not None:
+                return psutil.Process(process_status.pid)
     return None
 
 
 def supervise(world: World, stopped: threading.Event, *, label_studio: bool) -> threading.Thread:
-    """What a machine's own supervisor does: the keeper is started again when it dies, and starts the rest."""
+    """Stand in for the machine's supervisor: start the keeper again when it dies; the keeper starts the rest."""
 
     def watch() -> None:
         while not stopped.wait(1):

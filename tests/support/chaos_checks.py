@@ -24,20 +24,20 @@ from tests.support.chaos import World
 
 @dataclass
 class Verdict:
-    """What was looked at, and what was wrong."""
+    """Numbers of things that were checked, and the violations."""
 
     checked: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
 
     def check(self, what: str, count: int, wrong: Sequence[str]) -> None:
-        """Note so many things looked at, and those that were wrong."""
+        """Add the number of things checked, and the violations."""
         self.checked[what] = count
-        self.violations += [f"{what}: {one}" for one in wrong]
+        self.violations += [f"{what}: {violation}" for violation in wrong]
 
 
 def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict:
-    """Start all again, let it come to rest, and hold it against what must be true."""
-    world.saring("up", *([] if label_studio else ["--without", "label-studio"]), patient=True)
+    """Start everything again, wait until the runs end, and check what must be true."""
+    world.saring("up", *([] if label_studio else ["--without", "label-studio"]), retry=True)
     engine = make_engine(ensure_database(world.settings))
     deadline = time.monotonic() + seconds
     while running := _running(engine):
@@ -45,10 +45,10 @@ def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict
             break
         time.sleep(1)
     verdict = Verdict()
-    verdict.check("runs that are over or can be resumed", _runs(engine), [f"{one} never ended" for one in running])
+    verdict.check("runs that are over or can be resumed", _runs(engine), [f"{run} never ended" for run in running])
     if label_studio:
-        world.saring("sync", "pull", patient=True)
-        report = world.saring("sync", "reconcile", patient=True) or {}
+        world.saring("sync", "pull", retry=True)
+        report = world.saring("sync", "reconcile", retry=True) or {}
         repaired = report.get("repaired", 0)
         cursor = [f"{repaired} tasks that the cursor had passed were not in the ledger"] if repaired else []
         verdict.check("tasks that a cursor has passed", report.get("tasks", 0), cursor)
@@ -65,7 +65,7 @@ def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict
 def _running(engine: Engine) -> list[str]:
     r = store.Run
     with open_session(engine) as session:
-        return [f"run {one.id} ({one.stage})" for one in session.scalars(select(r).where(r.state == RunState.RUNNING))]
+        return [f"run {run.id} ({run.stage})" for run in session.scalars(select(r).where(r.state == RunState.RUNNING))]
 
 
 def _runs(engine: Engine) -> int:
@@ -85,15 +85,15 @@ def _check_annotations(engine: Engine, world: World, verdict: Verdict) -> None:
             .where(j.external_ref.contains(func.cast(a.label_studio_id, store.Judgement.external_ref.type)))
             .order_by(a.label_studio_id, j.revision)
         ).all()
-    found: dict[int, list[tuple[str, ...]]] = {}
+    labels_of: dict[int, list[tuple[str, ...]]] = {}
     for number, asserted, _, withdrawn in rows:
         if not withdrawn:
-            found.setdefault(number, []).append(tuple(sorted(asserted)))
+            labels_of.setdefault(number, []).append(tuple(sorted(asserted)))
     wrong = []
-    for number, (task, said) in world.annotated.items():
-        got = found.get(number, [])
-        if got != [said]:
-            wrong.append(f"annotation {number} of task {task} said {said}, the ledger has {got or 'nothing'}")
+    for number, (task, confirmed) in world.annotated.items():
+        got = labels_of.get(number, [])
+        if got != [confirmed]:
+            wrong.append(f"annotation {number} of task {task} has {confirmed}, the ledger has {got or 'nothing'}")
     verdict.check("annotations that were confirmed, each one judgement", len(world.annotated), wrong)
 
 
@@ -101,15 +101,19 @@ def _check_tasks(engine: Engine, verdict: Verdict) -> None:
     k = store.Task
     with open_session(engine) as session:
         ids = session.scalars(select(k.label_studio_id).where(k.state.in_((TaskState.OPEN, TaskState.DONE)))).all()
-    twice = [f"task {one} stands for {count} texts" for one, count in Counter(ids).items() if count > 1 and one]
+    twice = [f"task {task} stands for {count} texts" for task, count in Counter(ids).items() if count > 1 and task]
     verdict.check("tasks, each of one text", len(ids), twice)
 
 
 def _check_texts(engine: Engine, world: World, verdict: Verdict) -> None:
     with open_session(engine) as session:
         known = set(session.scalars(select(store.Text.id)))
-    lost = [f"{len(one)} characters" for one in world.ingested if text_id(one) not in known]
-    verdict.check("texts that an ingest confirmed", len(world.ingested), [f"a text is lost ({one})" for one in lost])
+    lost = [
+        f"{len(ingested_text)} characters" for ingested_text in world.ingested if text_id(ingested_text) not in known
+    ]
+    verdict.check(
+        "texts that an ingest confirmed", len(world.ingested), [f"a text is lost ({lost_text})" for lost_text in lost]
+    )
 
 
 def _check_judgements(engine: Engine, verdict: Verdict) -> None:
@@ -142,19 +146,19 @@ def _check_models(engine: Engine, verdict: Verdict) -> None:
         models = session.scalars(select(m)).all()
         snapshots = session.scalars(select(store.Snapshot)).all()
     wrong = []
-    for one in models:
-        arrays = Path(one.path) / ARRAYS
-        if not arrays.is_file() or file_hash(arrays) != one.artefact_hash:
-            wrong.append(f"{one.version} is missing or altered")
+    for model in models:
+        arrays = Path(model.path) / ARRAYS
+        if not arrays.is_file() or file_hash(arrays) != model.artefact_hash:
+            wrong.append(f"{model.version} is missing or altered")
     verdict.check("model artefacts with the right hash", len(models), wrong)
-    purposes = {one.purpose for one in models if one.state is not ModelState.CANDIDATE} & {"sfw"}
-    champions = Counter(one.purpose for one in models if one.state is ModelState.CHAMPION)
+    purposes = {model.purpose for model in models if model.state is not ModelState.CANDIDATE} & {"sfw"}
+    champions = Counter(model.purpose for model in models if model.state is ModelState.CHAMPION)
     verdict.check(
         "purposes with exactly one champion",
         len(purposes),
-        [f"{one} has {champions[one]} champions" for one in purposes if champions[one] != 1],
+        [f"{purpose} has {champions[purpose]} champions" for purpose in purposes if champions[purpose] != 1],
     )
-    missing = [f"snapshot {one.hash} has no file" for one in snapshots if not Path(one.path).is_file()]
+    missing = [f"snapshot {snapshot.hash} has no file" for snapshot in snapshots if not Path(snapshot.path).is_file()]
     verdict.check("snapshots with their file", len(snapshots), missing)
 
 
@@ -164,8 +168,8 @@ def _check_test_sets(engine: Engine, verdict: Verdict) -> None:
         sets = session.scalars(select(store.TestSet).order_by(store.TestSet.version)).all()
         rows = session.execute(select(store.TestRow.version, store.TestRow.text_id)).all()
     wrong = []
-    for one in sets:
-        members = {text for version, text in rows if version <= one.version}
-        if len(members) != one.rows:
-            wrong.append(f"version {one.version} says {one.rows} rows and has {len(members)}")
+    for test_set in sets:
+        members = {text for version, text in rows if version <= test_set.version}
+        if len(members) != test_set.rows:
+            wrong.append(f"version {test_set.version} says {test_set.rows} rows and has {len(members)}")
     verdict.check("versions of the test set, none with a row lost", len(sets), wrong)

@@ -1,4 +1,4 @@
-"""Two workers on two hosts, with a network between them and the servers that can be cut without a word.
+"""Two workers on two hosts, with a network between them and the servers that can be cut silently.
 
 Used by `benchmarks/partition.py` and by the tests. A host is a network namespace with a host name of its own. The store
 and the broker each have a network to themselves, a bridge in a third namespace, so that a host can be cut off from one
@@ -53,7 +53,7 @@ _POSTGRES_PORT, _VALKEY_PORT = 5432, 6379
 
 
 class Net(enum.Enum):
-    """What a host reaches over a network of its own; the value is the network's number in addresses."""
+    """Networks of a host; the value is the number of the network in addresses."""
 
     STORE = 77
     BROKER = 78
@@ -84,7 +84,7 @@ class Host:
 
     @property
     def log(self) -> Path:
-        """What its worker says."""
+        """Log of its worker."""
         return self.folder / "worker.log"
 
 
@@ -124,7 +124,7 @@ class Cluster:
         with self.held_up(run_id):
             send_shards(app, env, run_id, numbers)
             app.close()
-            # what listens for the chord's result, or it would look for a broker that is no more
+            # The application listens for the chord's result, and would go on when the broker is gone.
             del app
             gc.collect()
             yield run_id
@@ -135,11 +135,11 @@ class Cluster:
             session.execute(delete(store.Vector))
 
     def run(self, run_id: int) -> store.Run:
-        """How a run stands."""
+        """Read a run."""
         with open_session(self.engine) as session:
-            found = session.get(store.Run, run_id)
-        assert found is not None, "runs are never removed"
-        return found
+            run = session.get(store.Run, run_id)
+        assert run is not None, "runs are never removed"
+        return run
 
     def shards(self, run_id: int) -> Sequence[store.Shard]:
         """Of a run."""
@@ -149,19 +149,19 @@ class Cluster:
             ).all()
 
     def is_over(self, run_id: int) -> bool:
-        """Whether a run has ended."""
+        """True where a run has ended."""
         return self.run(run_id).state is not RunState.RUNNING
 
     def takers(self, run_id: int) -> set[str]:
         """Hosts that had a shard of a run in hand last."""
-        return {one.worker.partition(":")[0] for one in self.shards(run_id) if one.worker is not None}
+        return {shard.worker.partition(":")[0] for shard in self.shards(run_id) if shard.worker is not None}
 
     def at_work(self, run_id: int) -> set[str]:
         """Hosts that have a shard of a run in hand now."""
         return {
-            one.worker.partition(":")[0]
-            for one in self.shards(run_id)
-            if one.state is ShardState.RUNNING and one.worker is not None
+            shard.worker.partition(":")[0]
+            for shard in self.shards(run_id)
+            if shard.state is ShardState.RUNNING and shard.worker is not None
         }
 
     def waiting(self) -> int:
@@ -178,18 +178,18 @@ class Cluster:
             yield
 
     def violations(self, run_id: int) -> list[str]:
-        """What is wrong with a run that has ended, and with the vectors that it left; empty if nothing is."""
+        """Violations of a run that has ended, and of its vectors; empty if there are none."""
         run, shards = self.run(run_id), self.shards(run_id)
         with open_session(self.engine) as session:
             v = store.Vector
             vectors, distinct = session.execute(select(func.count(), func.count(v.text_id.distinct()))).one()
-        counted = sum(one.counts.get("embedded", 0) + one.counts.get("present", 0) for one in shards)
+        counted = sum(shard.counts.get("embedded", 0) + shard.counts.get("present", 0) for shard in shards)
         reported = (run.result or {}).get("embedded", 0) + (run.result or {}).get("present", 0)
         wrong = []
         if run.state is not RunState.DONE or run.error is not None:
             wrong.append(f"the run ended as {run.state} ({run.error})")
-        if any(one.state is not ShardState.DONE for one in shards):
-            wrong.append(f"shards are {sorted({str(one.state) for one in shards})}")
+        if any(shard.state is not ShardState.DONE for shard in shards):
+            wrong.append(f"shards are {sorted({str(shard.state) for shard in shards})}")
         if (vectors, distinct) != (self.texts, self.texts):
             wrong.append(f"{self.texts} texts have {vectors} vectors, of {distinct} texts")
         if counted != self.texts or reported != self.texts:
@@ -199,12 +199,12 @@ class Cluster:
         return wrong
 
     def words(self, lines: int = 40) -> str:
-        """What the workers said last."""
-        said = []
+        """The last lines of the logs of the workers."""
+        kept_lines = []
         for host in self.hosts:
             kept = host.log.read_text(errors="replace").splitlines()[-lines:] if host.log.exists() else []
-            said += [f"--- {host.name}", *kept]
-        return "\n".join(said)
+            kept_lines += [f"--- {host.name}", *kept]
+        return "\n".join(kept_lines)
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
         """Wait for a condition.
@@ -235,7 +235,7 @@ def cluster(texts: int, *, look_seconds: float = 1.0, resend_seconds: float = 3.
     with contextlib.ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=tempfile.gettempdir()))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        hosts = [Host(one, 10 + i, f"{name}-{one}", folder / one) for i, one in enumerate("ab")]
+        hosts = [Host(letter, 10 + i, f"{name}-{letter}", folder / letter) for i, letter in enumerate("ab")]
         server = f"{name}-server"
         for namespace in (server, *(host.namespace for host in hosts)):
             ip("netns", "add", namespace)
@@ -257,10 +257,10 @@ def cluster(texts: int, *, look_seconds: float = 1.0, resend_seconds: float = 3.
             "SARING_REDIS_URL": f"redis://:{passwords[Net.BROKER]}@{Net.BROKER.address(1)}:{_VALKEY_PORT}/0",
             "SARING_LOOK_SECONDS": str(look_seconds),
             "SARING_RESEND_SECONDS": str(resend_seconds),
-            # nothing to pull from here
+            # There is nothing to pull from.
             "SARING_PULL_SECONDS": "3600",
             "SARING_QUEUE_LOW": "0",
-            # an engine that takes long to load lets one host do all the work meanwhile
+            # With an engine that loads slowly, one host would do all the work meanwhile.
             "SARING_ENCODER_ENGINE": "wheel",
         }
         for host in hosts:
@@ -271,7 +271,7 @@ def cluster(texts: int, *, look_seconds: float = 1.0, resend_seconds: float = 3.
 
 def _connect(server: str, hosts: Sequence[Host]) -> None:
     for net in Net:
-        # set, for it is the lowest of its ports' otherwise, and changes with them
+        # The address is set, because it would otherwise be the lowest of its ports' and change with them.
         ip("-n", server, "link", "add", "name", net.word, "address", net.hardware(1), "type", "bridge")
         ip("-n", server, "addr", "add", f"{net.address(1)}/24", "dev", net.word)
         ip("-n", server, "link", "set", "dev", net.word, "up")
@@ -298,7 +298,7 @@ def _postgres(places: Places, namespace: str, account: Account, password: str) -
         command = [*server.prepare(account, no_lock.fileno()), "-c", f"listen_addresses={Net.STORE.address(1)}"]
     with (server.data / "pg_hba.conf").open("a") as rules:
         rules.write(f"host all all {Net.STORE.address(0)}/24 scram-sha-256\n")
-    # it is thrown away
+    # The data is thrown away.
     command += ["-c", "fsync=off"]
     with _serving(command, namespace, account, server.data, server.log, signal.SIGQUIT) as process:
         wait_for_answer(process, server.log, lambda: server.connect().close(), psycopg.OperationalError)
@@ -331,7 +331,7 @@ def _serving(
         try:
             yield process
         finally:
-            # in order, for what it has in shared memory outlives it otherwise
+            # The server is stopped in order, because its shared memory would outlive it otherwise.
             process.send_signal(stop)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(20)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 NAMESPACES = Path("/run/netns")
-#: seconds that anything may take which has to happen
+#: seconds that any step may take
 DEADLINE = 120.0
 POLL_SECONDS = 0.05
 _TOOLS = ("ip", "nsenter", "unshare", "hostname")
@@ -24,12 +24,12 @@ _TOOLS = ("ip", "nsenter", "unshare", "hostname")
 
 @functools.cache
 def why_no_hosts() -> str | None:
-    """What keeps this machine from making hosts; None if nothing does."""
+    """The reason why this machine cannot make hosts; None if it can."""
     if not sys.platform.startswith("linux"):
         return "network namespaces are Linux's"
     if os.geteuid() != 0:
         return "network namespaces need root"
-    missing = [one for one in _TOOLS if shutil.which(one) is None]
+    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
         return f"{', '.join(missing)} not found: install iproute2, util-linux and hostname"
     name = f"saring-probe-{os.getpid()}-{secrets.token_hex(2)}"
@@ -47,7 +47,7 @@ def why_no_hosts() -> str | None:
 
 
 class HostError(Exception):
-    """What has to do with the hosts went wrong."""
+    """An error of the hosts."""
 
 
 class NotInTime(HostError):
@@ -121,18 +121,18 @@ def remove_namespace(namespace: str) -> None:
 
 
 def ip(*arguments: str) -> str:
-    """What iproute2 says."""
+    """Run iproute2; return its output."""
     return run("ip", *arguments)
 
 
 def run(*command: str) -> str:
-    """What a tool says.
+    """Run a tool; return its output.
 
     Raises:
         HostError: it failed.
     """
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        raise HostError(f"`{' '.join(command)}` failed: {said}")
-    return done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        detail = (result.stderr.strip().splitlines() or [f"status {result.returncode}"])[-1]
+        raise HostError(f"`{' '.join(command)}` failed: {detail}")
+    return result.stdout

@@ -12,18 +12,18 @@ from tests.support.hosts import Cluster, Net
 
 @dataclass(frozen=True, slots=True)
 class Partitioned:
-    """What came of a cut."""
+    """Result of a cut."""
 
-    #: for how long the network was cut
+    #: seconds that the network was cut
     cut_seconds: float
-    #: from the cut until the run had ended
+    #: seconds from the cut to the end of the run
     ended_seconds: float
-    #: from the healing until the host that was cut off took a shard again
+    #: seconds from healing to the next shard of the host that was cut off
     back_seconds: float
     #: shards of the first run, and how many of them were sent again
     shards: int
     resent: int
-    #: empty if all is well
+    #: violations; empty if there are none
     violations: Sequence[str]
 
 
@@ -67,12 +67,12 @@ def partition(world: Cluster, net: Net, *, shard_texts: int, cut_seconds: float 
         world.until(lambda: world.takers(second) == {"a", "b"}, "both hosts take work again")
         back_at = time.monotonic()
     world.until(lambda: world.is_over(second), "the second run ends")
-    violations += [f"second run: {one}" for one in world.violations(second)]
+    violations += [f"second run: {violation}" for violation in world.violations(second)]
     return Partitioned(
         cut_seconds=healed_at - cut_at,
         ended_seconds=ended[0] - cut_at,
         back_seconds=back_at - healed_at,
         shards=len(shards),
-        resent=sum(one.sends - 1 for one in shards),
+        resent=sum(shard.sends - 1 for shard in shards),
         violations=violations,
     )

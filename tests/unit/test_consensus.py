@@ -20,7 +20,7 @@ from pipeline.ledger.consensus.votes import Votes
 from pipeline.ledger.resolve import resolve
 from pipeline.measure.arrays import UNKNOWN
 from pipeline.measure.dawid_skene import fit_dawid_skene
-from pipeline.raters.worth import RaterWorth, Spent, Verdict, worth
+from pipeline.raters.worth import RaterWorth, Spent, Worth, worth
 from tests.support.machines import LABELS, Machine, simulate
 
 #: one that knows, two of middling skill, one that says the contrary, and one that does not read
@@ -109,8 +109,8 @@ def test_where_skills_differ_the_model_beats_the_majority_and_becomes_the_defaul
 @pytest.mark.parametrize(
     ("crew", "gold", "why"),
     [
-        ((Machine("a"), Machine("b")), 800, "2 voices"),
-        ((Machine("a"), *(Machine(name, covers=0.01) for name in "bc")), 800, "voices with"),
+        ((Machine("a"), Machine("b")), 800, "2 independent raters"),
+        ((Machine("a"), *(Machine(name, covers=0.01) for name in "bc")), 800, "shared texts"),
         (CREW, 20, "too few gold texts"),
         (tuple(Machine(name, 0.85, 0.95) for name in "abc"), 800, "not better"),
     ],
@@ -134,7 +134,7 @@ def test_raters_that_secretly_copy_each_other_do_not_win_the_model_its_place() -
 
 def test_what_is_asked_for_is_taken(crew: Votes) -> None:
     found = choose(crew, {}, choice="majority", rng=rng())
-    assert (found.consensus.method, found.why) == (Method.MAJORITY, "it was asked for")
+    assert (found.consensus.method, found.why) == (Method.MAJORITY, "it was requested")
     assert found.contest is not None
 
 
@@ -197,10 +197,10 @@ def worth_of(votes: Votes, consensus: Consensus, **spent: Spent) -> dict[str, Ra
 
 def test_who_is_worth_paying_for(fitted: Fit, crew: Votes) -> None:
     found = worth_of(crew, fitted.consensus, expert=Spent(3_000, cost=1.2))
-    assert found["expert"].verdict is Verdict.WORTH
+    assert found["expert"].verdict is Worth.WORTH
     assert found["expert"].words.startswith("worth paying for: macro F1 +")
     assert found["expert"].words.endswith(", for 0.40 per 1,000 texts")
-    assert found["lazy"].verdict is Verdict.NOTHING_NEW
+    assert found["lazy"].verdict is Worth.NOTHING_NEW
     assert found["lazy"].words.startswith("adds nothing that the others do not: macro F1 ")
     for machine in CREW[:4]:
         for skill in found[machine.name].labels.values():
@@ -215,7 +215,7 @@ def test_who_is_worth_paying_for(fitted: Fit, crew: Votes) -> None:
 def test_under_a_majority_the_contrary_makes_it_worse() -> None:
     crew = [*(Machine(name, 0.8, 0.85) for name in "abc"), Machine("contrary", 0.2, 0.2)]
     found = worth_of(simulate(rng(11), crew), Consensus())
-    assert found["contrary"].verdict is Verdict.HARMFUL
+    assert found["contrary"].verdict is Worth.HARMFUL
     assert found["contrary"].words.startswith("makes it worse: macro F1 -")
 
 
@@ -223,7 +223,7 @@ def test_too_little_gold_is_said_and_nothing_else() -> None:
     votes = simulate(rng(9), CREW, gold=12)
     assert {one.words for one in worth_of(votes, Consensus()).values()} == {"too few gold texts to tell (n=12)"}
     alone = simulate(rng(9), CREW[:1])
-    assert worth_of(alone, Consensus())["expert"].verdict is Verdict.ALONE
+    assert worth_of(alone, Consensus())["expert"].verdict is Worth.ALONE
 
 
 def test_a_copy_adds_nothing_and_errs_together_with_what_it_copies() -> None:

@@ -23,13 +23,13 @@ def hours_ago(hours: float) -> datetime:
         pytest.param(News(50, hours_ago(1), hours_ago(1), None), "50 new judgements by people", id="enough"),
         pytest.param(
             News(3, hours_ago(24), hours_ago(1), None),
-            "3 new judgements by people, and 24 hours are over",
+            "3 new judgements by people, and 24 hours have passed",
             id="a few, and long ago",
         ),
         pytest.param(News(3, None, hours_ago(2), None), None, id="the first, lately"),
         pytest.param(
             News(3, None, hours_ago(30), None),
-            "3 new judgements by people, and 24 hours are over",
+            "3 new judgements by people, and 24 hours have passed",
             id="the first, long ago",
         ),
         pytest.param(News(80, hours_ago(30), hours_ago(9), hours_ago(0.1)), None, id="the last attempt just failed"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.measure.arrays import UNKNOWN, Floats, LabelMatrix, Scores
 from pipeline.measure.metrics import average_precision
-from pipeline.measure.stream import FieldMetrics, HajekEstimate, effective, weighted_metrics
+from pipeline.measure.stream import HajekEstimate, StreamMetrics, effective, weighted_metrics
 
 _TEXTS = 3_000
 
@@ -24,12 +24,12 @@ def stream() -> tuple[Scores, LabelMatrix, Floats]:
     return probabilities, truth, chance
 
 
-def numbers(found: FieldMetrics) -> dict[str, HajekEstimate]:
+def numbers(found: StreamMetrics) -> dict[str, HajekEstimate]:
     one = found.labels["hate"]
     return {name: getattr(one, name) for name in ("prevalence", "precision", "recall", "average_precision")}
 
 
-def measured(p: Scores, truth: LabelMatrix, inclusion: Floats, resamples: int = 2) -> FieldMetrics:
+def measured(p: Scores, truth: LabelMatrix, inclusion: Floats, resamples: int = 2) -> StreamMetrics:
     return weighted_metrics(p, truth, p >= 0.5, ["hate"], inclusion, np.random.default_rng(0), resamples=resamples)
 
 

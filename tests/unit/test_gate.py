@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from pipeline.learning.gate.rules import Check, Cost, Margins, Verdict, judge_challenger
 from pipeline.measure.intervals import Estimate
-from pipeline.measure.paired import Comparison, LabelDuel, MacroDuel, compare
+from pipeline.measure.paired import Comparison, LabelComparison, MacroComparison, compare
 from pipeline.settings import Settings
 
 CHEAP = Cost(p50_ms=1, p95_ms=2, texts=100, bytes=3_000_000)
 SAME = Estimate(0, -0.01, 0.01)
 
 
-def macro(difference: Estimate, texts: int = 500) -> MacroDuel:
+def macro(difference: Estimate, texts: int = 500) -> MacroComparison:
     some = Estimate(0.8, 0.75, 0.85)
-    return MacroDuel(texts, ["hate"], some, replace(some, value=0.8 + difference.value), difference)
+    return MacroComparison(texts, ["hate"], some, replace(some, value=0.8 + difference.value), difference)
 
 
-def label(drop: Estimate, recall: float = 0.7) -> LabelDuel:
+def label(drop: Estimate, recall: float = 0.7) -> LabelComparison:
     some = Estimate(recall, 0.5, 0.9)
-    return LabelDuel(40, 400, some, some, Estimate(0.9, 0.8, 0.95), some, some, drop)
+    return LabelComparison(40, 400, some, some, Estimate(0.9, 0.8, 0.95), some, some, drop)
 
 
 def comparison(
@@ -53,10 +53,11 @@ def test_no_worse_is_promoted_and_every_number_is_in_the_checks() -> None:
         "size",
     ]
     assert verdict.checks[3] == Check(
-        "latency", True, 2, None, None, 50, "one text takes 2.0 ms at the 95th percentile, within the 50 ms it may"
+        "latency", True, 2, None, None, 50, "one text takes 2.0 ms at the 95th percentile, within the 50 ms allowed"
     )
     assert verdict.reason == (
-        "macro average precision 0.800, champion 0.800 (+0.000 [-0.010, +0.010]), over 1 labels of the same 500 texts"
+        "on 500 test texts it scores 0.800 and the champion 0.800 (macro average precision of 1 label; "
+        "difference +0.000 [-0.010, +0.010])"
     )
 
 
@@ -94,20 +95,20 @@ def test_recall_of_a_label_and_a_language_fail_by_the_same_rule(drop: Estimate, 
     verdict = judge(comparison(part=gain))
     assert failed(verdict) == ([] if passes else ["language ms"])
     if not passes:
-        assert "falls by more than 0.05 (-0.060 [-0.110, -0.010])" in verdict.reason
+        assert "drops by more than the 0.05 allowed (-0.060 [-0.110, -0.010])" in verdict.reason
 
 
 def test_what_may_be_chance_is_said() -> None:
     [check] = [one for one in judge(comparison(drop=Estimate(0.2, -0.01, 0.4))).checks if one.name == "recall of hate"]
     assert check.says == (
-        "recall of hate at precision 0.900 falls, which may be chance on 40 positive texts (-0.200 [-0.400, +0.010])"
+        "recall of hate at precision 0.900 drops, which may be chance with 40 positive texts (-0.200 [-0.400, +0.010])"
     )
 
 
 def test_a_label_that_only_the_champion_knows_fails() -> None:
     verdict = judge(comparison(lost=("porn",)))
     assert failed(verdict) == ["knows porn"]
-    assert "porn is known to the champion only" in verdict.reason
+    assert "only the champion knows porn" in verdict.reason
 
 
 def test_budgets_hold_for_every_model() -> None:
@@ -118,18 +119,18 @@ def test_budgets_hold_for_every_model() -> None:
     assert (first.passed, first.reason) == (True, "the first model of its purpose")
     first = judge_challenger(None, slow, Margins(), challenger="new", champion=None)
     assert not first.passed
-    assert "51.0 ms at the 95th percentile, more than the 50 ms it may" in first.reason
+    assert "51.0 ms at the 95th percentile, more than the 50 ms allowed" in first.reason
 
 
 def test_the_champion_again_passes() -> None:
     verdict = judge_challenger(None, replace(CHEAP, p95_ms=99), Margins(), challenger="old", champion="old")
-    assert (verdict.passed, verdict.reason) == (True, "old again")
+    assert (verdict.passed, verdict.reason) == (True, "nothing new to learn: old stays champion")
 
 
 def test_without_a_measured_label_nothing_is_promoted() -> None:
     nothing = replace(comparison(), labels={}, slices={})
     for found in (None, nothing):
-        assert (judge(found).passed, judge(found).reason) == (False, "it shares no measured label with the champion")
+        assert (judge(found).passed, judge(found).reason) == (False, "no label could be compared with the champion")
 
 
 @settings(max_examples=30)

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.errors import InputError, ModelError, UsageError
 from pipeline.learning.gate.cost import measure_cost
-from pipeline.learning.gate.decide import Contender, hold_against
+from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.paired_comparison import compare_models
 from pipeline.learning.gate.report import GateReport, Rows, note_by_hand, read_gate, write_gate
 from pipeline.learning.gate.rules import Margins
@@ -83,7 +83,7 @@ def examples() -> Examples:
 
 
 def report(folder: Path, margins: Margins | None = None) -> GateReport:
-    return hold_against(
+    return compare_with_champion(
         Contender(model("old", "hate"), folder),
         Contender(model("new", "hate", "racist"), folder),
         examples(),
@@ -117,7 +117,7 @@ def test_both_files_hold_every_number_and_every_flip(tmp_path: Path) -> None:
     html = page.read_text(encoding="utf-8")
     for check in made.verdict.checks:
         assert check.name in html
-    for shown in ("sfw-new", "against sfw-old", "version 3 of 12 texts", "2 were left out", "1 turned wrong"):
+    for shown in ("sfw-new", "against sfw-old", "version 3 of 12 texts", "2 texts were left out", "1 turned wrong"):
         assert shown in html
 
 
@@ -145,7 +145,7 @@ def test_a_promotion_by_hand_is_noted_and_stays_when_the_model_is_judged_again(t
 def test_a_model_that_was_never_judged_has_a_note_too(tmp_path: Path) -> None:
     page = note_by_hand(tmp_path, "sfw-new", "trained elsewhere", now=NOW)
     html = page.read_text(encoding="utf-8")
-    assert "Never judged by the gate" in html
+    assert "Not checked by the gate" in html
     assert "trained elsewhere" in html
     gate = read_gate(tmp_path)
     assert gate is not None
@@ -155,13 +155,13 @@ def test_a_model_that_was_never_judged_has_a_note_too(tmp_path: Path) -> None:
 def test_the_first_model_and_one_without_a_shared_label_have_a_page(tmp_path: Path) -> None:
     newcomer = Contender(model("new", "hate"), tmp_path)
     rows = Rows("held out at this training", None, 12)
-    first = hold_against(None, newcomer, examples(), rows, Margins(), seed=1)
+    first = compare_with_champion(None, newcomer, examples(), rows, Margins(), seed=1)
     assert first.verdict.passed
-    assert "no champion before it" in write_gate(first, tmp_path / "a", now=NOW).read_text(encoding="utf-8")
+    assert "no champion before" in write_gate(first, tmp_path / "a", now=NOW).read_text(encoding="utf-8")
     stranger = Contender(model("old", "porn"), tmp_path)
-    other = hold_against(stranger, newcomer, examples(), rows, Margins(), seed=1)
+    other = compare_with_champion(stranger, newcomer, examples(), rows, Margins(), seed=1)
     assert not other.verdict.passed
-    assert "shares no measured label" in write_gate(other, tmp_path / "b", now=NOW).read_text(encoding="utf-8")
+    assert "no label could be compared" in write_gate(other, tmp_path / "b", now=NOW).read_text(encoding="utf-8")
 
 
 def test_a_label_that_only_the_champion_knows_is_named(tmp_path: Path) -> None:
@@ -186,13 +186,13 @@ def test_flips_of_which_nobody_knows_are_counted(tmp_path: Path) -> None:
 
 
 def test_models_that_share_no_label_cannot_be_compared() -> None:
-    with pytest.raises(InputError, match="nothing to compare: the texts say nothing of a label that sfw-old and sfw-x"):
+    with pytest.raises(InputError, match="nothing to compare: no text has a yes or a no for a label that sfw-old"):
         compare_models(model("old", "hate"), model("x", "sexist"), examples(), rng=np.random.default_rng(0))
 
 
 def test_a_report_that_cannot_be_read_or_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "gate.json").write_text("garbage")
-    with pytest.raises(ModelError, match="not the report of a gate") as error:
+    with pytest.raises(ModelError, match="this is not a report of the gate") as error:
         read_gate(tmp_path)
     assert "\n" not in str(error.value)
     (tmp_path / "file").touch()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.texts.language import Found, MarkerDetector
+from pipeline.texts.language import DetectedLanguage, MarkerDetector
 from pipeline.texts.masking import bare, mask, words
 
 _DETECTOR = MarkerDetector()
@@ -55,7 +55,7 @@ def test_the_language_is_told(detector: MarkerDetector, text: str, language: str
 
 @pytest.mark.parametrize("text", ["", "123 456", "!!! ???", "😀😀", "<user> <url>", "12:30 @ 5"])
 def test_no_language_is_made_up_for_a_text_without_words(detector: MarkerDetector, text: str) -> None:
-    assert detector.detect(mask(text)) == Found(None, 0.0)
+    assert detector.detect(mask(text)) == DetectedLanguage(None, 0.0)
 
 
 def test_a_few_foreign_signs_do_not_outweigh_the_sentence(detector: MarkerDetector) -> None:
@@ -93,4 +93,4 @@ def test_any_text_gets_an_answer_with_a_share_of_certainty(text: str) -> None:
 def test_a_mixture_is_in_scope_by_any_part_and_an_unknown_language_always(
     language: str | None, languages: tuple[str, ...], inside: bool
 ) -> None:
-    assert Found(language, 0.5).in_scope(languages) is inside
+    assert DetectedLanguage(language, 0.5).in_scope(languages) is inside

@@ -56,14 +56,14 @@ def test_keys_come_from_the_environment(tmp_path: Path) -> None:
             "raters:\n  satu: {url: 'http://x', prompt: {language: fr}}",
             r"prompt\.language: Input should be 'en' or 'ms'",
         ),
-        ("raters:\n  satu: {url: 'http://x', temprature: 1}", "there is no 'temprature'"),
-        ("raters:\n  satu: {ulr: 'http://x'}", "rater 'satu', there is no 'ulr'"),
+        ("raters:\n  satu: {url: 'http://x', temprature: 1}", "there is no setting 'temprature'"),
+        ("raters:\n  satu: {ulr: 'http://x'}", "rater 'satu', there is no setting 'ulr'"),
         (
             "raters:\n  satu: {url: 'localhost:80'}",
-            "rater 'satu', url: this is no address: it begins with http:// or https://",
+            "rater 'satu', url: not an address: an address begins with http:// or https://",
         ),
-        ("raters:\n  satu: {url: 'http://x', api_key: sk-secret}", "keys are not written there"),
-        ("raters:\n  bootstrap: {url: 'http://x'}", "that name is taken"),
+        ("raters:\n  satu: {url: 'http://x', api_key: sk-secret}", "the file must not hold keys"),
+        ("raters:\n  bootstrap: {url: 'http://x'}", "this name is reserved"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_where(tmp_path: Path, written: str, said: str) -> None:
@@ -74,5 +74,5 @@ def test_a_mistake_is_one_line_that_says_where(tmp_path: Path, written: str, sai
 
 
 def test_an_unknown_name_is_told_which_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no language model is called 'dua' \(satu\)"):
+    with pytest.raises(UsageError, match=r"no language model has the name 'dua' \(there are: satu\)"):
         llm_config(settings_of(tmp_path, ONE), "dua")

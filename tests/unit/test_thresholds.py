@@ -108,7 +108,7 @@ def test_objectives_are_read_and_written_alike(words: str, objective: Objective)
 
 @pytest.mark.parametrize("words", ["", "F2", "precision", "precision=", "recall=0", "recall=0.0", "recall=1.1", "f1=1"])
 def test_other_objectives_are_refused_with_what_may_be_said(words: str) -> None:
-    with pytest.raises(UsageError, match=r"say f1, precision=P or recall=R"):
+    with pytest.raises(UsageError, match=r"use f1, precision=P or recall=R"):
         parse_objective(words)
 
 

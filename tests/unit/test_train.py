@@ -169,7 +169,7 @@ def test_labels_with_too_few_texts_are_left_out_by_name(tmp_path: Path) -> None:
     report = train(examples, _CONFIG, tmp_path)
     assert report.model.labels == _LABELS
     assert set(report.left_out) == {"hobi", "yakin", "uji"}
-    assert "at least 5 of each in train and 1 in dev" in report.left_out["hobi"]
+    assert "at least 5 of each in train and 1 of each in dev" in report.left_out["hobi"]
     assert "30" not in report.left_out["hobi"]
     assert report.model.manifest.data["left_out"] == report.left_out
     assert "- hobi:" in (report.path / "README.md").read_text()
@@ -178,7 +178,7 @@ def test_labels_with_too_few_texts_are_left_out_by_name(tmp_path: Path) -> None:
 def test_without_a_label_that_can_be_learnt_there_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(NotEnoughLabels, match="for example 'buah'"):
         train(gather(sentences(8), _LABELS), _CONFIG, tmp_path / "models")
-    with pytest.raises(NotEnoughLabels, match="there is no labelled text"):
+    with pytest.raises(NotEnoughLabels, match="there are no labelled texts"):
         train(gather([], _LABELS), _CONFIG, tmp_path / "models")
     assert not (tmp_path / "models").exists()
 
@@ -259,7 +259,7 @@ def test_a_card_of_texts_that_measure_nothing_says_so(report: TrainReport, tmp_p
     found = evaluate_examples(report.model, gather(sentences()[:1], _LABELS), rng=np.random.default_rng(0))
     assert set(found.overall.unmeasured) == set(_LABELS)
     card = write_card(tmp_path, report.model.manifest, found).read_text()
-    assert "Not measured, for want of held-out positives or negatives: buah, minuman, cuaca." in card
+    assert "Not measured, because held-out positives or negatives are missing: buah, minuman, cuaca." in card
 
 
 def test_texts_of_other_labels_measure_nothing(report: TrainReport) -> None:

@@ -1,4 +1,4 @@
-"""What a model takes: time for one text, and room."""
+"""Cost of a model: time for one text, and size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.models.artefact import TrainedModel
 
 #: texts that are timed
 _TEXTS = 100
-#: times that each is; the least counts, because what is more was the machine's other work
+#: times that each text is timed; the shortest counts, because other work of the machine makes the rest longer
 _TIMES = 3
 
 
@@ -25,12 +25,12 @@ def measure_cost(
     beside: Sequence[str] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Cost:
-    """Time a model on single texts, as a volunteer's page or an application asks for them, and weigh its folder.
+    """Time a model on single texts, as a volunteer's page or an application asks for them, and measure its folder.
 
     Args:
-        model: what is timed.
+        model: to be timed.
         texts: repaired and masked; the first hundred are used.
-        folder: where the model lies.
+        folder: of the model.
         beside: names of files there that are no part of the model.
         clock: seconds, from any beginning.
     """

@@ -1,4 +1,4 @@
-"""Hold a challenger against the champion: compare them, weigh them, judge."""
+"""Compare a challenger with the champion: figures, costs, verdict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.learning.gate.cost import measure_cost
-from pipeline.learning.gate.paired_comparison import Duel, compare_models
+from pipeline.learning.gate.paired_comparison import PairedComparison, compare_models
 from pipeline.learning.gate.report import REPORT_FILES, GateReport, Rows
 from pipeline.learning.gate.rules import Margins, judge_challenger
 from pipeline.learning.sets.examples import Examples
@@ -18,18 +18,18 @@ from pipeline.models.artefact import TrainedModel
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A model and where it lies."""
+    """A model and its folder."""
 
     model: TrainedModel
     folder: Path
 
     @property
     def version(self) -> str:
-        """Of the model."""
+        """Version of the model."""
         return self.model.manifest.version
 
 
-def hold_against(
+def compare_with_champion(
     champion: Contender | None,
     challenger: Contender,
     examples: Examples,
@@ -38,27 +38,29 @@ def hold_against(
     *,
     seed: int,
 ) -> GateReport:
-    """Everything that the gate says of a challenger.
+    """Compare a challenger with the champion and decide by the rules of the gate.
 
     Args:
-        champion: the model that serves; None if there is none.
-        challenger: the model that would.
-        examples: texts that neither learnt from.
-        rows: what these texts are.
+        champion: the current champion; None if there is none.
+        challenger: the model that may replace it.
+        examples: texts that neither was trained on.
+        rows: description of these texts.
         margins: how much worse it may be, and what it may cost.
         seed: of the resamples.
     """
-    duel = None
+    paired = None
     if champion is not None and champion.version != challenger.version:
-        duel = _duel(champion.model, challenger.model, examples, seed)
+        paired = _paired(champion.model, challenger.model, examples, seed)
     contenders = [challenger] if champion is None else [challenger, champion]
-    costs = [measure_cost(one.model, examples.texts, one.folder, beside=REPORT_FILES) for one in contenders]
+    costs = [
+        measure_cost(contender.model, examples.texts, contender.folder, beside=REPORT_FILES) for contender in contenders
+    ]
     return GateReport(
         purpose=challenger.model.manifest.purpose,
         challenger=challenger.version,
         champion=champion.version if champion is not None else None,
         verdict=judge_challenger(
-            duel.comparison if duel is not None else None,
+            paired.comparison if paired is not None else None,
             costs[0],
             margins,
             challenger=challenger.version,
@@ -67,13 +69,13 @@ def hold_against(
         margins=margins,
         rows=rows,
         costs=costs,
-        duel=duel,
+        paired=paired,
     )
 
 
-def _duel(champion: TrainedModel, challenger: TrainedModel, examples: Examples, seed: int) -> Duel | None:
+def _paired(champion: TrainedModel, challenger: TrainedModel, examples: Examples, seed: int) -> PairedComparison | None:
     try:
         return compare_models(champion, challenger, examples, rng=np.random.default_rng(seed))
     except InputError:
-        # nothing to compare them on: the verdict says so
+        # There is no text to compare them on, which the verdict says.
         return None

@@ -1,4 +1,4 @@
-"""Two models on the same labelled texts: what the comparison needs of them, and every example that flipped."""
+"""Paired comparison of two models on the same labelled texts, with every example that flipped."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from pipeline.models.artefact import TrainedModel
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A label of a text that one model gives and the other doesn't."""
+    """A label of a text that one model gives and the other does not."""
 
     id: str
     #: personal data masked
     text: str
     label: str
-    #: whether the label is true of the text
+    #: true where the label is true of the text
     truth: bool
     #: probabilities
     champion: float
     challenger: float
-    #: the challenger gives it and the champion didn't, rather than the reverse
+    #: true where only the challenger gives it, false where only the champion does
     gained: bool
 
     @property
     def right(self) -> bool:
-        """Whether the challenger is right, and the champion was wrong."""
+        """True where the challenger is right and the champion is wrong."""
         return self.gained == self.truth
 
 
 @dataclass(frozen=True, slots=True)
-class Duel:
-    """What came of comparing two models."""
+class PairedComparison:
+    """Result of comparing two models."""
 
     comparison: Comparison
-    #: those that turned wrong first, by label
+    #: sorted: first those that turned wrong, then by label
     flips: Sequence[Flip]
-    #: flipped labels of which it isn't known whether they are true
+    #: number of flipped labels whose truth is not known
     unknown_flips: int
 
 
 def compare_models(
     champion: TrainedModel, challenger: TrainedModel, examples: Examples, *, rng: np.random.Generator
-) -> Duel:
-    """Compare two models on texts that neither learnt from, over the labels that both know.
+) -> PairedComparison:
+    """Compare two models on texts that neither was trained on, over the labels that both know.
 
     Raises:
-        InputError: the models share no label, or the texts say nothing of one that they share.
+        InputError: the models share no label, or no text has a yes or a no for a shared label.
     """
     theirs = set(champion.labels) & set(examples.labels)
     shared = [label for label in challenger.labels if label in theirs]
@@ -63,7 +63,7 @@ def compare_models(
     rows = np.flatnonzero((examples.truth[:, columns] != UNKNOWN).any(axis=1)).tolist() if shared else []
     if not rows:
         raise InputError(
-            f"nothing to compare: the texts say nothing of a label that {champion.manifest.version} and "
+            f"nothing to compare: no text has a yes or a no for a label that {champion.manifest.version} and "
             f"{challenger.manifest.version} share"
         )
     chosen = examples.take(rows)
@@ -71,9 +71,9 @@ def compare_models(
     probabilities, given = [], []
     for model in (champion, challenger):
         own = [model.labels.index(label) for label in shared]
-        found = model.probabilities(chosen.texts)
-        probabilities.append(found[:, own])
-        given.append(given_matrix(model, found)[:, own])
+        scores = model.probabilities(chosen.texts)
+        probabilities.append(scores[:, own])
+        given.append(given_matrix(model, scores)[:, own])
     comparison = compare(
         probabilities[0], probabilities[1], truth, shared, given[0], languages=chosen.languages, rng=rng
     )
@@ -93,6 +93,6 @@ def compare_models(
         if truth[row, column] != UNKNOWN
     ]
     flips.sort(key=lambda flip: (flip.right, flip.label, flip.id))
-    return Duel(
+    return PairedComparison(
         replace(comparison, lost=tuple(examples.labels[i] for i in only)), tuple(flips), len(flipped) - len(flips)
     )

@@ -1,7 +1,7 @@
-"""What the gate said of a model, kept in the model's folder: `gate.json` for programs, `gate.html` for people.
+"""The gate's report in the model's folder: `gate.json` for programs, `gate.html` for people.
 
-The page is made from the file and from nothing else. Both hold masked texts only; the page blurs them until they are
-pointed at or focused.
+The page is made from the file and from nothing else. Both hold masked texts only; the page blurs them until the
+reader points at them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ModelError
-from pipeline.learning.gate.paired_comparison import Duel, Flip
+from pipeline.learning.gate.paired_comparison import Flip, PairedComparison
 from pipeline.learning.gate.rules import Cost, Margins, Verdict
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.measure.metrics import rounded
 from pipeline.pages.render import put_page, render
 
 REPORT, PAGE = "gate.json", "gate.html"
-#: written again at each judgement, and no part of the model
+#: written again at each comparison, and no part of the model
 REPORT_FILES = (REPORT, PAGE)
 
 
@@ -30,19 +30,19 @@ REPORT_FILES = (REPORT, PAGE)
 class Rows:
     """The texts that two models were compared on."""
 
-    #: where they come from, in words
+    #: their origin, in words
     origin: str
     #: the version of the test set, if they come from there
     test_set: FrozenTest | None
-    #: compared on
+    #: number of texts
     texts: int
-    #: left out because one of the models learnt from them
+    #: texts left out because one of the models was trained on them
     left_out_as_learnt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """Everything that led to a verdict."""
+    """A verdict with all its reasons."""
 
     purpose: str
     challenger: str
@@ -54,7 +54,7 @@ class GateReport:
     #: of the challenger, and of the champion if there was one
     costs: Sequence[Cost]
     #: None: nothing was compared
-    duel: Duel | None
+    paired: PairedComparison | None
 
     def to_dict(self, made_at: datetime) -> dict[str, Any]:
         """Plain values, as `gate.json` holds them."""
@@ -67,14 +67,14 @@ class GateReport:
             "margins": asdict(self.margins),
             "rows": asdict(self.rows),
             "costs": rounded(dict(zip(("challenger", "champion"), map(asdict, self.costs), strict=False))),
-            "comparison": self.duel.comparison.to_dict() if self.duel is not None else None,
-            "flips": [_plain(flip) for flip in self.duel.flips] if self.duel is not None else [],
-            "unknown_flips": self.duel.unknown_flips if self.duel is not None else 0,
+            "comparison": self.paired.comparison.to_dict() if self.paired is not None else None,
+            "flips": [_plain(flip) for flip in self.paired.flips] if self.paired is not None else [],
+            "unknown_flips": self.paired.unknown_flips if self.paired is not None else 0,
         }
 
 
 def write_gate(report: GateReport, folder: Path, *, now: datetime) -> Path:
-    """Write both files into `folder` in place of older ones, whose notes of promotions by hand stay; the page's path.
+    """Write both files into `folder` in place of older ones; notes of promotions by hand stay. Return the page's path.
 
     Raises:
         UsageError: the folder can't be made or written to.
@@ -84,20 +84,20 @@ def write_gate(report: GateReport, folder: Path, *, now: datetime) -> Path:
 
 
 def note_by_hand(folder: Path, version: str, reason: str, *, now: datetime) -> Path:
-    """Add to a model's report that somebody promoted it by hand; the page's path. A model without one gets one.
+    """Add a note of a promotion by hand to a model's report, which is made if need be; return the page's path.
 
     Raises:
         UsageError: the folder can't be written to.
     """
     document = read_gate(folder) or {"challenger": version, "verdict": None, "by_hand": []}
     verdict = document["verdict"]
-    said = "never judged" if verdict is None else "passed" if verdict["passed"] else "rejected"
-    note = {"at": now.isoformat(timespec="seconds"), "reason": reason, "gate": said}
+    outcome = "never judged" if verdict is None else "passed" if verdict["passed"] else "rejected"
+    note = {"at": now.isoformat(timespec="seconds"), "reason": reason, "gate": outcome}
     return _write({**document, "by_hand": [*document["by_hand"], note]}, folder)
 
 
 def read_gate(folder: Path) -> dict[str, Any] | None:
-    """What `gate.json` in a folder holds; None if there is none.
+    """Read `gate.json` of a folder; None if there is none.
 
     Raises:
         ModelError: it can't be read.
@@ -106,10 +106,12 @@ def read_gate(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        found: dict[str, Any] = orjson.loads(path.read_bytes())
+        document: dict[str, Any] = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise ModelError(f"{path}: not the report of a gate ({error.msg}): remove it and train again") from error
-    return found
+        raise ModelError(
+            f"{path}: this is not a report of the gate ({error.msg}): remove it and train again"
+        ) from error
+    return document
 
 
 def _write(document: dict[str, Any], folder: Path) -> Path:

@@ -1,7 +1,7 @@
-"""Whether a challenger may take the champion's place: rules on numbers, without side effects.
+"""Rules of the gate: from figures to the verdict on a challenger, without side effects.
 
-The rules are those of a test of non-inferiority (Piaggio et al. 2012, JAMA 308): what may get worse, by how much, and
-how sure that must be, is said before anything is measured.
+The rules are those of a test of non-inferiority (Piaggio et al. 2012, JAMA 308): the figures that may get worse, the
+margins and the certainty are fixed before anything is measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.measure.intervals import Estimate
 from pipeline.measure.metrics import rounded
-from pipeline.measure.paired import Comparison, LabelDuel, MacroDuel
+from pipeline.measure.paired import Comparison, LabelComparison, MacroComparison
 from pipeline.settings import Settings
 
 MEGABYTE = 1_000_000
@@ -20,7 +20,7 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Margins:
-    """How much worse a challenger may be, and what it may cost."""
+    """Margins of the gate: how much worse a challenger may be, and how much it may cost."""
 
     #: of macro average precision
     macro: float = 0.02
@@ -35,7 +35,7 @@ class Margins:
 
     @classmethod
     def of(cls, settings: Settings) -> Margins:
-        """Those that are set for this home."""
+        """The margins from the settings of this home."""
         return cls(
             macro=settings.gate_macro_margin,
             recall=settings.gate_recall_margin,
@@ -47,12 +47,12 @@ class Margins:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a model takes."""
+    """Cost of a model."""
 
     #: milliseconds for one text: of the median text, and of the text that is slower than 95 of 100
     p50_ms: float
     p95_ms: float
-    #: that were timed
+    #: number of texts that were timed
     texts: int
     #: of its folder
     bytes: int
@@ -60,26 +60,26 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One rule, and what came of it."""
+    """One rule, and its result."""
 
     name: str
     passed: bool
-    #: what was measured, with its interval where it has one
+    #: the measured value, with its interval where it has one
     value: float
     low: float | None
     high: float | None
-    #: what it is held against
+    #: the limit
     margin: float
-    #: in words
+    #: the result in words
     says: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate says."""
+    """Decision of the gate."""
 
     passed: bool
-    #: in words, in one line
+    #: in words, on one line
     reason: str
     checks: Sequence[Check] = ()
 
@@ -94,17 +94,17 @@ def judge_challenger(
 ) -> Verdict:
     """Judge a model that would become the champion of its purpose.
 
-    - Macro average precision passes if the whole interval of the difference lies above minus the margin; and also if
-      the challenger looks better and nothing says that it is worse, however wide the interval.
-    - A label fails if its recall drops by more than the margin and the interval of the drop lies above 0: on few
-      positives, chance alone moves a recall by more than any margin. A language fails by the same rule.
+    - Macro average precision passes if the whole interval of the difference is above minus the margin. It also passes
+      if the challenger looks better and the interval reaches above 0, however wide the interval is.
+    - A label fails if its recall drops by more than the margin and the interval of the drop is above 0: with few
+      positives, chance alone changes a recall by more than any margin. A language fails by the same rule.
     - A label that only the champion knows fails.
     - Latency and size fail above their budgets.
 
-    The first model of a purpose is held to the budgets only. The champion, trained again, passes: it serves already.
+    The first model of a purpose must meet the budgets only. The champion, trained again, passes.
 
     Args:
-        comparison: on texts that neither learnt from; None if there is no champion, or no text to compare them on.
+        comparison: on texts that neither was trained on; None if there is no champion, or no text to compare them on.
         cost: of the challenger.
         margins: how much worse it may be.
         challenger: its version.
@@ -112,41 +112,42 @@ def judge_challenger(
     """
     budgets = _budgets(cost, margins)
     if champion == challenger:
-        return Verdict(True, f"{challenger} again", budgets)
+        return Verdict(True, f"nothing new to learn: {challenger} stays champion", budgets)
     if champion is None:
         return _verdict("the first model of its purpose", budgets)
     if comparison is None or not comparison.labels:
-        return Verdict(False, "it shares no measured label with the champion", budgets)
+        return Verdict(False, "no label could be compared with the champion", budgets)
     macro = comparison.macro
-    found = (
-        f"macro average precision {macro.challenger.value:.3f}, champion {macro.champion.value:.3f} "
-        f"({_signed(macro.difference)}), over {len(comparison.labels)} labels of the same {macro.texts:,} texts"
+    figures = (
+        f"on {_counted(macro.texts, 'test text')} it scores {macro.challenger.value:.3f} and the champion "
+        f"{macro.champion.value:.3f} (macro average precision of {_counted(len(comparison.labels), 'label')}; "
+        f"difference {_signed(macro.difference)})"
     )
     checks = [
         _macro(macro, margins.macro),
-        *(_recall(label, duel, margins.recall) for label, duel in comparison.labels.items()),
-        *(_slice(name, duel, margins.slice) for name, duel in comparison.slices.items()),
+        *(_recall(label, paired, margins.recall) for label, paired in comparison.labels.items()),
+        *(_slice(name, paired, margins.slice) for name, paired in comparison.slices.items()),
         *(_lost(label) for label in comparison.lost),
         *budgets,
     ]
-    return _verdict(found, checks)
+    return _verdict(figures, checks)
 
 
-def _verdict(found: str, checks: Sequence[Check]) -> Verdict:
+def _verdict(figures: str, checks: Sequence[Check]) -> Verdict:
     failed = [check.says for check in checks if not check.passed]
-    return Verdict(not failed, "; ".join([found, *failed]), tuple(checks))
+    return Verdict(not failed, "; ".join([figures, *failed]), tuple(checks))
 
 
-def _macro(duel: MacroDuel, margin: float) -> Check:
-    difference = duel.difference
+def _macro(paired: MacroComparison, margin: float) -> Check:
+    difference = paired.difference
     sure = difference.low >= -margin
     better = difference.value >= 0 and difference.high > 0
     if sure:
-        says = f"macro average precision is not worse by {margin:g} ({_signed(difference)})"
+        says = f"macro average precision is not worse by more than the {margin:g} allowed"
     elif better:
-        says = f"macro average precision looks better, on too few texts to be sure ({_signed(difference)})"
+        says = "macro average precision looks better; there are too few texts to be sure"
     else:
-        says = f"macro average precision may be worse by more than {margin:g} ({_signed(difference)})"
+        says = f"macro average precision may be worse by more than the {margin:g} allowed"
     return Check(
         "macro average precision",
         sure or better,
@@ -158,43 +159,48 @@ def _macro(duel: MacroDuel, margin: float) -> Check:
     )
 
 
-def _recall(label: str, duel: LabelDuel, margin: float) -> Check:
-    drop = duel.drop
-    fallen, passed = _fallen(drop, margin)
-    at = f"recall of {label} at precision {duel.precision.value:.3f}"
-    if duel.champion_recall.value == 0:
-        says = f"{label}: the champion finds none, so there is no recall to lose"
+def _recall(label: str, paired: LabelComparison, margin: float) -> Check:
+    drop = paired.drop
+    dropped, passed = _dropped(drop, margin)
+    at = f"recall of {label} at precision {paired.precision.value:.3f}"
+    if paired.champion_recall.value == 0:
+        says = f"{label}: the champion finds none of its texts, so recall cannot drop"
     elif not passed:
-        says = f"{at} falls by more than {margin:g} ({_signed(drop, turn=True)})"
-    elif fallen:
-        says = f"{at} falls, which may be chance on {duel.positives:,} positive texts ({_signed(drop, turn=True)})"
+        says = f"{at} drops by more than the {margin:g} allowed ({_signed(drop, turn=True)})"
+    elif dropped:
+        few = _counted(paired.positives, "positive text")
+        says = f"{at} drops, which may be chance with {few} ({_signed(drop, turn=True)})"
     else:
-        says = f"{at} does not fall by more than {margin:g} ({_signed(drop, turn=True)})"
+        says = f"{at} does not drop by more than the {margin:g} allowed ({_signed(drop, turn=True)})"
     return Check(f"recall of {label}", passed, drop.value, drop.low, drop.high, margin, says)
 
 
-def _slice(name: str, duel: MacroDuel, margin: float) -> Check:
-    gain = duel.difference
+def _slice(name: str, paired: MacroComparison, margin: float) -> Check:
+    gain = paired.difference
     drop = Estimate(0.0 - gain.value, 0.0 - gain.high, 0.0 - gain.low)
-    fallen, passed = _fallen(drop, margin)
+    dropped, passed = _dropped(drop, margin)
     at = f"macro average precision of language {name}"
     if not passed:
-        says = f"{at} falls by more than {margin:g} ({_signed(gain)})"
-    elif fallen:
-        says = f"{at} falls, which may be chance on {duel.texts:,} texts ({_signed(gain)})"
+        says = f"{at} drops by more than the {margin:g} allowed ({_signed(gain)})"
+    elif dropped:
+        says = f"{at} drops, which may be chance with {_counted(paired.texts, 'text')} ({_signed(gain)})"
     else:
-        says = f"{at} does not fall by more than {margin:g} ({_signed(gain)})"
+        says = f"{at} does not drop by more than the {margin:g} allowed ({_signed(gain)})"
     return Check(f"language {name}", passed, drop.value, drop.low, drop.high, margin, says)
 
 
-def _fallen(drop: Estimate, margin: float) -> tuple[bool, bool]:
-    """Whether something fell by more than its margin, and whether it passes all the same."""
-    fallen = drop.value > margin
-    return fallen, not (fallen and drop.low > 0)
+def _dropped(drop: Estimate, margin: float) -> tuple[bool, bool]:
+    """Two flags: the drop is above the margin, and the check passes."""
+    dropped = drop.value > margin
+    return dropped, not (dropped and drop.low > 0)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _lost(label: str) -> Check:
-    return Check(f"knows {label}", False, 1.0, None, None, 0.0, f"{label} is known to the champion only")
+    return Check(f"knows {label}", False, 1.0, None, None, 0.0, f"only the champion knows {label}")
 
 
 def _budgets(cost: Cost, margins: Margins) -> list[Check]:
@@ -209,7 +215,7 @@ def _budgets(cost: Cost, margins: Margins) -> list[Check]:
             None,
             margins.latency_ms,
             f"one text takes {cost.p95_ms:.1f} ms at the 95th percentile, "
-            f"{'more than' if slow else 'within'} the {margins.latency_ms:g} ms it may",
+            f"{'more than' if slow else 'within'} the {margins.latency_ms:g} ms allowed",
         ),
         Check(
             "size",
@@ -218,15 +224,15 @@ def _budgets(cost: Cost, margins: Margins) -> list[Check]:
             None,
             None,
             limit,
-            f"the model is {size:.1f} MB, {'more than' if large else 'within'} the {limit:g} MB it may be",
+            f"the model has {size:.1f} MB, {'more than' if large else 'within'} the {limit:g} MB allowed",
         ),
     ]
 
 
 def _signed(estimate: Estimate, *, turn: bool = False) -> str:
-    """A change with its interval; turned round, a drop reads as the loss that it is."""
+    """A change with its interval; with `turn`, a drop has a minus sign."""
     value, low, high = estimate.value, estimate.low, estimate.high
     if turn:
-        # taken from 0, so that no loss is not shown as -0
+        # Subtracting from 0 avoids -0.
         value, low, high = 0.0 - value, 0.0 - high, 0.0 - low
     return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -1,4 +1,4 @@
-"""Training examples: one row a distinct text, with what every source says of it."""
+"""Training examples: one row for each distinct text, with the labels from all sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.texts.labelled import LabelledText, Split
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.normalise import text_id
 
-#: a text seen in several splits belongs to the most protected of them
+#: a text of several splits belongs to the most protected one
 _PROTECTED: dict[Split | None, int] = {None: 0, "train": 1, "dev": 2, "test": 3}
 
 
@@ -27,7 +27,7 @@ class Examples:
     #: [texts, labels]: 1 asserted, 0 denied, -1 unknown or disputed
     truth: LabelMatrix
     labels: tuple[str, ...]
-    #: what the data say; None: nothing
+    #: splits from the data; None: the data name none
     splits: Sequence[Split | None]
     languages: Sequence[str]
     #: pairs of text and label that one row asserts and another denies
@@ -53,10 +53,10 @@ class Examples:
 def gather(rows: Iterable[LabelledText], labels: Sequence[str]) -> Examples:
     """Merge rows of the same text: asserted and denied add up, and a label that is both is unknown.
 
-    Rows that say nothing of any of `labels` are left out.
+    Rows without a yes or a no for any of `labels` are left out.
     """
     columns = {label: i for i, label in enumerate(labels)}
-    found: dict[uuid.UUID, int] = {}
+    positions: dict[uuid.UUID, int] = {}
     ids: list[uuid.UUID] = []
     texts: list[str] = []
     yes: list[set[int]] = []
@@ -71,9 +71,9 @@ def gather(rows: Iterable[LabelledText], labels: Sequence[str]) -> Examples:
             continue
         text = clean(row.text)
         identity = text_id(text)
-        at = found.get(identity)
+        at = positions.get(identity)
         if at is None:
-            found[identity] = len(texts)
+            positions[identity] = len(texts)
             ids.append(identity)
             texts.append(text)
             yes.append(asserted)

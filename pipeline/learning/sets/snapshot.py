@@ -29,29 +29,28 @@ from pipeline.ledger.test_set import FrozenTest
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled import LabelledText, Split
 
-#: with fewer texts that people judged than this, they can't be both dev and test
+#: least number of texts judged by people or data sets to make both dev and test
 _LEAST_TRUSTED = 60
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPolicy:
-    """Which texts go in, and in which split.
+    """Rules for the texts of a snapshot and their splits.
 
-    What machines decided is for training only. A text that people or a data set judged keeps the split that its source
-    gave it, or is given one by a hash of its id, so that it stays there for ever; in dev and test it counts only for
-    the labels that they decided. What is test is the frozen test set (pipeline.ledger.test_set): a text of that split
-    that is no member yet waits, and is in no split. The bootstrap rater stands in for a label only until people or
-    data sets have asserted it on `enough` texts: after that its guesses do more harm than good
-    (docs/decisions/0004-linear-classifier.md).
+    Decisions by machines are for training only. A text that people or a data set judged keeps the split of its source,
+    or gets one by a hash of its id, so that it never moves; in dev and test it counts only for the labels that they
+    decided. The test split is the frozen test set (pipeline.ledger.test_set): a text of that split that is no member
+    yet waits, and is in no split. Labels from the bootstrap rater count only until people or data sets have asserted
+    the label on `enough` texts: after that they do more harm than good (docs/decisions/0004-linear-classifier.md).
     """
 
-    #: share of the texts without a split, of those that people judged, that go to each of dev and test
+    #: share of each of dev and test among the texts without a split that people judged
     share: float = SHARE
-    #: texts that people or data sets assert a label on, from which on it needs no stand-in
+    #: number of texts with the label from people or data sets, from which the bootstrap rater no longer counts
     enough: int = 50
-    #: texts that wait for the test set, from which on it grows by them all
+    #: number of waiting texts from which the test set grows by all of them
     increment: int = 20
-    #: keep to the first so many texts in scope
+    #: use only the first so many texts in scope
     limit: int | None = None
     #: sources to leave out
     without: tuple[str, ...] = ()
@@ -66,7 +65,7 @@ class Frozen:
     path: Path
     rows: Sequence[LabelledText]
     counts: Mapping[str, Any]
-    #: what the rows of split test are; None where splits are drawn at training
+    #: the test set of the rows of split test; None where splits are drawn at training
     test_set: FrozenTest | None = None
 
 
@@ -78,44 +77,44 @@ def take_snapshot(
     *,
     run_id: int | None = None,
 ) -> Frozen:
-    """Freeze what the ledger says now. The same ledger and policy give the same snapshot, stored once.
+    """Freeze the ledger as it is now. The same ledger and policy give the same snapshot, stored once.
 
-    The test set grows first, if enough texts wait for it. Its members are in every snapshot as their version says them,
-    whatever has become of their judgements since, and whatever sources are left out.
+    The test set grows first, if enough texts wait for it. Its members are in every snapshot with the labels of their
+    version, even if their judgements changed since, or their sources are left out.
 
     Raises:
         NotEnoughLabels: nothing is decided of any text.
     """
     decided = [
-        one
-        for one in decided_texts(session, taxonomy, limit=policy.limit)
-        if not set(one.sources) & set(policy.without)
+        text
+        for text in decided_texts(session, taxonomy, limit=policy.limit)
+        if not set(text.sources) & set(policy.without)
     ]
-    trusted = sum(bool(one.trusted) for one in decided)
-    asserted = Counter(key for one in decided for key in one.trusted if one.decisions[key].value)
+    trusted = sum(bool(text.trusted) for text in decided)
+    asserted = Counter(key for text in decided for key in text.trusted if text.decisions[key].value)
     taught = frozenset(key for key, count in asserted.items() if count >= policy.enough)
     test_set = testset.newest(session)
-    # once there is a test set, splits are never drawn again
+    # Once there is a test set, splits are never drawn again.
     split_by_trust = trusted >= _LEAST_TRUSTED or test_set is not None
     if split_by_trust:
-        judged = {one.id: truth_of(one) for one in decided if one.trusted}
-        eligible = {one.id for one in decided if kept_split(one.id, one.split, policy.share) == "test"}
+        judged = {text.id: truth_of(text) for text in decided if text.trusted}
+        eligible = {text.id for text in decided if kept_split(text.id, text.split, policy.share) == "test"}
         test_set = testset.grow(session, judged, eligible, increment=policy.increment, run_id=run_id)
     members = testset.rows_of(session, test_set.version) if test_set is not None else []
-    # what reads like a member once masked would be merged with it at training
+    # A text that equals a member after masking would be merged with it at training.
     known = {row.id for row in members} | {row.text for row in members}
     others = [
         row
-        for one in decided
-        if str(one.id) not in known
-        and one.masked not in known
-        and (row := _row(one, policy, taught, split_by_trust)) is not None
+        for text in decided
+        if str(text.id) not in known
+        and text.masked not in known
+        and (row := _row(text, policy, taught, split_by_trust)) is not None
     ]
     waiting = sum(row.split == "test" for row in others)
-    # ids as text are in the order of their bytes
+    # Ids as text have the order of their bytes.
     rows = sorted([*members, *(row for row in others if row.split != "test")], key=lambda row: row.id)
     if not rows:
-        raise NotEnoughLabels("nothing is decided of any text: run `saring import` or `saring judge` first")
+        raise NotEnoughLabels("no text has a decided label: run `saring import` or `saring judge` first")
     table = _table(rows)
     digest = _hash(rows)
     path = folder / f"{digest}.parquet"
@@ -127,9 +126,9 @@ def take_snapshot(
     counts = {
         "texts": len(rows),
         "splits": dict(Counter(row.split or "drawn at training" for row in rows)),
-        "tiers": dict(Counter(str(text_tier(one.decisions)) for one in decided)),
+        "tiers": dict(Counter(str(text_tier(text.decisions)) for text in decided)),
         "judged_by_people_or_data_sets": trusted,
-        "contested": sum(text_tier(one.decisions) is Tier.CONTESTED for one in decided),
+        "contested": sum(text_tier(text.decisions) is Tier.CONTESTED for text in decided),
         "test_set": test_set.to_dict() if test_set is not None else None,
         "waiting_for_the_test_set": waiting,
         "consensus": in_force.version if in_force is not None else None,
@@ -147,7 +146,7 @@ def take_snapshot(
 def learnt_from(session: Session, version: str) -> set[uuid.UUID] | None:
     """The texts that a registered model was fitted on; None if that is not known.
 
-    Those of dev are not among them: they gave its calibration two numbers a label, which is no learning by heart.
+    Texts of dev are not among them: calibration takes two numbers a label from them, which memorises nothing.
     """
     m, s = store.Model, store.Snapshot
     path = session.scalars(select(s.path).join(m, m.snapshot_id == s.id).where(m.version == version)).one_or_none()
@@ -155,37 +154,39 @@ def learnt_from(session: Session, version: str) -> set[uuid.UUID] | None:
         return None
     rows = pq.read_table(path, columns=["id", "split"]).to_pydict()
     return {
-        uuid.UUID(one)
-        for one, split in zip(rows["id"], rows["split"], strict=True)
-        # without a split it may have been
+        uuid.UUID(text_id)
+        for text_id, split in zip(rows["id"], rows["split"], strict=True)
+        # A text without a split may have been in train.
         if split in ("train", None)
     }
 
 
-def _row(one: DecidedText, policy: SnapshotPolicy, taught: frozenset[str], split_by_trust: bool) -> LabelledText | None:
+def _row(
+    text: DecidedText, policy: SnapshotPolicy, taught: frozenset[str], split_by_trust: bool
+) -> LabelledText | None:
     split: Split | None = "train"
-    if one.trusted and split_by_trust:
-        split = kept_split(one.id, one.split, policy.share)
+    if text.trusted and split_by_trust:
+        split = kept_split(text.id, text.split, policy.share)
     elif not split_by_trust:
-        # too little that people judged to hold any of it back: every text may be drawn
+        # Too few texts are judged by people to hold any back: every text may be drawn.
         split = None
     counted = {
         key: decision.value
-        for key, decision in one.decisions.items()
+        for key, decision in text.decisions.items()
         if decision.value is not None
-        and (split in (None, "train") or key in one.trusted)
-        and not (key in taught and key in one.stand_in)
+        and (split in (None, "train") or key in text.trusted)
+        and not (key in taught and key in text.stand_in)
     }
     if not counted:
         return None
     return LabelledText(
-        one.masked,
-        id=str(one.id),
+        text.masked,
+        id=str(text.id),
         labels=frozenset(key for key, value in counted.items() if value),
         not_labels=frozenset(key for key, value in counted.items() if not value),
-        source=",".join(one.sources),
+        source=",".join(text.sources),
         split=split,
-        language=one.language,
+        language=text.language,
     )
 
 

@@ -1,4 +1,4 @@
-"""Three splits that share no near-duplicate: train learns, dev chooses, test judges."""
+"""Three splits that share no near-duplicates: train to learn, dev to choose, test to measure."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pipeline.learning.sets.examples import Examples
 from pipeline.texts.labelled import SPLITS, Split
 from pipeline.texts.near_duplicates import near_duplicate_groups
 
-#: share of the texts that is set aside for each of dev and test when the data don't say
+#: share of each of dev and test where the data name no splits
 SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """Which examples are in which split, by position, and where that came from."""
+    """Positions of the examples in each split, and the origin of the splits."""
 
     train: Sequence[int]
     dev: Sequence[int]
     test: Sequence[int]
     #: training texts left out because a near-duplicate is in dev or test
     leaking: int
-    #: how dev and test came about, in words
+    #: origin of dev and test, in words
     origin: str
 
     def sizes(self) -> dict[str, int]:
@@ -36,18 +36,18 @@ class SplitPlan:
 
 
 def plan_splits(examples: Examples, *, seed: int, share: float = SHARE) -> SplitPlan:
-    """Split the examples by what the data say, and by drawing whole near-duplicate groups where they don't.
+    """Split the examples as the data say, and where they do not, by drawing whole near-duplicate groups.
 
-    A test split that the data bring is kept. If they bring a dev split only, it becomes the test (it was set aside by
-    others, so it judges better than one that we draw), and dev is drawn from train. A group that is part of dev or
-    test is nowhere else: its training texts are left out, its untouched test texts kept.
+    A test split of the data is kept. If the data have only a dev split, it becomes test (others held it out, which is
+    better than a draw of ours), and dev is drawn from train. A group in dev or test is in no other split: its training
+    texts are left out, and its test texts are kept.
 
     Groups are drawn by hash within strata of their rarest label, so that rare labels are in every split (Sechidis et
     al. 2011, simplified).
     """
     groups = near_duplicate_groups(examples.texts)
-    said = set(examples.splits)
-    has_test, has_dev = "test" in said, "dev" in said
+    given = set(examples.splits)
+    has_test, has_dev = "test" in given, "dev" in given
     kept: dict[Split, list[int]] = {name: [] for name in SPLITS}
     loose: list[int] = []
     for i, split in enumerate(examples.splits):
@@ -67,7 +67,7 @@ def plan_splits(examples: Examples, *, seed: int, share: float = SHARE) -> Split
         origin.append("test as the data say" if has_test else "test is what the data call dev")
     in_test = {groups[i] for i in kept["test"]}
     if not kept["dev"]:
-        # what the test has too could only be drawn to be left out
+        # Groups of test are not drawn, because their texts would be left out.
         free = [i for i in loose if groups[i] not in in_test]
         drawn = _draw(examples, free, groups, share, f"{seed}:dev")
         kept["dev"] = drawn
@@ -88,7 +88,7 @@ def _draw(examples: Examples, among: Sequence[int], groups: Sequence[int], share
     for i in among:
         members[groups[i]].append(i)
     positives = (examples.truth[list(among)] == 1).sum(axis=0) if among else np.zeros(len(examples.labels))
-    # equally rare labels by name, so that their order says nothing
+    # Equally rare labels are sorted by name, so that the order of the labels does not matter.
     rarity = np.argsort(np.lexsort((np.array(examples.labels), positives)))
     strata: dict[int, list[list[int]]] = defaultdict(list)
     for rows in members.values():

@@ -1,1 +1,1 @@
-"""How the judgements of several machines on one label are combined: the rule, and its fit to data."""
+"""Consensus: the rule that combines the judgements of several machines on one label, and its fit to data."""

@@ -1,6 +1,6 @@
-"""Which method is nearer to gold: a paired bootstrap over texts.
+"""Comparison of two methods on gold texts, by a paired bootstrap over texts.
 
-Neither method learns from gold, so there is nothing to hold out from it; and texts of the test set are not in it.
+Neither method learns from gold, so no gold texts have to be held out; texts of the test set are not in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.measure.metrics import Ranking, measurable, rounded
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One figure of two methods, and the second's less the first's."""
+    """One figure of two methods, and the difference: second less first."""
 
     first: Estimate
     second: Estimate
@@ -28,17 +28,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Two ways of combining on the same gold texts."""
+    """The comparison of two methods on the same gold texts."""
 
-    #: texts with gold on which somebody is heard
+    #: gold texts with votes that count
     texts: int
     macro_f1: Pair
     macro_average_precision: Pair
-    #: F1 by label, of those that can be measured
+    #: F1 by label, for labels that can be measured
     f1: Mapping[str, Pair]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, numbers rounded to four places."""
+        """The comparison as plain values, numbers rounded to four places."""
         plain: dict[str, Any] = rounded(asdict(self))
         return plain
 
@@ -53,30 +53,30 @@ def contest(
     resamples: int = RESAMPLES,
     ranked: bool = True,
 ) -> Contest:
-    """Measure both against gold, under the same bootstrap weights. What is left open counts as not given.
+    """Measure both methods against gold, with the same bootstrap weights. An undecided label counts as not given.
 
     Args:
-        first: one way.
-        second: another, on the same texts.
+        first: decisions of one method.
+        second: decisions of the other method, on the same texts.
         truth: [texts, labels]: gold.
         labels: keys of the columns.
         rng: draws the resamples.
-        resamples: how many.
-        ranked: whether average precision is wanted; it takes most of the time.
+        resamples: number of resamples.
+        ranked: True: compute average precision too, which takes most of the time.
     """
-    heard = np.isfinite(first.probability) | np.isfinite(second.probability)
-    known = np.where(heard, truth, UNKNOWN).astype(np.int8)
+    voted = np.isfinite(first.probability) | np.isfinite(second.probability)
+    known = np.where(voted, truth, UNKNOWN).astype(np.int8)
     rows = (known != UNKNOWN).any(axis=1)
     known = known[rows]
     columns = measurable(known)
-    both = [_Side(known, one.decided[rows], one.probability[rows], columns, ranked) for one in (first, second)]
+    both = [_Side(known, way.decided[rows], way.probability[rows], columns, ranked) for way in (first, second)]
     points = [side.statistics(np.ones((1, len(known)))) for side in both]
     draws: list[list[Floats]] = [[], []]
     if columns:
         for weights in resampled(len(known), rng, resamples):
-            for found, side in zip(draws, both, strict=True):
-                found.append(side.statistics(weights))
-    drawn = [np.concatenate(found) if found else np.full((1, len(columns), 2), np.nan) for found in draws]
+            for figures, side in zip(draws, both, strict=True):
+                figures.append(side.statistics(weights))
+    drawn = [np.concatenate(figures) if figures else np.full((1, len(columns), 2), np.nan) for figures in draws]
     f1, ap = ([(point[..., i], draw[..., i]) for point, draw in zip(points, drawn, strict=True)] for i in (0, 1))
     return Contest(
         texts=len(known),
@@ -87,7 +87,7 @@ def contest(
 
 
 class _Side:
-    """One way's decisions on the gold texts."""
+    """The decisions of one method on the gold texts."""
 
     def __init__(
         self, known: LabelMatrix, decided: LabelMatrix, probability: Floats, columns: Sequence[int], ranked: bool
@@ -98,16 +98,16 @@ class _Side:
         if ranked:
             for i in columns:
                 rows = np.flatnonzero(known[:, i] != UNKNOWN)
-                # where one way hears nobody, it can't tell
+                # Where no vote counts for a method, its probability is 0.
                 likely = np.nan_to_num(probability[rows, i], nan=0.0)
                 self._rankings.append((rows, Ranking.of(likely, known[rows, i] == 1)))
 
     def statistics(self, weights: Floats) -> Floats:
-        """[resamples, labels, 2]: F1 and average precision."""
+        """F1 and average precision: array of shape [resamples, labels, 2]."""
         right = weights @ (self._yes & self._given).astype(np.float64)
-        said, true = weights @ self._given.astype(np.float64), weights @ self._yes.astype(np.float64)
+        given, true = weights @ self._given.astype(np.float64), weights @ self._yes.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            f1 = np.where(true > 0, 2 * right / (said + true), np.nan)
+            f1 = np.where(true > 0, 2 * right / (given + true), np.nan)
         ap = np.full(f1.shape, np.nan)
         for at, (rows, ranking) in enumerate(self._rankings):
             ap[:, at] = ranking.average_precision(weights[:, rows])

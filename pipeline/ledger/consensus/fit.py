@@ -1,4 +1,4 @@
-"""The stage that fits the consensus: estimate, compare on gold, choose, put in force."""
+"""The stage that fits the consensus: estimate, compare on gold, choose, store."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
 
 STAGE = "consensus"
-#: what may be asked for: a method, or the better one
+#: a method, or `auto`: the better one
 Choice = Literal["auto", "majority", "dawid-skene"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A consensus, and why it is that one."""
+    """A fitted consensus, and the reason for its method."""
 
     consensus: Consensus
-    #: in words
+    #: the reason, as a phrase
     why: str
-    #: texts of at least one machine's vote
+    #: number of texts with a vote of a machine
     texts: int
-    #: of them, those with gold
+    #: number of them with gold
     gold: int
     gold_by: Gold
-    #: majority first, Dawid and Skene second; None if there is too little gold, or nothing to compare
+    #: majority first, Dawid and Skene second; None if there is too little gold, or no label has estimates
     contest: Contest | None
     labels: Mapping[str, LabelFit]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The fit as plain values."""
         return {
             "version": self.consensus.version,
             "method": str(self.consensus.method),
@@ -68,35 +68,35 @@ def choose(
     choice: Choice = "auto",
     rng: np.random.Generator,
 ) -> Fit:
-    """The consensus of some votes.
+    """Choose the consensus for some votes.
 
-    Dawid and Skene's model is chosen only if its macro F1 on gold is higher by an interval that leaves out zero, and
-    its macro average precision not lower by one: otherwise the simpler majority.
+    Dawid and Skene's model is chosen only if the interval of the difference in macro F1 on gold is above zero, and
+    that in macro average precision is not below zero; otherwise the simpler majority is chosen.
 
     Args:
-        votes: what was said.
-        details: what the store remembers of each rater.
-        choice: `auto`, or the method to take whatever gold says.
+        votes: the votes of machines, with gold.
+        details: details of each rater in the store.
+        choice: `auto`, or the method to use without a comparison.
         rng: draws the resamples.
     """
     weighed, fits = estimate(votes, families(votes, details))
     majority = Consensus(Method.MAJORITY, families=weighed.families)
     gold = votes.gold_texts()
-    found = None
+    measured = None
     if weighed.labels and gold >= LEAST_GOLD:
-        found = contest(combine(votes, majority), combine(votes, weighed), votes.truth, votes.labels, rng=rng)
+        measured = contest(combine(votes, majority), combine(votes, weighed), votes.truth, votes.labels, rng=rng)
     if choice != "auto":
-        why = "it was asked for"
+        why = "it was requested"
         chosen = weighed if choice == "dawid-skene" else majority
     elif not weighed.labels:
         chosen, why = majority, _no_model(fits)
-    elif found is None or not found.f1:
+    elif measured is None or not measured.f1:
         chosen, why = majority, f"too few gold texts to compare the methods on (n={gold})"
     else:
-        better = found.macro_f1.difference.low > 0 and not found.macro_average_precision.difference.high < 0
+        better = measured.macro_f1.difference.low > 0 and not measured.macro_average_precision.difference.high < 0
         chosen = weighed if better else majority
-        why = _measured(found, votes.gold, better=better)
-    return Fit(chosen, why, votes.texts, gold, votes.gold, found, fits)
+        why = _reason(measured, votes.gold, better=better)
+    return Fit(chosen, why, votes.texts, gold, votes.gold, measured, fits)
 
 
 def fit_consensus(
@@ -107,26 +107,26 @@ def fit_consensus(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Fit:
-    """Fit the consensus to what the ledger says now, and put it in force.
+    """Fit the consensus to the ledger, and put it in force.
 
     Raises:
-        RunConflict: another fit is under way.
+        RunConflict: another fit is running.
     """
     with stage_run(engine, STAGE, params={"choice": choice}, progress=progress) as run:
         with open_session(engine) as session:
             votes = read_votes(session, taxonomy, progress=progress)
             details = rater_details(session)
         run.advance(0, None, "fitting the consensus")
-        done = choose(votes, details, choice=choice, rng=np.random.default_rng(seed))
+        fit = choose(votes, details, choice=choice, rng=np.random.default_rng(seed))
         with open_session(engine) as session, session.begin():
-            new = put_in_force(session, done.consensus, done.to_dict(), run_id=run.id)
-            run.counts = {"texts": done.texts, "gold": done.gold, "version": done.consensus.version, "new": new}
+            new = put_in_force(session, fit.consensus, fit.to_dict(), run_id=run.id)
+            run.counts = {"texts": fit.texts, "gold": fit.gold, "version": fit.consensus.version, "new": new}
             run.save(session)
-    return done
+    return fit
 
 
-def several_speak(session: Session) -> bool:
-    """Whether there is anything to combine: two raters of one kind that a consensus may weigh."""
+def several_raters(session: Session) -> bool:
+    """True where there are judgements to combine: of two raters of one kind that a consensus may weigh."""
     j, r = store.Judgement, store.Rater
     names = [
         session.scalars(
@@ -136,11 +136,11 @@ def several_speak(session: Session) -> bool:
         ).all()
         for kind in WEIGHED_KINDS
     ]
-    return any(len(found) > 1 for found in names)
+    return any(len(raters) > 1 for raters in names)
 
 
 def rater_details(session: Session) -> dict[RaterRef, Mapping[str, Any]]:
-    """What the store remembers of every rater."""
+    """Details of every rater in the store, such as its model."""
     r = store.Rater
     return {
         RaterRef(kind, name, version): details
@@ -149,7 +149,7 @@ def rater_details(session: Session) -> dict[RaterRef, Mapping[str, Any]]:
 
 
 def without(fit: Consensus, votes: Votes, rater: RaterRef) -> Consensus:
-    """The same method, fitted to the same votes, had a rater never spoken."""
+    """The same method, fitted to the same votes without those of a rater."""
     fewer = votes.without(rater)
     if fit.method is Method.MAJORITY:
         return fit
@@ -163,11 +163,11 @@ def _no_model(fits: Mapping[str, LabelFit]) -> str:
     return f"no label allows more: {common}"
 
 
-def _measured(found: Contest, gold: Gold, *, better: bool) -> str:
-    f1 = found.macro_f1
+def _reason(measured: Contest, gold: Gold, *, better: bool) -> str:
+    f1 = measured.macro_f1
     gap = f1.difference
     figures = (
         f"macro F1 {f1.second.value:.3f} by Dawid and Skene's model, {f1.first.value:.3f} by the majority, "
-        f"difference {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] on {found.texts:,} texts with gold ({gold})"
+        f"difference {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] on {measured.texts:,} texts with gold ({gold})"
     )
     return figures if better else f"the model is not better: {figures}"

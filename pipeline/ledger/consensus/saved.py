@@ -1,4 +1,4 @@
-"""Consensuses in the store: the one in force, and adding the next."""
+"""Consensuses in the store: read the one in force, and add the next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.store.locks import Lock
 
 
 def current_consensus(session: Session) -> Consensus | None:
-    """The consensus in force; None while none was fitted: machines must then agree."""
+    """The consensus in force; None if none was fitted yet: machines must then agree."""
     row = newest(session)
     return Consensus.from_dict(row.content) if row is not None else None
 
@@ -27,7 +27,7 @@ def newest(session: Session) -> store.ConsensusRow | None:
 
 
 def put_in_force(session: Session, consensus: Consensus, report: Mapping[str, Any], *, run_id: int) -> bool:
-    """Make a consensus the one in force, in the caller's transaction; False if it is already, and nothing is added."""
+    """Put a consensus in force, in the caller's transaction; False if it is in force already, and nothing is added."""
     locks.take(session, Lock.CONSENSUS)
     before = newest(session)
     if before is not None and before.version == consensus.version:

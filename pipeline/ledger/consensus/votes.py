@@ -1,4 +1,4 @@
-"""What machines say, and what people say, of many texts: one table, read from the ledger once."""
+"""Votes: a table of the verdicts of machines and of people on many texts, read from the ledger once."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from pipeline.progress import Progress, silent
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 
-#: texts that are read at most, beside all that people or data sets judged: more change no estimate visibly
+#: largest random sample of texts; more texts change no estimate visibly. Texts with gold are read as well
 MOST_TEXTS = 100_000
-#: gold texts from which on something can be said
+#: least number of gold texts for a comparison
 LEAST_GOLD = 50
 _REPORTED = 1_000
 
 
 class Gold(enum.StrEnum):
-    """Whose decisions machines are held against."""
+    """Raters whose decisions are gold: machines are compared with them."""
 
     PEOPLE = "people"
-    #: people and, where none spoke, data sets: labelled by people too, but after guidelines of their own
+    #: people and, where no person judged, data sets: these too are labelled by people, but with other guidelines
     TRUSTED = "people and data sets"
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """A row is one rater's standing verdict on one text. Matrices hold 1 asserted, 0 denied, -1 nothing."""
+    """A table with a row for each current verdict of a rater. Matrices hold 1: asserted, 0: denied, -1: no verdict."""
 
     labels: tuple[str, ...]
     raters: tuple[RaterRef, ...]
@@ -51,37 +51,37 @@ class Votes:
     text: Ints
     #: [rows]: number of the rater
     rater: Ints
-    #: [rows, labels]: what the rater said
+    #: [rows, labels]: the rater's verdict
     said: LabelMatrix
-    #: [rows, labels]: what of it counts: not what the filters demoted
+    #: [rows, labels]: the part of it that counts: without labels that filters rejected
     heard: LabelMatrix
-    #: [rows]: whether `resolve` listens to it: the newest version of a rater that may be weighed
+    #: [rows]: True where `resolve` counts it: the newest version of a rater that may be weighed
     votes: Booleans
-    #: [rows, labels]: gold, as it would be without this rater's word
+    #: [rows, labels]: gold without this rater's judgements
     known: LabelMatrix
     #: [texts, labels]: gold
     truth: LabelMatrix
-    #: whose word gold is
+    #: the raters whose decisions are gold
     gold: Gold = Gold.PEOPLE
 
     def of(self, rater: RaterRef) -> Booleans:
-        """The rows of one rater."""
+        """Rows of one rater: bool array of shape [rows]."""
         return np.asarray(self.rater == self.raters.index(rater))
 
     def without(self, rater: RaterRef) -> Votes:
-        """As if the rater had no vote."""
+        """The table without the votes of a rater."""
         return self.replaced(votes=self.votes & ~self.of(rater))
 
     def replaced(self, *, votes: Booleans) -> Votes:
-        """With other rows that count."""
+        """The table with other rows that count."""
         return replace(self, votes=votes)
 
     def gold_texts(self) -> int:
-        """How many texts have gold."""
+        """Number of texts with gold."""
         return int((self.truth != UNKNOWN).any(axis=1).sum())
 
     def voters(self) -> list[RaterRef]:
-        """Raters that `resolve` listens to."""
+        """Raters whose votes `resolve` counts."""
         return [self.raters[number] for number in np.unique(self.rater[self.votes])]
 
 
@@ -93,35 +93,35 @@ def read_votes(
     most: int = MOST_TEXTS,
     progress: Progress = silent,
 ) -> Votes:
-    """Read what was said of a random sample of the texts, and of all that people or data sets judged.
+    """Read the votes on a random sample of the texts, and on all texts that people or data sets judged.
 
-    Gold is what people decided. Only where they decided fewer than `LEAST_GOLD` of the texts that machines judged are
-    data sets asked too. Texts of the frozen test set, and those that may come to it, are left out.
+    Gold is the decisions of people. Data sets count too if people decided fewer than `LEAST_GOLD` of the texts that
+    machines judged. Texts of the frozen test set, and texts that may join it, are left out.
 
     Args:
         session: an open session.
         taxonomy: the labels.
-        people: give rows to people and data sets as well.
-        most: texts in the sample.
-        progress: told now and then.
+        people: True: people and data sets have rows as well.
+        most: number of texts in the sample.
+        progress: called from time to time.
     """
     hidden = members(session) | _test_texts(session, taxonomy)
     kinds = frozenset(RaterKind) if people else frozenset(RaterKind) - {RaterKind.HUMAN}
     building = _Building(taxonomy, kinds)
-    for done, (text_id, judgements) in enumerate(_judged(session, most)):
+    for count, (text_id, judgements) in enumerate(_judged(session, most)):
         if text_id not in hidden:
             building.add(judgements)
-        if done % _REPORTED == 0:
-            progress(done, None, "reading what raters said")
+        if count % _REPORTED == 0:
+            progress(count, None, "reading judgements")
     return building.built()
 
 
 def _test_texts(session: Session, taxonomy: Taxonomy) -> set[uuid.UUID]:
     share = SHARE
     return {
-        one.id
-        for one in decided_texts(session, taxonomy, limit=0)
-        if one.trusted and kept_split(one.id, one.split, share) == "test"
+        text.id
+        for text in decided_texts(session, taxonomy, limit=0)
+        if text.trusted and kept_split(text.id, text.split, share) == "test"
     }
 
 
@@ -136,7 +136,7 @@ def _judged(session: Session, most: int) -> Iterator[tuple[uuid.UUID, list[Judge
 
 
 class _Building:
-    """Rows, put together text by text."""
+    """The table under construction, text by text."""
 
     def __init__(self, taxonomy: Taxonomy, kinds: frozenset[RaterKind]) -> None:
         self._keys = taxonomy.keys
@@ -155,23 +155,23 @@ class _Building:
         self._by_people = 0
 
     def add(self, judgements: Sequence[Judgement]) -> None:
-        """One text."""
-        trusted = [one for one in judgements if one.rater.kind in TRUSTED]
-        rows = [one for one in _standing(judgements) if one.rater.kind in self._kinds]
+        """Add the rows of one text."""
+        trusted = [judgement for judgement in judgements if judgement.rater.kind in TRUSTED]
+        rows = [judgement for judgement in _standing(judgements) if judgement.rater.kind in self._kinds]
         if not rows:
             return
         truth = self._decided(trusted)
-        current = {one.id for one in current_judgements(judgements)}
-        machines = any(one.rater.kind in WEIGHED_KINDS for one in rows)
+        current = {judgement.id for judgement in current_judgements(judgements)}
+        machines = any(judgement.rater.kind in WEIGHED_KINDS for judgement in rows)
         self._by_people += machines and bool((truth[Gold.PEOPLE] != UNKNOWN).any())
-        for one in rows:
+        for row in rows:
             self._text.append(self._texts)
-            self._rater.append(self._numbers.setdefault(one.rater, len(self._numbers)))
-            self._votes.append(one.rater.kind in WEIGHED_KINDS and one.id in current)
-            self._said.append(self._row(*opinions(one, self._excludes, filtered=False)))
-            self._heard.append(self._row(*opinions(one, self._excludes)))
-            own = one.rater.kind in TRUSTED
-            known = self._decided([t for t in trusted if t.rater != one.rater]) if own else truth
+            self._rater.append(self._numbers.setdefault(row.rater, len(self._numbers)))
+            self._votes.append(row.rater.kind in WEIGHED_KINDS and row.id in current)
+            self._said.append(self._row(*opinions(row, self._excludes, filtered=False)))
+            self._heard.append(self._row(*opinions(row, self._excludes)))
+            own = row.rater.kind in TRUSTED
+            known = self._decided([t for t in trusted if t.rater != row.rater]) if own else truth
             for gold in Gold:
                 self._known[gold].append(known[gold])
         for gold in Gold:
@@ -179,7 +179,7 @@ class _Building:
         self._texts += 1
 
     def built(self) -> Votes:
-        """The table."""
+        """The finished table."""
         gold = Gold.PEOPLE if self._by_people >= LEAST_GOLD else Gold.TRUSTED
         return Votes(
             labels=self._keys,
@@ -199,7 +199,7 @@ class _Building:
         return np.stack(rows) if rows else np.empty((0, len(self._keys)), dtype=np.int8)
 
     def _decided(self, trusted: Sequence[Judgement]) -> dict[Gold, NDArray[np.int8]]:
-        people = [one for one in trusted if one.rater.kind is RaterKind.HUMAN]
+        people = [judgement for judgement in trusted if judgement.rater.kind is RaterKind.HUMAN]
         by_people = self._decisions(people)
         everyone = by_people if len(people) == len(trusted) else self._decisions(trusted)
         return {Gold.PEOPLE: by_people, Gold.TRUSTED: everyone}
@@ -209,8 +209,8 @@ class _Building:
             return self._row((), ())
         decisions = resolve(trusted, excludes=self._excludes)
         return self._row(
-            [key for key, one in decisions.items() if one.value],
-            [key for key, one in decisions.items() if one.value is False],
+            [key for key, decision in decisions.items() if decision.value],
+            [key for key, decision in decisions.items() if decision.value is False],
         )
 
     def _row(
@@ -223,12 +223,12 @@ class _Building:
 
 
 def _standing(judgements: Sequence[Judgement]) -> list[Judgement]:
-    """The last word of each rater, each version of it by itself."""
+    """The last judgement of each rater; each version of a rater has its own."""
     by_rater: Mapping[RaterRef, list[Judgement]] = defaultdict(list)
     for judgement in judgements:
         by_rater[judgement.rater].append(judgement)
     return [
         standing
-        for said in by_rater.values()
-        for standing in (said if len(said) == 1 and not said[0].withdrawn else current_judgements(said))
+        for own in by_rater.values()
+        for standing in (own if len(own) == 1 and not own[0].withdrawn else current_judgements(own))
     ]

@@ -1,1 +1,1 @@
-"""Texts in another language, each translated once, with who did it."""
+"""Translations of texts: each text is translated once by a translator, and stored."""

@@ -39,14 +39,14 @@ _SCHEMA = {
 
 
 class LlmTranslator:
-    """A configured language model that translates. Its replies are kept, and cost nothing the second time.
+    """A configured language model that translates. Its replies are stored, and cost nothing the second time.
 
     Args:
-        config: which model; its budget counts what it took for judging too.
+        config: the model; its budget includes its judgements.
         engine: the store, which keeps the replies.
-        most_tokens: what all its translations may take from now on; None: as much as the configuration allows.
-        most_cost: the same in money.
-        allowance: what the model may have taken in all, in place of both.
+        most_tokens: limit on tokens from now on; None: the limit of the configuration.
+        most_cost: limit on costs from now on; None: the limit of the configuration.
+        allowance: limits over all runs, in place of both.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LlmTranslator:
         most_cost: float | None = None,
         allowance: Allowance | None = None,
     ) -> None:
-        assert config.model is not None, "which model is found out first: see find_model"
+        assert config.model is not None, "the model must be known: see find_model"
         self._config, self._engine = config, engine
         limited = most_tokens is not None or most_cost is not None
         spent = self._spent() if limited else Spent()
@@ -72,19 +72,19 @@ class LlmTranslator:
 
     @property
     def name(self) -> str:
-        """See Translator."""
+        """See `Translator`."""
         return self._name
 
     @property
     def allowance(self) -> Allowance:
-        """See Translator."""
+        """See `Translator`."""
         return self._allowance
 
     def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
-        """See Translator.
+        """See `Translator`.
 
         Raises:
-            LlmError: the server will not have us, or does not answer.
+            LlmError: the server refuses the key, or does not answer.
         """
         system = _SYSTEM.format(language=_INTO[language])
         asked = Asked.of(self._config, hashlib.blake2b(system.encode(), digest_size=6).hexdigest())
@@ -125,16 +125,16 @@ class LlmTranslator:
                 self._form, self._window = client.form, client.limiter.window
                 await client.close()
 
-        for some in answers(questions(), asking, ahead=2 * self._config.limits.concurrency):
+        for batch in answers(questions(), asking, ahead=2 * self._config.limits.concurrency):
             paid: list[PaidReply] = []
-            for key, reply in some:
+            for key, reply in batch:
                 under_way.discard(key)
                 if isinstance(reply, Reply):
                     cost = self._config.price.of(reply.prompt_tokens, reply.completion_tokens)
                     budget.paid(reply.prompt_tokens + reply.completion_tokens, cost)
                     paid.append(PaidReply(asked, key, contents[key], reply, cost))
-            found = _read([(contents[key], reply) for key, reply in some])
-            yield Translated(found.bodies, found.failed, paid)
+            results = _read([(contents[key], reply) for key, reply in batch])
+            yield Translated(results.bodies, results.failed, paid)
             budget.look_again()
         if over:
             yield Translated(failed={over[0]: len(missing) - len(sent)})
@@ -145,7 +145,7 @@ class LlmTranslator:
 
 
 def parse_translation(reply: Reply) -> str | NoReply:
-    """The translation in a reply; a model that answers with bare words is not believed, as they may be anything."""
+    """The translation in a reply. An answer without JSON is refused, as it may be anything."""
     if reply.refusal or reply.finish == "content_filter":
         return NoReply("refused")
     if reply.finish == "length":
@@ -154,13 +154,13 @@ def parse_translation(reply: Reply) -> str | NoReply:
     if start < 0:
         return NoReply("no JSON" if reply.text.strip() else "empty reply")
     try:
-        found = orjson.loads(reply.text[start : end + 1])
+        document = orjson.loads(reply.text[start : end + 1])
     except orjson.JSONDecodeError:
         try:
-            found = json_repair.loads(reply.text[start:], skip_json_loads=True)
+            document = json_repair.loads(reply.text[start:], skip_json_loads=True)
         except (ValueError, RecursionError, IndexError, TypeError, AttributeError, KeyError):
             return NoReply("no JSON")
-    body = found.get("translation") if isinstance(found, dict) else None
+    body = document.get("translation") if isinstance(document, dict) else None
     if not isinstance(body, str) or not body.strip():
         return NoReply("no translation in the reply")
     return body.replace("\0", "").encode("utf-8", "ignore").decode().strip()

@@ -1,4 +1,4 @@
-"""The translator of a name: a language model that is configured, or a translation model on this machine."""
+"""Translators by name: a configured language model, or a translation model on this machine."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def make_translator(
     most_cost: float | None = None,
     allowance: Allowance | None = None,
 ) -> Translator:
-    """The translator of that name: a rater's, or `seq2seq:PATH`; without one, the language model that judges.
+    """The translator of that name: a rater's name, or `seq2seq:PATH`; without a name, the default language model.
 
-    `most_tokens` and `most_cost` are what a language model may take from now on, or `allowance` is what it may have
-    taken in all; a model on this machine takes none.
+    `most_tokens` and `most_cost` limit a language model from now on, or `allowance` limits it over all runs; a model on
+    this machine costs nothing.
 
     Raises:
-        UsageError: there is none of that name, or no language model to take.
-        LlmError: its server cannot be asked which models it has.
+        UsageError: no translator has that name, or no language model is configured.
+        LlmError: its server does not list its models.
         ModelError: the translation model cannot be loaded.
     """
     name = name or default_rater(settings)
     kind, _, path = name.partition(":")
     if kind == SEQ2SEQ and path:
-        # torch takes seconds to load
+        # Torch takes seconds to load, so it is imported only here.
         from pipeline.llm.translation.seq2seq import Seq2SeqTranslator
 
         return Seq2SeqTranslator(path)
     if name == "bootstrap":
         raise UsageError(
-            "nothing is there to translate: set SARING_LLM_URL, describe a language model in "
+            "no translator is configured: set SARING_LLM_URL, describe a language model in "
             f"{settings.raters_file}, or name a translation model with --with seq2seq:PATH"
         )
     config = find_model(llm_config(settings, name))

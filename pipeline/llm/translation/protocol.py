@@ -1,4 +1,4 @@
-"""What a translator is to whoever needs translations."""
+"""The interface of translators."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Language = Literal["ms", "en"]
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """Some translations, to be committed together."""
+    """A batch of translations, to be committed together."""
 
-    #: masked text to its translation
+    #: translations by masked text
     bodies: dict[str, str] = field(default_factory=dict)
-    #: texts by the reason why there is no translation
+    #: number of texts by the reason why there is no translation
     failed: dict[str, int] = field(default_factory=dict)
     paid: Sequence[PaidReply] = ()
 
 
 class Translator(Protocol):
-    """Translates masked texts."""
+    """A translator of masked texts."""
 
     @property
     def name(self) -> str:
-        """Kind, name and version: what a translation says of where it comes from."""
+        """Kind, name and version, as stored with each translation."""
 
     @property
     def allowance(self) -> Allowance:
-        """What it may have spent in all when it stops."""
+        """Limits on its spending over all runs."""
 
     def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
-        """The texts in that language, as they come. Each text at most once, in any order."""
+        """Translate texts into that language, batch by batch; each text occurs at most once, in any order."""

@@ -1,4 +1,4 @@
-"""Labelled sets in another language: the same labels, translated texts, and where each came from."""
+"""Labelled sets in another language: the same labels, translated texts, and the origin of each."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _PORTION = 500
 
 @dataclass
 class RowCounts:
-    """What became of the rows; filled in as they are taken."""
+    """Counts of translated rows; updated as rows are taken."""
 
     rows: int = 0
     translated: int = 0
-    #: rows that are in that language as they are
+    #: rows that are in that language already
     already: int = 0
     #: rows without a translation
     left_out: int = 0
-    #: texts by the reason why there is no translation
+    #: number of texts by the reason why there is no translation
     failed: dict[str, int] = field(default_factory=dict)
-    #: what a language model took
+    #: tokens and cost of a language model
     tokens: int = 0
     cost: float = 0.0
-    #: labels by how many of the rows that were written assert them
+    #: number of translated rows that assert each label
     labels: dict[str, int] = field(default_factory=dict)
 
-    def add(self, some: Translated) -> None:
-        """Count what a translator made, and what it took."""
-        self.failed = dict(Counter(self.failed) + Counter(some.failed))
-        self.tokens += sum(one.reply.prompt_tokens + one.reply.completion_tokens for one in some.paid)
-        self.cost += sum(one.cost for one in some.paid)
+    def add(self, batch: Translated) -> None:
+        """Count the failures, tokens and cost of a batch."""
+        self.failed = dict(Counter(self.failed) + Counter(batch.failed))
+        self.tokens += sum(paid.reply.prompt_tokens + paid.reply.completion_tokens for paid in batch.paid)
+        self.cost += sum(paid.cost for paid in batch.paid)
 
 
 def translated_rows(
@@ -54,18 +54,18 @@ def translated_rows(
 ) -> Iterator[LabelledText]:
     """Labelled rows in `language`, masked. Translations are stored, so that the same rows cost nothing a second time.
 
-    A row whose language is `language` stays as it is.
+    A row whose language is `language` already is only masked.
 
-    Labels, source and split stay. The id says that it is a translation, and the field `translation` says of which row,
-    from which language, and by whom.
+    Labels, source and split stay. The id ends with the language, and the field `translation` gives the row, the
+    language and the translator that the text comes from.
 
     Args:
         engine: the store, which keeps the translations.
-        translator: who translates.
+        translator: the translator.
         rows: labelled texts in another language.
-        language: into which.
-        counts: filled in.
-        progress: told of every portion.
+        language: the target language.
+        counts: updated.
+        progress: called after every portion.
     """
     portion: list[LabelledText] = []
     for row in rows:
@@ -105,11 +105,11 @@ def _in(language: Language, row: LabelledText, text: str, body: str | None, by: 
     if body is None:
         return None
     where = {"of": row.id, "from": row.language, "by": by}
-    # what the file says of the language is no longer so
+    # The language in the file is that of the original text.
     others = {name: value for name, value in row.extra.items() if name != "language"}
     return replace(
         row,
-        # what a translator writes may hold what looks like personal data
+        # A translation may hold personal data, or text that looks like it.
         text=clean(body),
         id=f"{row.id}:{language}",
         language=language,

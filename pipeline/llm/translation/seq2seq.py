@@ -1,4 +1,4 @@
-"""Translation by a sequence-to-sequence model of Hugging Face's, on this machine."""
+"""Translation by a sequence-to-sequence model from Hugging Face, on this machine."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from pipeline.models.hub import model_place
 
 #: texts in a batch
 _BATCH = 16
-#: tokens of a text, and of its translation, at most
+#: longest text, and longest translation, in tokens
 _LONGEST = 512
-#: a translation may have so many tokens for each of the longest text's, and some more: beyond, it only repeats itself
+#: longest translation in tokens: a factor of the longest text, plus a constant; longer ones only repeat themselves
 _GROWTH, _SHORTEST_ROOM = 3, 20
-#: how NLLB and M2M100 call the languages
+#: language codes of NLLB and M2M100
 _CODES: dict[Language, tuple[str, ...]] = {"ms": ("zsm_Latn", "ms", "__ms__"), "en": ("eng_Latn", "en", "__en__")}
-#: T5 is told what to do in words
+#: instructions for T5
 _PREFIX = {"ms": "terjemah ke Melayu: ", "en": "terjemah ke Inggeris: "}
 
 
 class Seq2SeqTranslator:
-    """Any encoder-decoder model, by local path or hub name. Models with language codes are told the language; those of
-    the T5 family are told in words (as the Malaysian translation models are trained), others translate as they were
-    trained. A text that is too long, or whose translation finds no end, has none: half of one would say something else.
+    """Any encoder-decoder model, by local path or hub name.
+
+    Models with language codes get the code of the language. Models of the T5 family get an instruction (as the
+    Malaysian translation models were trained). Other models translate as they were trained. A text that is too long, or
+    whose translation does not end, gets no translation: half of one could mean something else.
 
     Raises:
         ModelError: the libraries are not installed, or the model cannot be loaded.
@@ -57,37 +59,38 @@ class Seq2SeqTranslator:
 
     @property
     def name(self) -> str:
-        """See Translator."""
+        """See `Translator`."""
         return self._name
 
     @property
     def allowance(self) -> Allowance:
-        """See Translator: nothing limits a model on this machine."""
+        """See `Translator`. There is no limit for a model on this machine."""
         return Allowance()
 
     def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
-        """See Translator."""
+        """See `Translator`."""
         tokens = dict(zip(texts, self._tokens(texts, language), strict=True)) if texts else {}
         short = [text for text, ids in tokens.items() if len(ids) <= self._longest]
         if len(short) < len(tokens):
             yield Translated(failed={"too long": len(tokens) - len(short)})
-        # like lengths together: less is computed for padding
+        # Texts of similar length together, so that less is computed for padding.
         short.sort(key=lambda text: len(tokens[text]))
         for start in range(0, len(short), _BATCH):
             batch = short[start : start + _BATCH]
-            found = self._batch([tokens[text] for text in batch], language)
-            bodies = {text: body for text, body in zip(batch, found, strict=True) if isinstance(body, str)}
-            yield Translated(bodies, dict(Counter(body.reason for body in found if isinstance(body, NoReply))))
+            results = self._batch([tokens[text] for text in batch], language)
+            bodies = {text: body for text, body in zip(batch, results, strict=True) if isinstance(body, str)}
+            yield Translated(bodies, dict(Counter(body.reason for body in results if isinstance(body, NoReply))))
 
     def _tokens(self, texts: Sequence[str], language: Language) -> list[list[int]]:
         if self._code(language) is not None and hasattr(self._tokenizer, "src_lang"):
-            # what is to become Malay is taken for English, and the other way round
+            # The source language is not known: English is assumed for Malay, and Malay for English.
             source = self._name_of("en" if language == "ms" else "ms")
             if source is not None:
                 self._tokenizer.src_lang = source.strip("_")
-        told = [_PREFIX[language] + text for text in texts] if self._model.config.model_type == "t5" else list(texts)
-        found: list[list[int]] = self._tokenizer(told, verbose=False)["input_ids"]
-        return found
+        is_t5 = self._model.config.model_type == "t5"
+        inputs = [_PREFIX[language] + text for text in texts] if is_t5 else list(texts)
+        ids: list[list[int]] = self._tokenizer(inputs, verbose=False)["input_ids"]
+        return ids
 
     def _batch(self, tokens: Sequence[list[int]], language: Language) -> list[str | NoReply]:
         import torch
@@ -105,7 +108,7 @@ class Seq2SeqTranslator:
                 num_beams=1,
                 **more,
             )
-        # the first is what every translation begins with, and may be the same as the end's
+        # The first token starts every translation, and may be equal to the end token.
         ended = (out[:, 1:] == self._tokenizer.eos_token_id).any(1).tolist()
         bodies = [body.strip() for body in self._tokenizer.batch_decode(out, skip_special_tokens=True)]
         return [
@@ -114,19 +117,19 @@ class Seq2SeqTranslator:
         ]
 
     def _code(self, language: Language) -> int | None:
-        """The token that the translation begins with, in models that are told the language by one."""
+        """The token of the language, which begins a translation; None: the model has no such tokens."""
         name = self._name_of(language)
-        found = self._tokenizer.convert_tokens_to_ids(name) if name is not None else None
-        return found if isinstance(found, int) and found != self._tokenizer.unk_token_id else None
+        token = self._tokenizer.convert_tokens_to_ids(name) if name is not None else None
+        return token if isinstance(token, int) and token != self._tokenizer.unk_token_id else None
 
     def _name_of(self, language: Language) -> str | None:
-        """What the model calls the language."""
+        """The model's name for the language; None: it has none."""
         known = self._tokenizer.get_added_vocab()
         return next((name for name in _CODES[language] if name in known), None)
 
 
 def _version(model: Any, path: str) -> str:
-    """Hash of a local model's weights; of its name and revision otherwise."""
+    """Hash of a local model's weights; for other models of its name and revision."""
     digest = hashlib.blake2b(digest_size=6)
     files = sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else []
     for file in files:

@@ -1,4 +1,4 @@
-"""Translations that are stored, and made where they are missing."""
+"""Stored translations, and the stage that makes missing ones."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _PORTION = 500
 
 @dataclass(frozen=True, slots=True)
 class TranslationReport:
-    """What one run added."""
+    """Report of one run."""
 
     translator: str
     language: str
-    #: texts that are in that language as they are
+    #: texts that are in that language already
     already: int
     translated: int
-    #: translated before
+    #: texts that were translated before
     present: int
-    #: texts by the reason why there is no translation
+    #: number of texts by the reason why there is no translation
     failed: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
     cost: float = 0.0
@@ -56,31 +56,31 @@ def translated(
     run_id: int | None = None,
     told: Callable[[Translated], None] = lambda _: None,
 ) -> dict[str, str]:
-    """Masked texts to their translations: the stored ones, and the missing ones made and stored now.
+    """Translations by masked text: stored ones, and missing ones, which are made and stored now.
 
-    `told` is called with what was made, failures and costs included.
+    `told` is called with each new batch, failures and costs included.
     """
     with open_session(engine) as session:
-        found = stored(session, texts, language, translator.name)
-    missing = list(dict.fromkeys(text for text in texts if text not in found))
-    for some in translator.translate(missing, language) if missing else ():
+        bodies = stored(session, texts, language, translator.name)
+    missing = list(dict.fromkeys(text for text in texts if text not in bodies))
+    for batch in translator.translate(missing, language) if missing else ():
         with open_session(engine) as session, session.begin():
-            keep(session, some, language, translator.name, run_id or None)
-        told(some)
-        found |= some.bodies
-    return found
+            keep(session, batch, language, translator.name, run_id or None)
+        told(batch)
+        bodies |= batch.bodies
+    return bodies
 
 
 @dataclass(frozen=True, slots=True)
 class TranslateParams:
-    """What to translate, and who does it."""
+    """Parameters of a translation run."""
 
     language: Language = "ms"
-    #: a rater's name, or `seq2seq:PATH`; None: the language model that judges
+    #: the translator: a rater's name, or `seq2seq:PATH`; None: the default language model
     by: str | None = None
-    #: keep to the first so many texts in scope (see `sample`)
+    #: number of texts in scope, the first in order of id (see `sample`); None: all
     limit: int | None = None
-    #: stop before a language model takes more tokens, or costs more; None: no limit
+    #: limits on the tokens and the cost of a language model; None: no limit
     most_tokens: int | None = None
     most_cost: float | None = None
 
@@ -90,8 +90,8 @@ class TranslateStage:
     """Translate the texts in scope that are in another language and have no translation by this translator.
 
     Raises:
-        UsageError: there is no such translator.
-        LlmError: the server will not have us, or does not answer.
+        UsageError: no translator has that name.
+        LlmError: the server refuses the key, or does not answer.
     """
 
     name: str = STAGE
@@ -104,11 +104,11 @@ class TranslateStage:
     shard_texts: int = _PORTION
 
     def queue_of(self, slice: str) -> str:
-        """A language model computes elsewhere, so its shards only wait."""
+        """The queue of a run: `io` for a language model, whose shards mostly wait for its server."""
         return "io" if slice.startswith("llm:") else self.queue
 
     def plan(self, home: WorkContext, params: TranslateParams) -> Plan:
-        """Ranges of the texts in scope, and what may be spent by all of them together."""
+        """Divide the texts in scope into ranges, and set the limits for all of them together."""
         by = params.by or default_rater(home.settings)
         translator = make_translator(
             by, home.settings, home.engine, most_tokens=params.most_tokens, most_cost=params.most_cost
@@ -126,7 +126,7 @@ class TranslateStage:
         )
 
     def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
-        """Translate what is missing of a range, in portions."""
+        """Translate the texts of a range that have no translation, in portions."""
         language: Language = run.params["language"]
         translator = home.keep(
             ("translator", run.id),
@@ -165,21 +165,21 @@ class TranslateStage:
                 step(session, len(batch.bodies) + sum(batch.failed.values()))
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> TranslationReport:
-        """The counts of all parts."""
+        """Report the sums of all parts."""
         who, _, language = run.slice.rpartition(":")
         values: Values = {"translated": 0, "present": 0} | counts
         return TranslationReport(translator=who, language=language, already=run.prepared["already"], **values)
 
 
 def _foreign(chosen: Select[uuid.UUID], language: str) -> Select[uuid.UUID]:
-    """Ids of those of the chosen texts that are not in the language, in order."""
+    """Ids of the chosen texts that are not in the language, in order."""
     t, ids = store.Text, chosen.subquery()
     other = func.coalesce(t.language, "") != language
     return select(t.id).join(ids, ids.c.id == t.id).where(other).order_by(t.id)
 
 
 def stored(session: Session, texts: Sequence[str], language: Language, translator: str) -> dict[str, str]:
-    """Those of the masked texts that were translated before."""
+    """Stored translations of masked texts, by text."""
     t = store.Translation
     by_id: dict[uuid.UUID, list[str]] = {}
     for text in texts:
@@ -192,9 +192,9 @@ def stored(session: Session, texts: Sequence[str], language: Language, translato
     return {text: body for source, body in rows for text in by_id[source]}
 
 
-def keep(session: Session, some: Translated, language: Language, translator: str, run_id: int | None) -> None:
-    """Write translations and what was paid for them, in the caller's transaction."""
-    keep_replies(session, some.paid, run_id)
+def keep(session: Session, batch: Translated, language: Language, translator: str, run_id: int | None) -> None:
+    """Store translations and paid replies in the caller's transaction."""
+    keep_replies(session, batch.paid, run_id)
     rows = [
         {
             "source_id": text_id(text),
@@ -203,17 +203,17 @@ def keep(session: Session, some: Translated, language: Language, translator: str
             "body": body,
             "run_id": run_id,
         }
-        for text, body in some.bodies.items()
+        for text, body in batch.bodies.items()
     ]
     if rows:
         session.execute(insert(store.Translation).on_conflict_do_nothing(), rows)
 
 
-def _count(counts: dict[str, Any], some: Translated) -> None:
+def _count(counts: dict[str, Any], batch: Translated) -> None:
     for name, more in (
-        ("translated", len(some.bodies)),
-        ("tokens", sum(one.reply.prompt_tokens + one.reply.completion_tokens for one in some.paid)),
-        ("cost", sum(one.cost for one in some.paid)),
+        ("translated", len(batch.bodies)),
+        ("tokens", sum(paid.reply.prompt_tokens + paid.reply.completion_tokens for paid in batch.paid)),
+        ("cost", sum(paid.cost for paid in batch.paid)),
     ):
         counts[name] += more
-    counts["failed"] = dict(Counter(counts["failed"]) + Counter(some.failed))
+    counts["failed"] = dict(Counter(counts["failed"]) + Counter(batch.failed))

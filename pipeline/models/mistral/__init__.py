@@ -1,4 +1,4 @@
-"""Mistral that looks both ways; `modeling_bidirectional_mistral.py` is all of it, and travels with exported models.
+"""Bidirectional Mistral; all of it is in `modeling_bidirectional_mistral.py`, which is part of exported models.
 
 Importing this loads torch.
 """
@@ -16,12 +16,12 @@ from pipeline.models.mistral.modeling_bidirectional_mistral import (
 
 __all__ = ["MODELING_FILE", "BidirectionalMistralModel", "MistralForSequenceClassification", "is_mistral"]
 
-#: what an exported model folder carries a copy of
+#: file that is copied into exported model folders
 MODELING_FILE = Path(__file__).parent / "modeling_bidirectional_mistral.py"
 
 
 def is_mistral(config: PreTrainedConfig) -> bool:
-    """Whether a checkpoint is one for `MistralForSequenceClassification`: here every Mistral looks both ways.
+    """True where a checkpoint needs `MistralForSequenceClassification`: here every Mistral is bidirectional.
 
     transformers' auto class would take its own, causal, Mistral for it.
     """

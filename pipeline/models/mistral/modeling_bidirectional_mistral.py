@@ -1,4 +1,4 @@
-"""Mistral that looks both ways, for classifying texts: every token sees every other, and the first one is classified.
+"""Bidirectional Mistral for classifying texts: every token sees every other, and the first one is classified.
 
 After LLM2Vec (BehnamGhader et al. 2024, "LLM2Vec: Large Language Models Are Secretly Powerful Text Encoders",
 arXiv:2404.05961, section 2.1, enabling bidirectional attention). Needs torch and transformers, and nothing else: a copy
@@ -44,7 +44,7 @@ class BidirectionalMistralModel(MistralModel):  # type: ignore[no-untyped-call]
             attention_mask: [texts, tokens], 0 where there is padding, on either side.
             position_ids: [texts, tokens]; without them, 0, 1, 2 ...
             inputs_embeds: [texts, tokens, hidden size].
-            kwargs: as for `MistralModel`. There is no cache of keys: what a token says depends on later ones too.
+            kwargs: as for `MistralModel`. There is no cache of keys: a token depends on later ones too.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
@@ -52,9 +52,9 @@ class BidirectionalMistralModel(MistralModel):  # type: ignore[no-untyped-call]
             inputs_embeds = self.embed_tokens(input_ids)
         kwargs.pop("past_key_values", None)
         kwargs.pop("use_cache", None)
-        # by position: the name of the second argument differs between releases of transformers
+        # Passed by position: the name of the second argument differs between releases of transformers.
         mask = create_bidirectional_mask(self.config, inputs_embeds, attention_mask)
-        # a mask that is ready is left as it is, and where there is none, `is_causal` keeps one from being made
+        # A mask that is given is used as it is; without one, `is_causal` makes sure that no causal mask is made.
         outputs: BaseModelOutputWithPast = super().forward(
             attention_mask=mask, position_ids=position_ids, inputs_embeds=inputs_embeds, use_cache=False, **kwargs
         )
@@ -62,7 +62,7 @@ class BidirectionalMistralModel(MistralModel):  # type: ignore[no-untyped-call]
 
 
 class MistralForSequenceClassification(MistralPreTrainedModel):  # type: ignore[no-untyped-call]
-    """A linear score for each label, without bias, of what the network says at the first token.
+    """A linear score for each label, without bias, from the representation of the first token.
 
     Weights lie under `model.*` and `score.weight`, as in checkpoints of transformers' causal class of this name.
     """
@@ -176,7 +176,7 @@ _IGNORED = -100
 
 
 def _first(attention_mask: torch.Tensor | None, hidden: torch.Tensor) -> torch.Tensor:
-    """Where each text begins, [texts]: past the padding, if that is on the left."""
+    """Position of the first token of each text, [texts]: past the padding, if that is on the left."""
     if attention_mask is None or attention_mask.ndim != 2:
         return torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
     return attention_mask.to(hidden.device).ne(0).int().argmax(dim=1)

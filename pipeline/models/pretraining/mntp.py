@@ -32,17 +32,17 @@ class Masker:
 
         Args:
             rows: positions of the texts.
-            chance: what draws; None: torch's own generator, whose state a checkpoint holds.
+            chance: the generator; None: torch's own, whose state a checkpoint holds.
         """
         width = max(len(self._encoded.ids[i]) for i in rows)
         ids = torch.full((len(rows), width), self._pad_id)
         attention = torch.zeros((len(rows), width), dtype=torch.long)
         maskable = torch.zeros((len(rows), width), dtype=torch.bool)
         for at, i in enumerate(rows):
-            one = self._encoded.ids[i]
-            ids[at, : len(one)] = torch.from_numpy(one)
-            attention[at, : len(one)] = 1
-            maskable[at, : len(one)] = torch.from_numpy(self._encoded.maskable[i])
+            tokens = self._encoded.ids[i]
+            ids[at, : len(tokens)] = torch.from_numpy(tokens)
+            attention[at, : len(tokens)] = 1
+            maskable[at, : len(tokens)] = torch.from_numpy(self._encoded.maskable[i])
         masked = maskable & (torch.rand(ids.shape, generator=chance) < self._share)
         return Batch(ids.masked_fill(masked, self._mask_id), attention, masked, ids[masked])
 
@@ -78,12 +78,12 @@ def held_out_loss(model: MistralForMaskedNextToken, masker: Masker, encoded: Enc
 
 
 def unigram_loss(learnt: Encoded, held_out: Encoded, vocabulary: int) -> float:
-    """Nats for each token of held-out texts, for someone who knows only how often each token comes.
+    """Nats for each token of held-out texts, predicted from the frequency of each token alone.
 
-    Counts are those of the learnt texts, with one added to each, so that none is impossible. What a network must fall
-    below to have learnt anything of how texts hang together.
+    Counts are those of the training texts, with one added to each, so that no token is impossible. A network that has
+    learnt anything about context is below this loss.
     """
-    tokens = np.concatenate([one[free] for one, free in zip(learnt.ids, learnt.maskable, strict=True)])
-    asked = np.concatenate([one[free] for one, free in zip(held_out.ids, held_out.maskable, strict=True)])
-    counts = np.bincount(tokens, minlength=vocabulary) + 1.0
+    known = np.concatenate([tokens[free] for tokens, free in zip(learnt.ids, learnt.maskable, strict=True)])
+    asked = np.concatenate([tokens[free] for tokens, free in zip(held_out.ids, held_out.maskable, strict=True)])
+    counts = np.bincount(known, minlength=vocabulary) + 1.0
     return float(-np.log(counts[asked] / counts.sum()).mean())

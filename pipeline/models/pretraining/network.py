@@ -1,4 +1,4 @@
-"""The network that is pre-trained: a Mistral that looks both ways, with the output layer of a language model."""
+"""The network that is pre-trained: a bidirectional Mistral with the output layer of a language model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.models.mistral import BidirectionalMistralModel, is_mistral
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large a network made from scratch is."""
+    """Size of a network that is made from scratch."""
 
     layers: int = 4
     #: width of the representations; the heads are 64 wide
@@ -28,8 +28,8 @@ class Shape:
 class MistralForMaskedNextToken(MistralPreTrainedModel):  # type: ignore[no-untyped-call]
     """Predicts masked tokens, each from the representation of the token before it.
 
-    Weights lie under `model.*` and `lm_head.weight`, as in checkpoints of transformers' causal class: that is why the
-    token before predicts, as it did when the checkpoint was trained (LLM2Vec, section 2.1, MNTP).
+    Weights lie under `model.*` and `lm_head.weight`, as in checkpoints of transformers' causal class: so the
+    token before predicts, as in the training of the checkpoint (LLM2Vec, section 2.1, MNTP).
     """
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012
@@ -94,13 +94,13 @@ def load_network(base: Path) -> MistralForMaskedNextToken:
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{base}: the checkpoint cannot be read ({first_line(error)})") from error
     if missing := sorted(loading["missing_keys"]):
-        raise ModelError(f"{base}: the checkpoint lacks {', '.join(missing[:3])}: not one of a Mistral")
+        raise ModelError(f"{base}: the checkpoint has no {', '.join(missing[:3])}, so it is not a Mistral")
     return model
 
 
 def _load(base: Path, config: MistralConfig) -> tuple[MistralForMaskedNextToken, dict[str, Any]]:
-    # with this option it gives a pair, which its types don't say
-    found: Any = MistralForMaskedNextToken.from_pretrained(
+    # With this option the result is a pair, which its types do not say.
+    loaded: Any = MistralForMaskedNextToken.from_pretrained(
         base, config=config, dtype=torch.float32, output_loading_info=True
     )
-    return cast("tuple[MistralForMaskedNextToken, dict[str, Any]]", found)
+    return cast("tuple[MistralForMaskedNextToken, dict[str, Any]]", loaded)

@@ -24,16 +24,16 @@ from pipeline.models.training.order import Rows
 from pipeline.models.transformer.base import quiet, train_tokenizer
 from pipeline.progress import Progress, silent
 
-#: what was done, in the folder that was made; written last
+#: report in the finished folder; written last
 REPORT = "pretraining.json"
-#: where it stands, while it is under way
+#: folder of a pre-training that is under way
 _UNDER_WAY = ".pretraining"
 _PLAN = "plan.json"
 
 
 @dataclass(frozen=True, slots=True)
 class PretrainConfig:
-    """How a network is pre-trained."""
+    """Settings of a pre-training."""
 
     #: optimiser steps
     steps: int
@@ -41,7 +41,7 @@ class PretrainConfig:
     base: Path | None = None
     #: of a network from scratch
     shape: Shape = field(default_factory=Shape)
-    #: tokens of a text; what is longer is cut
+    #: largest number of tokens of a text; longer texts are cut
     length: int = 256
     #: share of the tokens that are masked; LLM2Vec takes 0.2 for Llama and 0.8 for Mistral of 7 billion parameters
     mask_share: float = 0.2
@@ -60,7 +60,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class PretrainReport:
-    """What was learnt. Losses are in nats for each masked token of held-out texts."""
+    """Result of a pre-training. Losses are in nats for each masked token of held-out texts."""
 
     path: Path
     texts: int
@@ -71,7 +71,7 @@ class PretrainReport:
     steps: int
     #: steps that an earlier process had done
     resumed_at: int
-    #: of knowing only how often each token comes
+    #: loss of a prediction from the frequency of each token alone
     unigram_loss: float
     loss_before: float
     loss: float
@@ -87,34 +87,34 @@ def pretrain(texts: Iterable[str], config: PretrainConfig, out: Path, *, progres
 
     Args:
         texts: repaired and masked; see `texts`.
-        config: how.
-        out: a folder that is empty, not there yet, or that an interrupted call of this left.
+        config: the settings.
+        out: a folder that is empty, does not exist yet, or was left by an interrupted call of this function.
         progress: told of each step.
 
     Raises:
-        UsageError: the configuration can't be meant, or `out` holds something else.
-        TrainingError: there are too few texts, or the loss is no number any more.
+        UsageError: a setting is out of its range, or `out` holds something else.
+        TrainingError: there are too few texts, or the loss is no longer a number.
         ModelError: there is no usable checkpoint to start from.
     """
     _check(config)
     learnt, held_out = divide(texts)
     plan = _plan(config, texts_hash(learnt, held_out))
-    if (done := _finished(out, plan)) is not None:
-        return done
+    if (earlier := _finished(out, plan)) is not None:
+        return earlier
     work = _begin(out, plan)
     progress(0, None, "tokenizer")
     with quiet():
         tokenizer, model = _network(config, learnt, work)
     encoded = encode(tokenizer, learnt, config.length, progress=progress)
-    asked = encode(tokenizer, held_out, config.length)
+    held_out_encoded = encode(tokenizer, held_out, config.length)
     mask_id = mask_id_of(tokenizer, config.mask_token)
     pad_id = cast("int | None", tokenizer.pad_token_id) or 0
     masker = Masker(encoded, mask_id=mask_id, pad_id=pad_id, share=config.mask_share)
-    asker = Masker(asked, mask_id=mask_id, pad_id=pad_id, share=config.mask_share)
+    held_out_masker = Masker(held_out_encoded, mask_id=mask_id, pad_id=pad_id, share=config.mask_share)
     device = best_device()
     model.to(cast(Any, device))
     model.train(False)
-    before = held_out_loss(model, asker, asked, config.seed)
+    before = held_out_loss(model, held_out_masker, held_out_encoded, config.seed)
 
     def loss_of(rows: Rows) -> Any:
         return masker.batch(rows).loss(model)
@@ -125,21 +125,21 @@ def pretrain(texts: Iterable[str], config: PretrainConfig, out: Path, *, progres
         loss_of,
         _loop_config(config, len(encoded.ids)),
         device=device,
-        score=lambda: -held_out_loss(model, asker, asked, config.seed),
+        score=lambda: -held_out_loss(model, held_out_masker, held_out_encoded, config.seed),
         checkpoints=work / "checkpoints",
         progress=progress,
         what="pre-training",
     )
-    history = [-float(one["score"] or 0.0) for one in trained.history]
+    history = [-float(epoch["score"] or 0.0) for epoch in trained.history]
     report = PretrainReport(
         path=out,
         texts=len(learnt),
         held_out=len(held_out),
         tokens=int(encoded.lengths.sum()),
-        parameters=sum(one.numel() for one in model.parameters()),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=trained.steps,
         resumed_at=trained.resumed_at,
-        unigram_loss=unigram_loss(encoded, asked, model.config.vocab_size),
+        unigram_loss=unigram_loss(encoded, held_out_encoded, model.config.vocab_size),
         loss_before=before,
         loss=min(history),
         history=history,
@@ -158,13 +158,13 @@ def _check(config: PretrainConfig) -> None:
     if config.shape.hidden % 64:
         raise UsageError("--hidden must be a multiple of 64")
     if config.base is not None and not config.base.is_dir():
-        raise ModelError(f"{config.base}: no checkpoint's folder there")
+        raise ModelError(f"{config.base}: there is no checkpoint folder")
 
 
 def _plan(config: PretrainConfig, texts: str) -> dict[str, Any]:
-    """What has to be the same for an interrupted pre-training to go on."""
+    """The settings and data that must be the same for an interrupted pre-training to go on."""
     weights = sorted(config.base.glob("*.safetensors")) if config.base is not None else []
-    # how often it is saved changes nothing
+    # The number of steps between checkpoints does not change the result.
     settings = {name: value for name, value in asdict(config).items() if name not in ("base", "checkpoint_steps")}
     return {"texts": texts, "base": [file_hash(path) for path in weights], **settings}
 
@@ -172,10 +172,10 @@ def _plan(config: PretrainConfig, texts: str) -> dict[str, Any]:
 def _finished(out: Path, plan: Mapping[str, Any]) -> PretrainReport | None:
     if not (out / REPORT).is_file():
         return None
-    found = json.loads((out / REPORT).read_text(encoding="utf-8"))
-    if found["plan"] != plan:
-        raise UsageError(f"{out}: holds another pre-trained network: choose another --out, or remove it")
-    return PretrainReport(**found["report"] | {"path": out})
+    document = json.loads((out / REPORT).read_text(encoding="utf-8"))
+    if document["plan"] != plan:
+        raise UsageError(f"{out} holds another pre-trained network: choose another --out, or remove it")
+    return PretrainReport(**document["report"] | {"path": out})
 
 
 def _begin(out: Path, plan: Mapping[str, Any]) -> Path:
@@ -183,12 +183,12 @@ def _begin(out: Path, plan: Mapping[str, Any]) -> Path:
     if (work / _PLAN).is_file():
         if json.loads((work / _PLAN).read_text(encoding="utf-8")) != plan:
             raise UsageError(
-                f"{out}: holds an interrupted pre-training with other texts or options: "
-                "repeat those to go on with it, or remove the folder"
+                f"{out} holds an interrupted pre-training with other texts or options: "
+                "use those to go on with it, or remove the folder"
             )
         return work
     if out.is_dir() and any(path.name != _UNDER_WAY for path in out.iterdir()):
-        raise UsageError(f"{out}: is not empty: choose another --out")
+        raise UsageError(f"{out} is not empty: choose another --out")
     work.mkdir(parents=True, exist_ok=True)
     _write_json(work / _PLAN, plan)
     return work
@@ -213,7 +213,7 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(folder))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no tokenizer that can be read ({first_line(error)})") from error
+        raise ModelError(f"{folder}: the tokenizer cannot be read ({first_line(error)})") from error
 
 
 def _loop_config(config: PretrainConfig, texts: int) -> LoopConfig:

@@ -1,4 +1,4 @@
-"""Texts as token ids, and which token stands for a masked one."""
+"""Texts as token ids, and the token that replaces a masked one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from pipeline.errors import UsageError
 from pipeline.progress import Progress, silent
 
-#: what LLM2Vec masks with where the tokenizer has nothing for it
+#: mask of LLM2Vec where the tokenizer has no mask token
 BLANK = "_"
 _BATCH = 2_000
 
@@ -25,19 +25,19 @@ class Encoded:
     """Texts as token ids, cut to a length."""
 
     ids: Sequence[Ids]
-    #: whether each token may be masked: none that stands for no text, and none without a token before it
+    #: true for each token that may be masked: not the special ones, and not the first of a text
     maskable: Sequence[NDArray[np.bool_]]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text."""
-        return np.array([len(one) for one in self.ids], dtype=np.int64)
+        return np.array([len(tokens) for tokens in self.ids], dtype=np.int64)
 
 
 def mask_id_of(tokenizer: PreTrainedTokenizerBase, given: str | None) -> int:
-    """The token that stands for a masked one: the given one, the tokenizer's own, or `_`, as in LLM2Vec.
+    """The token that replaces a masked one: the given one, the tokenizer's own, or `_`, as in LLM2Vec.
 
-    The tokenizer is left as it is: a text with that token in it goes on being what it was.
+    The tokenizer is not changed: a text with that token in it stays the same.
 
     Raises:
         UsageError: the tokenizer knows no such token.
@@ -49,7 +49,7 @@ def mask_id_of(tokenizer: PreTrainedTokenizerBase, given: str | None) -> int:
     for form in (wanted, f"\u2581{wanted}", f"\u0120{wanted}"):
         if form in vocabulary:
             return vocabulary[form]
-    raise UsageError(f"the tokenizer has no token {wanted!r} to mask with: name one that it has with --mask-token")
+    raise UsageError(f"the tokenizer has no token {wanted!r}: choose another with --mask-token")
 
 
 def encode(
@@ -62,10 +62,10 @@ def encode(
     for start in range(0, len(texts), _BATCH):
         some = list(texts[start : start + _BATCH])
         for row in tokenizer(some, truncation=True, max_length=length, padding=False)["input_ids"]:
-            one = np.array(row, dtype=np.int64)
-            free = ~np.isin(one, special)
+            tokens = np.array(row, dtype=np.int64)
+            free = ~np.isin(tokens, special)
             free[:1] = False
-            ids.append(one)
+            ids.append(tokens)
             maskable.append(free)
         progress(start + len(some), len(texts), "encoding")
     return Encoded(ids, maskable)

@@ -1,8 +1,7 @@
-"""Where a training stands, on disk: safetensors and JSON, never a pickle. Written whole or not at all.
+"""Checkpoints of a training on disk: safetensors and JSON, never a pickle. Written whole or not at all.
 
 A folder holds one finished checkpoint (`step-N-EPOCH/`) and, beside it, the best weights so far
-(`best-EPOCH.safetensors`). What is being written has another name until it is complete, so a process may be killed at
-any moment.
+(`best-EPOCH.safetensors`). A file has another name until it is complete, so a process may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _STATE, _MODEL, _OPTIMIZER, _RANDOM = "state.json", "model.safetensors", "optimi
 
 @dataclass(slots=True)
 class Position:
-    """How far a training is: enough, with the weights, to go on as if nothing had happened."""
+    """Position of a training: enough, with the weights, to go on as if it had not been interrupted."""
 
     epoch: int = 0
     #: optimiser steps of this epoch that are done
@@ -49,8 +48,8 @@ class Position:
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers by name, each once though modules may share it; not copied."""
     kept = model.state_dict(keep_vars=True)
-    own = dict(model.named_parameters()) | {name: one for name, one in model.named_buffers() if name in kept}
-    return {name: one.detach() for name, one in own.items()}
+    own = dict(model.named_parameters()) | {name: buffer for name, buffer in model.named_buffers() if name in kept}
+    return {name: tensor.detach() for name, tensor in own.items()}
 
 
 def set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -61,20 +60,20 @@ def set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """
     own = weights_of(model)
     if set(own) != set(weights) or any(own[name].shape != weights[name].shape for name in own):
-        raise TrainingError("the weights are those of another model")
+        raise TrainingError("the weights belong to another model")
     with torch.no_grad():
-        for name, one in own.items():
-            one.copy_(weights[name])
+        for name, tensor in own.items():
+            tensor.copy_(weights[name])
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as safetensors, and wait until they are on the disk; what had the name before is replaced."""
+    """Write tensors as safetensors, and wait until they are on the disk; an older file of that name is replaced."""
     with new_file(path, durable=True) as building:
-        save_file({name: one.detach().cpu().contiguous() for name, one in tensors.items()}, building)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, building)
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
-    """Write where a training stands, and drop the checkpoint before."""
+    """Write a checkpoint, and remove the one before."""
     folder.mkdir(parents=True, exist_ok=True)
     building, final = folder / ".writing", folder / f"step-{position.step}-{position.epoch}"
     shutil.rmtree(building, ignore_errors=True)
@@ -96,15 +95,15 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position | None:
-    """Bring a model, its optimiser and torch's generators back to the last checkpoint; None if there is none.
+    """Restore a model, its optimiser and torch's generators from the last checkpoint; None if there is none.
 
     Raises:
         TrainingError: it is damaged, or of another model.
     """
-    found = _finished(folder)
-    if not found:
+    checkpoints = _finished(folder)
+    if not checkpoints:
         return None
-    last = max(found, key=_step_of)
+    last = max(checkpoints, key=_step_of)
     try:
         state = json.loads((last / _STATE).read_bytes())
         set_weights(model, load_file(last / _MODEL))
@@ -154,5 +153,5 @@ def _restore_optimizer(
     for name, value in tensors.items():
         index, _, part = name.partition(".")
         state.setdefault(int(index), {})[part] = value
-    # what the groups hold (rates, decay) stands in the configuration, and is set by whoever made the optimiser
+    # Rates and decay of the groups come from the configuration, which the optimiser was made with.
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -30,18 +30,18 @@ from pipeline.models.training.schedule import rate_factor, warmup_steps
 from pipeline.models.training.seeding import repeatable, seed_everything
 from pipeline.progress import Progress, silent
 
-#: the loss of some examples, summed, and what the sum is to be divided by (known labels, masked tokens)
+#: the summed loss of some examples, and its divisor (known labels, masked tokens)
 LossOf = Callable[[Rows], tuple[Tensor, float]]
-#: how good the model is now, on held-out examples; greater is better
+#: score of the model as it is now, on held-out examples; greater is better
 Score = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
 class LoopConfig:
-    """How long and how fast to train."""
+    """Length and speed of a training."""
 
     epochs: int = 4
-    #: optimiser steps at most, be it in the middle of an epoch; None: as many as the epochs have
+    #: largest number of optimiser steps, also within an epoch; None: as many as the epochs have
     max_steps: int | None = None
     #: examples that go through the model at once
     batch_size: int = 32
@@ -54,7 +54,7 @@ class LoopConfig:
     warmup: float = 0.06
     #: greatest Euclidean norm of a step's gradient; 0: not clipped
     clip: float = 1.0
-    #: epochs without a better score after which it ends; 0: never
+    #: epochs without a better score after which training ends; 0: never
     patience: int = 2
     #: a checkpoint every so many steps, besides one an epoch; 0: only those
     checkpoint_steps: int = 200
@@ -63,7 +63,7 @@ class LoopConfig:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """How a training went. The model holds the best weights, or the last where none was scored."""
+    """The course of a training. The model holds the best weights, or the last where none was scored."""
 
     #: `loss` (mean over the epoch) and `score` of each epoch
     history: Sequence[Mapping[str, float | None]]
@@ -94,25 +94,25 @@ def run_loop(
 
     Args:
         model: moved to `device`.
-        lengths: of the training examples, in tokens: who is in a batch with whom.
+        lengths: of the training examples, in tokens; examples of similar length share a batch.
         loss_of: called with the positions of a batch's examples, in training mode.
-        config: how.
+        config: length and speed.
         device: None: a GPU if there is one.
         score: called after each epoch, in evaluation mode, without gradients.
-        checkpoints: where it stands is kept there, and a training that is there goes on; None: nowhere. The caller
-            removes the folder when it needs it no longer, and sees to it that it is of the same model and data.
+        checkpoints: folder of the checkpoints, from which a training goes on; None: none are kept. The caller makes
+            sure that it belongs to the same model and data, and removes it in the end.
         progress: told of each step.
-        what: what progress calls it.
+        what: name of the work for progress.
 
     Raises:
-        TrainingError: the loss is not a number any more, or the checkpoint cannot be used.
+        TrainingError: the loss is no longer a number, or the checkpoint cannot be used.
     """
     device = device or best_device()
     model.to(device)
     seed_everything(config.seed)
     optimizer = make_optimizer(model, config)
-    found = load_checkpoint(checkpoints, model, optimizer) if checkpoints is not None else None
-    run = _Run(model, optimizer, lengths, loss_of, config, device, checkpoints, progress, what, found or Position())
+    position = load_checkpoint(checkpoints, model, optimizer) if checkpoints is not None else None
+    run = _Run(model, optimizer, lengths, loss_of, config, device, checkpoints, progress, what, position or Position())
     with repeatable(device):
         while not run.at.finished:
             run.epoch()
@@ -145,7 +145,7 @@ class _Run:
         self.best: dict[str, Tensor] | None = None
 
     def epoch(self) -> None:
-        """The steps of this epoch that are left."""
+        """Do the steps of this epoch that are left."""
         at, config = self.at, self.config
         batches = epoch_batches(self.lengths, config.batch_size, seed=config.seed, epoch=at.epoch)
         self.model.train()
@@ -175,7 +175,7 @@ class _Run:
         if weights:
             if not math.isfinite(summed):
                 raise TrainingError(
-                    f"the loss is not a number any more (step {self.at.step + 1}): choose a lower learning rate"
+                    f"the loss is no longer a number (step {self.at.step + 1}): choose a lower learning rate"
                 )
             for parameter in self.model.parameters():
                 if parameter.grad is not None:
@@ -187,7 +187,7 @@ class _Run:
         return summed, weights
 
     def end_epoch(self, score: Score | None) -> None:
-        """Score, keep the weights if they are the best so far, and decide whether to go on."""
+        """Score the model, keep the weights if they are the best so far, and end the training if it is over."""
         at, config = self.at, self.config
         value = None
         if score is not None:
@@ -214,7 +214,7 @@ class _Run:
 
     def _keep_best(self) -> None:
         if self.checkpoints is None:
-            self.best = {name: one.cpu().clone() for name, one in weights_of(self.model).items()}
+            self.best = {name: weight.cpu().clone() for name, weight in weights_of(self.model).items()}
         else:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             save_tensors(weights_of(self.model), self.checkpoints / best_name(self.at.epoch))
@@ -230,12 +230,12 @@ def best_device() -> torch.device:
 
 
 def make_optimizer(model: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
-    """AdamW; what is a vector (biases, norms) is not decayed."""
-    trained = [one for one in model.parameters() if one.requires_grad]
+    """AdamW without decay of vectors (biases, norms)."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(
         [
-            {"params": [one for one in trained if one.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [one for one in trained if one.ndim <= 1], "weight_decay": 0.0},
+            {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=config.learning_rate,
     )

@@ -1,4 +1,4 @@
-"""In which order examples are visited: shuffled, with texts of like length side by side.
+"""The order of the examples: shuffled, with texts of similar length side by side.
 
 A batch is padded to its longest text, so a batch of like lengths wastes little. Sorting everything by length would show
 the model short texts first; sorting within random pools of some dozens of batches, and shuffling the batches, keeps
@@ -26,18 +26,18 @@ def bucketed_batches(
     Args:
         lengths: of the examples, in tokens.
         batch_size: examples in a batch; the last may be smaller.
-        rng: draws the order; its seed alone decides.
+        rng: draws the order.
         pool: batches whose examples are sorted by length together.
     """
     if batch_size < 1 or pool < 1:
-        raise ValueError("a batch and a pool hold at least one")
+        raise ValueError("batch_size and pool must be 1 or more")
     sizes = np.asarray(lengths)
     shuffled = rng.permutation(len(sizes)).astype(np.int64)
     batches: list[Rows] = []
     step = batch_size * pool
     for start in range(0, len(shuffled), step):
         chunk = shuffled[start : start + step]
-        # stable, so that texts of one length keep their random order
+        # The sort is stable, so that texts of one length keep their random order.
         chunk = chunk[np.argsort(sizes[chunk], kind="stable")]
         batches.extend(chunk[i : i + batch_size] for i in range(0, len(chunk), batch_size))
     return [batches[i] for i in rng.permutation(len(batches))]
@@ -46,7 +46,7 @@ def bucketed_batches(
 def epoch_batches(
     lengths: Sequence[int] | NDArray[np.integer], batch_size: int, *, seed: int, epoch: int
 ) -> list[Rows]:
-    """The batches of an epoch: a function of its number and the seed, so that nothing of it has to be remembered."""
+    """The batches of an epoch: a function of its number and the seed, so that nothing has to be saved."""
     return bucketed_batches(lengths, batch_size, np.random.default_rng([seed, epoch]))
 
 

@@ -1,4 +1,4 @@
-"""Chance in torch: seeded, saved and brought back; and arithmetic that comes out the same each time."""
+"""Random numbers in torch: seeded, saved and restored; and arithmetic that is the same each time."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state() -> dict[str, Tensor]:
-    """Where torch's generators stand, by device."""
-    found = {"cpu": torch.get_rng_state()}
+    """The state of torch's generators, by device."""
+    states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        found |= {f"cuda:{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
-    return found
+        states |= {f"cuda:{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+    return states
 
 
 def restore_random_state(state: Mapping[str, Tensor]) -> None:
-    """Set torch's generators to where they stood; devices that are not here any more are left out."""
+    """Restore the state of torch's generators; devices that are not here any more are left out."""
     torch.set_rng_state(state["cpu"])
     for i in range(torch.cuda.device_count()):
-        if (one := state.get(f"cuda:{i}")) is not None:
-            torch.cuda.set_rng_state(one, i)
+        if (saved := state.get(f"cuda:{i}")) is not None:
+            torch.cuda.set_rng_state(saved, i)
 
 
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
-    """Within the block the same input gives the same output, bit by bit, on a CPU with the same number of threads.
+    """Make the same input give the same output within the block: bit by bit, on a CPU with as many threads.
 
-    On a GPU, attention and sums are left as fast as they are: there the last digits differ from run to run.
+    On a GPU, attention and sums stay fast instead, so the last digits differ from run to run.
     """
     before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(device.type == "cpu")

@@ -40,7 +40,7 @@ class Base:
 
 
 def load_base(name: str, labels: Sequence[str], *, seed: int) -> Base:
-    """A pre-trained network, from the hub or a folder. Code that comes with it is never run, nor is a pickle read.
+    """Load a pre-trained network from the hub or a folder. Its code is never run, and no pickle is read.
 
     Args:
         name: hub name or folder.
@@ -48,7 +48,7 @@ def load_base(name: str, labels: Sequence[str], *, seed: int) -> Base:
         seed: of the head's first weights.
 
     Raises:
-        ModelError: there is none, or it is of no use here.
+        ModelError: there is none, or it cannot be used here.
     """
     try:
         source = model_place(name)
@@ -58,7 +58,7 @@ def load_base(name: str, labels: Sequence[str], *, seed: int) -> Base:
             model = model_class(config).from_pretrained(
                 source,
                 config=config,
-                # its own head may have another size
+                # Its own head may have another size.
                 ignore_mismatched_sizes=True,
                 use_safetensors=True,
                 dtype=torch.float32,
@@ -75,12 +75,12 @@ def load_base(name: str, labels: Sequence[str], *, seed: int) -> Base:
 def make_scratch(
     texts: Sequence[str], labels: Sequence[str], config: ScratchConfig, *, longest: int, seed: int
 ) -> Base:
-    """A small bidirectional Mistral that knows nothing, with a tokenizer made from the training texts.
+    """Make a small bidirectional Mistral with random weights, and a tokenizer from the training texts.
 
     Args:
         texts: repaired and masked.
         labels: keys, in the order of the scores.
-        config: how small.
+        config: its size.
         longest: tokens that a text may have.
         seed: of its first weights.
     """
@@ -130,7 +130,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
 
 
 def model_class(config: Any) -> Any:
-    """The class that holds a checkpoint's network: every Mistral looks both ways here, others are transformers' own."""
+    """The class that holds a checkpoint's network: a Mistral is bidirectional here, others are transformers' own."""
     return MistralForSequenceClassification if is_mistral(config) else AutoModelForSequenceClassification
 
 
@@ -141,11 +141,11 @@ def new_model(config: Any) -> Any:
 
 
 def longest_text(model: Any, tokenizer: Any, wanted: int) -> int:
-    """How many tokens a text may have: what is wanted, or what the network has positions for."""
+    """The largest number of tokens of a text: what is wanted, or what the network has positions for."""
     limits = [wanted, tokenizer.model_max_length]
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            # RoBERTa and its kin number positions from behind the padding's on
+            # RoBERTa and models like it number positions from behind the padding token's.
             before = module.padding_idx + 1 if module.padding_idx is not None else 0
             limits.append(module.num_embeddings - before)
     return int(min(limits))
@@ -153,7 +153,7 @@ def longest_text(model: Any, tokenizer: Any, wanted: int) -> int:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers from drawing bars and from warning of heads that are new on purpose."""
+    """Switch off the progress bars of transformers, and its warnings about heads that are new on purpose."""
     log: Any = transformers.utils.logging
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
@@ -176,9 +176,9 @@ def _head(labels: Sequence[str]) -> dict[str, Any]:
 
 
 def _have_padding(model: Any, tokenizer: Any) -> None:
-    """Causal checkpoints often have no padding token; what stands there is masked, so any will do."""
+    """Choose a padding token: causal checkpoints often have none. Padding is masked, so any token will do."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if tokenizer.pad_token_id is None:
-            raise ModelError("the base model's tokenizer has neither a padding token nor one to stand in for it")
+            raise ModelError("the base model's tokenizer has no padding token, and no token to use in its place")
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -1,4 +1,4 @@
-"""A fine-tuned transformer, as whatever trains, evaluates or serves it sees it."""
+"""A fine-tuned transformer as a classifier."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pipeline.models.transformer.tokens import batch_of, tokenise
 
 #: texts that are scored at once
 _BATCH = 32
-#: of a config, what says nothing of the network
-_PASSING = ("transformers_version", "_name_or_path", "torch_dtype", "dtype")
+#: fields of a config that do not describe the network
+_NOT_NETWORK = ("transformers_version", "_name_or_path", "torch_dtype", "dtype")
 
 
 class TransformerClassifier:
     """See Classifier. Scores in float32, on the device that the network is on.
 
-    One text or batch at a time goes through it, whoever asks: the network uses all cores by itself, and several at once
-    would only take them from each other. Made by `fit_transformer` or `files.read_transformer`.
+    One batch at a time goes through it: the network uses all cores by itself, and several batches at once would only
+    compete for them. Made by `fit_transformer` or `files.read_transformer`.
     """
 
     backend = "transformers"
 
     def __init__(self, model: Any, tokenizer: Any, longest: int) -> None:
         self.model, self.tokenizer, self.longest = model.eval(), tokenizer, longest
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -44,19 +44,19 @@ class TransformerClassifier:
 
     def decisions(self, texts: Sequence[str]) -> Scores:
         """Logits: [texts, labels]. Texts of more than `longest` tokens are cut."""
-        found = np.zeros((len(texts), len(self.labels)))
-        # a tokenizer remembers how it was last asked to cut, so it is one text's at a time as well
-        with self._turn, torch.inference_mode():
+        scores = np.zeros((len(texts), len(self.labels)))
+        # A tokenizer keeps its last truncation, so it serves one caller at a time as well.
+        with self._lock, torch.inference_mode():
             tokens = tokenise(self.tokenizer, texts, self.longest)
-            for rows in sorted_batches([len(one) for one in tokens], _BATCH):
+            for rows in sorted_batches([len(text_tokens) for text_tokens in tokens], _BATCH):
                 batch = batch_of(tokens, rows, self.tokenizer.pad_token_id, self.model.device)
-                found[rows] = self.model(**batch).logits.float().cpu().numpy()
-        return found
+                scores[rows] = self.model(**batch).logits.float().cpu().numpy()
+        return scores
 
     def state(self) -> Mapping[str, Any]:
         """See Classifier."""
-        shape = {name: value for name, value in self.model.config.to_dict().items() if name not in _PASSING}
-        weights = {name: one.cpu().numpy() for name, one in weights_of(self.model).items()}
+        shape = {name: value for name, value in self.model.config.to_dict().items() if name not in _NOT_NETWORK}
+        weights = {name: tensor.cpu().numpy() for name, tensor in weights_of(self.model).items()}
         return weights | {
             "config.json": json.dumps(shape, sort_keys=True, default=str),
             "tokenizer": self._plain_tokenizer(),
@@ -73,12 +73,12 @@ class TransformerClassifier:
 
     def write_weights(self, folder: Path) -> None:
         """`config.json` and the weights."""
-        # where the base lay is nobody's business
+        # The path of the base may be private.
         self.model.config._name_or_path = ""
         self.model.save_pretrained(folder, max_shard_size="50GB")
 
     def _plain_tokenizer(self) -> str:
-        """The tokenizer without what it remembers of being asked."""
+        """The tokenizer without its last truncation and padding."""
         built = getattr(self.tokenizer, "backend_tokenizer", None)
         if built is None:
             return json.dumps(self.tokenizer.get_vocab(), sort_keys=True)

@@ -1,12 +1,12 @@
-"""How a transformer classifier is trained. Needs no torch."""
+"""Settings of a transformer classifier. Needs no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: learning rates that suit a network that has learnt a language, and one that has learnt nothing
+#: learning rates of a pre-trained network, and of a new one
 RATE, SCRATCH_RATE = 3e-5, 1e-3
-#: and epochs, after which both have seen enough if dev did not end it before
+#: largest number of epochs of both
 EPOCHS, SCRATCH_EPOCHS = 5, 20
 
 
@@ -25,27 +25,27 @@ class ScratchConfig:
 
 @dataclass(frozen=True, slots=True)
 class TransformerConfig:
-    """How the transformer classifier is trained."""
+    """Settings of the training of a transformer classifier."""
 
     #: hub name or folder of a pre-trained model; None: a small one is made from scratch
     base: str | None = None
-    #: at most: it ends earlier when dev gets no better; None: what suits the base
+    #: at most: training ends earlier when the dev score gets no better; None: by the kind of base
     epochs: int | None = None
     batch_size: int = 16
     #: batches to a step
     accumulate: int = 1
-    #: None: what suits the base
+    #: None: by the kind of base
     learning_rate: float | None = None
     #: tokens; longer texts are cut
     max_length: int = 128
-    #: how many times a positive may count at most
+    #: largest weight of a positive
     pos_weight_cap: float = 10.0
     weight_decay: float = 0.01
     #: share of the steps in which the learning rate rises
     warmup: float = 0.06
     #: greatest norm of a gradient
     clip: float = 1.0
-    #: epochs without a better dev score after which it ends
+    #: epochs without a better dev score after which training ends
     patience: int = 3
     #: steps between two checkpoints
     checkpoint_steps: int = 200
@@ -60,7 +60,7 @@ class TransformerConfig:
 
     @property
     def most_epochs(self) -> int:
-        """After so many it ends in any case."""
+        """The largest number of epochs."""
         if self.epochs is not None:
             return self.epochs
         return SCRATCH_EPOCHS if self.base is None else EPOCHS

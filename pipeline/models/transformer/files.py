@@ -14,12 +14,12 @@ from pipeline.models.training.loop import best_device
 from pipeline.models.transformer.base import model_class, quiet
 from pipeline.models.transformer.classifier import TransformerClassifier
 
-#: what loading is told: nothing but what lies in the folder, no code and no pickle
+#: arguments of loading: only files of the folder, no code and no pickle
 _TRUSTED: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 def read_transformer(folder: Path) -> TransformerClassifier:
-    """The classifier that `TransformerClassifier.write` put there. Whether it is the same is the caller's to check.
+    """The classifier that `TransformerClassifier.write` wrote there. The caller checks that the files are unchanged.
 
     Raises:
         ModelError: its parts are missing or do not fit together.

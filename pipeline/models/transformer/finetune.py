@@ -32,10 +32,10 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
-    """A fine-tuned classifier, and how it came about."""
+    """A fine-tuned classifier and its training."""
 
     classifier: TransformerClassifier
-    #: what it started from
+    #: name of the base
     base: str
     trained: Trained
 
@@ -58,9 +58,9 @@ def fit_transformer(
 
     Args:
         fitting: the training texts.
-        dev: held-out texts; their macro average precision says which epoch was best and when to end.
+        dev: held-out texts; their macro average precision decides the best epoch and the end.
         labels: keys of the columns.
-        config: how.
+        config: the settings.
         seed: of the new weights, the order and dropout.
         checkpoints: see `run_loop`.
         device: None: a GPU if there is one.
@@ -89,7 +89,7 @@ def fit_transformer(
 
     trained = run_loop(
         model,
-        [len(one) for one in tokens],
+        [len(text_tokens) for text_tokens in tokens],
         loss_of,
         LoopConfig(
             epochs=config.most_epochs,
@@ -113,9 +113,9 @@ def fit_transformer(
 
 def macro_average_precision(scores: Scores, truth: LabelMatrix) -> float:
     """Mean over the labels that have both a positive and a negative; 0 where there is none."""
-    found = []
+    values = []
     for column, known in zip(scores.T, truth.T, strict=True):
-        said = known != UNKNOWN
+        judged = known != UNKNOWN
         if (known == 1).any() and (known == 0).any():
-            found.append(float(average_precision_score(known[said] == 1, column[said])))
-    return float(np.mean(found)) if found else 0.0
+            values.append(float(average_precision_score(known[judged] == 1, column[judged])))
+    return float(np.mean(values)) if values else 0.0

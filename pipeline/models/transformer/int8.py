@@ -1,8 +1,8 @@
 """Weights of 8 bits, for serving on a CPU: a quarter of the room, and matrix products of integers.
 
-Each row of a weight matrix has a scale of its own; what goes into a layer is quantised as it comes, with one scale a
+Each row of a weight matrix has a scale of its own; inputs of a layer are quantised when they arrive, with one scale a
 batch (dynamic quantisation; Jacob et al. 2018, arXiv:1712.05877). Embeddings are kept in 8 bits and looked up as
-floats. The head stays in float32: it is tiny, and every error in it lands on a score.
+floats. The head stays in float32: it is small, and an error in it changes a score directly.
 
 The tensors on disk are plain int8 and float32. The integer product is torch's `quantized.linear_dynamic`; where a build
 of torch or a processor has none, the same weights are multiplied as floats.
@@ -27,9 +27,9 @@ from pipeline.models.transformer.base import new_model, quiet
 from pipeline.models.transformer.classifier import TransformerClassifier
 from pipeline.models.transformer.files import unreadable
 
-#: not the name that plain transformers looks for, which would take the integers for weights
+#: another name than that of plain transformers, which would read the integers as weights
 WEIGHTS = "model.int8.safetensors"
-#: embeddings of fewer rows (positions, kinds of segments) are left as they are
+#: least number of rows of an embedding to be quantised: smaller ones are positions or kinds of segments
 _LEAST_ROWS = 1_000
 
 
@@ -49,10 +49,10 @@ class Int8Linear(nn.Module):
         self._packed: Any = None
 
     def pack(self) -> None:
-        """Lay the weights out as the processor wants them; without such a layout, go on with floats."""
+        """Pack the weights for the processor; where it has no such layout, floats are used."""
         try:
             with warnings.catch_warnings():
-                # torch means to make another home for its quantised tensors; here one lives for a moment
+                # torch warns that its quantised tensors will move to another package; here they are short-lived.
                 warnings.simplefilter("ignore")
                 zeros = torch.zeros(len(self.scale), dtype=torch.long)
                 tensor = torch._make_per_channel_quantized_tensor(self.weight, self.scale.double(), zeros, 0)
@@ -64,9 +64,9 @@ class Int8Linear(nn.Module):
         """See nn.Linear."""
         if self._packed is None:
             return nn.functional.linear(inputs, self.weight.float() * self.scale[:, None], self.bias)
-        # inputs of 7 bits: sums of products of 8 bits overflow on processors without VNNI
-        found: Tensor = torch.ops.quantized.linear_dynamic(inputs, self._packed, True)
-        return found
+        # Inputs have 7 bits, because sums of products of 8 bits overflow on processors without VNNI.
+        output: Tensor = torch.ops.quantized.linear_dynamic(inputs, self._packed, True)
+        return output
 
 
 class Int8Embedding(nn.Module):
@@ -95,7 +95,7 @@ class Int8Classifier(TransformerClassifier):
         """`config.json` and the weights."""
         self.model.config._name_or_path = ""
         self.model.config.save_pretrained(folder)
-        save_file({name: one.contiguous() for name, one in weights_of(self.model).items()}, folder / WEIGHTS)
+        save_file({name: tensor.contiguous() for name, tensor in weights_of(self.model).items()}, folder / WEIGHTS)
 
 
 def quantise_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,7 +120,7 @@ def quantise(classifier: TransformerClassifier) -> Int8Classifier:
 
 
 def read_int8(folder: Path) -> Int8Classifier:
-    """The classifier that `Int8Classifier.write` put there. Whether it is the same is the caller's to check.
+    """The classifier that `Int8Classifier.write` wrote there. The caller checks that the files are unchanged.
 
     Raises:
         ModelError: its parts are missing or do not fit together.
@@ -150,7 +150,7 @@ def _replace(model: nn.Module) -> None:
     head = {id(module) for module in _head_of(model).modules()}
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            # exactly these: what is derived from them does something else as well
+            # Exactly these classes: derived ones may do something else as well.
             if type(child) is nn.Linear and id(child) not in head:
                 setattr(parent, name, Int8Linear(child.weight, child.bias))
             elif type(child) is nn.Embedding and child.num_embeddings >= _LEAST_ROWS:
@@ -158,8 +158,8 @@ def _replace(model: nn.Module) -> None:
 
 
 def _head_of(model: nn.Module) -> nn.Module:
-    """What gives the scores: transformers calls it `classifier` or `score`."""
+    """The layer that gives the scores: transformers calls it `classifier` or `score`."""
     for name in ("classifier", "score"):
-        if isinstance(found := getattr(model, name, None), nn.Module):
-            return found
+        if isinstance(layer := getattr(model, name, None), nn.Module):
+            return layer
     return nn.Module()

@@ -1,1 +1,1 @@
-"""Strategies: each gives candidates a value, by which the queue draws them."""
+"""Strategies: each gives candidates a chance, with which the queue draws them."""

@@ -1,4 +1,4 @@
-"""The strategies there are, by name. A new one is a class with one method, and one line here."""
+"""The strategies by name. A new one is a class with one method, and one line here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a strategy is: why a text may be worth a person's time.
+"""The interface of a strategy: a reason to spend a person's time on a text.
 
-A strategy draws nothing itself. It says with what chance each candidate should be drawn, and the queue tosses the
-coins: so no strategy can get a probability wrong, and any number of them can be mixed.
+A strategy draws nothing itself. It gives each candidate a chance, and the queue draws: so no strategy can get an
+inclusion probability wrong, and any number of strategies can be mixed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pipeline.queue.candidates import Candidates
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """What a strategy makes of n candidates."""
+    """Chances, priorities and reasons of n candidates by a strategy."""
 
-    #: the chance that each should be drawn, 0 to 1, [n]; in sum about the size that was asked for
+    #: chance of each, 0 to 1, [n]; the sum is about the size that was asked for
     chance: Floats
-    #: which of its texts should be served first: the greatest, in any unit, [n]
+    #: priority of each, in any unit, [n]; greater is served first
     priority: Floats
-    #: why a candidate is worth a person's time, in words
+    #: the reason to ask a person about a candidate, in words
     reason: Callable[[int], str]
-    #: position of the label that each would be drawn for, -1 for none in particular, [n]
+    #: position of the label that each is drawn for, -1 for none, [n]
     label: NDArray[np.intp] | None = None
-    #: what the reviewer should know of how the chances came about
+    #: note on the chances for the reviewer
     note: str | None = None
 
 
@@ -39,13 +39,13 @@ class Strategy(Protocol):
     def weigh(self, candidates: Candidates, size: float, rng: np.random.Generator, /) -> Chances:
         """The chance of each candidate, given that about `size` texts are wanted.
 
-        Whatever is random in it must not depend on anything but the candidates and `rng`.
+        Randomness must depend only on the candidates and `rng`.
         """
         ...
 
 
 class Random:
-    """Every text with the same chance: what the stream is really like, and a ground for every estimate."""
+    """Every text with the same chance: a plain sample of the stream, as a base for estimates."""
 
     def weigh(self, candidates: Candidates, size: float, rng: np.random.Generator) -> Chances:
         """See Strategy."""

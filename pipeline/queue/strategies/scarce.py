@@ -1,4 +1,4 @@
-"""Texts that are likely to have a label which is short of gold."""
+"""The strategy `scarce`: texts that probably have a label with too few gold texts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pipeline.queue.candidates import Candidates
 from pipeline.queue.sampling import either, proportional
 from pipeline.queue.strategies.protocol import Chances
 
-#: how likely a label is when nothing but a machine's word speaks for it, and when a filter doubts that word
+#: likelihood of a label that only a machine asserts, and of one that a filter rejected
 _ASSERTED, _DOUBTED = 0.6, 0.2
-#: how likely it is of the text that is nearest to the label's centre, where the champion does not know the label
+#: likelihood for the text nearest to the label's centre, where the champion does not know the label
 _NEAREST = 0.5
 
 
 class Scarce:
-    """For each label that is short of gold, texts in proportion to the square of how likely they have it.
+    """Texts in proportion to the square of their likelihood, for each label with too few gold texts.
 
-    The square keeps the many texts with a small likelihood from outweighing the few with a great one. The shorter a
-    label is, the more texts it gets.
+    The square keeps the many texts with a small likelihood from outweighing the few with a great one. Labels with fewer
+    gold texts get more texts.
     """
 
     def weigh(self, candidates: Candidates, size: float, _rng: np.random.Generator) -> Chances:
@@ -27,7 +27,7 @@ class Scarce:
         n = len(candidates)
         shortage = candidates.shortage if candidates.shortage is not None else np.zeros(len(candidates.labels))
         if n == 0 or not shortage.any():
-            return Chances(np.zeros(n), np.zeros(n), lambda _: "", note="no label is short of gold")
+            return Chances(np.zeros(n), np.zeros(n), lambda _: "", note="every label has enough gold texts")
         likely = likelihood(candidates)
         chances = np.stack(
             [proportional(likely[:, j] ** 2, size * shortage[j] / shortage.sum()) for j in range(len(shortage))]
@@ -36,14 +36,14 @@ class Scarce:
 
         def reason(row: int) -> str:
             j = int(label[row])
-            return f"{candidates.labels[j]} is short of gold and likely here ({likely[row, j]:.2f})"
+            return f"{candidates.labels[j]} needs more gold texts and is likely here ({likely[row, j]:.2f})"
 
         rows = np.arange(n)
         return Chances(either(chances), likely[rows, label] * shortage[label], reason, label=label)
 
 
 def likelihood(candidates: Candidates) -> Floats:
-    """How likely each label is of each text, [n, m]: by the champion, by what machines assert, by nearness."""
+    """Likelihood of each label for each text, [n, m]: by the champion, by the assertions of machines, by similarity."""
     standing = candidates.asserted & ~candidates.demoted
     likely = np.where(standing, _ASSERTED, np.where(candidates.demoted, _DOUBTED, 0.0))
     likely = np.maximum(likely, np.where(candidates.decisions == 1, _ASSERTED, 0.0))

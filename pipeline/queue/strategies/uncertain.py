@@ -1,4 +1,4 @@
-"""Texts that the champion is unsure of, from every corner of the space."""
+"""The strategy `uncertain`: texts that the champion is unsure of, spread over the space."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Uncertain:
     """Chances in proportion to uncertainty, stratified by cluster so that the draw is spread over the space.
 
     Uncertainty is the entropy of the labels, taken as independent (Settles 2009, section 3.1). Without a champion,
-    what the LLM or the bootstrap rater scored stands in; without either all texts are alike.
+    the scores of the LLM or of the bootstrap rater are used; without scores all texts have the same chance.
     """
 
     def weigh(self, candidates: Candidates, size: float, rng: np.random.Generator) -> Chances:
@@ -37,18 +37,18 @@ class Uncertain:
         believed, who, note = _believed(candidates)
         if believed is None:
             even = np.full(n, min(1.0, size / max(1, n)))
-            return Chances(even, rng.random(n), lambda _: "nothing is known of it yet", note=note)
+            return Chances(even, rng.random(n), lambda _: "nothing is known about it yet", note=note)
         entropies = np.nan_to_num(entropy(believed))
         total = entropies.sum(axis=1)
         unknown = cast(Booleans, np.isnan(believed).all(axis=1))
-        # nothing scored these: neither sure nor unsure
+        # Texts without scores get the mean uncertainty.
         total[unknown] = total[~unknown].mean()
         stratum = clusters(candidates.vectors, rng) if candidates.vectors is not None else np.zeros(n, np.intp)
         label = np.where(unknown, -1, entropies.argmax(axis=1))
 
         def reason(row: int) -> str:
             if unknown[row]:
-                return "nothing is known of it yet"
+                return "nothing is known about it yet"
             two = [j for j in np.argsort(-entropies[row], kind="stable")[:2] if entropies[row, j] > 0]
             shown = ", ".join(f"{candidates.labels[j]} {believed[row, j]:.2f}" for j in two)
             return f"{who} is unsure: {shown}"
@@ -57,7 +57,7 @@ class Uncertain:
 
 
 def entropy(probabilities: Floats) -> Floats:
-    """Of a yes or no with each probability, in bits; NaN stays NaN."""
+    """Entropy of a yes or no with each probability, in bits; NaN stays NaN."""
     p = np.clip(probabilities, 1e-12, 1 - 1e-12)
     return np.asarray(-p * np.log2(p) - (1 - p) * np.log2(1 - p))
 
@@ -66,7 +66,7 @@ def spread(sizes: Floats, stratum: NDArray[np.intp], expected: float) -> Floats:
     """Chances in proportion to `sizes` within each stratum, strata in proportion to a power of their sum."""
     mass: Floats = np.bincount(stratum, weights=sizes).astype(np.float64)
     count: Floats = np.bincount(stratum, weights=sizes > 0).astype(np.float64)
-    # a stratum gets no more than it has, and the others share the rest
+    # A stratum gets no more than it has, and the others share the rest.
     shares = _parts(np.power(mass, _POWER), count, min(expected, float(count.sum())))
     chances = np.zeros(len(sizes))
     for i in np.flatnonzero(shares > 0):
@@ -91,26 +91,26 @@ def _parts(weights: Floats, most: Floats, total: float) -> Floats:
 
 
 def clusters(vectors: Vectors, rng: np.random.Generator) -> NDArray[np.intp]:
-    """A cluster for each text (k-means; Sculley 2010 in small batches); texts without a vector are one of their own."""
+    """A cluster for each text (mini-batch k-means, Sculley 2010); texts without a vector are a cluster of their own."""
     present = np.flatnonzero(vectors.any(axis=1))
-    found = np.zeros(len(vectors), np.intp)
+    numbers = np.zeros(len(vectors), np.intp)
     k = min(_CLUSTERS, len(present) // _PER_CLUSTER)
     if k < 2:
-        found[present] = 1
-        return found
+        numbers[present] = 1
+        return numbers
     some = present if len(present) <= _SAMPLE else rng.choice(present, size=_SAMPLE, replace=False)
     means = MiniBatchKMeans(k, n_init=1, batch_size=1_024, max_iter=20, random_state=int(rng.integers(1 << 31)))
-    # threads add up in any order, and the same draw is wanted again
+    # With threads the order of sums changes, and the same seed must give the same draw.
     with threadpool_limits(1):
         means.fit(vectors[some])
-        found[present] = 1 + means.predict(vectors[present])
-    return found
+        numbers[present] = 1 + means.predict(vectors[present])
+    return numbers
 
 
 def _believed(candidates: Candidates) -> tuple[Floats | None, str, str | None]:
-    """Probabilities to go by, whose they are, and what is to be said of it."""
+    """Probabilities to use, the name of their source, and a note."""
     if candidates.probabilities is not None and not np.isnan(candidates.probabilities).all():
         return candidates.probabilities, "the champion", None
     if not np.isnan(candidates.scores).all():
-        return candidates.scores, "the rater", "no champion: uncertainty is that of the LLM or the bootstrap rater"
-    return None, "", "no champion and no rater's scores: `uncertain` draws at random"
+        return candidates.scores, "the rater", "no model yet: uncertainty was taken from the LLM or the bootstrap rater"
+    return None, "", "no model and no scores yet: `uncertain` draws at random"

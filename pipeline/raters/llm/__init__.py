@@ -1,1 +1,1 @@
-"""Language models as raters: the prompt, the reply, and what comes of it."""
+"""Language models as raters: the prompt, the reply, and the verdict."""

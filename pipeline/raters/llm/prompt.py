@@ -1,7 +1,7 @@
-"""The prompt, generated from the taxonomy: what each label means, what is one and what is not, and the text as data.
+"""The prompt, generated from the taxonomy: definitions and examples of all labels, and the text as data.
 
-The text goes in as a JSON string, on one line, in a message of its own. Whatever it says, it cannot end that string:
-quotes, line ends and the brackets that chat templates build their marks from are written as escapes.
+The text is a JSON string, on one line, in a message of its own. It cannot end that string: quotes, line ends and the
+brackets of chat templates' marks are written as escapes.
 """
 
 from __future__ import annotations
@@ -76,22 +76,22 @@ class Prompt:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Keys of the labels that the model is asked about, in the taxonomy's order.
+        """Keys of the labels in the prompt, in the taxonomy's order.
 
         Raises:
-            UsageError: the style names a label that the taxonomy lacks.
+            UsageError: the style names a label that is not in the taxonomy.
         """
         if self.config.labels is None:
             return self.taxonomy.keys
-        found = {name: self.taxonomy.canonical(name) for name in self.config.labels}
-        unknown = [name for name, key in found.items() if key is None]
+        keys = {name: self.taxonomy.canonical(name) for name in self.config.labels}
+        unknown = [name for name, key in keys.items() if key is None]
         if unknown:
             raise UsageError(f"no label is called {unknown[0]!r}; the labels are {', '.join(self.taxonomy.keys)}")
-        return tuple(key for key in self.taxonomy.keys if key in found.values())
+        return tuple(key for key in self.taxonomy.keys if key in keys.values())
 
     @cached_property
     def system(self) -> str:
-        """The instructions: the same for every text."""
+        """The instructions, the same for every text."""
         words = _WORDS[self.config.language]
         translated = words["and_translation"] if self.config.text == "both" else ""
         parts = [
@@ -104,9 +104,9 @@ class Prompt:
 
     @cached_property
     def version(self) -> str:
-        """Hash of everything that a model is told, but the text."""
-        said = json.dumps([self.system, self.config.text, self.schema], sort_keys=True)
-        return hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
+        """Hash of the prompt without the text."""
+        content = json.dumps([self.system, self.config.text, self.schema], sort_keys=True)
+        return hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -126,17 +126,17 @@ class Prompt:
         """The message with the text: one JSON object on one line.
 
         Args:
-            masked: the text, personal data masked.
-            translation: the same in the language of the instructions, for a style that wants it.
+            masked: the text with personal data masked.
+            translation: the text in the language of the instructions, for a style with translations.
         """
         style = self.config.text
-        assert style == "original" or translation is not None, "this style wants a translation"
+        assert style == "original" or translation is not None, "this style needs a translation"
         if style == "translated":
             return as_data({"text": translation})
         return as_data({"text": masked} | ({"translation": translation} if style == "both" else {}))
 
     def messages(self, content: str) -> list[dict[str, str]]:
-        """What is sent."""
+        """The messages of a request with that content."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": content}]
 
     def _entry(self, label: Label, words: Mapping[str, str]) -> str:
@@ -157,10 +157,10 @@ class Prompt:
 
 
 def _spread(by_variety: Mapping[str, Sequence[Any]], count: int) -> list[Any]:
-    """The first ones of each variety in turn."""
-    found: list[Any] = []
+    """The first `count` examples, taken from each variety in turn."""
+    examples: list[Any] = []
     for place in range(count):
         for variety in VARIETIES:
-            if len(found) < count and place < len(by_variety.get(variety, ())):
-                found.append(by_variety[variety][place])
-    return found
+            if len(examples) < count and place < len(by_variety.get(variety, ())):
+                examples.append(by_variety[variety][place])
+    return examples

@@ -1,4 +1,4 @@
-"""The language model as a rater: asks for each text once, and turns replies into verdicts."""
+"""The language model as a rater: it judges each text once, and turns replies into verdicts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pipeline.raters.protocol import Answers, NoVerdict, TextToJudge
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
 
-#: changes whenever the reading of replies does in a way that matters
+#: name of the method; it changes with the reading of replies, so that old judgements belong to another version
 _METHOD = "llm-1"
 
 
@@ -43,15 +43,14 @@ class _Question:
 class LlmRater:
     """One language model with one prompt.
 
-    Verdicts: the labels that it lists are asserted, with its confidence as their score if it gave one; the other labels
-    that it was asked about are denied, unless its list holds names that are no labels, since any of the others may have
-    been meant.
+    Verdicts: the labels in its list are asserted, with its confidence as their score if it gives one. The other labels
+    of the prompt are denied, unless its list has names that are not labels, since these may mean any of them.
 
     Args:
-        config: the model (which must be named: see `find_model`) and how it is asked.
+        config: the model (which must be named: see `find_model`), its prompt and its limits.
         taxonomy: the labels.
-        engine: the store, where replies are looked up.
-        translator: who translates, for a prompt that wants translations.
+        engine: the store, which keeps replies.
+        translator: the translator, for a prompt with translations.
     """
 
     needs_vectors = False
@@ -69,7 +68,7 @@ class LlmRater:
             [_METHOD, self._asked.model, self._asked.prompt, self._asked.params, by], option=orjson.OPT_SORT_KEYS
         )
         self._ref = RaterRef(RaterKind.LLM, config.name, hashlib.blake2b(same, digest_size=6).hexdigest())
-        # found out once, and worth keeping for the next texts
+        # Learned from the server once, and kept for the next texts.
         self._form: Form | None = None
         self._window: int | None = None
 
@@ -92,32 +91,32 @@ class LlmRater:
         }
 
     def allowance(self, session: Session, tokens: int | None, cost: float | None) -> Allowance:
-        """See StreamingRater."""
+        """See `StreamingRater`."""
         return Allowance.of(self._config, spent_by(session, self._config.name), tokens, cost)
 
     def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
-        """See Rater. Nothing of it is kept; the stage calls `stream`."""
-        for some in self.stream([texts], Allowance(), 0):
-            yield from some.given
+        """See `Rater`. Replies are not stored; the stage calls `stream`."""
+        for batch in self.stream([texts], Allowance(), 0):
+            yield from batch.given
 
     def stream(self, texts: Iterable[Sequence[TextToJudge]], budget: Allowance, run_id: int) -> Iterator[Answers]:
-        """See StreamingRater.
+        """See `StreamingRater`.
 
         Raises:
-            LlmError: the server will not have us.
-            LlmUnavailable: it does not answer any more.
+            LlmError: the server refuses the key.
+            LlmUnavailable: the server does not answer any more.
         """
         return _Stream(self, budget, run_id).answers(texts)
 
     def verdict(self, text_id: uuid.UUID, reply: Reply) -> tuple[NewJudgement | NoVerdict, tuple[str, ...]]:
-        """What a reply says of a text, and the names in it that are no labels."""
-        found = parse_reply(reply.text, self._names, finish=reply.finish, refusal=reply.refusal)
-        if isinstance(found, Unusable):
-            return NoVerdict(text_id, found.reason), found.invented
-        sure = found.confidence
-        scores = {} if sure is None else dict.fromkeys(sorted(found.labels), round(sure, 4))
-        denied = frozenset[str]() if found.invented else self._names.asked - found.labels
-        return NewJudgement(text_id, found.labels, denied, scores, found.explanation), found.invented
+        """The verdict of a reply on a text, and the names in it that are not labels."""
+        parsed = parse_reply(reply.text, self._names, finish=reply.finish, refusal=reply.refusal)
+        if isinstance(parsed, Unusable):
+            return NoVerdict(text_id, parsed.reason), parsed.invented
+        sure = parsed.confidence
+        scores = {} if sure is None else dict.fromkeys(sorted(parsed.labels), round(sure, 4))
+        denied = frozenset[str]() if parsed.invented else self._names.asked - parsed.labels
+        return NewJudgement(text_id, parsed.labels, denied, scores, parsed.explanation), parsed.invented
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Ask[_Question, tuple[_Question, Reply | NoReply]]]:
@@ -134,33 +133,33 @@ class LlmRater:
 
 
 class _Stream:
-    """One call of `stream`: what is known before, what is asked, and whose the answers are."""
+    """One call of `stream`: stored replies, new requests, and the texts of each."""
 
     def __init__(self, rater: LlmRater, allowance: Allowance, run_id: int) -> None:
         self._rater, self._run_id = rater, run_id
         self._config, self._asked = rater._config, rater._asked
         self._budget = Budget(self._config, allowance, self._look)
-        #: texts that wait for an answer, by its key: the same masked text is asked about once
+        #: texts that wait for an answer, by the request's key: equal masked texts share a request
         self._whose: dict[uuid.UUID, list[TextToJudge]] = defaultdict(list)
-        #: texts of the portion at hand whose question is not asked yet
+        #: texts of the current portion whose request is not sent yet, by key
         self._next: dict[uuid.UUID, list[TextToJudge]] = {}
         self._known: list[Answers] = []
         self._stopped: str | None = None
 
     def answers(self, texts: Iterable[Sequence[TextToJudge]]) -> Iterator[Answers]:
         ahead = 2 * self._config.limits.concurrency
-        for some in answers(self._questions(texts), self._rater._asking, ahead=ahead):
+        for batch in answers(self._questions(texts), self._rater._asking, ahead=ahead):
             yield from self._take_known()
-            if some:
-                yield self._read(some)
-            # whoever asked for the next has committed the last
+            if batch:
+                yield self._read(batch)
+            # The caller has committed the last answers when it takes the next.
             self._budget.look_again()
         yield from self._take_known()
         if self._stopped is not None:
             yield Answers([], counts={"stopped": self._stopped})
 
     def _questions(self, texts: Iterable[Sequence[TextToJudge]]) -> Iterator[_Question | None]:
-        """What is to be asked; None where answers must come before another question can be paid for."""
+        """The requests to send; None where the budget allows no more before the next answer."""
         overhead = len(self._rater._prompt.system)
         for portion in texts:
             for question in self._unanswered(portion):
@@ -176,14 +175,14 @@ class _Stream:
                 yield None
 
     def _unanswered(self, portion: Sequence[TextToJudge]) -> list[_Question]:
-        """What is to be asked for these texts; what was answered before is set aside for `_take_known`."""
+        """The requests for texts without a stored reply; stored replies are given by `_take_known`."""
         translations: Mapping[str, str] = {}
         if self._rater._translator is not None:
             masked = [text.masked for text in portion]
             translations = translated(
                 self._rater._engine, self._rater._translator, masked, self._config.prompt.language, run_id=self._run_id
             )
-        found: dict[uuid.UUID, _Question] = {}
+        questions: dict[uuid.UUID, _Question] = {}
         self._next = defaultdict(list)
         without: list[NewJudgement | NoVerdict] = []
         for text in portion:
@@ -195,27 +194,27 @@ class _Stream:
             if key in self._whose:
                 self._whose[key].append(text)
                 continue
-            found[key] = _Question(key, content)
+            questions[key] = _Question(key, content)
             self._next[key].append(text)
         if without:
             self._known.append(Answers(without))
         with open_session(self._rater._engine) as session:
-            kept = kept_replies(session, list(found))
+            kept = kept_replies(session, list(questions))
         if kept:
             self._known.append(
                 self._verdicts([(self._next.pop(key), reply) for key, reply in kept.items()], cached=True)
             )
-        return [question for key, question in found.items() if key not in kept]
+        return [question for key, question in questions.items() if key not in kept]
 
     def _take_known(self) -> list[Answers]:
         taken, self._known = self._known, []
         return taken
 
-    def _read(self, some: Sequence[tuple[_Question, Reply | NoReply]]) -> Answers:
+    def _read(self, batch: Sequence[tuple[_Question, Reply | NoReply]]) -> Answers:
         given: list[NewJudgement | NoVerdict] = []
         replied: list[tuple[list[TextToJudge], Reply]] = []
         paid: list[PaidReply] = []
-        for question, reply in some:
+        for question, reply in batch:
             texts = self._whose.pop(question.key)
             if isinstance(reply, NoReply):
                 given += [NoVerdict(text.id, reply.reason) for text in texts]
@@ -227,8 +226,8 @@ class _Stream:
         read = self._verdicts(replied)
         counts = dict(read.counts) | {
             "replies": len(paid),
-            "tokens": sum(one.reply.prompt_tokens + one.reply.completion_tokens for one in paid),
-            "cost": sum(one.cost for one in paid),
+            "tokens": sum(each.reply.prompt_tokens + each.reply.completion_tokens for each in paid),
+            "cost": sum(each.cost for each in paid),
         }
         return Answers([*given, *read.given], paid, counts)
 

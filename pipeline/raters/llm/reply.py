@@ -1,7 +1,7 @@
-"""What a model's reply says: labels, a confidence, a line of why; or why it says nothing that can be used.
+"""Parser of a model's reply: labels, a confidence and an explanation; or the reason why the reply cannot be used.
 
-Damage is mended where only the form is damaged. What was meant is never guessed at: a label that does not exist, a
-refusal, a list that breaks off, two answers that differ are recorded as what they are.
+Damage is repaired where only the form is damaged. The meaning is never guessed: a label that does not exist, a
+refusal, an incomplete list, and two different answers are recorded as such.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from pipeline.taxonomy import Taxonomy
 
 #: characters of the explanation that are kept
 _LONGEST_WHY = 300
-#: characters of a reply that are looked at: what is asked for is one line
+#: characters of a reply that are read; the expected reply is one line
 _LONGEST = 20_000
-#: names that models give to the fields, beside the ones that they are asked for
+#: names of the fields: the requested name first, then others that models use
 _LABELS = ("labels", "label", "categories", "category", "label_list")
 _CONFIDENCE = ("confidence", "keyakinan", "score", "probability")
 _WHY = ("explanation", "penjelasan", "reason", "rationale", "alasan")
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)```", re.DOTALL)
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
-#: the list of labels, opened and closed
+#: a complete list of labels
 _WHOLE_LIST = re.compile(
     r"""["']?(?:labels?|categor(?:y|ies)|label_list)["']?\s*:\s*(?:\[[^\]]*\]|"[^"]*"|'[^']*')""", re.I
 )
 _OPENED = re.compile(r"""["']?(?:labels?|categor(?:y|ies)|label_list)["']?\s*:""", re.I)
 _LAST_COMMA = re.compile(r",\s*([}\]])")
-#: how refusals begin, in the languages that models answer in
+#: beginnings of refusals, in the languages that models answer in
 _REFUSAL = re.compile(
     r"(?:i['’]?\s?a?m (?:really |very )?sorry|sorry|i (?:can['’]?t|cannot|can not|won['’]?t|am unable|am not able)|"
     r"i['’]m (?:unable|not able)|as an ai|unfortunately|maaf|mohon maaf|saya (?:tidak|tak) (?:boleh|dapat)|"
@@ -44,41 +44,42 @@ _NONE = frozenset({"none", "tiada", "no label", "none of the above", "n/a"})
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the model said of a text."""
+class ReplyVerdict:
+    """The verdict of a model on a text."""
 
     labels: frozenset[str]
-    #: from 0 to 1; None: it gave none that is a number
+    #: from 0 to 1; None: there is none, or it is not a number
     confidence: float | None = None
     explanation: str | None = None
-    #: names in its list that are no labels, as it wrote them
+    #: names in its list that are not labels, as written
     invented: tuple[str, ...] = ()
-    #: whether the form had to be mended
+    #: True: the form was repaired
     mended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """The reply gives no verdict, and why, in a short fixed phrase."""
+    """A reply without a verdict."""
 
+    #: a short fixed phrase, so that reasons can be counted
     reason: str
     invented: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LabelNames:
-    """Every spelling of the labels that a model is asked about."""
+    """All spellings of the labels in a prompt."""
 
     asked: frozenset[str]
-    #: folded spelling to key
+    #: key by folded spelling
     spelled: Mapping[str, str]
     excludes: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    #: folded spellings of the taxonomy's other labels, which the model was not asked about
+    #: folded spellings of the taxonomy's other labels, which are not in the prompt
     others: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, taxonomy: Taxonomy, asked: Iterable[str] | None = None) -> LabelNames:
-        """The labels of a taxonomy with their keys, aliases, and names in both languages."""
+        """Spellings of a taxonomy's labels: keys, aliases, and names in both languages."""
         keys = frozenset(asked) if asked is not None else frozenset(taxonomy.keys)
         spelled: dict[str, str] = {}
         for label in taxonomy:
@@ -93,33 +94,33 @@ class LabelNames:
         )
 
     def key(self, name: str) -> str | None:
-        """The label that a model means by a name; None: none."""
+        """The key of the label with that name; None: no label has it."""
         return self.spelled.get(name) or self.spelled.get(_fold(name))
 
 
 def parse_reply(
     text: str, names: LabelNames, *, finish: str | None = None, refusal: str | None = None
-) -> Verdict | Unusable:
-    """Read a reply. Never raises, and never gives a label that is not one of `names`.
+) -> ReplyVerdict | Unusable:
+    """Read a reply. It never raises, and never gives a label that is not in `names`.
 
     Args:
-        text: what the model wrote.
-        names: the labels there are, in all spellings.
-        finish: why it stopped, as the server says.
-        refusal: what it said instead, where the server tells refusals apart.
+        text: the reply.
+        names: the labels of the prompt in all spellings.
+        finish: the reason why the model stopped, from the server.
+        refusal: the model's refusal, where the server reports refusals separately.
     """
     if refusal or finish == "content_filter":
         return Unusable("refused")
     try:
-        found = orjson.loads(text)
+        document = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _mend(text, names, cut=finish == "length")
-    if type(found) is dict:
-        return _verdict(found, names, mended=False)
-    return _mend(text, names, cut=finish == "length")
+        return _parse_damaged(text, names, cut=finish == "length")
+    if type(document) is dict:
+        return _verdict(document, names, mended=False)
+    return _parse_damaged(text, names, cut=finish == "length")
 
 
-def _mend(text: str, names: LabelNames, *, cut: bool) -> Verdict | Unusable:
+def _parse_damaged(text: str, names: LabelNames, *, cut: bool) -> ReplyVerdict | Unusable:
     text = _THOUGHT.sub("", text[:_LONGEST]).strip()
     if not text:
         return Unusable("cut off" if cut else "empty reply")
@@ -128,19 +129,19 @@ def _mend(text: str, names: LabelNames, *, cut: bool) -> Verdict | Unusable:
         if _REFUSAL.match(text.lstrip("*\"' \n")):
             return Unusable("refused")
         return Unusable("cut off" if cut else "no JSON")
-    read = [_verdict(one, names, mended=True) for one in objects]
-    first = next((one for one in read if isinstance(one, Verdict)), read[0])
-    if any(isinstance(one, Verdict) and _said(one) != _said(first) for one in read):
+    answers = [_verdict(fields, names, mended=True) for fields in objects]
+    first = next((answer for answer in answers if isinstance(answer, ReplyVerdict)), answers[0])
+    if any(isinstance(answer, ReplyVerdict) and _meaning(answer) != _meaning(first) for answer in answers):
         return Unusable("several answers")
     return first
 
 
-def _said(one: Verdict | Unusable) -> object:
-    return (one.labels, one.invented) if isinstance(one, Verdict) else one.reason
+def _meaning(answer: ReplyVerdict | Unusable) -> object:
+    return (answer.labels, answer.invented) if isinstance(answer, ReplyVerdict) else answer.reason
 
 
 def _objects(text: str) -> list[Mapping[str, Any]]:
-    """Every object in a reply that has a list of labels, whatever stands around it."""
+    """All objects in a reply that have a list of labels, with any text around them."""
     fenced = _FENCE.findall(text)
     for part in (*fenced, text):
         start, end = part.find("{"), part.rfind("}")
@@ -148,20 +149,20 @@ def _objects(text: str) -> list[Mapping[str, Any]]:
             continue
         if end > start:
             try:
-                found = orjson.loads(part[start : end + 1])
+                document = orjson.loads(part[start : end + 1])
             except orjson.JSONDecodeError:
                 pass
             else:
-                if isinstance(found, dict):
-                    return [found]
-        several = [one for piece in _pieces(part[start:]) if (one := _repaired(piece)) is not None]
+                if isinstance(document, dict):
+                    return [document]
+        several = [repaired for piece in _pieces(part[start:]) if (repaired := _repaired(piece)) is not None]
         if several:
             return several
     return []
 
 
 def _pieces(text: str) -> list[str]:
-    """A text cut where an outermost object ends; braces in strings are told apart by double quotes only."""
+    """Parts of a text that each end with an outermost object; only double quotes mark strings."""
     pieces, depth, begin, quoted, escaped = [], 0, 0, False, False
     for i, c in enumerate(text):
         if escaped:
@@ -186,23 +187,23 @@ def _pieces(text: str) -> list[str]:
 
 
 def _repaired(piece: str) -> Mapping[str, Any] | None:
-    """An object whose form is mended; None if there is none, or if its list of labels does not end."""
+    """The object in a damaged text; None if there is none. Its labels are None if their list is incomplete."""
     try:
-        found = orjson.loads(piece)
+        document = orjson.loads(piece)
     except orjson.JSONDecodeError:
         if _OPENED.search(piece) is None:
             return None
         if _WHOLE_LIST.search(piece) is None:
-            # where it would have ended is not known
+            # The end of the list is missing, so its labels are not known.
             return {"labels": None}
-        found = _mended(piece)
-        if isinstance(found, list):
-            found = next((one for one in found if isinstance(one, dict)), None)
-    return found if isinstance(found, dict) else None
+        document = _repaired_json(piece)
+        if isinstance(document, list):
+            document = next((part for part in document if isinstance(part, dict)), None)
+    return document if isinstance(document, dict) else None
 
 
-def _mended(piece: str) -> Any:
-    """What a damaged object says. The usual damage is mended by hand, as json_repair takes a thousand times as long."""
+def _repaired_json(piece: str) -> Any:
+    """The content of damaged JSON. Common damage is repaired here: json_repair takes a thousand times as long."""
     if '"' not in piece:
         piece = piece.replace("'", '"')
     piece = _LAST_COMMA.sub(r"\1", piece)
@@ -217,26 +218,28 @@ def _mended(piece: str) -> Any:
         return None
 
 
-def _verdict(found: Mapping[str, Any], names: LabelNames, *, mended: bool) -> Verdict | Unusable:
-    said = found.get("labels")
-    if said is None:
-        fields = {str(name).casefold(): value for name, value in found.items()}
+def _verdict(fields_in: Mapping[str, Any], names: LabelNames, *, mended: bool) -> ReplyVerdict | Unusable:
+    listed = fields_in.get("labels")
+    if listed is None:
+        fields = {str(name).casefold(): value for name, value in fields_in.items()}
         if "labels" in fields and fields["labels"] is None:
             return Unusable("cut off" if mended else "no list of labels")
-        said = _first(fields, _LABELS)
-        if said is None:
+        listed = _first(fields, _LABELS)
+        if listed is None:
             return Unusable("no list of labels")
         confidence, why = _first(fields, _CONFIDENCE), _first(fields, _WHY)
     else:
-        confidence = found.get("confidence")
-        why = found.get("explanation")
-    if isinstance(said, str):
-        said = [said] if names.key(said) is not None else [part for part in re.split(r"[,;|]", said) if part.strip()]
-    elif isinstance(said, dict):
-        said = _of_mapping(said)
-    if not isinstance(said, list):
+        confidence = fields_in.get("confidence")
+        why = fields_in.get("explanation")
+    if isinstance(listed, str):
+        listed = (
+            [listed] if names.key(listed) is not None else [part for part in re.split(r"[,;|]", listed) if part.strip()]
+        )
+    elif isinstance(listed, dict):
+        listed = _of_mapping(listed)
+    if not isinstance(listed, list):
         return Unusable("no list of labels")
-    labels, invented = _labels(said, names)
+    labels, invented = _labels(listed, names)
     if labels is None:
         return Unusable("no list of labels")
     if invented and not labels:
@@ -244,29 +247,29 @@ def _verdict(found: Mapping[str, Any], names: LabelNames, *, mended: bool) -> Ve
     for label in labels:
         if not labels.isdisjoint(names.excludes.get(label, ())):
             return Unusable("labels that exclude each other", invented)
-    return Verdict(frozenset(labels), _confidence(confidence), _line(why), invented, mended)
+    return ReplyVerdict(frozenset(labels), _confidence(confidence), _line(why), invented, mended)
 
 
-def _labels(said: Sequence[Any], names: LabelNames) -> tuple[set[str] | None, tuple[str, ...]]:
+def _labels(listed: Sequence[Any], names: LabelNames) -> tuple[set[str] | None, tuple[str, ...]]:
     labels: set[str] = set()
     invented: list[str] = []
-    for one in said:
-        if isinstance(one, dict):
-            one = _first({str(k).casefold(): v for k, v in one.items()}, ("label", "name", "key"))
-        if not isinstance(one, str):
+    for name in listed:
+        if isinstance(name, dict):
+            name = _first({str(k).casefold(): v for k, v in name.items()}, ("label", "name", "key"))
+        if not isinstance(name, str):
             return None, ()
-        key = names.key(one)
+        key = names.key(name)
         if key is not None:
             labels.add(key)
-        elif _fold(one) not in _NONE and _fold(one) not in names.others and one.strip():
-            invented.append(one.strip()[:60])
+        elif _fold(name) not in _NONE and _fold(name) not in names.others and name.strip():
+            invented.append(name.strip()[:60])
     return labels, tuple(invented)
 
 
-def _of_mapping(said: Mapping[str, Any]) -> list[str] | None:
-    """The labels of `{"hate": true, "porn": false}`; numbers would have to be cut somewhere, which is a guess."""
-    if all(isinstance(value, bool) for value in said.values()):
-        return [str(name) for name, value in said.items() if value]
+def _of_mapping(values: Mapping[str, Any]) -> list[str] | None:
+    """The labels of `{"hate": true, "porn": false}`. Numbers are refused, because their threshold is not known."""
+    if all(isinstance(value, bool) for value in values.values()):
+        return [str(name) for name, value in values.items() if value]
     return None
 
 
@@ -274,32 +277,32 @@ def _first(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((fields[name] for name in names if fields.get(name) is not None), None)
 
 
-def _confidence(said: Any) -> float | None:
+def _confidence(value: Any) -> float | None:
     """A number from 0 to 1, or a percentage."""
-    if isinstance(said, str):
-        percent = said.strip().endswith("%")
+    if isinstance(value, str):
+        percent = value.strip().endswith("%")
         try:
-            said = float(said.strip().rstrip("%").replace(",", "."))
+            value = float(value.strip().rstrip("%").replace(",", "."))
         except ValueError:
             return None
         if percent:
-            said /= 100
-    if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
+            value /= 100
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    if 10 < said <= 100:
-        # below that it may be out of five or of ten
-        said /= 100
-    return float(said) if 0 <= said <= 1 else None
+    if 10 < value <= 100:
+        # A smaller number may be on a scale of five or of ten.
+        value /= 100
+    return float(value) if 0 <= value <= 1 else None
 
 
-def _line(said: Any) -> str | None:
-    if not isinstance(said, str):
+def _line(value: Any) -> str | None:
+    if not isinstance(value, str):
         return None
-    line = said if len(said) <= _LONGEST_WHY and said.isprintable() else " ".join(said.replace("\0", "").split())
+    line = value if len(value) <= _LONGEST_WHY and value.isprintable() else " ".join(value.replace("\0", "").split())
     line = line.encode("utf-8", "ignore").decode()
     return line[:_LONGEST_WHY].strip() or None
 
 
 def _fold(name: str) -> str:
-    """A label's spelling without case, and with blanks for what models write instead."""
+    """Fold a name: without case, and with blanks in place of underscores and hyphens."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").strip(" .\"'`*#").split())

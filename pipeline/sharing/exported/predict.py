@@ -1,7 +1,7 @@
 """Labels for texts, from the files in this folder: `python predict.py "a text" "another"`, or `Classifier().predict`.
 
-Needs numpy, scipy, scikit-learn and skops, and nothing else. What a text is made of: hashed n-grams of characters and
-of words, each weighted by tf-idf. Each label has a linear decision, a calibration and a threshold of its own.
+Needs only numpy, scipy, scikit-learn and skops. The features of a text are hashed n-grams of characters and of words,
+each weighted by tf-idf. Each label has a linear decision, a calibration and a threshold of its own.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from scipy.special import expit
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
-#: marks and smileys are words too
+#: pattern of words, which include marks and smileys
 _WORDS = r"<\w+>|\w+|[^\w\s]+"
 
 
 class Classifier:
-    """The model in a folder: the one that this file lies in, unless another is named."""
+    """The model in a folder: by default the folder of this file."""
 
     def __init__(self, folder: str | Path = Path(__file__).parent) -> None:
         manifest = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
-        # skops reads arrays and plain values only; anything else is refused
+        # skops reads arrays and plain values only, and refuses anything else.
         state = skops.io.load(Path(folder) / "model.skops")
         self.labels = [label["key"] for label in manifest["labels"]]
         self.thresholds = np.array([label["threshold"] for label in manifest["labels"]])
@@ -60,19 +60,19 @@ class Classifier:
         ]
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Calibrated probabilities: [texts, labels]. Personal data is hidden first, as it was in training."""
+        """Calibrated probabilities: [texts, labels]. Personal data is masked first, as in training."""
         seen = [mask(unicodedata.normalize("NFC", text).strip()).casefold() for text in texts]
         if not seen:
             return np.zeros((0, len(self.labels)))
         decisions = self._features(seen) @ self._weights + self._intercepts
-        found = expit(self._slopes * np.asarray(decisions, dtype=np.float64) + self._offsets)
+        scores = expit(self._slopes * np.asarray(decisions, dtype=np.float64) + self._offsets)
         if self._exclusive:
-            found = found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12)
-        return np.asarray(found)
+            scores = scores / np.maximum(scores.sum(axis=1, keepdims=True), 1e-12)
+        return np.asarray(scores)
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """For each text the labels that it is given, and the probability of each label."""
-        found = []
+        """Predict for each text the labels that reach their thresholds, and the probability of each label."""
+        predictions = []
         rows: Any = self.probabilities(texts).tolist()
         cuts: list[float] = self.thresholds.tolist()
         for row in rows:
@@ -81,8 +81,8 @@ class Classifier:
             else:
                 given = [label for label, p, cut in zip(self.labels, row, cuts, strict=True) if p >= cut]
             scores = {label: round(p, 6) for label, p in zip(self.labels, row, strict=True)}
-            found.append({"labels": given, "scores": scores})
-        return found
+            predictions.append({"labels": given, "scores": scores})
+        return predictions
 
     def _features(self, texts: list[str]) -> sp.csr_matrix:
         blocks = []
@@ -98,8 +98,8 @@ class Classifier:
 
 def main() -> None:
     """Print a line of JSON for each argument."""
-    for text, found in zip(sys.argv[1:], Classifier().predict(sys.argv[1:]), strict=True):
-        sys.stdout.write(json.dumps({"text": text, **found}, ensure_ascii=False) + "\n")
+    for text, prediction in zip(sys.argv[1:], Classifier().predict(sys.argv[1:]), strict=True):
+        sys.stdout.write(json.dumps({"text": text, **prediction}, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

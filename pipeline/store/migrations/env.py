@@ -1,4 +1,4 @@
-"""Alembic's entry point: always run with a connection that the caller made."""
+"""Alembic's entry point. It is always run with a connection that the caller made."""
 
 from alembic import context
 

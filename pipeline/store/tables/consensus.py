@@ -1,6 +1,6 @@
-"""The table of consensuses: how machines' words have been put together, from when on, and why so.
+"""The table of consensuses: methods that combine the judgements of machines, with the time and the reason of each.
 
-Rows are only added; the newest is the one in force. The database refuses to change or remove one (see the migration).
+Rows are only added; the newest is in force. The database refuses to change or remove a row (see the migration).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class ConsensusRow(Base):
     #: hash of its content
     version: Mapped[str]
     method: Mapped[str]
-    #: what `pipeline.ledger.consensus.rule.Consensus.from_dict` takes
+    #: the argument of `pipeline.ledger.consensus.rule.Consensus.from_dict`
     content: Mapped[Json]
-    #: the comparison of the methods on gold, the estimates and how they were come by, and why this method
+    #: the comparison of the methods on gold, the estimates with their origin, and the reason for this method
     report: Mapped[Json]
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,8 +1,7 @@
 """Every table of the store (docs/store.md has them in words).
 
 Texts are identified by content, so that reading a file twice changes nothing. Judgements are append-only: the
-database itself refuses to change or remove one (see the first migration). Whatever a stage decides names the run that
-decided it.
+database itself refuses to change or remove one (see the first migration). Every decision of a stage names its run.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ Json = dict[str, Any]
 
 
 class RunState(enum.StrEnum):
-    """Where an execution of a stage stands."""
+    """State of a run."""
 
     RUNNING = "running"
     DONE = "done"
@@ -47,7 +46,7 @@ class RunState(enum.StrEnum):
 
 
 class ModelState(enum.StrEnum):
-    """Where a trained model stands."""
+    """State of a trained model."""
 
     CANDIDATE = "candidate"
     CHAMPION = "champion"
@@ -67,7 +66,7 @@ def enum_column(kind: type[enum.StrEnum], name: str) -> Enum:
 
 
 class Base(DeclarativeBase):
-    """Naming rules for constraints, so that migrations can refer to them."""
+    """The base of all tables, with naming rules for constraints that migrations refer to."""
 
     metadata = MetaData(
         naming_convention={
@@ -88,7 +87,7 @@ class Base(DeclarativeBase):
 
 
 class Source(Base):
-    """Where texts came from: a data set, a scrape."""
+    """A source of texts: a data set, a scrape."""
 
     __tablename__ = "source"
 
@@ -96,7 +95,7 @@ class Source(Base):
     name: Mapped[str] = mapped_column(unique=True)
     licence: Mapped[str | None]
     url: Mapped[str | None]
-    #: whether its texts may be published again; unknown is treated as no
+    #: True: its texts may be published again; unknown counts as False
     redistributable: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -108,22 +107,22 @@ class Run(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     stage: Mapped[str]
-    #: which part of the data it worked on, for example a file; one run of a stage on a slice at a time
+    #: the part of the data that it works on, for example a file; a stage has one run at a time on a slice
     slice: Mapped[str] = mapped_column(server_default="")
     state: Mapped[RunState] = mapped_column(enum_column(RunState, "run_state"))
     params: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
-    #: rows in, out, and dropped by reason
+    #: rows read, rows written, and rows rejected by reason
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
-    #: what a resumed run needs to know to go on
+    #: what a resumed run needs to continue
     checkpoint: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     progress_done: Mapped[int] = mapped_column(BigInteger, server_default="0")
     progress_total: Mapped[int | None] = mapped_column(BigInteger)
     code_version: Mapped[str] = mapped_column(server_default="")
-    #: its work is spread over workers; False: one process does it, and holds a lock meanwhile
+    #: True: its work is spread over workers; False: one process does it, and holds a lock meanwhile
     on_workers: Mapped[bool] = mapped_column(server_default=text("false"))
-    #: when somebody asked that it stop
+    #: time at which somebody asked to cancel it
     cancel_asked_at: Mapped[datetime | None]
-    #: what the stage reports at its end
+    #: the report of the stage
     result: Mapped[Json | None] = mapped_column(JSONB())
     error: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -140,15 +139,15 @@ class Text(Base):
 
     #: 128-bit BLAKE2b of the NFC-normalised, whitespace-collapsed text
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    #: the text as it was read, after repair; only exports to its own people may show it
+    #: the text as it was read, after repair; only exports for the text's owners may show it
     body: Mapped[str]
-    #: with personal data masked: what raters, models and volunteers see
+    #: the text with personal data masked: raters, models and volunteers see this one
     masked: Mapped[str]
     language: Mapped[str | None]
     language_score: Mapped[float | None]
-    #: whether its language was among those in scope when it was read
+    #: True: its language was in scope when it was read
     in_scope: Mapped[bool] = mapped_column(server_default=text("true"))
-    #: the first text seen that it is nearly equal to; never a chain
+    #: the first stored text that it is a near-duplicate of; never a chain
     duplicate_of: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("text.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -156,28 +155,28 @@ class Text(Base):
 
 
 class TextSource(Base):
-    """One sighting of a text in a source: its provenance.
+    """One row of a source that had the text: its provenance.
 
-    Its only writer, `pipeline.texts.write`, puts the text in with it and nothing ever removes either, so no foreign
-    keys are checked: they took a quarter of the database's time for ingest.
+    The only module that writes it, `pipeline.texts.write`, writes the text with it, and nothing removes either. So
+    there are no foreign keys: checking them took a quarter of the database's time for ingest.
     """
 
     __tablename__ = "text_source"
 
     #: of `source`
     source_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    #: the source's own id of the row, else file:line
+    #: the source's id of the row, else file:line
     external_id: Mapped[str] = mapped_column(primary_key=True)
     #: of `text`
     text_id: Mapped[uuid.UUID] = mapped_column(index=True)
-    #: the split that the source itself assigned
+    #: the split in the source, such as `train` or `test`
     split: Mapped[str | None]
-    #: the run that saw it
+    #: the run that read it
     run_id: Mapped[int] = mapped_column(BigInteger)
 
 
 class MinhashBand(Base):
-    """One band of one text's MinHash signature; texts that share a bucket are compared in full."""
+    """One band of a text's MinHash signature; texts that share a bucket are compared in full."""
 
     __tablename__ = "minhash_band"
 
@@ -185,12 +184,12 @@ class MinhashBand(Base):
     bucket: Mapped[int] = mapped_column(BigInteger, index=True)
     text_id: Mapped[uuid.UUID] = mapped_column()
 
-    # several rows a text: the database is spared a unique index, as nothing depends on one
+    # There are several rows for a text and no unique index in the database, as nothing depends on one.
     __mapper_args__ = {"primary_key": [bucket, text_id]}  # noqa: RUF012
 
 
 class Rater(Base):
-    """Someone or something that judges."""
+    """A rater: a person, a data set, a model or a rule that judges texts."""
 
     __tablename__ = "rater"
 
@@ -200,7 +199,7 @@ class Rater(Base):
     #: prompt hash, model version, Label Studio user id
     version: Mapped[str] = mapped_column(server_default="")
     details: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
-    #: since when a maintainer has their word left out of what is believed, and why; None: it counts
+    #: time from which a maintainer excludes the rater's judgements from decisions, and the reason; None: they count
     excluded_at: Mapped[datetime | None]
     excluded_why: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -209,10 +208,10 @@ class Rater(Base):
 
 
 class Judgement(Base):
-    """One rater's verdict on one text, once. Never changed, never removed: a correction is a new row.
+    """One verdict of a rater on a text. A row is never changed or removed: a correction is a new row.
 
-    The view `current_judgement` holds those that stand, as `pipeline.ledger.resolve.current_judgements` has them, of
-    raters who aren't excluded.
+    The view `current_judgement` holds the current judgements of raters that are not excluded, by the same rule as
+    `pipeline.ledger.resolve.current_judgements`.
     """
 
     __tablename__ = "judgement"
@@ -220,15 +219,15 @@ class Judgement(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     rater_id: Mapped[int] = mapped_column(ForeignKey("rater.id"))
     text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"))
-    #: what the judgement is called where it was made (an annotation id, a row id); empty where it has no name
+    #: id of the judgement at its origin (an annotation id, a row id); empty where it has none
     external_ref: Mapped[str] = mapped_column(server_default="")
     revision: Mapped[int] = mapped_column(server_default="0")
     asserted: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     denied: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
-    #: probability or similarity per label, where the rater gives one
+    #: probability or similarity of each label, where the rater gives one
     scores: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     explanation: Mapped[str | None]
-    #: True on the row that records that the rater took the judgement back
+    #: True: this row records that the rater withdrew the judgement
     withdrawn: Mapped[bool] = mapped_column(server_default=text("false"))
     supersedes: Mapped[int | None] = mapped_column(ForeignKey("judgement.id"))
     taxonomy_version: Mapped[str]
@@ -240,33 +239,33 @@ class Judgement(Base):
         CheckConstraint("NOT (asserted && denied)", name="not_both"),
         Index(None, "text_id"),
         Index("ix_judgement_asserted", "asserted", postgresql_using="gin"),
-        # few rows supersede another, and the view looks for them
+        # Few rows supersede another, and the view looks for them.
         Index("ix_judgement_supersedes", "supersedes", postgresql_where=text("supersedes IS NOT NULL")),
     )
 
 
 class Encoder(Base):
-    """A space that texts are embedded in."""
+    """An encoder and its vector space."""
 
     __tablename__ = "encoder"
 
     name: Mapped[str] = mapped_column(primary_key=True)
     dimension: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: whether the stages work in it
+    #: True: the stages use this space
     active: Mapped[bool] = mapped_column(server_default=text("false"))
     activated_at: Mapped[datetime | None]
 
     __table_args__ = (
-        # one at a time, held by the database
+        # The database allows one active encoder at a time.
         Index("uq_encoder_active", "active", unique=True, postgresql_where=text("active")),
     )
 
 
 class Vector(Base):
-    """One text in one encoder's space: a unit vector. One partition an encoder."""
+    """The unit vector of one text in one encoder's space. Each encoder has its own partition."""
 
-    # `vector` itself is the name of pgvector's type, and a table's row type must not share it
+    # The table is not named `vector`: that is pgvector's type, and a table's row type must not have the same name.
     __tablename__ = "text_vector"
 
     encoder: Mapped[str] = mapped_column(primary_key=True)
@@ -277,7 +276,7 @@ class Vector(Base):
 
 
 class TextSentiment(Base):
-    """What the sentiment classifier makes of a text."""
+    """Sentiment of a text: the probabilities that the sentiment classifier gives."""
 
     __tablename__ = "text_sentiment"
 
@@ -291,7 +290,7 @@ class TextSentiment(Base):
 
 
 class FilterDecision(Base):
-    """What a filter last decided on one asserted label of one text. It demotes the label; it deletes nothing."""
+    """The last decision of a filter on one asserted label of one text. Rejected labels are kept but do not count."""
 
     __tablename__ = "filter_decision"
 
@@ -308,7 +307,7 @@ class FilterDecision(Base):
 
 
 class Review(Base):
-    """A text set aside for people, with why and with what probability it was drawn."""
+    """A text that people should check, with the reason and its inclusion probability."""
 
     __tablename__ = "review"
 
@@ -339,12 +338,12 @@ class Snapshot(Base):
 
 
 class Model(Base):
-    """One trained model; its files lie in a folder named by its version."""
+    """One trained model; its files are in a folder named by its version."""
 
     __tablename__ = "model"
 
     version: Mapped[str] = mapped_column(primary_key=True)
-    #: what it is for: `sfw`, `sentiment`, `pseudo:LABEL`
+    #: use of the model: `sfw`, `sentiment`, `pseudo:LABEL`
     purpose: Mapped[str]
     #: the backend that trained it: `linear`, `transformers`
     backend: Mapped[str]
@@ -357,12 +356,12 @@ class Model(Base):
     snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshot.id"))
     parent: Mapped[str | None] = mapped_column(ForeignKey("model.version"))
     taxonomy_version: Mapped[str]
-    #: why it is in its state, in words
+    #: the reason for its state, as a sentence
     reason: Mapped[str | None]
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (
-        # one champion a purpose, held by the database
+        # The database allows one champion for each purpose.
         Index("uq_model_champion", "purpose", unique=True, postgresql_where=text("state = 'champion'")),
     )

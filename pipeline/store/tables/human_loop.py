@@ -1,7 +1,7 @@
-"""The tables of the human loop: what was queued, shown and said in Label Studio.
+"""The tables of the human loop: the queue, and projects, tasks, predictions and annotations of Label Studio.
 
-Label Studio gives the ids of removed projects, tasks and annotations to new ones, so here a project has an id of our
-own, and an annotation is known by its id together with the moment of its making.
+Label Studio gives the ids of removed projects, tasks and annotations to new ones. So a project has an id of its own
+here, and an annotation is identified by its id and the time of its creation.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pipeline.store.tables.core import Base, Json, enum_column
 
-#: the queue's strategy that looks at nothing in a text, so that its draws speak for the stream
+#: the queue's strategy that draws uniformly at random, so that its texts represent the stream
 RANDOM = "random"
 
 
 class ProjectState(enum.StrEnum):
-    """Whether a project is still there."""
+    """State of a Label Studio project."""
 
     OPEN = "open"
     GONE = "gone"
 
 
 class QueueState(enum.StrEnum):
-    """Where a queued text stands."""
+    """State of a queued text."""
 
     QUEUED = "queued"
     PUSHED = "pushed"
-    #: no longer wanted: judged meanwhile, or the queue was drawn anew
+    #: no longer needed: judged meanwhile, or the queue was built again
     DROPPED = "dropped"
-    #: a reviewer took it out: it is never drawn again
+    #: removed by a reviewer: it is never drawn again
     REFUSED = "refused"
 
 
 class TaskState(enum.StrEnum):
-    """Where a task stands."""
+    """State of a task."""
 
     #: being sent: Label Studio may have it or not
     PUSHING = "pushing"
@@ -50,7 +50,7 @@ class TaskState(enum.StrEnum):
 
 
 class AnnotationState(enum.StrEnum):
-    """What an annotation amounts to."""
+    """State of an annotation."""
 
     SUBMITTED = "submitted"
     SKIPPED = "skipped"
@@ -65,7 +65,7 @@ class AnnotationState(enum.StrEnum):
 
 
 class Change(enum.StrEnum):
-    """What a rater did with the labels that were ticked for them."""
+    """Change that a rater made to the ticked labels."""
 
     KEPT = "kept"
     CHANGED = "changed"
@@ -74,7 +74,7 @@ class Change(enum.StrEnum):
 
 
 class Project(Base):
-    """A Label Studio project that Saring looks after."""
+    """A Label Studio project that Saring manages."""
 
     __tablename__ = "project"
 
@@ -90,9 +90,9 @@ class Project(Base):
     volunteer: Mapped[str | None]
     #: labels whose texts are never pushed there
     opt_out: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
-    #: harsh tasks that may be met there a day
+    #: largest number of harsh tasks a day
     harsh_cap: Mapped[int]
-    #: version of the predictions that are shown; None: none are
+    #: version of the predictions that are shown; None: no predictions are shown
     model_version: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -100,7 +100,7 @@ class Project(Base):
 
 
 class ProjectConfig(Base):
-    """The labels that a project showed from a moment on: what a rater left unticked is denied only if it was shown."""
+    """Labels that a project showed from a moment on: an unticked label is denied only if it was shown."""
 
     __tablename__ = "project_config"
 
@@ -112,7 +112,7 @@ class ProjectConfig(Base):
 
 
 class QueueItem(Base):
-    """A text that is worth a person's time, why, and with what probability it was drawn."""
+    """A text in the queue for people, with the reason and its inclusion probability."""
 
     __tablename__ = "queue_item"
 
@@ -120,27 +120,27 @@ class QueueItem(Base):
     text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"))
     #: name of the strategy that drew it
     strategy: Mapped[str]
-    #: the label that it was drawn for, where the strategy has one in mind
+    #: the label that it was drawn for; None where the strategy draws for no label
     label: Mapped[str | None]
-    #: in words, for people
+    #: the reason, as a sentence for people
     reason: Mapped[str]
     inclusion_probability: Mapped[float]
     #: 0 to 1; the greatest is served first
     priority: Mapped[float]
-    #: shown without ticks, to measure how much they sway people
+    #: True: shown without ticks, to measure how much ticks influence people
     blind: Mapped[bool] = mapped_column(server_default=text("false"))
-    #: expected to show a label that is not benign
+    #: True: probably has a label that is not benign
     harsh: Mapped[bool] = mapped_column(server_default=text("false"))
-    #: labels expected of the text, for those who opted out of some
+    #: labels that the text probably has, for volunteers who opted out of some
     expected: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
-    #: its answer is known: planted to measure raters
+    #: True: its answer is known; it is in the queue to measure raters
     gold: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[QueueState] = mapped_column(enum_column(QueueState, "queue_state"), server_default="queued")
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (
-        # a text waits once
+        # A text is in the queue once.
         Index("uq_queue_item_queued", "text_id", unique=True, postgresql_where=text("state = 'queued'")),
         CheckConstraint("inclusion_probability > 0 AND inclusion_probability <= 1", name="probability"),
         CheckConstraint("priority >= 0 AND priority <= 1", name="priority"),
@@ -154,7 +154,7 @@ class Task(Base):
 
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
     text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
-    #: None while it is being sent, and for good if it never arrived
+    #: None while it is being sent, and for ever if it never arrived
     label_studio_id: Mapped[int | None]
     #: None for a task that somebody made in Label Studio
     queue_item_id: Mapped[int | None] = mapped_column(ForeignKey("queue_item.id"))
@@ -165,9 +165,9 @@ class Task(Base):
     blind: Mapped[bool] = mapped_column(server_default=text("false"))
     harsh: Mapped[bool] = mapped_column(server_default=text("false"))
     gold: Mapped[bool] = mapped_column(server_default=text("false"))
-    #: asked of two raters by a coin, so that their agreement speaks for all texts
+    #: True: given to two raters at random, so that their agreement represents all texts
     paired: Mapped[bool] = mapped_column(server_default=text("false"))
-    #: raters that it asks for; raised when they disagree
+    #: number of raters that it needs; raised when they disagree
     overlap: Mapped[int] = mapped_column(server_default="1")
     state: Mapped[TaskState] = mapped_column(enum_column(TaskState, "task_state"))
     #: the call that sent it, also written into the task's data
@@ -183,7 +183,7 @@ class Task(Base):
 
 
 class PredictionBatch(Base):
-    """One version of the predictions of one project: written ahead in bulk, then shown by one change."""
+    """One version of the predictions of a project: written in bulk first, then shown by one change."""
 
     __tablename__ = "prediction_batch"
 
@@ -191,9 +191,9 @@ class PredictionBatch(Base):
     version: Mapped[str] = mapped_column(primary_key=True)
     #: `writing`, `shown`, `retired` (replaced, still in Label Studio), `removed`, `failed`
     state: Mapped[str]
-    #: version of the model whose scores went in; None: there was no champion
+    #: version of the model whose scores were used; None: there was no champion
     champion: Mapped[str | None]
-    #: the policy that combined them: its parameters, and what it was fitted on
+    #: the policy that made the predictions: its parameters, and the data that it was fitted on
     policy: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     sent: Mapped[int] = mapped_column(server_default="0")
     #: as the server counted
@@ -203,7 +203,7 @@ class PredictionBatch(Base):
 
 
 class Prediction(Base):
-    """What was ticked for raters on one task in one version; of a blind task, what would have been."""
+    """Ticked labels of one task in one version; for a blind task, the labels that would have been ticked."""
 
     __tablename__ = "prediction"
 
@@ -213,12 +213,12 @@ class Prediction(Base):
     labels: Mapped[list[str]]
     #: probability of each label
     scores: Mapped[Json]
-    #: where each ticked label comes from, in words
+    #: the origin of each ticked label, as a sentence
     why: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
 
 
 class Annotation(Base):
-    """An annotation as Label Studio last showed it: the mirror that a reconciliation compares, not the ledger."""
+    """An annotation as Label Studio last showed it: a copy that a reconciliation compares, not the ledger."""
 
     __tablename__ = "annotation"
 
@@ -234,7 +234,7 @@ class Annotation(Base):
     chosen: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     #: labels in it that the taxonomy does not know
     unknown: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
-    #: what was ticked beforehand, and by which version; None: nothing was shown
+    #: labels that were ticked beforehand, and their version; None: no predictions were shown
     predicted: Mapped[list[str] | None]
     prediction_version: Mapped[str | None]
     change: Mapped[Change] = mapped_column(enum_column(Change, "change"))
@@ -248,7 +248,7 @@ class Annotation(Base):
 
 
 class SyncCursor(Base):
-    """How far one Label Studio project has been pulled: all changes up to the watermark are in the ledger."""
+    """Position of the pull of a Label Studio project: all changes up to the watermark are in the ledger."""
 
     __tablename__ = "sync_cursor"
 
@@ -262,7 +262,7 @@ class SyncCursor(Base):
 
 
 class Event(Base):
-    """What Label Studio told us by a webhook, as it came but for secrets. A hint to look, never a source of truth."""
+    """A message from a Label Studio webhook, without secrets. It starts a pull, and is never read as an annotation."""
 
     __tablename__ = "event"
 

@@ -1,4 +1,4 @@
-"""The tables of what language models said: every reply that was paid for, and translations."""
+"""The tables of language models' output: every paid reply, and translations."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pipeline.store.tables.core import Base, Json
 
 
 class LlmReply(Base):
-    """One reply of a language model. What was asked once is not asked again: reading a stored reply costs nothing."""
+    """One reply of a language model. The same request is never sent twice: reading a stored reply costs nothing."""
 
     __tablename__ = "llm_reply"
 
     #: 128-bit BLAKE2b of the model, the prompt, the text and the parameters
     key: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    #: name of the rater that paid for it; budgets go by this
+    #: name of the rater that paid for it; budgets are counted by it
     rater: Mapped[str] = mapped_column(index=True)
     model: Mapped[str]
     #: hash of the prompt without the text
     prompt: Mapped[str]
     params: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
-    #: hash of the masked text that it is about (`pipeline.texts.normalise.text_id`)
+    #: hash of the masked text that was judged or translated (`pipeline.texts.normalise.text_id`)
     source_id: Mapped[uuid.UUID] = mapped_column(index=True)
     reply: Mapped[str]
-    #: why the model stopped
+    #: the reason why the model stopped, from the server
     finish: Mapped[str | None]
     refusal: Mapped[str | None]
-    #: how the model was asked to keep to JSON: `schema`, `json`, `text`
+    #: the response format of the request: `schema`, `json`, `text`
     form: Mapped[str]
     prompt_tokens: Mapped[int] = mapped_column(server_default="0")
     completion_tokens: Mapped[int] = mapped_column(server_default="0")
@@ -45,11 +45,11 @@ class Translation(Base):
 
     __tablename__ = "translation"
 
-    #: hash of the masked text; it need not be one of `text`, as files are translated too
+    #: hash of the masked text; `text` need not have it, as files are translated too
     source_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    #: language that it is translated into: `ms`, `en`
+    #: target language: `ms`, `en`
     language: Mapped[str] = mapped_column(primary_key=True)
-    #: who translated: kind, name and version
+    #: kind, name and version of the translator
     translator: Mapped[str] = mapped_column(primary_key=True)
     body: Mapped[str]
     run_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("run.id"))

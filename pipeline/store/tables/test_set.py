@@ -1,4 +1,4 @@
-"""The tables of the frozen test set: what models are measured on, in versions of which each holds the one before.
+"""The tables of the frozen test set, on which models are measured. Each version contains the version before.
 
 The database itself refuses to change or remove a row of either table (see the fourth migration).
 """
@@ -21,21 +21,21 @@ class TestSet(Base):
 
     #: from 1
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    #: texts that it holds, those of the versions before among them
+    #: number of texts in it, those of earlier versions included
     rows: Mapped[int]
-    #: of the texts and what the version says of them, in order
+    #: hash of the texts and their labels, in order
     hash: Mapped[str]
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class TestRow(Base):
-    """What a version says of one text, from that version on until a later one restates it."""
+    """Labels of one text in the test set, from a version on until a later version changes them."""
 
     __tablename__ = "test_row"
 
     text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
-    #: the increment that it came with
+    #: the version that added the row
     version: Mapped[int] = mapped_column(ForeignKey("test_set.version"), primary_key=True)
     asserted: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     denied: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))

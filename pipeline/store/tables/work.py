@@ -1,7 +1,7 @@
-"""The tables of work that is spread over workers: the shards of a run, and what was said of it.
+"""The tables of work that is spread over workers: the shards of a run, and its log.
 
-The broker only says "look at shard 7 of run 12". What that is, and whether it was done, stands here, so that a broker
-that loses or repeats a message changes nothing.
+A message in the broker only names a shard and its run. The work itself, and its state, are stored here, so that a
+broker that loses or repeats a message changes nothing.
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ from pipeline.store.tables.core import Base, Json, enum_column
 
 
 class ShardState(enum.StrEnum):
-    """Where a part of a run's work stands."""
+    """State of a shard."""
 
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
-    #: set aside with its error, so that the rest of the run goes on
+    #: left out with its error, so that the rest of the run continues
     PARKED = "parked"
 
 
 class Shard(Base):
-    """A part of a run's work, done by one worker at a time: texts whose id lies in a range, or what `args` says."""
+    """A part of a run's work, done by one worker at a time: texts with ids in a range, or the work in `args`."""
 
     __tablename__ = "shard"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), primary_key=True)
-    #: from 0; the work that puts the shards' results together is no shard
+    #: from 0; the step that combines the shards' results has no number
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    #: ids from here on
+    #: first id (inclusive); None: from the first text
     lower: Mapped[uuid.UUID | None]
-    #: and below this; None: to the end
+    #: last id (exclusive); None: to the last text
     upper: Mapped[uuid.UUID | None]
     args: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     state: Mapped[ShardState] = mapped_column(enum_column(ShardState, "shard_state"), server_default="waiting")
-    #: how often it was begun; counted before the work, so that one that kills its worker is found out
+    #: number of attempts; counted before the work, so that a shard that kills its worker is noticed
     attempts: Mapped[int] = mapped_column(server_default="0")
-    #: how often it was handed to the broker, and when last
+    #: number of messages sent to the broker for it, and the time of the last one
     sends: Mapped[int] = mapped_column(server_default="0")
     sent_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    #: host and process that had it last
+    #: host and process of the last attempt
     worker: Mapped[str | None]
-    #: why it was parked, or what went wrong the last time
+    #: the reason why it was parked, or the error of the last attempt
     error: Mapped[str | None]
-    #: what came of it, to be added up
+    #: counts of its results, to be added up
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
 
     __table_args__ = (Index(None, "run_id", "state"),)
 
 
 class RunLog(Base):
-    """A line that was logged while a run was at work, wherever that was."""
+    """A line that a worker logged while it worked on a run."""
 
     __tablename__ = "run_log"
 
@@ -74,9 +74,9 @@ class RunLog(Base):
 
 
 class FilterScore(Base):
-    """What a run of a filter measured of one label of one text, until the run has decided; then it is removed.
+    """Score that a run of a filter gave one label of one text. It is removed when the run has decided.
 
-    No foreign keys are checked: there is a row for each of millions of texts, and none outlives its run.
+    There are no foreign keys: millions of texts have a row, and no row outlives its run.
     """
 
     __tablename__ = "filter_score"

@@ -1,1 +1,1 @@
-"""Encoders: texts in, unit vectors out. `protocol` says what one is, `make` makes the one that a name stands for."""
+"""Encoders, which turn texts into unit vectors. `protocol` is their interface; `make` makes an encoder by its name."""

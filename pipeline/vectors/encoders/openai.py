@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's ``POST /embeddings``: OpenAI, vLLM, llama.cpp, Ollama, text-embeddings-inference."""
+"""An encoder behind any server with OpenAI's ``POST /embeddings``: OpenAI, vLLM, llama.cpp, Ollama and others."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from pipeline.vectors.encoders.protocol import Vectors, unit
 
 log = logging.getLogger(__name__)
 
-#: characters beyond which no text is read, and those of all texts of a request
+#: largest number of characters of a text, the rest of which is ignored, and of all texts of a request
 _LONGEST, _REQUEST_CHARACTERS = 8_000, 64_000
-#: texts of a request, unless the server takes fewer
+#: largest number of texts of a request, unless the server accepts fewer
 _REQUEST_TEXTS = 64
-#: requests under way at once
+#: number of requests at once
 _AT_ONCE = 4
-#: a text that a server refuses is not cut shorter than this
+#: least number of characters of a text that is shortened because the server refuses it
 _SHORTEST_CUT = 500
-#: how servers say that a request is too large for them, or asks for what they don't know
+#: status codes for requests that are too large, or have a field that the server does not know
 _REFUSED = (400, 413, 422)
 _NO_KEY = "none"
 
 
 class OpenAIEncoder:
-    """A model behind such a server.
+    """An embedding model behind such a server.
 
-    Requests are kept small enough for servers' limits; one that is refused is sent again in halves, and the smaller
-    size is kept. Vectors travel in base64 where the server has it.
+    Requests are small enough for the limits of servers. A refused request is sent again in halves, and the smaller size
+    is kept. Vectors are sent in base64 where the server supports it.
 
     Args:
-        model: as the server calls it.
-        base_url: what `/embeddings` is appended to.
+        model: the server's name of the model.
+        base_url: the address to which `/embeddings` is appended.
         api_key: sent as a bearer token; never shown.
-        timeout: seconds until an answer is given up.
-        attempts: how often a request is sent that the server could not answer (429, 5xx, broken connections).
+        timeout: seconds to wait for an answer.
+        attempts: attempts of a request that fails (429, 5xx, broken connections).
 
     Raises:
-        EncoderError: the server can't be reached, or does not give vectors.
+        EncoderError: the server cannot be reached, or does not give vectors.
     """
 
     def __init__(
@@ -64,27 +64,27 @@ class OpenAIEncoder:
                 max_retries=attempts - 1,
             )
         except httpx2.InvalidURL as error:
-            raise EncoderError(f"SARING_EMBEDDINGS_URL is no address ({error})") from error
-        # the client insists on a key, but not on sending it
+            raise EncoderError(f"SARING_EMBEDDINGS_URL is not a valid address ({error})") from error
+        # The client requires a key, but the header can be left out.
         self._options: openai.RequestOptions = {} if api_key else {"headers": {"Authorization": openai.Omit()}}
         self._most = _REQUEST_TEXTS
         self._packed = True
-        #: 0 until the server has answered once
+        #: dimension of the vectors; 0 until the server has answered once
         self.dimension = 0
         self.dimension = self.encode(["."]).shape[1]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """See Encoder. What the server could not answer is asked for again, after twice the wait or as the server says.
+        """See `Encoder`. Failed requests are retried, after twice the last wait or the time that the server asks for.
 
         Raises:
-            EncoderError: the server can't be reached, refuses, or answers something else than vectors.
+            EncoderError: the server cannot be reached, refuses the request, or does not answer with vectors.
         """
         requests = self._requests([text[:_LONGEST] for text in texts])
         if not requests:
             return np.empty((0, self.dimension), dtype=np.float32)
         if len(requests) == 1:
             return self._ask(requests[0])
-        # threads of this call alone: none is there when a worker forks
+        # The threads end with this call, so that there are none when a worker forks.
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="embeddings") as pool:
             return np.concatenate(list(pool.map(self._ask, requests)))
 
@@ -100,7 +100,7 @@ class OpenAIEncoder:
         return made
 
     def _ask(self, texts: list[str]) -> Vectors:
-        """The vectors of a request's texts, whatever part of it the server takes at once."""
+        """The vectors of a request's texts, in several requests if the server refuses this one."""
         try:
             return self._parse(self._post(texts), len(texts))
         except openai.APIStatusError as error:
@@ -115,11 +115,11 @@ class OpenAIEncoder:
                 "check SARING_EMBEDDINGS_URL"
             ) from error
         if len(texts) == 1:
-            log.info("the embeddings server refuses a text of %d characters; it is cut", len(texts[0]))
+            log.info("the embeddings server refuses a text of %d characters: it is shortened", len(texts[0]))
             return self._ask([texts[0][: max(len(texts[0]) // 2, _SHORTEST_CUT)]])
         half = len(texts) // 2
         halves = np.concatenate([self._ask(texts[:half]), self._ask(texts[half:])])
-        # it is the size that was refused, since the parts were not
+        # The server refused the size, since it accepted the halves.
         self._most = min(self._most, max(half, 1))
         return halves
 
@@ -129,12 +129,12 @@ class OpenAIEncoder:
         except openai.APIStatusError as error:
             if not self._packed or self.dimension or error.status_code not in _REFUSED:
                 raise
-            # a server that is strict about fields and does not know the one that asks for base64
+            # The server refuses unknown fields and does not know the field for base64.
             self._packed = False
             return self._send(texts)
 
     def _send(self, texts: list[str]) -> bytes:
-        # what the client makes of a list of numbers costs more than fetching it
+        # The raw response: the client takes longer to parse a list of numbers than to fetch it.
         content = orjson.dumps(self._body(texts))
         reply = self._client.post("/embeddings", cast_to=httpx2.Response, content=content, options=self._options)
         return reply.content
@@ -148,7 +148,9 @@ class OpenAIEncoder:
             items = sorted(json.loads(reply)["data"], key=lambda item: item["index"])
             vectors = np.asarray([_numbers(item["embedding"]) for item in items], dtype=np.float32)
         except (ValueError, KeyError, TypeError) as error:
-            raise EncoderError("the embeddings server's answer is not in the shape of OpenAI's /embeddings") from error
+            raise EncoderError(
+                "the embeddings server's answer does not have the form of OpenAI's /embeddings"
+            ) from error
         if vectors.ndim != 2 or len(vectors) != expected:
             raise EncoderError(f"the embeddings server gave {len(vectors)} vectors for {expected} texts")
         if not np.isfinite(vectors).all():
@@ -156,13 +158,13 @@ class OpenAIEncoder:
         if vectors.shape[1] != (self.dimension or vectors.shape[1]):
             raise EncoderError(
                 f"the embeddings server now gives {vectors.shape[1]} dimensions for model {self._model!r}, "
-                f"not {self.dimension}: it serves another model under that name"
+                f"not {self.dimension}: it has another model under that name"
             )
         return unit(vectors)
 
 
 def _numbers(embedding: object) -> NDArray[np.float32] | object:
-    """An embedding as numbers, if it came as base64 of little-endian single precision."""
+    """An embedding as numbers; base64 is decoded as little-endian single precision."""
     if not isinstance(embedding, str):
         return embedding
     try:

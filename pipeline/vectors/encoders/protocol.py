@@ -1,4 +1,4 @@
-"""What an encoder is."""
+"""The interface of encoders."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Vectors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Turns texts into vectors of length 1."""
+    """An encoder turns texts into vectors of length 1."""
 
-    #: names the space; vectors of different names are never compared
+    #: name of the space; vectors of different names are never compared
     @property
     def name(self) -> str: ...
 
@@ -22,11 +22,11 @@ class Encoder(Protocol):
     def dimension(self) -> int: ...
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape [len(texts), dimension], each of Euclidean length 1. It may be given any number of texts."""
+        """Encode any number of texts: vectors of shape [len(texts), dimension], each of Euclidean length 1."""
         ...
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """The same directions with Euclidean length 1; a zero vector stays zero."""
+    """Scale vectors of shape [n, dimension] to Euclidean length 1; a zero vector stays zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)

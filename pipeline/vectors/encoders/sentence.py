@@ -11,21 +11,21 @@ from pipeline.errors import EncoderError, ModelError, first_line
 from pipeline.models.hub import model_place
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
-#: bge-m3: a hundred languages, Malay and Indonesian among them (Chen et al. 2024, arXiv:2402.03216)
+#: bge-m3: a hundred languages, Malay and Indonesian included (Chen et al. 2024, arXiv:2402.03216)
 DEFAULT_MODEL = "BAAI/bge-m3"
-#: characters beyond which no text is read: a post has a few hundred, and long ones cost with the square of their length
+#: largest number of characters of a text: a post has a few hundred, and time grows with the square of the length
 _LONGEST = 8_000
-#: texts in a batch, by where it is computed
+#: texts in a batch, by device
 _BATCH = {"cpu": 32, "cuda": 256}
 
 
 class SentenceTransformersEncoder:
-    """A model by hub name, `NAME@REVISION`, or the path of a folder. Runs on a graphics card where torch sees one.
+    """A model by hub name, `NAME@REVISION`, or the path of a folder. It runs on a GPU where torch has one.
 
-    The space is called as the model was: another revision is another space, and so is a folder that moved.
+    The space has the model's name: another revision is another space, and so is a folder that was moved.
 
     Raises:
-        EncoderError: the libraries are not installed, or the model is neither there nor to be had.
+        EncoderError: the libraries are not installed, or the model cannot be found or downloaded.
     """
 
     def __init__(self, model: str) -> None:
@@ -35,7 +35,7 @@ class SentenceTransformersEncoder:
         except ImportError as error:
             raise EncoderError("sentence-transformers is not installed: pip install 'saring[transformers]'") from error
         self.name = f"sentence-transformers:{model}"
-        # commands have one of their own
+        # Commands have a progress bar of their own.
         disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             place, revision = _place_and_revision(model)
@@ -51,8 +51,7 @@ class SentenceTransformersEncoder:
         self._batch = _BATCH.get(self._model.device.type, 32)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """See Encoder. Batches are made of texts of like length; a prompt that the model names as its default is put
-        before each."""
+        """See `Encoder`. Batches have texts of similar length; the model's default prompt precedes each text."""
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
         vectors = self._model.encode(
