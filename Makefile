@@ -9,8 +9,9 @@ DEV := $(VENV)/.installed-dev
 # what is never imported need not be compiled
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 PACKAGES := pipeline saring sync ml_backend
-# one PostgreSQL, Valkey and Label Studio a worker, so a few are enough; on two cores a third one works while others wait
-WORKERS ?= 3
+# one PostgreSQL, Valkey and Label Studio a worker, 1.5 GB in all; tests wait for other processes two thirds of their
+# time, so four keep two cores busy
+WORKERS ?= 4
 PYTEST_ARGS ?=
 
 .DELETE_ON_ERROR:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._chaos import KILLABLE, kill_something, load, make_world, settle, supervise
 from saring.services import stop_services
+from tests.support.chaos import KILLABLE, kill_something, load, make_world, supervise
+from tests.support.chaos_checks import settle
 
 
 def main() -> None:

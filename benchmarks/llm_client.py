@@ -1,8 +1,8 @@
 """Requests a second of our client to a language model's server, beside a bare load generator.
 
-The server is the tests' own (tests/llm_server.py), a process of its own that answers after a fixed time. The peer is
-httpx in a plain loop: so many coroutines, each posting the same body and reading the answer's JSON. Ours is the whole
-of what `saring judge` does but for the store: the official client, the window, retries, and the thread that hands
+The server is the tests' own (tests/support/llm_server.py), a process of its own that answers after a fixed time. Its
+peer is httpx in a plain loop: so many coroutines, each posting the same body and reading the answer's JSON. Ours is the
+whole of what `saring judge` does but for the store: the official client, the window, retries, and the thread that hands
 answers over. Both keep as many requests under way. Prints JSON lines, and the share that ours reaches.
 
     python benchmarks/llm_client.py [--requests 1500] [--concurrency 8] [--latency 0.05] [--rounds 3]
@@ -36,7 +36,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 @contextmanager
 def server(port: int, latency: float) -> Iterator[str]:
     """The stub, as a process of its own."""
-    command = [sys.executable, "-m", "tests.llm_server", "--port", str(port), "--latency", str(latency)]
+    command = [sys.executable, "-m", "tests.support.llm_server", "--port", str(port), "--latency", str(latency)]
     with subprocess.Popen(command, cwd=_ROOT) as process:
         try:
             url = f"http://127.0.0.1:{port}/v1"

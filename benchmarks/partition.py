@@ -20,10 +20,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._hosts import Net, cluster
 from benchmarks._measure import emit
-from benchmarks._namespaces import why_no_hosts
-from benchmarks._partition import partition
+from tests.support.hosts import Net, cluster
+from tests.support.namespaces import why_no_hosts
+from tests.support.partition import partition
 
 
 def main() -> None:

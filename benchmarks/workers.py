@@ -32,13 +32,13 @@ from _working import Home, Sent, children, machine, send, temporary_home, wait, 
 from celery import chord
 from celery.result import AsyncResult
 from centroid import load, make_data
-from pipeline.raters.judge_stage import JudgeStage
 from sqlalchemy import Engine, event, text
 
 from pipeline.filters.centroid import centroid_filter
 from pipeline.filters.centroid_stage import CentroidStage
 from pipeline.filters.cuts import Cut
 from pipeline.progress import silent
+from pipeline.raters.judge import JudgeStage
 from pipeline.runs.book import open_run
 from pipeline.runs.shard import finish_run, run_shard
 from pipeline.texts.ingest import SourceInfo, ingest

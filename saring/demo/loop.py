@@ -86,10 +86,19 @@ class LoopResult:
     seconds: float = 0.0
 
 
-def run_loop(home: Home, planted: Planted, *, progress: Progress) -> LoopResult:
+def run_loop(
+    home: Home, planted: Planted, *, each: int = EACH, each_review: int = EACH_REVIEW, progress: Progress
+) -> LoopResult:
     """Run the human loop once, on a store that the stages of the machines have filled.
 
     Label Studio, the ML backend and a worker are started; the worker pulls annotations while volunteers annotate.
+
+    Args:
+        home: the demo's own.
+        planted: the troubles that were planted in the store.
+        each: tasks that each volunteer does at most in the first round.
+        each_review: the same, of the reviews.
+        progress: is told of every step.
     """
     began = time.monotonic()
     result = LoopResult(tiers_before=_tiers(home))
@@ -99,13 +108,13 @@ def run_loop(home: Home, planted: Planted, *, progress: Progress) -> LoopResult:
     champion = load_champion(home.engine, home.settings)
     result.url, result.project_url, result.email = access.url, project.url, access.email or ""
     result.password_file = str(owner_file(home.settings)) if access.embedded else ""
-    _send_out(home, project.label_studio_id, result, progress)
+    _send_out(home, project.label_studio_id, each, result, progress)
 
     with LabelStudio(access.url, access.api_key) as client:
         invite = str(client.get("/api/invite")["invite_url"])
         work = _Work(access.url, invite, project.label_studio_id, _truth(home), _password(home))
         earlier = _in_ledger(home)
-        rounds = [work.go(home, EACH, PERSONAS, progress)]
+        rounds = [work.go(home, each, PERSONAS, progress)]
         result.home_by_webhook = _wait_for_annotations(home, earlier, _annotated(rounds), progress)
         _pull(home, project.label_studio_id, progress)
         result.excluded = _exclude_careless(home, project.project_id)
@@ -114,7 +123,7 @@ def run_loop(home: Home, planted: Planted, *, progress: Progress) -> LoopResult:
         if result.reviews:
             out = {worked.persona for worked in rounds[0] if str(worked.user_id) in result.excluded}
             others = [persona for persona in PERSONAS if persona not in out]
-            rounds.append(work.go(home, EACH_REVIEW, others, progress))
+            rounds.append(work.go(home, each_review, others, progress))
     _pull(home, project.label_studio_id, progress)
     compared = _retry_on_conflict(lambda: home.label_studio.reconcile(project.label_studio_id, progress=progress))
     result.repaired = compared.repaired
@@ -128,9 +137,9 @@ def run_loop(home: Home, planted: Planted, *, progress: Progress) -> LoopResult:
     return result
 
 
-def _send_out(home: Home, project: int, result: LoopResult, progress: Progress) -> None:
+def _send_out(home: Home, project: int, each: int, result: LoopResult, progress: Progress) -> None:
     """Draw a queue and push it, with labels ticked."""
-    config = QueueConfig(size=EACH * len(PERSONAS), gold_share=_PLANTED)
+    config = QueueConfig(size=each * len(PERSONAS), gold_share=_PLANTED)
     queued = home.queue.build(config=config, progress=progress)
     result.queued = {"drawn": queued.drawn, "eligible": queued.eligible, "by_strategy": dict(queued.by_strategy)}
     (sent,) = home.label_studio.push(project, progress=progress).projects

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.backend_credentials import BACKEND_USER, WEBHOOK_HEADER
-from tests.integration.backend_server import (
+from tests.support.backend import (
     PASSWORD,
     SECRET,
     TAXONOMY,
@@ -23,8 +23,8 @@ from tests.integration.backend_server import (
     promote,
     served,
     train_model,
-    until,
 )
+from tests.support.waiting import until
 
 _TASKS = 200
 

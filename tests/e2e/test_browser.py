@@ -26,8 +26,8 @@ from pipeline.store.tables.human_loop import Change
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
 from sync.pull.pull import pull
-from tests.e2e import people
-from tests.integration.backend_server import PASSWORD, served
+from tests.support import label_studio as people
+from tests.support.backend import PASSWORD, served
 
 pytestmark = pytest.mark.timeout(180)
 

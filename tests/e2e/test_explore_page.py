@@ -18,7 +18,7 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.table import put_vectors, register_encoder
-from tests.integration.ledger_book import CORPUS, HUMAN, Book
+from tests.support.ledger import CORPUS, HUMAN, Book
 
 #: a text that would end the script that holds it
 _BREAKING = "</script><script>window.broken = true</script><img src=x onerror='window.broken = true'>"

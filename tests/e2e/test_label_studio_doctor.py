@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from saring.services import LabelStudioAccess
-from tests.typed import typed
+from tests.support.commands import typed
 
 _CONFIG = '<View><Text name="text" value="$text"/><Choices name="l" toName="text"><Choice value="a"/></Choices></View>'
 

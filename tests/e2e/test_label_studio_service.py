@@ -32,7 +32,7 @@ from saring.services import (
     owner_file,
     stop_services,
 )
-from tests.typed import typed
+from tests.support.commands import typed
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = '<View><Text name="text" value="$text"/><Choices name="l" toName="text"><Choice value="a"/></Choices></View>'

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks._hosts import Cluster, Net, cluster
-from benchmarks._partition import partition
+from tests.support.hosts import Cluster, Net, cluster
+from tests.support.partition import partition
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,8 @@ from pipeline.errors import LabelStudioMissing, LabelStudioUnavailable, Uncertai
 from saring.services import LabelStudioAccess
 from sync.api import client as ours
 from sync.api.client import LabelStudio, identity
-from tests.e2e.accounts import personal_token
-from tests.e2e.faulty_proxy import Fault, FaultyProxy, faulty_proxy
-from tests.e2e.front import Answer, Front, front
+from tests.support.label_studio import personal_token
+from tests.support.proxies import Answer, Fault, FaultyProxy, Front, faulty_proxy, front
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = '<View><Text name="text" value="$text"/></View>'

@@ -30,8 +30,8 @@ from saring.home import Home
 from saring.services import LabelStudioAccess, ensure_worker, stop_services
 from saring.workers.executor import Workers
 from saring.workers.stages import STAGES
-from tests.conftest import new_database
-from tests.llm_server import MODEL, LlmServer
+from tests.support.llm_server import MODEL, LlmServer
+from tests.support.store import new_database
 
 _LIMIT = 400
 #: what belongs to a run or an attempt at it, and not to what it found out

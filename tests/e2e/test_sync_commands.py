@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Engine
 
 from saring.services import LabelStudioAccess
-from tests.e2e.people import lines, queue
-from tests.typed import typed
+from tests.support.commands import typed
+from tests.support.label_studio import lines, queue
 
 
 class Saring:

@@ -21,9 +21,8 @@ from pipeline.errors import (
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
 from sync.api.connection import Connection
-from tests.e2e.accounts import logged_in, personal_token
-from tests.e2e.faulty_proxy import Fault, FaultyProxy, faulty_proxy
-from tests.e2e.front import Answer, Front, front
+from tests.support.label_studio import logged_in, personal_token
+from tests.support.proxies import Answer, Fault, FaultyProxy, Front, faulty_proxy, front
 
 RENEWAL, WHO = "POST /api/token/refresh/", "GET /api/current-user/whoami"
 #: an address of loopback where nobody listens

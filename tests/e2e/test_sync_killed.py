@@ -22,8 +22,8 @@ from pipeline.store.tables.core import RunState
 from pipeline.store.tables.human_loop import TaskState
 from saring.services import LabelStudioAccess, ensure_label_studio, loop_status
 from sync.api.client import LabelStudio
-from tests.e2e.people import Json, lines, make_project, push_all, queue, tasks_of
-from tests.e2e.pushed import assert_each_once
+from tests.support.label_studio import Json, lines, make_project, push_all, queue, tasks_of
+from tests.support.pushed import assert_each_once
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: a push that kills itself when it has come to the named point

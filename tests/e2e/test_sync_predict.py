@@ -22,11 +22,22 @@ from sync.project.label_config import label_config
 from sync.project.wiring import BACKEND_TITLE
 from sync.pull.pull import pull
 from sync.pull.reconcile import reconcile
-from tests.e2e.faulty_proxy import Fault
-from tests.e2e.people import TAXONOMY, Json, Line, annotate, credentials, make_project, push_all, queue, tasks_of
-from tests.e2e.pushed import Pushed, pushed_project, ticks
-from tests.integration.backend_server import served, until
-from tests.unit.label_makers import taxonomy_of
+from tests.support.backend import served
+from tests.support.label_studio import (
+    TAXONOMY,
+    Json,
+    Line,
+    annotate,
+    credentials,
+    make_project,
+    push_all,
+    queue,
+    tasks_of,
+)
+from tests.support.proxies import Fault
+from tests.support.pushed import Pushed, pushed_project, ticks
+from tests.support.taxonomy import taxonomy_of
+from tests.support.waiting import until
 
 #: of a request that may be repeated
 _TRIES = 4

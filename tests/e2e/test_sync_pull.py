@@ -9,23 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.store import make_engine
 from pipeline.store.tables.human_loop import AnnotationState, Change
 from saring.services import LabelStudioAccess
-from tests.conftest import _database
-from tests.e2e.accounts import Person, invited
-from tests.e2e.home_world import World, denied_by, new_world
-from tests.e2e.people import Line, annotate, tasks_of
+from tests.support.label_studio import Line, Person, annotate, invited, tasks_of
+from tests.support.pulled import World, denied_by, new_world
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def module_engine(server_url: str, template: str) -> Iterator[Engine]:
-    for url in _database(server_url, template):
-        engine = make_engine(url)
-        yield engine
-        engine.dispose()
 
 
 @pytest.fixture(scope="module")

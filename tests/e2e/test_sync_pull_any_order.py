@@ -18,10 +18,9 @@ from pipeline.store import make_engine
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import AnnotationState
 from saring.services import LabelStudioAccess
-from tests.conftest import _database
-from tests.e2e.accounts import Person, invited
-from tests.e2e.home_world import World, new_world
-from tests.e2e.people import TAXONOMY, annotate, lines
+from tests.support.label_studio import TAXONOMY, Person, annotate, invited, lines
+from tests.support.pulled import World, new_world
+from tests.support.store import new_database
 
 Json = dict[str, Any]
 _OPERATIONS, _TASKS = 25, 6
@@ -122,7 +121,7 @@ def test_pulls_in_any_order_of_things_end_where_a_comparison_from_scratch_ends(
     with new_world(engine, label_studio, tmp_path) as world:
         given = world.push(lines(_TASKS))
         engine.dispose()  # or the store cannot be copied
-        for url in _database(server_url, str(engine.url.database)):
+        with new_database(server_url, str(engine.url.database)) as url:
             crowd = Crowd(world, people, [one.task for one in given], rng)
             for _ in range(_OPERATIONS):
                 crowd.act()

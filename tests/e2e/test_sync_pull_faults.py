@@ -24,10 +24,9 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 from saring.services import LabelStudioAccess, ensure_label_studio, loop_status
 from sync.api.client import LabelStudio
-from tests.e2e.faulty_proxy import Fault, FaultyProxy, faulty_proxy
-from tests.e2e.front import Front, front
-from tests.e2e.home_world import Given, World
-from tests.e2e.people import annotate, lines, make_project
+from tests.support.label_studio import annotate, lines, make_project
+from tests.support.proxies import Fault, FaultyProxy, Front, faulty_proxy, front
+from tests.support.pulled import Given, World
 
 _ROOT = Path(__file__).resolve().parents[2]
 _WALK = "/api/tasks/"

@@ -17,10 +17,10 @@ from pipeline.store.tables.human_loop import AnnotationState, ProjectState, Task
 from pipeline.texts.normalise import text_id
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
-from tests.e2e.faulty_proxy import Fault, faulty_proxy
-from tests.e2e.home_world import World, denied_by, new_world
-from tests.e2e.people import annotate, lines, make_project, push_all, queue, tasks_of
-from tests.unit.label_makers import taxonomy_named
+from tests.support.label_studio import annotate, lines, make_project, push_all, queue, tasks_of
+from tests.support.proxies import Fault, faulty_proxy
+from tests.support.pulled import World, denied_by, new_world
+from tests.support.taxonomy import taxonomy_named
 
 
 @pytest.fixture

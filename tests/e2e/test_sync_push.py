@@ -20,10 +20,20 @@ from pipeline.store.tables.human_loop import ProjectState, QueueState, TaskState
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
 from sync.pull.pull import pull
-from tests.e2e.faulty_proxy import Fault, faulty_proxy
-from tests.e2e.people import TAXONOMY, Line, annotate, credentials, lines, make_project, push_all, queue, tasks_of
-from tests.e2e.pushed import assert_each_once, on_server, waiting
-from tests.integration.backend_server import promote, served, train_model
+from tests.support.backend import promote, served, train_model
+from tests.support.label_studio import (
+    TAXONOMY,
+    Line,
+    annotate,
+    credentials,
+    lines,
+    make_project,
+    push_all,
+    queue,
+    tasks_of,
+)
+from tests.support.proxies import Fault, faulty_proxy
+from tests.support.pushed import assert_each_once, on_server, waiting
 
 Json = dict[str, Any]
 #: of a request that may be repeated

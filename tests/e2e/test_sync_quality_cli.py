@@ -23,8 +23,8 @@ from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
 from sync.project.projects import SetupReport
 from sync.pull.pull import pull
-from tests.e2e.people import TAXONOMY, Line, annotate, lines, make_project, push_all, queue, tasks_of
-from tests.typed import typed
+from tests.support.commands import typed
+from tests.support.label_studio import TAXONOMY, Line, annotate, lines, make_project, push_all, queue, tasks_of
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -17,9 +17,9 @@ from pipeline.store.tables.human_loop import AnnotationState, TaskState
 from pipeline.texts.normalise import text_id
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
-from tests.e2e.home_world import World, new_world
-from tests.e2e.people import annotate, tasks_of
-from tests.typed import typed
+from tests.support.commands import typed
+from tests.support.label_studio import annotate, tasks_of
+from tests.support.pulled import World, new_world
 
 Json = dict[str, Any]
 

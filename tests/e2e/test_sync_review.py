@@ -24,7 +24,7 @@ from sync.pull.pull import pull
 from sync.push.predictions import predict_ahead
 from sync.push.push import push
 from sync.quality.review import Disagreement, find_disagreements, request_reviews
-from tests.e2e.people import TAXONOMY, lines, make_project, push_all, queue, tasks_of
+from tests.support.label_studio import TAXONOMY, lines, make_project, push_all, queue, tasks_of
 
 pytestmark = pytest.mark.timeout(180)
 

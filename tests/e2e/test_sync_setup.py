@@ -23,10 +23,10 @@ from sync.api.client import LabelStudio
 from sync.project.label_config import label_config
 from sync.project.projects import SetupReport
 from sync.pull.pull import pull
-from tests.e2e.faulty_proxy import Fault, faulty_proxy
-from tests.e2e.people import annotate, human_judgements, make_project
-from tests.typed import typed
-from tests.unit.label_makers import make_label, taxonomy_named, taxonomy_of
+from tests.support.commands import typed
+from tests.support.label_studio import annotate, human_judgements, make_project
+from tests.support.proxies import Fault, faulty_proxy
+from tests.support.taxonomy import make_label, taxonomy_named, taxonomy_of
 
 #: of a request that may be repeated
 _TRIES = 4

@@ -18,10 +18,10 @@ from pipeline.store.tables.human_loop import TaskState
 from saring.services import LabelStudioAccess
 from sync.project.label_config import label_config
 from sync.push.why import Explanation, why
-from tests.e2e.people import TAXONOMY, Line, credentials, make_project, push_all, queue
-from tests.e2e.pushed import Pushed, pushed_project
-from tests.integration.backend_server import served
-from tests.unit.label_makers import taxonomy_of
+from tests.support.backend import served
+from tests.support.label_studio import TAXONOMY, Line, credentials, make_project, push_all, queue
+from tests.support.pushed import Pushed, pushed_project
+from tests.support.taxonomy import taxonomy_of
 
 
 @pytest.fixture

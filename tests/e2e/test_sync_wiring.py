@@ -18,9 +18,10 @@ from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
 from sync.project.projects import SetupReport
 from sync.project.wiring import ACTIONS, BACKEND_TITLE
-from tests.e2e.faulty_proxy import Fault, faulty_proxy
-from tests.e2e.people import annotate, credentials, make_project
-from tests.integration.backend_server import Backend, served, until
+from tests.support.backend import Backend, served
+from tests.support.label_studio import annotate, credentials, make_project
+from tests.support.proxies import Fault, faulty_proxy
+from tests.support.waiting import until
 
 Json = dict[str, Any]
 

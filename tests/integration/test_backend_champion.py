@@ -16,18 +16,8 @@ from ml_backend.config import Limits
 from pipeline.learning import registry
 from pipeline.store import open_session
 from pipeline.store.session import make_engine
-from tests.integration.backend_server import (
-    Backend,
-    add_text,
-    choices,
-    promote,
-    push_task,
-    request,
-    served,
-    task,
-    train_model,
-    until,
-)
+from tests.support.backend import Backend, add_text, choices, promote, push_task, request, served, task, train_model
+from tests.support.waiting import until
 
 
 def store_is(backend: Backend) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.store import open_session
-from tests.integration.backend_server import TAXONOMY, add_text, choices, label_config, promote, task, train_model
+from tests.support.backend import TAXONOMY, add_text, choices, label_config, promote, task, train_model
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: as much of the base class of label-studio-ml 2.0 as hosts rely on

@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
 from sqlalchemy import Engine, make_url
 
@@ -19,54 +18,27 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.store import make_engine, open_session
 from pipeline.store.tables.core import RunState
+from pipeline.store.tables.human_loop import ProjectState
 from pipeline.store.tables.work import ShardState
 from saring.services.valkey import client
-from tests.integration.backend_server import (
+from tests.support.backend import (
     PASSWORD,
     PROJECT,
     Backend,
     add_text,
+    free_port,
     promote,
     push_task,
     served,
+    serving,
     task,
     train_model,
-    until,
 )
-from tests.integration.test_backend_serve_cli import free_port, serving
+from tests.support.metrics import Scrape, add_run, scrape
+from tests.support.waiting import until
 
 #: what was read is not shown twice
 _LIMITS = Limits(poll=0.05, retry=0.05, fresh=0.0)
-
-
-class Scrape:
-    """What one scrape shows."""
-
-    def __init__(self, shown: str) -> None:
-        self.families = list(text_string_to_metric_families(shown))
-        self.samples = [sample for family in self.families for sample in family.samples]
-
-    def value(self, name: str, **labels: str) -> float | None:
-        """The one sample with that name and those labels among its own; None if there is none."""
-        found = [one.value for one in self.samples if one.name == name and labels.items() <= one.labels.items()]
-        assert len(found) <= 1, f"{name} {labels}: {found}"
-        return float(found[0]) if found else None
-
-
-def scrape(backend: Backend) -> Scrape:
-    with backend.client() as asking:
-        answer = asking.get("/metrics").raise_for_status()
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    return Scrape(answer.text)
-
-
-def add_run(engine: Engine, stage: str, state: RunState, *shards: ShardState) -> None:
-    """A run of a stage, with shards in those states."""
-    with open_session(engine) as session, session.begin():
-        run = store.Run(stage=stage, state=state)
-        session.add(run)
-        session.flush()
-        session.add_all(store.Shard(run_id=run.id, number=i, state=one) for i, one in enumerate(shards))
 
 
 def note_pull(engine: Engine, at: datetime) -> None:
@@ -176,7 +148,7 @@ def test_the_store_is_looked_into(backend: Backend, engine: Engine) -> None:
 def test_projects_that_are_gone_are_not_missed(backend: Backend, engine: Engine) -> None:
     push_task(engine, add_text(engine, "teks satu"))
     with open_session(engine) as session, session.begin():
-        session.query(store.Project).one().state = store.loop.ProjectState.GONE
+        session.query(store.Project).one().state = ProjectState.GONE
     assert scrape(backend).value("saring_sync_lag_seconds") is None
 
 

@@ -21,7 +21,7 @@ from pipeline import store
 from pipeline.backend_credentials import BACKEND_USER
 from pipeline.learning.train import TrainReport
 from pipeline.preannotation import Policy, default_policy
-from tests.integration.backend_server import (
+from tests.support.backend import (
     PASSWORD,
     PROJECT,
     TAXONOMY,
@@ -35,9 +35,9 @@ from tests.integration.backend_server import (
     served,
     task,
     train_model,
-    until,
 )
-from tests.unit.test_backend_tasks import TASKS
+from tests.support.requests import TASKS
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -160,12 +160,15 @@ def test_interactive_requests_are_answered_like_any_other(backend: Backend) -> N
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tasks=TASKS, more=st.integers(0, 40), config=st.sampled_from([None, "<View/>", "<", 3]))
+@given(tasks=TASKS, more=st.integers(1, 40), config=st.sampled_from([None, "<View/>", "<", 3]))
 def test_there_is_a_prediction_for_each_task(backend: Backend, tasks: list[Any], more: int, config: object) -> None:
-    tasks = tasks + [task("lucah")] * more
-    results = backend.predict(tasks, config)
-    assert len(results) == len(tasks)
-    assert all(isinstance(one["result"], list) and one["model_version"] for one in results)
+    results = backend.predict(tasks + [task("cerita lucah semalam")] * more, config)
+    assert len(results) == len(tasks) + more
+    assert {one["model_version"] for one in results} == {backend.version()}
+    known = set(TAXONOMY.keys) if config is None else set()
+    assert all(set(choices(one)) <= known and 0 <= one["score"] <= 1 for one in results)
+    # the last ones, whatever came before them
+    assert [choices(one) for one in results[len(tasks) :]] == [["porn"] if config is None else []] * more
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,30 +16,7 @@ from sqlalchemy import Engine, select
 from pipeline import store
 from pipeline.backend_credentials import WEBHOOK_HEADER
 from pipeline.store import open_session
-from tests.integration.backend_server import choices, promote, request, task, train_model, until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@contextmanager
-def serving(environment: dict[str, str], port: int, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "saring", "serve", "--port", str(port), *arguments]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            until(lambda: process.poll() is not None or _healthy(port), "it serves")
-            yield process
-        finally:
-            process.kill()
-
-
-def _healthy(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
+from tests.support.backend import choices, free_port, promote, request, serving, task, train_model
 
 
 def test_it_serves_this_home_until_it_is_stopped(

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.backend_credentials import WEBHOOK_HEADER
 from pipeline.store.session import make_engine
-from tests.integration.backend_server import PASSWORD, SECRET, Backend, served, until
+from tests.support.backend import PASSWORD, SECRET, Backend, served
+from tests.support.waiting import until
 
 EVENT = {
     "action": "ANNOTATION_CREATED",

@@ -30,21 +30,10 @@ from saring.backup.archive import writing
 from saring.backup.belongings import copy_sqlite
 from saring.backup.manifest import MANIFEST, SEAL, Manifest, Table, piece_name
 from saring.services import ensure_database, stop_services
-from tests.integration.backup_world import (
-    TAXONOMY,
-    World,
-    after_it,
-    answer,
-    contents,
-    count,
-    files_of,
-    make_world,
-    refused,
-    repacked,
-    run,
-)
-from tests.integration.worker_process import is_waiting_for_a_lock, until
-from tests.typed import typed
+from tests.support.backup import TAXONOMY, World, after_it, contents, count, files_of, make_world, repacked, run
+from tests.support.commands import answered, refused, typed
+from tests.support.waiting import until
+from tests.support.worker import is_waiting_for_a_lock
 
 
 @pytest.fixture
@@ -84,7 +73,7 @@ def test_what_was_backed_up_while_people_wrote_comes_back_and_work_goes_on_from_
     assert world.judgements[0] < saved < world.judgements[1]
     assert (saved - world.judgements[0]) % 2 == 0, "whole transactions only"
 
-    said = answer(run(home, "restore", str(world.backup), "--json"))
+    said = answered(run(home, "restore", str(world.backup), "--json"))
     assert said["tables"] == world.said["tables"]
     assert said["set_taxonomy"] == str(home / "taxonomy.yaml")
     assert (home / "taxonomy.yaml").read_text() == TAXONOMY
@@ -107,15 +96,15 @@ def test_what_was_backed_up_while_people_wrote_comes_back_and_work_goes_on_from_
     (tmp_path / "new.jsonl").write_text('{"id": "n", "text": "kedai tu buka pukul sembilan pagi esok"}\n')
     variables = {"SARING_TAXONOMY": str(home / "taxonomy.yaml")}
     runs = count(engine, "run")
-    assert answer(run(home, "ingest", str(tmp_path / "new.jsonl"), "--source", "more", "--json"))["new"] == 1
-    assert answer(run(home, "judge", "--rater", "bootstrap", "--limit", "30", "--json", **variables))["judged"] == 10
+    assert answered(run(home, "ingest", str(tmp_path / "new.jsonl"), "--source", "more", "--json"))["new"] == 1
+    assert answered(run(home, "judge", "--rater", "bootstrap", "--limit", "30", "--json", **variables))["judged"] == 10
     assert count(engine, "run") > runs
     assert count(engine, "text_vector") == 30
 
 
 def test_the_archive_is_for_its_owner_and_verify_says_what_it_is(world: World, tmp_path: Path) -> None:
     assert world.backup.stat().st_mode & 0o777 == 0o600
-    seen = answer(run(tmp_path, "backup", "--verify", str(world.backup), "--json"))
+    seen = answered(run(tmp_path, "backup", "--verify", str(world.backup), "--json"))
     assert seen["whole"] is True
     assert (seen["tables"], seen["files"]) == (world.said["tables"], world.said["files"])
     assert sorted(path.name for path in world.backup.parent.iterdir()) == [
@@ -130,7 +119,7 @@ def test_the_archive_is_for_its_owner_and_verify_says_what_it_is(world: World, t
 def test_label_studio_comes_back_with_its_secrets_and_without_what_is_made_anew(
     world: World, environment: dict[str, str], new_home: Path
 ) -> None:
-    said = answer(typed(environment, "restore", str(world.backup), "--json"))
+    said = answered(typed(environment, "restore", str(world.backup), "--json"))
     assert said["label_studio"] is True
     folder = new_home / "services" / "label-studio"
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
@@ -283,7 +272,7 @@ def test_an_older_schema_is_brought_up_to_date(
     empty_database_url: str, new_home: Path, tmp_path: Path, opened: Callable[[str], Engine]
 ) -> None:
     archive = _of_the_first_schema(tmp_path / "old.tar.zst")
-    said = answer(run(new_home, "restore", str(archive), "--json", SARING_DATABASE_URL=empty_database_url))
+    said = answered(run(new_home, "restore", str(archive), "--json", SARING_DATABASE_URL=empty_database_url))
     assert said["schema_was"] == "0001" < said["schema"]
     engine = opened(empty_database_url)
     assert drift(engine) == []
@@ -342,7 +331,7 @@ def test_killed_half_way_and_run_again_it_ends_in_the_same_store(
         until(lambda: connection.execute(text(alone)).scalar_one(), "the server has noticed")
     assert count(engine, "source") == rows
 
-    answer(typed(environment, "restore", str(world.backup), "--json"))
+    answered(typed(environment, "restore", str(world.backup), "--json"))
     saved = world.said["tables"]["judgement"]
     assert contents(engine, new_home) == contents(world.engine, world.settings.home, judgements=saved)
     assert drift(engine) == []
@@ -361,9 +350,9 @@ def test_stopped_while_files_are_put_in_place_it_goes_on_with_the_same_backup_on
     (new_home / "snapshots").unlink()
 
     other = tmp_path / "other.tar.zst"
-    answer(world.run("backup", str(other), "--json"))
+    answered(world.run("backup", str(other), "--json"))
     assert "restoring another backup was interrupted" in refused(typed(environment, "restore", str(other)))
-    answer(typed(environment, "restore", str(world.backup), "--json"))
+    answered(typed(environment, "restore", str(world.backup), "--json"))
     assert count(engine, "judgement") == world.said["tables"]["judgement"]
     assert files_of(new_home / "snapshots") == files_of(world.settings.home / "snapshots")
 
@@ -371,20 +360,20 @@ def test_stopped_while_files_are_put_in_place_it_goes_on_with_the_same_backup_on
 def test_a_model_that_is_gone_is_named_or_left_out_when_asked(
     world: World, environment: dict[str, str], new_home: Path, engine: Engine, tmp_path: Path
 ) -> None:
-    answer(typed(environment, "restore", str(world.backup), "--json"))
+    answered(typed(environment, "restore", str(world.backup), "--json"))
     [champion] = (new_home / "models").iterdir()
     champion.rename(tmp_path / "elsewhere")
     target = tmp_path / "second.tar.zst"
     said = refused(typed(environment, "backup", str(target)))
     assert champion.name in said
     assert not target.exists()
-    done = answer(typed(environment, "backup", str(target), "--allow-missing", "--json"))
+    done = answered(typed(environment, "backup", str(target), "--allow-missing", "--json"))
     assert done["missing"] == {f"model {champion.name}": str(champion)}
 
     # one that lies outside the home comes home
     with engine.begin() as connection:
         connection.execute(text("UPDATE model SET path = :path"), {"path": str(tmp_path / "elsewhere")})
-    answer(typed(environment, "backup", str(tmp_path / "third.tar.zst"), "--json"))
+    answered(typed(environment, "backup", str(tmp_path / "third.tar.zst"), "--json"))
     with tarfile.open(
         fileobj=pa.CompressedInputStream(pa.OSFile(str(tmp_path / "third.tar.zst")), "zstd"), mode="r|"
     ) as tar:
@@ -393,10 +382,10 @@ def test_a_model_that_is_gone_is_named_or_left_out_when_asked(
 
 def test_a_backup_may_lie_at_an_address(world: World, environment: dict[str, str], new_home: Path) -> None:
     address = f"memory://{uuid.uuid4().hex}/"
-    said = answer(world.run("backup", address, "--json"))
+    said = answered(world.run("backup", address, "--json"))
     assert said["archive"].startswith(address)
     assert "exists" in refused(world.run("backup", said["archive"]), 2)
-    assert answer(typed(environment, "restore", said["archive"], "--json"))["tables"] == said["tables"]
+    assert answered(typed(environment, "restore", said["archive"], "--json"))["tables"] == said["tables"]
 
 
 def test_one_thing_at_a_time(new_home: Path) -> None:

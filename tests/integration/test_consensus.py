@@ -23,8 +23,8 @@ from pipeline.ledger.decisions import decided_texts
 from pipeline.raters.report import rater_report
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from tests.integration.ledger_book import CORPUS, HUMAN, LLM, Book
-from tests.typed import answered, typed
+from tests.support.commands import answered, typed
+from tests.support.ledger import CORPUS, HUMAN, LLM, Book
 
 EXPERT, HASTY, IDLE, CONTRARY = (RaterRef(RaterKind.LLM, name, "1") for name in ("expert", "hasty", "idle", "contrary"))
 #: sensitivity and specificity

@@ -14,8 +14,8 @@ from sqlalchemy import Engine
 
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
-from tests.integration.backend_server import add_text, promote, push_task, served, task, train_model
-from tests.integration.test_backend_metrics import Scrape, add_run, scrape
+from tests.support.backend import add_text, promote, push_task, served, task, train_model
+from tests.support.metrics import Scrape, add_run, scrape
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _DASHBOARD, _ALERTS = "grafana-dashboard.json", "prometheus-alerts.yml"

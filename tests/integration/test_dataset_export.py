@@ -30,8 +30,8 @@ from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.ingest import SourceInfo
 from pipeline.texts.normalise import text_id
-from tests.hub_stub import OWNER, WRITER, HubStub
-from tests.plain_environment import PlainEnvironment
+from tests.support.hub_server import OWNER, WRITER, HubStub
+from tests.support.plain_environment import PlainEnvironment
 
 _KEY = b"k" * 32
 _VOLUNTEER = RaterRef(RaterKind.HUMAN, "label-studio", "17")

@@ -24,8 +24,8 @@ from pipeline.vectors.embed import EmbedReport
 from pipeline.vectors.encoders.openai import OpenAIEncoder
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import get_vectors
-from tests.integration import embeddings_stub
-from tests.integration.embeddings_stub import EmbeddingsStub
+from tests.support import embeddings_server
+from tests.support.embeddings_server import EmbeddingsStub
 from tests.support.stages import embed, judge_texts
 
 _TAXONOMY = """
@@ -223,12 +223,12 @@ def test_when_the_encoder_fails_in_the_middle_what_was_done_is_kept_and_gone_on_
 def test_a_server_that_fails_for_a_while_only_delays_the_vectors(engine: Engine, stub: EmbeddingsStub) -> None:
     add_texts(engine, [f"hate {n}" for n in range(100)])
     encoder = OpenAIEncoder("bge-m3", stub.url, attempts=2)
-    stub.script = [embeddings_stub.status(503), embeddings_stub.vectors]
-    stub.otherwise = embeddings_stub.status(500)
+    stub.script = [embeddings_server.status(503), embeddings_server.vectors]
+    stub.otherwise = embeddings_server.status(500)
     with pytest.raises(EncoderError, match="answered 500"):
         embed(engine, encoder)
     assert count(engine, store.Vector) == 0
-    stub.otherwise = embeddings_stub.vectors
+    stub.otherwise = embeddings_server.vectors
     assert embed(engine, encoder).embedded == 100
     assert all("secret" not in text for request in stub.requests for text in request["input"])
 

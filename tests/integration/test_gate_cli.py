@@ -18,17 +18,17 @@ from pipeline.runs.record import stage_run
 from pipeline.store import open_session
 from pipeline.store.tables.human_loop import QueueState, TaskState
 from pipeline.taxonomy import load_taxonomy
-from tests.integration.rule_ledger import RULE, Ledger
-from tests.typed import answered, typed
+from tests.support.commands import answered, typed
+from tests.support.ledger import RULE, RuleLedger
 
 BADRUL, CHONG = (RaterRef(RaterKind.HUMAN, "label-studio", str(i)) for i in (1, 2))
 Environment = dict[str, str]
 
 
 @pytest.fixture
-def ledger(engine: Engine, new_home: Path) -> Ledger:
+def ledger(engine: Engine, new_home: Path) -> RuleLedger:
     """A ledger whose models lie in the home that the commands are run with."""
-    made = Ledger(engine, load_taxonomy(), new_home)
+    made = RuleLedger(engine, load_taxonomy(), new_home)
     made.plant({"train": 100, "dev": 40, "test": 40})
     return made
 
@@ -50,7 +50,7 @@ def refusal(environment: Environment, *words: str) -> str:
     return done.stderr
 
 
-def two_models(ledger: Ledger) -> tuple[str, str]:
+def two_models(ledger: RuleLedger) -> tuple[str, str]:
     """The champion, and one that learnt from somebody who gets everything wrong."""
     good = ledger.retrain().report.model.manifest.version
     ledger.say(CHONG, [id_ for id_, split in ledger.splits.items() if split == "train"], flip=True)
@@ -58,7 +58,7 @@ def two_models(ledger: Ledger) -> tuple[str, str]:
 
 
 def test_two_models_are_compared_and_the_worse_may_be_promoted_by_hand(
-    ledger: Ledger, environment: Environment, tmp_path: Path
+    ledger: RuleLedger, environment: Environment, tmp_path: Path
 ) -> None:
     good, bad = two_models(ledger)
     found = answer(environment, "compare", good, bad, "--report", str(tmp_path / "out"))
@@ -118,7 +118,7 @@ def test_in_a_new_home_there_is_nothing_to_compare_or_measure(environment: Envir
 
 
 def test_a_model_is_measured_on_what_the_queue_drew_by_the_chance_of_each(
-    ledger: Ledger, environment: Environment
+    ledger: RuleLedger, environment: Environment
 ) -> None:
     old = draw(ledger, ledger.plant({"train": 20}, source="old", judged=False), 0.5, days=-1)
     ledger.say(BADRUL, old)
@@ -159,7 +159,7 @@ def test_a_model_is_measured_on_what_the_queue_drew_by_the_chance_of_each(
 
 
 def draw(
-    ledger: Ledger, ids: Sequence[uuid.UUID], chance: float, *, days: int, gold: bool = False
+    ledger: RuleLedger, ids: Sequence[uuid.UUID], chance: float, *, days: int, gold: bool = False
 ) -> Sequence[uuid.UUID]:
     """The queue draws texts with a chance, some days from now, and they are pushed to a project."""
     at = datetime.now(UTC) + timedelta(days=days)

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from saring.workers.heartbeat import VARIABLE
-from tests.integration.worker_process import kill_all, until
+from tests.support.waiting import until
+from tests.support.worker import kill_all
 
 _ROOT = Path(__file__).resolve().parents[2]
 _APP = """
 import sys
 from celery import Celery
-from saring import heartbeat
+from saring.workers import heartbeat
 app = Celery("heartbeat", broker=sys.argv[1])
 app.conf.broker_connection_retry_on_startup = True
 app.conf.beat_schedule = {"often": {"task": "nothing", "schedule": 0.2, "options": {"queue": "heartbeat-test"}}}

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import HubError, HubRefused, UsageError
 from pipeline.sharing.hub import push_folder
-from tests.hub_stub import OWNER, READER, WRITER, HubStub
+from tests.support.hub_server import OWNER, READER, WRITER, HubStub
 
 #: huggingface_hub hands files to its HTTP library in a way that this now calls old
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -99,6 +99,7 @@ def test_a_hub_that_fails_is_told_in_a_line_and_commits_nothing(
     with pytest.raises(HubError, match=str(status)) as raised:
         push_folder(folder, f"{OWNER}/saringan", "model", False, SecretStr(WRITER), endpoint=hub.url)
     assert "\n" not in str(raised.value)
+    assert any(where in path for path in hub.paths)
     assert not any(repository.files for repository in hub.repositories.values())
 
 

@@ -23,7 +23,7 @@ from pipeline.texts.masking import mask
 from pipeline.texts.normalise import text_id
 from pipeline.texts.prepare import PreparedText
 from pipeline.texts.readers import MAX_LINE
-from tests.integration.ingest_rows import (
+from tests.support.rows import (
     GOOD,
     VOCABULARY,
     accounted,

@@ -20,7 +20,7 @@ from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
 from pipeline.store.tables.core import RunState
 from pipeline.texts.ingest import IngestReport
-from tests.integration.ingest_rows import accounted, as_jsonl, contents, corpus, jsonl, last_run, take
+from tests.support.rows import accounted, as_jsonl, contents, corpus, jsonl, last_run, take
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,7 +80,7 @@ def test_the_number_of_processes_changes_nothing_in_the_store(engine: Engine, se
 def test_a_worker_that_is_killed_is_named_and_the_same_call_goes_on(
     engine: Engine, second: Engine, tmp_path: Path
 ) -> None:
-    path = jsonl(tmp_path / "a.jsonl", corpus(24_000, seed=9))
+    path = jsonl(tmp_path / "a.jsonl", corpus(12_000, seed=9))
 
     def kill_workers(done: int, total: int | None, what: str, figures: str = "") -> None:
         for child in psutil.Process().children():
@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_is_named_and_the_same_call_goes_on(
 
     with pytest.raises(InputError, match="worker process was killed"):
         take(engine, path, workers=1, progress=kill_workers)
-    assert 0 < last_run(engine).counts["rows"] < 24_000
+    assert 0 < last_run(engine).counts["rows"] < 12_000
     take(engine, path, workers=1)
     take(second, path, workers=1)
     assert contents(engine) == contents(second)
@@ -111,7 +111,7 @@ if __name__ == "__main__":
 def test_killed_half_way_and_run_again_it_ends_in_the_same_store(
     engine: Engine, second: Engine, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    path = jsonl(tmp_path / "a.jsonl", corpus(24_000, seed=10))
+    path = jsonl(tmp_path / "a.jsonl", corpus(12_000, seed=10))
     script = tmp_path / "run.py"
     script.write_text(_INGEST)
     command = [sys.executable, str(script), str(path), str(tmp_path / "interrupted")]
@@ -133,12 +133,12 @@ def test_killed_half_way_and_run_again_it_ends_in_the_same_store(
     assert psutil.wait_procs(workers, timeout=60)[1] == []
     interrupted = last_run(engine)
     assert interrupted.state is RunState.RUNNING
-    assert 0 < interrupted.counts["rows"] < 24_000
+    assert 0 < interrupted.counts["rows"] < 12_000
 
     resumed = take(engine, path, workers=1, rejects_dir=tmp_path / "interrupted")
     clean = take(second, path, workers=1, rejects_dir=tmp_path / "clean")
     assert contents(engine) == contents(second)
-    assert resumed.rows == accounted(resumed) == 24_000
+    assert resumed.rows == accounted(resumed) == 12_000
     assert (resumed.new, resumed.near_duplicates, resumed.exact_duplicates) == (
         clean.new,
         clean.near_duplicates,

@@ -26,16 +26,25 @@ from pipeline.texts.ingest import SourceInfo
 from saring.services import LabelStudioAccess, stop_services
 from saring.workers.app import QUEUES, job_sender, make_app
 from sync.api.client import LabelStudio
-from tests.e2e.people import TAXONOMY, annotate, human_judgements, lines, make_project, push_all, queue, tasks_of
-from tests.integration.backend_server import SECRET, served
-from tests.integration.worker_process import (
+from tests.support.backend import SECRET, served
+from tests.support.label_studio import (
+    TAXONOMY,
+    annotate,
+    human_judgements,
+    lines,
+    make_project,
+    push_all,
+    queue,
+    tasks_of,
+)
+from tests.support.waiting import until
+from tests.support.worker import (
     children,
     is_waiting_for_a_lock,
     kill_all,
     nobody_writes,
     send,
     settings_of,
-    until,
     wait_until_idle,
     working,
 )

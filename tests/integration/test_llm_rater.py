@@ -29,10 +29,10 @@ from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
 from saring.services import ensure_worker, stop_services
-from tests import llm_server
-from tests.integration.worker_process import until
-from tests.llm_server import MODEL, LlmServer, verdict
+from tests.support import llm_server
+from tests.support.llm_server import MODEL, LlmServer, verdict
 from tests.support.stages import judge_texts
+from tests.support.waiting import until
 
 TAXONOMY = load_taxonomy()
 #: retries that a test need not wait for

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from pipeline.errors import StoreError
 from pipeline.store import make_engine
 from pipeline.store.migrate import MigrationWaits, current_and_head, drift, require_head, upgrade
-from tests.integration.backend_server import until
+from tests.support.waiting import until
 
 #: the migration after it changes `run`, which everything reads and writes
 _BEFORE = "0002"

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, event
 
 from pipeline.settings import Settings
 from saring.services import stop_services
-from tests.typed import answered, typed
+from tests.support.commands import answered, typed
 
 _BEFORE = Path(__file__).resolve().parents[1] / "fixtures" / "before_rooms"
 _EXPECTED = json.loads((_BEFORE / "expected.json").read_text())

@@ -17,7 +17,7 @@ from pipeline.preannotation.proposal import panel
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
 from sync.push.task_rows import task_row
-from tests.integration.queue_shelf import AISYAH, BALA, IMPORTED, LLM, Shelf, champion
+from tests.support.queue import AISYAH, BALA, IMPORTED, LLM, Shelf, champion
 
 TAXONOMY = load_taxonomy()
 SAFE = "safe for work"

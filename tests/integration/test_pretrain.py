@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -19,38 +18,12 @@ from pipeline.errors import UsageError
 from pipeline.learning.unlabelled import store_texts
 from pipeline.ledger import test_set as testset
 from pipeline.models.mistral import MistralForSequenceClassification
-from pipeline.models.pretraining.network import Shape
-from pipeline.models.pretraining.pretrain import REPORT, PretrainConfig, pretrain
+from pipeline.models.pretraining.pretrain import REPORT, pretrain
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import Text
 from pipeline.texts.ingest import SourceInfo, ingest
-from tests.typed import typed
-
-#: what is done tells what with, so that a text's words can be learnt from each other
-_DONE = {"makan": "nasi lemak", "minum": "teh tarik", "baca": "buku cerita", "pandu": "kereta lama", "main": "bola"}
-_WHO = ("saya", "dia", "kakak", "abang", "cikgu", "jiran")
-_WHERE = ("di rumah", "di kedai", "di pekan", "di sekolah", "di taman")
-
-
-def corpus(count: int = 260) -> list[str]:
-    draw = random.Random(5)
-    found = [f"{draw.choice(_WHO)} {verb} {what} {draw.choice(_WHERE)}" for verb, what in _DONE.items()]
-    while len(found) < count:
-        verb = draw.choice(list(_DONE))
-        found.append(f"{draw.choice(_WHO)} {verb} {_DONE[verb]} {draw.choice(_WHERE)} pukul {draw.randrange(60)}")
-    return found
-
-
-def config(steps: int, **changes: object) -> PretrainConfig:
-    values = {
-        "steps": steps,
-        "shape": Shape(layers=2, hidden=64, vocabulary=400),
-        "length": 32,
-        "batch_size": 16,
-        "learning_rate": 3e-3,
-        "checkpoint_steps": 10,
-    }
-    return PretrainConfig(**values | changes)
+from tests.support.commands import typed
+from tests.support.pretraining import config, corpus
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +45,7 @@ _KILLED = """\
 import os, signal, sys
 from pathlib import Path
 from pipeline.models.pretraining.pretrain import pretrain
-from tests.integration.test_pretrain import config, corpus
+from tests.support.pretraining import config, corpus
 
 def progress(done, total, what):
     if what == "pre-training" and done == 47:

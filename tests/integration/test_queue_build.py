@@ -19,7 +19,7 @@ from pipeline.store import open_session
 from pipeline.store.tables.human_loop import ProjectState, QueueState
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.encoders.protocol import unit
-from tests.integration.queue_shelf import AISYAH, BALA, IMPORTED, LLM, Shelf, champion
+from tests.support.queue import AISYAH, BALA, IMPORTED, LLM, Shelf, champion
 
 RANDOM = {"random": 1.0}
 

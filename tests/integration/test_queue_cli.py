@@ -13,7 +13,7 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.store import open_session
 from pipeline.texts.normalise import text_id
-from tests.typed import typed
+from tests.support.commands import typed
 
 _HARSH = "[red]kamu semua bodoh[/red]"
 

@@ -22,7 +22,7 @@ from pipeline.models.artefact import TrainedModel, load_model
 from pipeline.runs.record import stage_run
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from tests.integration.rule_ledger import RULE, Ledger
+from tests.support.ledger import RULE, RuleLedger
 
 BADRUL = RaterRef(RaterKind.HUMAN, "badrul")
 
@@ -46,19 +46,19 @@ def gate_of(done: Retrained) -> dict[str, Any]:
     return found
 
 
-def poison(ledger: Ledger) -> None:
+def poison(ledger: RuleLedger) -> None:
     """Somebody who gets everything wrong judges what is trained on, and is believed before the data set."""
     ledger.say(BADRUL, [id_ for id_, split in ledger.splits.items() if split == "train"], flip=True)
 
 
 @pytest.fixture
-def ledger(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> Ledger:
-    made = Ledger(engine, taxonomy, tmp_path)
+def ledger(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> RuleLedger:
+    made = RuleLedger(engine, taxonomy, tmp_path)
     made.plant({"train": 160, "dev": 50, "test": 60})
     return made
 
 
-def test_the_first_model_is_promoted_and_the_same_ledger_gives_it_again(ledger: Ledger, session: Session) -> None:
+def test_the_first_model_is_promoted_and_the_same_ledger_gives_it_again(ledger: RuleLedger, session: Session) -> None:
     done = ledger.retrain()
     assert (done.promoted, done.verdict) == (True, "the first model of its purpose")
     assert states(ledger.engine) == {version(done): "champion"}
@@ -86,7 +86,7 @@ def test_the_first_model_is_promoted_and_the_same_ledger_gives_it_again(ledger: 
     assert again.page.read_bytes() == report
 
 
-def test_a_worse_challenger_is_rejected_and_a_better_one_promoted(ledger: Ledger, engine: Engine) -> None:
+def test_a_worse_challenger_is_rejected_and_a_better_one_promoted(ledger: RuleLedger, engine: Engine) -> None:
     first = ledger.retrain()
     poison(ledger)
 
@@ -143,7 +143,7 @@ def test_a_worse_challenger_is_rejected_and_a_better_one_promoted(ledger: Ledger
     assert any(flip["right"] for flip in gate["flips"])
 
 
-def test_a_model_over_budget_is_rejected_even_if_it_is_the_first(ledger: Ledger) -> None:
+def test_a_model_over_budget_is_rejected_even_if_it_is_the_first(ledger: RuleLedger) -> None:
     done = ledger.retrain(Margins(size_mb=0.001))
     assert not done.promoted
     assert states(ledger.engine) == {version(done): "rejected"}
@@ -159,7 +159,7 @@ def test_a_model_over_budget_is_rejected_even_if_it_is_the_first(ledger: Ledger)
     assert states(ledger.engine) == {version(done): "champion"}
 
 
-def test_what_the_champion_learnt_from_is_left_out_of_the_comparison(ledger: Ledger) -> None:
+def test_what_the_champion_learnt_from_is_left_out_of_the_comparison(ledger: RuleLedger) -> None:
     llm = RaterRef(RaterKind.LLM, "a-model", "1")
     later = ledger.plant({"test": 30}, source="baru", judged=False)
     ledger.say(llm, later)
@@ -177,11 +177,11 @@ def test_what_the_champion_learnt_from_is_left_out_of_the_comparison(ledger: Led
 
 def test_an_empty_ledger_is_no_model(engine: Engine, taxonomy: Taxonomy, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughLabels, match="no text has a decided label"):
-        Ledger(engine, taxonomy, tmp_path).retrain()
+        RuleLedger(engine, taxonomy, tmp_path).retrain()
     assert not states(engine)
 
 
-def test_two_trainings_do_not_run_at_once(ledger: Ledger) -> None:
+def test_two_trainings_do_not_run_at_once(ledger: RuleLedger) -> None:
     with stage_run(ledger.engine, "train", slice="sfw"), pytest.raises(RunConflict):
         ledger.retrain()
     assert not states(ledger.engine)

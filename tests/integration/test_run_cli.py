@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from saring.cli import app
 from saring.cli.lazy import COMMANDS, help_of
-from tests.e2e.demo_home import NOBODY, refused
-from tests.typed import typed
+from tests.support.commands import NOBODY, refused, typed
 
 _COMMANDS = (
     "up",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.typed import typed
+from tests.support.commands import typed
 
 _NAMES = ["PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "io-worker", "beat", "keeper"]
 _STORE_ONLY = ("--without", "label-studio", "--without", "backend", "--without", "worker", "--without", "keeper")

@@ -30,9 +30,9 @@ from pipeline.store.session import open_session
 from pipeline.taxonomy import load_taxonomy
 from pipeline.texts.labelled import LabelledText
 from pipeline.texts.labelled_files import clean
-from tests.hub_stub import OWNER, WRITER, HubStub
-from tests.plain_environment import PlainEnvironment
-from tests.typed import typed
+from tests.support.commands import typed
+from tests.support.hub_server import OWNER, WRITER, HubStub
+from tests.support.plain_environment import PlainEnvironment
 
 #: what each label is given for
 _RULE = {"hate": "benci", "informative": "berita", "safe for work": "pagi"}

@@ -14,7 +14,7 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.labelled_files import read_labelled
 from pipeline.texts.rejects import RejectSink
-from tests.integration.ledger_book import CORPUS, HUMAN, LLM, PSEUDO, Book
+from tests.support.ledger import CORPUS, HUMAN, LLM, PSEUDO, Book
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,9 @@ def test_people_outrank_machines(book: Book) -> None:
     ids = book.plant(70)
     book.say(LLM, ids, {"hate"})
     book.say(HUMAN, ids, set(), {"hate"})
-    assert all(row.labels == set() and "hate" in row.not_labels for row in book.rows().values())
+    rows = book.rows()
+    assert set(rows) == set(ids)
+    assert all(row.labels == set() and "hate" in row.not_labels for row in rows.values())
 
 
 def test_sources_can_be_left_out_and_a_limit_keeps_what_people_judged(book: Book) -> None:

@@ -34,11 +34,11 @@ from saring.context import Context
 from saring.services import ensure_worker, stop_services
 from saring.workers.reembed import plan_reembedding
 from saring.workers.stages import STAGES
-from tests.integration import embeddings_stub
-from tests.integration.embeddings_stub import EmbeddingsStub
-from tests.integration.worker_process import until
+from tests.support import embeddings_server
+from tests.support.commands import typed
+from tests.support.embeddings_server import EmbeddingsStub
 from tests.support.stages import embed, fill
-from tests.typed import typed
+from tests.support.waiting import until
 
 OLD, NEW = "openai:old", "openai:new"
 
@@ -54,7 +54,7 @@ class Hashing:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         self.asked += texts
-        return unit(np.array([embeddings_stub.vector_of(self.name + one) for one in texts], dtype=np.float32))
+        return unit(np.array([embeddings_server.vector_of(self.name + one) for one in texts], dtype=np.float32))
 
 
 class Makers:
@@ -232,9 +232,9 @@ def test_the_schedule_begins_it_once_and_rests_after_a_failure(engine: Engine, s
     fill(engine, old.settings)
     assert plan_reembedding(old, now=now) is None
     assert plan_reembedding(context(engine, stub, "bert"), now=now) is None
-    stub.otherwise = embeddings_stub.status(401)
+    stub.otherwise = embeddings_server.status(401)
     assert plan_reembedding(new, now=now) is None
-    stub.otherwise = embeddings_stub.vectors
+    stub.otherwise = embeddings_server.vectors
     assert plan_reembedding(new, now=now + timedelta(minutes=5)) is None
     with open_session(engine) as session:
         r = store.Run
@@ -361,12 +361,12 @@ def test_a_killed_command_goes_on_where_it_was(
     variables |= {"SARING_ENCODER": NEW}
     stopped = threading.Event()
 
-    def stop_half_way(exchange: embeddings_stub.Exchange, texts: list[str]) -> None:
+    def stop_half_way(exchange: embeddings_server.Exchange, texts: list[str]) -> None:
         if lacking(engine, NEW) < 1_500:
             stopped.set()
-            embeddings_stub.never(exchange, texts)
+            embeddings_server.never(exchange, texts)
         else:
-            embeddings_stub.vectors(exchange, texts)
+            embeddings_server.vectors(exchange, texts)
 
     embed(engine, Hashing(NEW), limit=0)
     stub.otherwise = stop_half_way
@@ -375,7 +375,7 @@ def test_a_killed_command_goes_on_where_it_was(
         process.send_signal(signal.SIGKILL)
     assert in_use(engine) == OLD
     assert 0 < lacking(engine, NEW) < 1_500
-    stub.otherwise = embeddings_stub.vectors
+    stub.otherwise = embeddings_server.vectors
     done = typed(variables, "embed")
     assert done.returncode == 0, done.stderr
     assert (in_use(engine), lacking(engine, NEW)) == (NEW, 0)

@@ -16,7 +16,7 @@ from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.ledger.test_set import FrozenTest, Truth
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from tests.integration.ledger_book import CORPUS, HUMAN, LLM, Book
+from tests.support.ledger import CORPUS, HUMAN, LLM, Book
 
 _HATE = Truth(frozenset({"hate"}), frozenset({"porn", "safe for work"}))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from saring.actions.training_options import training_config
 from sqlalchemy import Engine
 
 from pipeline.learning import registry
@@ -15,12 +14,13 @@ from pipeline.models.artefact import read_manifest
 from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
+from saring.actions.training import training_config
 from saring.context import Context
 from saring.workers.app import make_app
 from saring.workers.stages import stages_for
-from tests.integration.backend_server import choices, served, task
-from tests.integration.rule_ledger import RULE, Ledger
-from tests.typed import answered, typed
+from tests.support.backend import choices, served, task
+from tests.support.commands import answered, typed
+from tests.support.ledger import RULE, RuleLedger
 
 Environment = dict[str, str]
 _QUICK = ("--epochs", "8", "--batch-size", "16", "--learning-rate", "0.003", "--max-length", "32")
@@ -35,7 +35,7 @@ def answer(environment: Environment, *words: str, given: str | None = None) -> d
 def test_a_transformer_is_trained_gated_quantised_and_served_like_any_other(
     engine: Engine, new_home: Path, environment: Environment
 ) -> None:
-    ledger = Ledger(engine, load_taxonomy(), new_home)
+    ledger = RuleLedger(engine, load_taxonomy(), new_home)
     ledger.plant({"train": 200, "dev": 40, "test": 40})
 
     trained = answer(environment, "train", "--backend", "transformers", *_QUICK, "--json")
@@ -123,7 +123,7 @@ def test_the_settings_say_what_scheduled_trainings_train_and_where(tmp_path: Pat
 def test_a_base_that_is_not_there_ends_the_training_in_one_line(
     engine: Engine, new_home: Path, environment: Environment
 ) -> None:
-    Ledger(engine, load_taxonomy(), new_home).plant({"train": 60, "dev": 30, "test": 30})
+    RuleLedger(engine, load_taxonomy(), new_home).plant({"train": 60, "dev": 30, "test": 30})
     none = str(new_home / "no-base")
     done = typed(environment | {"HF_HUB_OFFLINE": "1"}, "train", "--backend", "transformers", "--base", none)
     assert (done.returncode, done.stdout) == (1, "")

@@ -14,10 +14,10 @@ from pipeline.errors import ModelError
 from pipeline.llm.translation.protocol import Language
 from pipeline.llm.translation.seq2seq import Seq2SeqTranslator
 from pipeline.store import open_session
-from tests.integration.ingest_rows import jsonl
-from tests.llm_server import LlmServer
-from tests.translation_models import PAIRS, make_nllb, make_t5
-from tests.typed import answered, typed
+from tests.support.commands import answered, typed
+from tests.support.llm_server import LlmServer
+from tests.support.rows import jsonl
+from tests.support.translation_models import PAIRS, make_nllb, make_t5
 
 Environment = dict[str, str]
 ENGLISH, MALAY = [english for english, _ in PAIRS], [malay for _, malay in PAIRS]

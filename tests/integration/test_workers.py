@@ -22,8 +22,8 @@ from pipeline.store import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 from saring.services import ensure_worker, loop_status, stop_services
-from tests.integration.worker_process import until
-from tests.typed import typed
+from tests.support.commands import typed
+from tests.support.waiting import until
 
 _CORPUS = Path(__file__).resolve().parents[2] / "saring/demo/corpus"
 

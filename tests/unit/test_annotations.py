@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.store.tables.human_loop import AnnotationState, Change
 from sync.pull.annotations import Malformed, Name, Said, Shown, Ticked, name_of, read_annotation
-from tests.unit.label_makers import make_label, taxonomy_named, taxonomy_of
+from tests.support.taxonomy import make_label, taxonomy_named, taxonomy_of
 
 Json = dict[str, Any]
 TAXONOMY = taxonomy_named("hate", "porn", "racist", "safe for work")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ml_backend.jobs import JOBS, PULL, RETRAIN, Jobs
 from ml_backend.redact import read_event
-from tests.unit.test_backend_tasks import JSON
+from tests.support.requests import JSON
 
 
 def read(payload: Any, size: int = 0) -> dict[str, Any]:

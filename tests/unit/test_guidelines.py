@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.taxonomy import Bilingual, NearMiss, load_taxonomy
 from sync.project.guidelines import guidelines
 from sync.project.seal import is_sealed
-from tests.unit.label_makers import make_label, taxonomy_of
+from tests.support.taxonomy import make_label, taxonomy_of
 
 _TAXONOMY = load_taxonomy()
 _TAGS = {"div", "p", "b", "h4", "kbd", "details", "summary", "ul", "li", "i"}

@@ -14,7 +14,7 @@ from pipeline.preannotation.label_studio_format import CANT_DECIDE, LABELS, TEXT
 from pipeline.taxonomy import Bilingual, Taxonomy, load_taxonomy
 from sync.project.label_config import RESERVED_HOTKEYS, label_changes, label_config
 from sync.project.seal import is_sealed
-from tests.unit.label_makers import make_label, taxonomies, taxonomy_named, taxonomy_of
+from tests.support.taxonomy import make_label, taxonomies, taxonomy_named, taxonomy_of
 
 _TAXONOMY = load_taxonomy()
 

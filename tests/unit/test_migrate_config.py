@@ -12,7 +12,7 @@ from pipeline.errors import LabelStudioError
 from pipeline.taxonomy import Bilingual, Taxonomy
 from sync.project.label_config import label_config
 from sync.project.migrate_config import Migration, plan
-from tests.unit.label_makers import make_label, taxonomy_named, taxonomy_of
+from tests.support.taxonomy import make_label, taxonomy_named, taxonomy_of
 
 _NAMES = ["hate", "porn", "racist", "info", "sexist"]
 

@@ -16,7 +16,7 @@ from pipeline.preannotation.label_studio_format import COMMENT, LABELS, TEXT, UN
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from sync.project.label_config import label_config
 from sync.project.page_check import check_page, refusals
-from tests.unit.label_makers import taxonomies, taxonomy_named
+from tests.support.taxonomy import taxonomies, taxonomy_named
 
 _TAXONOMY = load_taxonomy()
 

@@ -15,7 +15,7 @@ from pipeline.taxonomy import load_taxonomy
 from sync.quality.agreement import LEAST_TEXTS, agreement, nominal_alpha
 from sync.quality.answers import Answers
 from sync.quality.rows import AnswerRow, Rows
-from tests.unit.quality_simulation import LABELS, crew, simulate, table
+from tests.support.volunteers import LABELS, crew, simulate, table
 
 #: Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), part A: two observers, binary data
 _TWO_OBSERVERS = np.array([[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]])

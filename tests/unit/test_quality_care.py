@@ -9,7 +9,7 @@ import pytest
 
 from sync.quality.care import Exposure, days_of_care
 from sync.quality.pace import LEAST_TIMED, LONGEST_SECONDS, acceptance, pace
-from tests.unit.quality_simulation import table
+from tests.support.volunteers import table
 
 #: ten in the morning in Malaysia
 _MORNING = datetime(2026, 11, 2, 2, 0, tzinfo=UTC)

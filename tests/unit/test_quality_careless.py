@@ -11,7 +11,7 @@ from pipeline.measure.arrays import UNKNOWN
 from sync.quality.answers import Answers
 from sync.quality.careless import Care, Sign, carelessness, longest_run
 from sync.quality.consensus import consensus
-from tests.unit.quality_simulation import Volunteer, crew, majority_of_others, simulate
+from tests.support.volunteers import Volunteer, crew, majority_of_others, simulate
 
 _SEEDS = 50
 _CARELESS = {

@@ -8,7 +8,7 @@ import pytest
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix
 from sync.quality.answers import Answers
 from sync.quality.consensus import Consensus, consensus
-from tests.unit.quality_simulation import LABELS, Volunteer, majority_of_others, simulate, table
+from tests.support.volunteers import LABELS, Volunteer, majority_of_others, simulate, table
 
 #: two who know, and three who do not
 _CREW = (

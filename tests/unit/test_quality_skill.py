@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.measure.arrays import UNKNOWN
 from sync.quality.skill import LEAST_POSITIVES, LEAST_TASKS, score
-from tests.unit.quality_simulation import LABELS, Volunteer, simulate, table
+from tests.support.volunteers import LABELS, Volunteer, simulate, table
 
 
 def rng() -> np.random.Generator:

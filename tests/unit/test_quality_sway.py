@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.measure.arrays import UNKNOWN
 from sync.quality.sway import LEAST, Sway, sway
-from tests.unit.quality_simulation import LABELS, Volunteer, crew, simulate, table
+from tests.support.volunteers import LABELS, Volunteer, crew, simulate, table
 
 
 def measured(seed: int, who: list[Volunteer], **how: float) -> Sway:

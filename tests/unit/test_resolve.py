@@ -12,16 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.judgement import Decision, Judgement, RaterKind, Tier
 from pipeline.ledger.resolve import current_judgements, resolve, text_tier
-from tests.unit.judgement_makers import (
-    EXCLUDES,
-    LABELS,
-    TRUST,
-    judgements,
-    ledgers,
-    opinions,
-    piles,
-    said,
-)
+from tests.support.judgements import EXCLUDES, LABELS, TRUST, judgements, ledgers, opinions, piles, said
 
 
 @given(piles, st.randoms())

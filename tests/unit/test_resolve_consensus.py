@@ -11,15 +11,7 @@ from hypothesis import strategies as st
 from pipeline.judgement import Decision, Judgement, RaterKind, RaterRef, Tier
 from pipeline.ledger.consensus.rule import LEAST_INFORMATION, Consensus, LabelModel, Method, Skill, voice_of
 from pipeline.ledger.resolve import resolve
-from tests.unit.judgement_makers import (
-    EXCLUDES,
-    LABELS,
-    consensuses,
-    label_sets,
-    ledgers,
-    opinions,
-    said,
-)
+from tests.support.judgements import EXCLUDES, LABELS, consensuses, label_sets, ledgers, opinions, said
 
 
 @given(ledgers(), consensuses(), st.randoms(use_true_random=False))

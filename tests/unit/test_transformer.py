@@ -34,7 +34,7 @@ from pipeline.models.transformer.classifier import TransformerClassifier
 from pipeline.models.transformer.finetune import macro_average_precision
 from pipeline.models.transformer.int8 import WEIGHTS, Int8Classifier, Int8Embedding, Int8Linear, quantise_rows
 from pipeline.models.transformer.loss import masked_loss, positive_weights
-from tests.unit.killed_training import RULE, TINY, sentences, trained
+from tests.support.transformer_training import RULE, TINY, sentences, trained
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LABELS = tuple(RULE)
@@ -120,7 +120,7 @@ def test_a_planted_rule_is_learnt_from_nothing(report: TrainReport) -> None:
 
 def test_a_killed_training_goes_on_to_the_same_model(report: TrainReport, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    program = [sys.executable, "-m", "tests.unit.killed_training", str(tmp_path), "18"]
+    program = [sys.executable, "-m", "tests.support.transformer_training", str(tmp_path), "18"]
     died = subprocess.run(program, cwd=_ROOT, env=environment, capture_output=True, text=True)
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert [path.name[0] for path in tmp_path.iterdir()] == ["."]
@@ -360,7 +360,7 @@ def test_the_8_bit_form_is_a_model_of_its_own_and_hardly_another(report: TrainRe
 
 def test_a_linear_model_is_served_without_torch(tmp_path: Path) -> None:
     program = (
-        "import sys; import ml_backend.app, saring.cli.models, saring.cli.registry, saring.workers.stages; "
+        "import sys; import ml_backend.app, saring.cli.models, saring.cli.predict, saring.workers.stages; "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     environment: dict[str, Any] = os.environ | {"PYTHONPATH": str(_ROOT)}

@@ -1,4 +1,4 @@
-"""A home in which the demo has run, the commands that are then typed in it, and how a command answers or refuses."""
+"""A home in which the demo has run, and the commands that are then typed in it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.typed import answered, typed
+import pytest
+
+from saring.demo.loop import run_loop
+from tests.support.commands import NOBODY, answered, typed
 
 _ROOT = Path(__file__).resolve().parents[2]
-#: nobody listens there
-NOBODY = "postgresql://me:hunter2@127.0.0.1:1/none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +51,17 @@ class Demo:
 
 def run_demo(home: Path, own: Path, *words: str) -> dict[str, Any]:
     """Run the demo as a process, by somebody whose own store is at an address where nobody listens."""
-    command = [
-        sys.executable,
-        "-c",
-        "from saring.cli import main; main()",
-        "demo",
-        *words,
-        "--home",
-        str(home),
-        "--json",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(_ROOT), "SARING_HOME": str(own), "SARING_DATABASE_URL": NOBODY}
+    command = [sys.executable, "-m", "saring", "demo", *words, "--home", str(home), "--json"]
+    environment = os.environ | {"PYTHONPATH": str(_ROOT)} | _own(own)
     return answered(subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True))
 
 
-def refused(done: subprocess.CompletedProcess[str], status: int) -> str:
-    """The one line in which a command refuses."""
-    assert done.returncode == status, done.stderr
-    assert done.stdout == ""
-    [line] = done.stderr.splitlines()
-    assert line.startswith("saring: ")
-    return line
+def run_short_demo(home: Path, own: Path, *, each: int, each_review: int) -> dict[str, Any]:
+    """Run the demo in this process, with volunteers who do fewer tasks: Label Studio takes long for each answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("saring.cli.demo.run_loop", partial(run_loop, each=each, each_review=each_review))
+        return answered(typed(_own(own), "demo", "--home", str(home), "--json"))
+
+
+def _own(home: Path) -> dict[str, str]:
+    return {"SARING_HOME": str(home), "SARING_DATABASE_URL": NOBODY}

@@ -1,16 +1,48 @@
-"""A proxy in front of a real Label Studio that passes requests on, and misbehaves where it was told to."""
+"""Servers on loopback that stand before a real Label Studio: they pass requests on, and misbehave when told to."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-from tests.e2e.loopback import HOP, QuietHandler, serving
+#: headers that belong to one connection and are not passed on
+HOP = frozenset({"connection", "content-length", "content-encoding", "transfer-encoding", "keep-alive", "host"})
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """Keeps connections open, as real servers do, and says nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news."""
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve on a free port; the address."""
+    server = _Server(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Fault(Enum):
@@ -127,3 +159,75 @@ def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
 
     with httpx.Client(timeout=120, trust_env=False) as client, serving(Handler) as proxy.url:
         yield proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What it answers by itself."""
+
+    status: int
+    body: bytes = b'{"detail": "as the test wants it"}'
+    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
+
+
+@dataclass(slots=True)
+class Front:
+    """A server in front of `upstream`, which sees the requests without `prefix`."""
+
+    upstream: str
+    prefix: str = ""
+    url: str = ""
+    #: every request that came, as `METHOD /path`
+    seen: list[str] = field(default_factory=list)
+    #: answers by itself, by the start of `METHOD /path`, taken in order
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    #: told of every request before it goes on
+    before: Callable[[str], None] = lambda _: None
+
+    def says(self, request: str, *answers: Answer) -> None:
+        """Have the next such requests answered so."""
+        self.answers.setdefault(request, []).extend(answers)
+
+    def count(self, request: str) -> int:
+        """How many such requests came."""
+        return sum(one.startswith(request) for one in self.seen)
+
+    def _own(self, request: str) -> Answer | None:
+        for start, answers in self.answers.items():
+            if request.startswith(start) and answers:
+                return answers.pop(0)
+        return None
+
+
+@contextmanager
+def front(upstream: str, prefix: str = "") -> Iterator[Front]:
+    """Serve on a free port of loopback."""
+    made = Front(upstream, prefix)
+
+    class Handler(QuietHandler):
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            request = f"{self.command} {self.path}"
+            made.seen.append(request)
+            made.before(request)
+            own = made._own(request)
+            if own is None and not self.path.startswith(f"{prefix}/"):
+                own = Answer(404, b"<html>nothing here</html>", {"content-type": "text/html"})
+            if own is None:
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+                there = client.request(
+                    self.command, upstream + self.path.removeprefix(prefix), content=body, headers=headers
+                )
+                passed = {name: value for name, value in there.headers.items() if name.lower() not in HOP}
+                own = Answer(there.status_code, there.content, passed)
+            self.send_response(own.status)
+            for name, value in own.headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(own.body)))
+            self.end_headers()
+            self.wfile.write(own.body)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - the names that http.server asks for
+
+    with httpx.Client(timeout=120, trust_env=False) as client, serving(Handler) as made.url:
+        yield made

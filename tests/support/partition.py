@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.vectors.embed_stage import EmbedStage
-
-from benchmarks._hosts import Cluster, Net
+from pipeline.vectors.embed import EmbedStage
+from tests.support.hosts import Cluster, Net
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sync.api.client import LabelStudio
 from sync.project.projects import SetupReport
 from sync.pull.pull import PullReport, pull
 from sync.pull.reconcile import ReconcileReport, reconcile
-from tests.e2e.people import TAXONOMY, Line, lines, make_project, push_all, queue, tasks_of
+from tests.support.label_studio import TAXONOMY, Line, lines, make_project, push_all, queue, tasks_of
 
 Json = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 In a test it runs in a thread of its own (`with LlmServer() as server`). As a process it answers well, after a while:
 
-    python -m tests.llm_server --port 8001 --latency 0.03
+    python -m tests.support.llm_server --port 8001 --latency 0.03
 
 It counts for each text how often it was asked and how often an answer was sent.
 """

@@ -21,6 +21,9 @@ from sqlalchemy.pool import Pool
 
 from saring.cli import main
 
+#: nobody listens there
+NOBODY = "postgresql://me:hunter2@127.0.0.1:1/none"
+
 
 def typed(variables: Mapping[str, str], *words: str, given: str | None = None) -> CompletedProcess[str]:
     """Run a command with these variables set and `given` on standard input; both outputs and the exit status."""
@@ -36,12 +39,20 @@ def typed(variables: Mapping[str, str], *words: str, given: str | None = None) -
     return CompletedProcess(words, int(ended.value.code or 0), _text(streams["stdout"]), _text(streams["stderr"]))
 
 
-def answered(done: CompletedProcess[str]) -> dict[str, Any]:
-    """The one JSON object that a command printed, which ended well."""
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert isinstance(found, dict)
-    return found
+def answered(ended: CompletedProcess[str]) -> dict[str, Any]:
+    """Return the one JSON object that a command printed, which ended well."""
+    assert ended.returncode == 0, ended.stderr
+    shown = json.loads(ended.stdout)
+    assert isinstance(shown, dict)
+    return shown
+
+
+def refused(ended: CompletedProcess[str], status: int = 1) -> str:
+    """Return the one line in which a command refuses."""
+    assert (ended.returncode, ended.stdout) == (status, ""), ended
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("saring: ")
+    return line
 
 
 def _stream(text: str = "") -> io.TextIOWrapper:

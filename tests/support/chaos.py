@@ -1,8 +1,7 @@
-"""A home under load whose processes are killed at random moments, and checks of its tables afterwards.
+"""A home under load whose processes are killed at random moments; `chaos_checks.py` says what must be true afterwards.
 
 Used by `benchmarks/chaos.py` and, in short, by the tests. Nothing here knows how Saring recovers: the load goes through
-the command line, Label Studio's API and the backend's HTTP API, the killer sends SIGKILL, and the checks read tables
-and files.
+the command line, Label Studio's API and the backend's HTTP API, and the killer sends SIGKILL.
 """
 
 from __future__ import annotations
@@ -25,22 +24,13 @@ from typing import Any
 import httpx
 import orjson
 import psutil
-from sqlalchemy import Engine, func, select, text
 
-from pipeline import store
 from pipeline.backend_credentials import backend_credentials
 from pipeline.errors import SaringError
-from pipeline.judgement import RaterKind
-from pipeline.models.backends import file_hash
-from pipeline.models.linear import ARRAYS
 from pipeline.settings import load_settings
-from pipeline.store import make_engine, open_session
-from pipeline.store.tables.core import ModelState, RunState
-from pipeline.store.tables.human_loop import TaskState
-from pipeline.texts.normalise import text_id
-from saring.services import ensure_database, label_studio_access, loop_status, service_status
+from saring.services import label_studio_access, loop_status, service_status
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 #: names of processes in `saring status`
 KILLABLE = ("PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "io-worker", "beat", "keeper")
 
@@ -119,6 +109,8 @@ def make_world(home: Path, *, label_studio: bool, seed: int) -> World:
     world.ingested |= {row["text"] for row in chosen}
     if label_studio:
         world.saring("sync", "setup", retry=True)
+        world.saring("queue", "build", "--size", "40", retry=True)
+        world.saring("sync", "push", "--limit", "20", retry=True)
     return world
 
 
@@ -144,8 +136,23 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 # ---- load
 
 
-def load(world: World, stopped: threading.Event, *, label_studio: bool, seed: int) -> list[threading.Thread]:
-    """Start all work of a home at the same time; it goes on until `stopped` is set."""
+def load(
+    world: World,
+    stopped: threading.Event,
+    *,
+    label_studio: bool,
+    seed: int,
+    pause: tuple[float, float] = (0.2, 1.5),
+) -> list[threading.Thread]:
+    """Start all work of a home at the same time; it goes on until `stopped` is set.
+
+    Args:
+        world: the home.
+        stopped: ends the load when set.
+        label_studio: there is one, so that tasks are pushed and annotated.
+        seed: of what is done, and when.
+        pause: seconds between a command and the next of its kind, at least and at most.
+    """
     settings = world.settings
     jobs: list[tuple[str, Callable[[random.Random], None]]] = [
         ("ingest", lambda rng: _ingest(world, rng)),
@@ -164,7 +171,7 @@ def load(world: World, stopped: threading.Event, *, label_studio: bool, seed: in
     def repeat(job: Callable[[random.Random], None], rng: random.Random) -> None:
         while not stopped.is_set():
             job(rng)
-            stopped.wait(rng.uniform(0.2, 1.5))
+            stopped.wait(rng.uniform(*pause))
 
     threads = [
         threading.Thread(target=repeat, args=(job, random.Random(f"{seed} {name}")), name=name, daemon=True)
@@ -294,159 +301,3 @@ def supervise(world: World, stopped: threading.Event, *, label_studio: bool) -> 
     thread = threading.Thread(target=watch, name="supervisor", daemon=True)
     thread.start()
     return thread
-
-
-# ---- what must be true
-
-
-@dataclass
-class Verdict:
-    """Numbers of things that were checked, and the violations."""
-
-    checked: dict[str, int] = field(default_factory=dict)
-    violations: list[str] = field(default_factory=list)
-
-    def check(self, what: str, count: int, wrong: Sequence[str]) -> None:
-        """Add the number of things checked, and the violations."""
-        self.checked[what] = count
-        self.violations += [f"{what}: {violation}" for violation in wrong]
-
-
-def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict:
-    """Start everything again, wait until the runs end, and check what must be true."""
-    world.saring("up", *([] if label_studio else ["--without", "label-studio"]), retry=True)
-    engine = make_engine(ensure_database(world.settings))
-    deadline = time.monotonic() + seconds
-    while running := _running(engine):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(1)
-    verdict = Verdict()
-    verdict.check("runs that are over or can be resumed", _runs(engine), [f"{run} never ended" for run in running])
-    if label_studio:
-        world.saring("sync", "pull", retry=True)
-        report = world.saring("sync", "reconcile", retry=True) or {}
-        repaired = report.get("repaired", 0)
-        cursor = [f"{repaired} tasks that the cursor had passed were not in the ledger"] if repaired else []
-        verdict.check("tasks that a cursor has passed", report.get("tasks", 0), cursor)
-        _check_annotations(engine, world, verdict)
-        _check_tasks(engine, verdict)
-    _check_texts(engine, world, verdict)
-    _check_judgements(engine, verdict)
-    _check_models(engine, verdict)
-    _check_test_sets(engine, verdict)
-    engine.dispose()
-    return verdict
-
-
-def _running(engine: Engine) -> list[str]:
-    r = store.Run
-    with open_session(engine) as session:
-        return [f"run {run.id} ({run.stage})" for run in session.scalars(select(r).where(r.state == RunState.RUNNING))]
-
-
-def _runs(engine: Engine) -> int:
-    with open_session(engine) as session:
-        return session.scalar(select(func.count()).select_from(store.Run)) or 0
-
-
-def _check_annotations(engine: Engine, world: World, verdict: Verdict) -> None:
-    """Each annotation that Label Studio confirmed is one judgement, with its labels."""
-    j, r, a = store.Judgement, store.Rater, store.Annotation
-    with open_session(engine) as session:
-        rows = session.execute(
-            select(a.label_studio_id, j.asserted, j.revision, j.withdrawn)
-            .join(r, r.id == a.rater_id)
-            .join(j, (j.rater_id == a.rater_id) & (j.text_id == a.text_id))
-            .where(r.kind == RaterKind.HUMAN)
-            .where(j.external_ref.contains(func.cast(a.label_studio_id, store.Judgement.external_ref.type)))
-            .order_by(a.label_studio_id, j.revision)
-        ).all()
-    labels_of: dict[int, list[tuple[str, ...]]] = {}
-    for number, asserted, _, withdrawn in rows:
-        if not withdrawn:
-            labels_of.setdefault(number, []).append(tuple(sorted(asserted)))
-    wrong = []
-    for number, (task, confirmed) in world.annotated.items():
-        got = labels_of.get(number, [])
-        if got != [confirmed]:
-            wrong.append(f"annotation {number} of task {task} has {confirmed}, the ledger has {got or 'nothing'}")
-    verdict.check("annotations that were confirmed, each one judgement", len(world.annotated), wrong)
-
-
-def _check_tasks(engine: Engine, verdict: Verdict) -> None:
-    k = store.Task
-    with open_session(engine) as session:
-        ids = session.scalars(select(k.label_studio_id).where(k.state.in_((TaskState.OPEN, TaskState.DONE)))).all()
-    twice = [f"task {task} stands for {count} texts" for task, count in Counter(ids).items() if count > 1 and task]
-    verdict.check("tasks, each of one text", len(ids), twice)
-
-
-def _check_texts(engine: Engine, world: World, verdict: Verdict) -> None:
-    with open_session(engine) as session:
-        known = set(session.scalars(select(store.Text.id)))
-    lost = [
-        f"{len(ingested_text)} characters" for ingested_text in world.ingested if text_id(ingested_text) not in known
-    ]
-    verdict.check(
-        "texts that an ingest confirmed", len(world.ingested), [f"a text is lost ({lost_text})" for lost_text in lost]
-    )
-
-
-def _check_judgements(engine: Engine, verdict: Verdict) -> None:
-    """Of one rater's judgements of a text under one reference, each revision is there once, and none is skipped."""
-    with open_session(engine) as session:
-        total = session.scalar(select(func.count()).select_from(store.Judgement)) or 0
-        gaps = session.execute(
-            text("""
-                SELECT rater_id, count(*), max(revision) FROM judgement
-                GROUP BY rater_id, text_id, external_ref HAVING count(*) <> max(revision) - min(revision) + 1
-            """)
-        ).all()
-        machines = session.execute(
-            text("""
-                SELECT count(*) FROM (
-                    SELECT 1 FROM judgement j JOIN rater r ON r.id = j.rater_id WHERE r.kind = 'bootstrap'
-                    GROUP BY j.rater_id, j.text_id HAVING count(*) > 1
-                ) doubled
-            """)
-        ).scalar_one()
-    wrong = [f"rater {rater}: {count} revisions up to {last}" for rater, count, last in gaps]
-    if machines:
-        wrong.append(f"{machines} texts were judged twice by the same version of a rater")
-    verdict.check("judgements, none doubled", total, wrong)
-
-
-def _check_models(engine: Engine, verdict: Verdict) -> None:
-    m = store.Model
-    with open_session(engine) as session:
-        models = session.scalars(select(m)).all()
-        snapshots = session.scalars(select(store.Snapshot)).all()
-    wrong = []
-    for model in models:
-        arrays = Path(model.path) / ARRAYS
-        if not arrays.is_file() or file_hash(arrays) != model.artefact_hash:
-            wrong.append(f"{model.version} is missing or altered")
-    verdict.check("model artefacts with the right hash", len(models), wrong)
-    purposes = {model.purpose for model in models if model.state is not ModelState.CANDIDATE} & {"sfw"}
-    champions = Counter(model.purpose for model in models if model.state is ModelState.CHAMPION)
-    verdict.check(
-        "purposes with exactly one champion",
-        len(purposes),
-        [f"{purpose} has {champions[purpose]} champions" for purpose in purposes if champions[purpose] != 1],
-    )
-    missing = [f"snapshot {snapshot.hash} has no file" for snapshot in snapshots if not Path(snapshot.path).is_file()]
-    verdict.check("snapshots with their file", len(snapshots), missing)
-
-
-def _check_test_sets(engine: Engine, verdict: Verdict) -> None:
-    """Each version of the test set has the rows that it says, and those of all before it."""
-    with open_session(engine) as session:
-        sets = session.scalars(select(store.TestSet).order_by(store.TestSet.version)).all()
-        rows = session.execute(select(store.TestRow.version, store.TestRow.text_id)).all()
-    wrong = []
-    for test_set in sets:
-        members = {text for version, text in rows if version <= test_set.version}
-        if len(members) != test_set.rows:
-            wrong.append(f"version {test_set.version} says {test_set.rows} rows and has {len(members)}")
-    verdict.check("versions of the test set, none with a row lost", len(sets), wrong)

@@ -25,11 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
-from pipeline.vectors.embed_stage import EmbedStage
 from psycopg import sql
 from sqlalchemy import Engine, delete, func, insert, select, text
 
-from benchmarks._namespaces import DEADLINE, POLL_SECONDS, NotInTime, ip, remove_namespace, spawned, wait_for_answer
 from pipeline import store
 from pipeline.runs.book import open_run
 from pipeline.runs.tasks import send_shards
@@ -39,6 +37,7 @@ from pipeline.store.migrate import upgrade
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 from pipeline.texts.normalise import text_id
+from pipeline.vectors.embed import EmbedParams, EmbedStage
 from saring.context import Context
 from saring.demo.plant import read_corpus
 from saring.services.places import Account, Places, give
@@ -47,8 +46,9 @@ from saring.services.server import plain_environment
 from saring.services.valkey import Valkey
 from saring.workers.app import make_app
 from saring.workers.environment import WorkEnvironment
+from tests.support.namespaces import DEADLINE, POLL_SECONDS, NotInTime, ip, remove_namespace, spawned, wait_for_answer
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _POSTGRES_PORT, _VALKEY_PORT = 5432, 6379
 
 
@@ -120,7 +120,7 @@ class Cluster:
         self.forget_vectors()
         env = WorkEnvironment(lambda: self.ctx)
         app = make_app(self.broker_url, env)
-        run_id, numbers = open_run(self.engine, stage.name, stage.plan(self.ctx, {}))
+        run_id, numbers = open_run(self.engine, stage.name, stage.plan(self.ctx, EmbedParams()))
         with self.held_up(run_id):
             send_shards(app, env, run_id, numbers)
             app.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import sqlite3
 import tarfile
 import threading
@@ -24,8 +23,8 @@ from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.transfer import table_names
 from saring.services import ensure_database
-from tests.integration.worker_process import until
-from tests.typed import typed
+from tests.support.commands import answered, typed
+from tests.support.waiting import until
 
 _CORPUS = Path(__file__).resolve().parents[2] / "saring" / "demo" / "corpus"
 _LABEL = """
@@ -71,21 +70,6 @@ def run(home: Path, *words: str, given: str | None = None, **more: str) -> Compl
     return typed({"SARING_HOME": str(home), "COLUMNS": "200"} | more, *words, given=given)
 
 
-def answer(done: CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert isinstance(found, dict)
-    return found
-
-
-def refused(done: CompletedProcess[str], status: int = 1) -> str:
-    """The one line that says why."""
-    assert (done.returncode, done.stdout) == (status, ""), done
-    said = done.stderr.strip()
-    assert "\n" not in said
-    return said
-
-
 def make_world(folder: Path, settings: Settings) -> World:
     home = settings.home
     taxonomy = folder / "labels.yaml"
@@ -102,14 +86,14 @@ def make_world(folder: Path, settings: Settings) -> World:
         ("judge", "--rater", "bootstrap", "--limit", "20"),
         ("train",),
     ):
-        answer(run(home, *words, "--json", SARING_TAXONOMY=str(taxonomy)))
+        answered(run(home, *words, "--json", SARING_TAXONOMY=str(taxonomy)))
     _fill_label_studio(home / "services" / "label-studio")
     engine = make_engine(ensure_database(settings))
     archive = folder / "first.tar.zst"
     before = count(engine, "judgement")
     with writing(engine) as wrote:
         after_it(wrote, 3, "somebody judges")
-        said = answer(run(home, "backup", str(archive), "--json", SARING_TAXONOMY=str(taxonomy), SARING_SEED="7"))
+        said = answered(run(home, "backup", str(archive), "--json", SARING_TAXONOMY=str(taxonomy), SARING_SEED="7"))
         after_it(wrote, 3, "they go on judging")
     return World(settings, engine, archive, (before, count(engine, "judgement")), said)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from pipeline.settings import Settings
 from saring.services import LabelStudioAccess, ensure_broker
 from saring.services.valkey import client
 from saring.workers.app import QUEUES, make_app
-
-_DEADLINE = 90.0
+from tests.support.waiting import until
 
 
 def settings_of(environment: dict[str, str], label_studio: LabelStudioAccess) -> Settings:
@@ -101,15 +99,3 @@ def nobody_writes(engine: Engine, table: str) -> Iterator[None]:
     with engine.connect() as connection, connection.begin():
         connection.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
         yield
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition.
-
-    Raises:
-        AssertionError: it is not met in time.
-    """
-    deadline = time.monotonic() + _DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {_DEADLINE} s: {what}"
-        time.sleep(0.02)

@@ -22,8 +22,8 @@ from pipeline.store.tables.human_loop import QueueState, TaskState
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
 from sync.push.predictions import PredictReport, predict_ahead
-from tests.e2e.faulty_proxy import FaultyProxy, faulty_proxy
-from tests.e2e.people import TAXONOMY, Json, Line, make_project, push_all, queue, tasks_of
+from tests.support.label_studio import TAXONOMY, Json, Line, make_project, push_all, queue, tasks_of
+from tests.support.proxies import FaultyProxy, faulty_proxy
 
 
 @dataclass(frozen=True, slots=True)

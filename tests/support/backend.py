@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import subprocess
+import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,12 +37,12 @@ from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.labelled import LabelledText
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.normalise import text_id
+from tests.support.waiting import until
 
 TAXONOMY = load_taxonomy()
 PASSWORD, SECRET = "a-password", "a-secret"
 #: Label Studio's id of the project, and the second of its making
 PROJECT, MADE_AT = 7, 1_795_437_340
-_DEADLINE = 30.0
 _WORDS = ["semalam", "kami", "pergi", "kedai", "kawan", "baru", "jalan", "jauh", "pagi", "petang", "rumah", "besar"]
 
 
@@ -199,13 +200,24 @@ def served(
             thread.join()
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition.
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
-    Raises:
-        AssertionError: it is not met in time.
-    """
-    deadline = time.monotonic() + _DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {_DEADLINE} s: {what}"
-        time.sleep(0.02)
+
+@contextmanager
+def serving(environment: dict[str, str], port: int, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "saring", "serve", "--port", str(port), *arguments]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: process.poll() is not None or _healthy(port), "it serves")
+            yield process
+        finally:
+            process.kill()
+
+
+def _healthy(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
