@@ -37,7 +37,8 @@ def fill(session: Session, rng: np.random.Generator, *, texts: int, rows: int) -
             "text_id": key[1],
             "external_ref": key[2],
             "revision": revisions[key],
-            "asserted": [label for label in _LABELS if rng.random() < 0.4],
+            "asserted": [label for label in _LABELS[:2] if rng.random() < 0.4],
+            "denied": [label for label in _LABELS[2:] if rng.random() < 0.4],
             "withdrawn": bool(rng.random() < 0.2),
             # mostly of another text, where it supersedes nothing
             "supersedes": int(rng.choice(earlier)) if earlier and rng.random() < 0.5 else None,
@@ -52,15 +53,15 @@ def test_the_view_holds_what_the_pure_function_takes_for_current(
     session: Session, seed: int, texts: int, rows: int
 ) -> None:
     fill(session, np.random.default_rng(seed), texts=texts, rows=rows)
-    found = session.execute(text("SELECT id, text_id, kind, name, rater_id, asserted FROM current_judgement")).all()
+    found = session.execute(text("SELECT id, text_id, kind, asserted, denied FROM current_judgement")).all()
     expected = {
-        (judgement.id, text_id, str(judgement.rater.kind), judgement.rater.name, judgement.asserted)
+        (judgement.id, text_id, str(judgement.rater.kind), judgement.asserted, judgement.denied)
         for text_id, judgements in judgements_by_text(session)
         for judgement in current_judgements(judgements)
     }
     assert len(found) == len(expected) > 20
-    assert {(row.id, row.text_id, row.kind, row.name, frozenset(row.asserted)) for row in found} == expected
-    assert {kind for _, _, kind, _, _ in expected} == {str(kind) for kind in RaterKind}
+    assert {(*row[:3], frozenset(row.asserted), frozenset(row.denied)) for row in found} == expected
+    assert {kind for _, _, kind, *_ in expected} == {str(kind) for kind in RaterKind}
     assert len(expected) < session.scalar(select(func.count()).select_from(store.Judgement))
 
 
