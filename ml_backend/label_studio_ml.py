@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,11 +20,11 @@ from ml_backend.config import BackendConfig
 from ml_backend.service import Service
 from pipeline.backend_credentials import backend_credentials
 from pipeline.errors import UsageError
-from pipeline.models.artefact import TrainedModel, load_model, read_manifest
+from pipeline.models.find import open_model
 from pipeline.settings import load_settings
 from pipeline.store import make_engine
 from pipeline.taxonomy import load_taxonomy
-from pipeline.vectors.encoders.make import make_encoder
+from pipeline.vectors.encoders.make import encoders_of
 
 if TYPE_CHECKING:
 
@@ -79,18 +78,12 @@ def service() -> Service:
     if settings.database_url is None:
         raise UsageError("set SARING_DATABASE_URL to the store, which `saring up` starts and label-studio-ml cannot")
 
-    def load(folder: Path) -> TrainedModel:
-        encoder = read_manifest(folder).encoder
-        if encoder is None:
-            return load_model(folder)
-        return load_model(folder, make_encoder(settings, encoder).encode)
-
     made = Service(
         BackendConfig(
             engine=make_engine(settings.database_url.get_secret_value()),
             taxonomy=load_taxonomy(settings.taxonomy),
             credentials=backend_credentials(settings),
-            load_model=load,
+            load_model=lambda folder: open_model(folder, encoders_of(settings)),
             send_job=_left_to_the_schedule,
         )
     )

@@ -18,8 +18,8 @@ from pipeline.filters.sentiment import (
     without_sentiment,
 )
 from pipeline.filters.sentiment_model import make_sentiment_model
-from pipeline.models.artefact import TrainedModel, load_model
-from pipeline.models.find import folder_of
+from pipeline.models.artefact import TrainedModel
+from pipeline.models.find import load_named
 from pipeline.progress import silent
 from pipeline.runs.ranges import spans_of_texts
 from pipeline.runs.stage import SHARD_TEXTS, Part, Plan, RunView, Step, WorkContext
@@ -95,4 +95,4 @@ class SentimentStage:
 
 
 def _model(home: WorkContext, version: str) -> TrainedModel:
-    return home.keep(("model", version), lambda: load_model(folder_of(version, home.settings.models_dir)))
+    return home.keep(("model", version), lambda: load_named(version, home.settings.models_dir))

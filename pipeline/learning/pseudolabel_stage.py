@@ -19,8 +19,8 @@ from pipeline.learning.pseudolabel import (
 )
 from pipeline.learning.registry import register
 from pipeline.ledger.decisions import decided_texts
-from pipeline.models.artefact import TrainedModel, load_model
-from pipeline.models.find import folder_of
+from pipeline.models.artefact import TrainedModel
+from pipeline.models.find import load_named
 from pipeline.models.linear import LinearConfig
 from pipeline.runs.ranges import spans_of_texts, texts_in
 from pipeline.runs.stage import SHARD_TEXTS, Next, Part, Plan, RunView, Step, WorkContext
@@ -115,7 +115,7 @@ class PseudolabelStage:
         return replace(report, scored=counts.get("scored", 0), written=counts.get("written", 0), in_review=drawn)
 
     def _model(self, home: WorkContext, version: str) -> TrainedModel:
-        return home.keep(("model", version), lambda: load_model(folder_of(version, home.settings.models_dir)))
+        return home.keep(("model", version), lambda: load_named(version, home.settings.models_dir))
 
 
 def _config(run: RunView) -> PseudoConfig:

@@ -1,11 +1,35 @@
-"""Find a model folder by version, by the beginning of a version, or by path."""
+"""Find and load a model: by version, by the beginning of a version, or by path, with the encoder of its training."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pipeline.errors import ModelError
-from pipeline.models.artefact import MANIFEST, Manifest, read_manifest
+from pipeline.models.artefact import MANIFEST, Manifest, TrainedModel, load_model, read_manifest
+from pipeline.models.protocol import Encoders
+
+
+def load_named(name: str, models_dir: Path, encoders: Encoders | None = None) -> TrainedModel:
+    """Find a model as `folder_of` does, and load it as `open_model` does.
+
+    Raises:
+        ModelError: there is no such model, or several begin so, or it is damaged, or needs an encoder.
+    """
+    return open_model(folder_of(name, models_dir), encoders)
+
+
+def open_model(folder: Path, encoders: Encoders | None = None) -> TrainedModel:
+    """Load the model in a folder.
+
+    Args:
+        folder: a model's.
+        encoders: asked for the encoder that the model was trained with, if there was one; None: there is none to ask.
+
+    Raises:
+        ModelError: there is none, or it is damaged, or needs an encoder.
+    """
+    encoder = read_manifest(folder).encoder
+    return load_model(folder, encoders(encoder) if encoders is not None and encoder is not None else None)
 
 
 def folder_of(name: str, models_dir: Path) -> Path:

@@ -13,6 +13,8 @@ from pipeline.measure.arrays import Scores
 
 #: vectors of texts: [texts, dimension], each of Euclidean length 1
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+#: gives that of the encoder of a name
+Encoders = Callable[[str], Encode]
 
 
 class Classifier(Protocol):

@@ -25,8 +25,9 @@ from pipeline.models.artefact import (
 )
 from pipeline.models.backends import file_hash
 from pipeline.models.features import NgramConfig
-from pipeline.models.find import folder_of, newest
+from pipeline.models.find import folder_of, load_named, newest, open_model
 from pipeline.models.linear import ARRAYS, LinearClassifier, LinearConfig, fit_linear, restore_linear
+from pipeline.models.protocol import Encode
 
 _SMALL = NgramConfig(char_bits=10, word_bits=9)
 _TEXTS = ["durian sedap", "teh tarik", "durian runtuh", "kopi panas", "pasar durian", "hujan petang"]
@@ -121,6 +122,25 @@ def test_a_model_with_vectors_needs_their_encoder(tmp_path: Path) -> None:
         load_model(folder)
     loaded = load_model(folder, encode)
     assert np.array_equal(loaded.probabilities(_TEXTS), model.probabilities(_TEXTS))
+
+
+def test_a_model_is_loaded_by_name_with_the_encoder_that_it_was_trained_with(tmp_path: Path) -> None:
+    model = TrainedModel(fitted("stub"), described(encoder="stub"))
+    _, folder = save_model(model, tmp_path)
+    asked: list[str] = []
+
+    def encoders(name: str) -> Encode:
+        asked.append(name)
+        return encode
+
+    for loaded in (load_named(folder.name, tmp_path, encoders), open_model(folder, encoders)):
+        assert np.array_equal(loaded.probabilities(_TEXTS), model.probabilities(_TEXTS))
+    assert asked == ["stub", "stub"]
+    with pytest.raises(ModelError, match="SARING_ENCODER=stub"):
+        load_named(folder.name, tmp_path)
+    _, plain = save_model(TrainedModel(fitted(), described()), tmp_path)
+    open_model(plain, encoders)
+    assert asked == ["stub", "stub"]
 
 
 def test_labels_are_given_from_their_thresholds_on(model: TrainedModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.errors import UsageError
+from pipeline.models.protocol import Encoders
 from pipeline.settings import Settings
 from pipeline.vectors.encoders.protocol import Encoder
 from pipeline.vectors.encoders.sentence import DEFAULT_MODEL
@@ -48,3 +49,8 @@ def make_encoder(settings: Settings, name: str | None = None) -> Encoder:
     if url is None:
         raise UsageError("an `openai:` encoder needs its server's address in SARING_EMBEDDINGS_URL")
     return OpenAIEncoder(model, url, api_key=key.get_secret_value() if key else None)
+
+
+def encoders_of(settings: Settings) -> Encoders:
+    """What gives a model the encoder that it was trained with, made when one is asked for."""
+    return lambda name: make_encoder(settings, name).encode
