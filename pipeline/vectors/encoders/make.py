@@ -52,5 +52,5 @@ def make_encoder(settings: Settings, name: str | None = None) -> Encoder:
 
 
 def encoders_of(settings: Settings) -> Encoders:
-    """What gives a model the encoder that it was trained with, made when one is asked for."""
+    """Encoders by name, each made when a model asks for it."""
     return lambda name: make_encoder(settings, name).encode
