@@ -71,22 +71,20 @@ def load_model(name: str | Path, *, revision: str | None = None) -> Model:
         ModelError: there is no such model, or it is damaged.
         UsageError: a package is missing; the message names the extra.
     """
-    from pipeline.models.artefact import load_model as read_model
-    from pipeline.models.artefact import read_manifest
+    from pipeline.models.find import open_model
 
     folder = Path(name).expanduser()
     if not folder.is_dir():
         folder = _from_hub(str(name), revision)
-    return Model(read_model(folder, _encode_of(read_manifest(folder).encoder)))
+    return Model(open_model(folder, _encode_by))
 
 
-def _encode_of(encoder: str | None) -> Encode | None:
-    if encoder is None:
-        return None
+def _encode_by(encoder: str) -> Encode:
+    """The vectors of an encoder, with the settings of the environment."""
     from pipeline.settings import load_settings
-    from pipeline.vectors.encoders.make import make_encoder
+    from pipeline.vectors.encoders.make import encoders_of
 
-    return make_encoder(load_settings(), encoder).encode
+    return encoders_of(load_settings())(encoder)
 
 
 def _from_hub(name: str, revision: str | None) -> Path:

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.sets.snapshot import learnt_from
-from pipeline.models.artefact import TrainedModel, load_model, read_manifest
-from pipeline.models.find import folder_of, list_folders, newest
+from pipeline.models.artefact import TrainedModel
+from pipeline.models.find import folder_of, list_folders, newest, open_model
 from pipeline.models.protocol import Encode
 from pipeline.settings import Settings
 from pipeline.texts.labelled_files import clean, read_labelled
@@ -54,7 +54,9 @@ def load_folder(folder: Path, settings: Settings) -> TrainedModel:
     Raises:
         ModelError: there is none, or it is damaged.
     """
-    return load_model(folder, encode_of(settings, read_manifest(folder).encoder))
+    from pipeline.vectors.encoders.make import encoders_of
+
+    return open_model(folder, encoders_of(settings))
 
 
 def encode_of(settings: Settings, encoder: str | None) -> Encode | None:
