@@ -29,7 +29,7 @@ from centroid import load, make_data
 from joblib.externals.loky import get_reusable_executor
 from sqlalchemy import Engine, text
 
-from pipeline.filters.centroid import centroid_filter
+from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.filters.sentiment import CHUNK, score_chunk
 from pipeline.filters.sentiment_model import make_sentiment_model
 from pipeline.learning.sets.examples import Examples, gather
@@ -37,8 +37,9 @@ from pipeline.learning.sets.snapshot import SnapshotPolicy, take_snapshot
 from pipeline.learning.train import TrainConfig, train
 from pipeline.models.artefact import TrainedModel
 from pipeline.raters.bootstrap import BootstrapRater
-from pipeline.raters.judge import judge_texts
+from pipeline.raters.judge import JudgeParams, JudgeStage
 from pipeline.runs.book import open_run
+from pipeline.runs.executor import run as run_stage
 from pipeline.runs.shard import run_shard
 from pipeline.settings import Settings
 from pipeline.store.session import open_session
@@ -184,8 +185,8 @@ def measure_costs(
         sizes, snapshots = [], []
         for part in (0, 1):
             path = _cut(raw, folder, part * rows // 2, (part + 1) * rows // 2)
-            steps = _bring_in(engine, server, path, rater, model, spread, taxonomy)
-            centroid_filter(engine, taxonomy, encoder=rater.encoder.name)
+            steps = _bring_in(engine, server, path, rater, model, spread)
+            run_stage(CentroidStage(), _home(engine, folder), CentroidParams(encoder=rater.encoder.name, seed=0))
             _score_again(engine)
             sizes.append(_sizes(engine))
             snapshots.append(_snapshot(engine, server, taxonomy, folder))
@@ -223,7 +224,6 @@ def _bring_in(
     rater: _Rater,
     model: TrainedModel,
     spread: list[float],
-    taxonomy: Taxonomy,
 ) -> dict[str, Cost]:
     """Ingest a file, embed and judge its texts, and find their sentiment; by one process each."""
     steps: dict[str, Cost] = {}
@@ -244,7 +244,7 @@ def _bring_in(
     whole = pieces[:-1] or pieces
     spread[:] = [piece / float(np.mean(whole)) for piece in whole]
     with spent(server) as took:
-        judged = judge_texts(engine, rater.bootstrap, taxonomy_version=taxonomy.version, encoder=rater.encoder).judged
+        judged = run_stage(JudgeStage(), _home(engine, Path(os.devnull)), JudgeParams("bootstrap")).judged
     steps["judge"] = took.per(judged)
     run = _run(engine)
     with spent(server) as took:
@@ -255,10 +255,16 @@ def _bring_in(
     return steps
 
 
-def _bookkeeping(engine: Engine, server: int, folder: Path, shards: int = 200) -> Cost:
-    """Measure the cost of a shard that does nothing."""
+def _home(engine: Engine, folder: Path) -> Context:
+    """A context on the benchmark's store."""
     context = Context(Settings(home=folder))
     context.__dict__["engine"] = engine
+    return context
+
+
+def _bookkeeping(engine: Engine, server: int, folder: Path, shards: int = 200) -> Cost:
+    """Measure the cost of a shard that does nothing."""
+    context = _home(engine, folder)
     idle = Idle()
     stages = {idle.name: idle}
     run_id, numbers = open_run(engine, idle.name, idle.plan(context, {"shards": shards + 1}))
@@ -378,7 +384,7 @@ def _filter(taxonomy: Taxonomy, vectors: int) -> dict[str, Cost]:
         with temporary_store() as (engine, server):
             load(engine, make_data(rows, _DIMENSION, len(taxonomy.keys)), taxonomy)
             with spent(server) as took:
-                centroid_filter(engine, taxonomy, encoder="random")
+                run_stage(CentroidStage(), _home(engine, Path(os.devnull)), CentroidParams(encoder="random", seed=0))
             sized.append(_Sized(rows, took, 0.0))
     return {"filter": _difference(sized)}
 

@@ -35,9 +35,11 @@ class Idle:
     """A stage whose shards do nothing. Parameters: `shards`, `nonce` (so that no run is taken for another)."""
 
     name: str = "benchmark-idle"
+    report: type[Values] = dict
     queue: str = "cpu"
     what: str = "doing nothing"
     in_shards: bool = True
+    together: bool = False
     limit_seconds: int = 3600
 
     def plan(self, ctx: WorkContext, params: Mapping[str, Any]) -> Plan:

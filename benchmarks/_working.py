@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,7 @@ def children(process: psutil.Process) -> list[psutil.Process]:
     return process.children()
 
 
-def send(home: Home, stage: Stage, params: Mapping[str, Any]) -> Sent:
+def send(home: Home, stage: Stage[Any, Any], params: Any) -> Sent:
     """Hand a stage to the workers, as `--async` does."""
     start = time.perf_counter()
     plan = stage.plan(home.context, params)

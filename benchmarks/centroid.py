@@ -29,12 +29,16 @@ from pgvector import HalfVector
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from pipeline.filters import centroid
+from pipeline.filters import centroid, centroid_stage
+from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import rater_id
+from pipeline.runs.executor import run as run_stage
+from pipeline.settings import Settings
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import register_encoder
+from saring.context import Context
 
 _CHUNK = 10_000
 _NAME = "random"
@@ -114,19 +118,23 @@ def time_steps(names: Sequence[str], seconds: dict[str, float]) -> None:
 
         return run
 
-    for name in names:
-        setattr(centroid, name, timed(name, getattr(centroid, name)))
+    for module in (centroid, centroid_stage):
+        for name in names:
+            if hasattr(module, name):
+                setattr(module, name, timed(name, getattr(module, name)))
 
 
-def in_the_database(engine: Engine, taxonomy: Taxonomy, repeats: int) -> None:
+def in_the_database(engine: Engine, repeats: int) -> None:
     """Filter a few times, and report the first time (decisions are new) and the best of the others (they stand)."""
+    home = Context(Settings(home=Path(os.devnull)))
+    home.__dict__["engine"] = engine
     seconds: dict[str, float] = {}
     time_steps(("load_samples", "make_prototypes", *_PASS, "put_cuts", "decide", "draw_review"), seconds)
     runs = []
     for _ in range(repeats + 1):
         seconds.clear()
         start = time.perf_counter()
-        report = centroid.centroid_filter(engine, taxonomy, encoder=_NAME)
+        report = run_stage(CentroidStage(), home, CentroidParams(encoder=_NAME, seed=0))
         total = time.perf_counter() - start
         runs.append(
             {"pass_s": sum(seconds[name] for name in _PASS), "total_s": total}
@@ -184,7 +192,7 @@ def main() -> None:
     )
     with temporary_store() as (engine, _):
         load(engine, data, taxonomy)
-        in_the_database(engine, taxonomy, given.repeats)
+        in_the_database(engine, given.repeats)
     in_a_notebook(data, taxonomy)
 
 

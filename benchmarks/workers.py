@@ -34,12 +34,11 @@ from celery.result import AsyncResult
 from centroid import load, make_data
 from sqlalchemy import Engine, event, text
 
-from pipeline.filters.centroid import centroid_filter
-from pipeline.filters.centroid_stage import CentroidStage
-from pipeline.filters.cuts import Cut
+from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.progress import silent
-from pipeline.raters.judge import JudgeStage
+from pipeline.raters.judge import JudgeParams, JudgeStage
 from pipeline.runs.book import open_run
+from pipeline.runs.executor import run
 from pipeline.runs.shard import finish_run, run_shard
 from pipeline.texts.ingest import SourceInfo, ingest
 from saring.context import Context
@@ -215,7 +214,7 @@ def memory(home: Home, tasks: int) -> None:
         with home.context.engine.connect() as connection:
             texts = connection.execute(text("SELECT count(*) FROM text WHERE in_scope AND duplicate_of IS NULL"))
             count = int(texts.scalar_one())
-        sent = send(home, stage, {"rater": "bootstrap", "limit": min(count, tasks)})
+        sent = send(home, stage, JudgeParams("bootstrap", min(count, tasks)))
         samples = list(_watched(home, sent.run_id, child))
         wait(home, sent.run_id)
     emit(
@@ -281,7 +280,7 @@ def filtered(home: Home, rows: int) -> None:
     del data
     emit("workers", {"what": "filter", "way": "loading", "rows": rows, "seconds": time.perf_counter() - start})
     start = time.perf_counter()
-    report = centroid_filter(ctx.engine, ctx.taxonomy, encoder="random", cut=Cut(), seed=ctx.settings.seed)
+    report = run(CentroidStage(), ctx, CentroidParams(encoder="random"))
     alone = time.perf_counter() - start
     decided = _decisions(ctx)
     _emit_filtered("one statement, one process", rows, alone, report.kept, decided)
@@ -292,7 +291,7 @@ def filtered(home: Home, rows: int) -> None:
     with worker(home, 2):
         _shards(home, _WARM)
         start = time.perf_counter()
-        sent = send(home, CentroidStage(), {"encoder": "random", "seed": ctx.settings.seed})
+        sent = send(home, CentroidStage(), CentroidParams(encoder="random"))
         ended_run = wait(home, sent.run_id)
         spread = time.perf_counter() - start
     assert ended_run.result is not None
