@@ -259,10 +259,10 @@ def _too_few(support: Support, how: Cut, encoder: str) -> str:
     if support.support < how.min_support:
         texts = "1 text has" if support.support == 1 else f"{support.support} texts have"
         return f"{texts} this label; the filter needs {how.min_support}"
-    have = "1 has" if support.vectors == 1 else f"{support.vectors} have"
+    have = "has" if support.vectors == 1 else "have"
     return (
-        f"of its {support.support} texts {have} a vector of {encoder}; the filter needs {how.min_support}: "
-        "run `saring embed`"
+        f"{support.vectors} of its {support.support} texts {have} a vector of {encoder}; the filter needs "
+        f"{how.min_support}: run `saring embed`"
     )
 
 

@@ -284,7 +284,7 @@ def test_too_few_vectors_are_an_error_only_when_the_label_was_asked_for(
     assert label_of(report.labels, "hate").skipped is None
     assert label_of(report.labels, "sexist").skipped == "20 texts have this label; the filter needs 30"
     assert label_of(report.labels, "porn").skipped == (
-        "of its 40 texts 20 have a vector of planted; the filter needs 30: run `saring embed`"
+        "20 of its 40 texts have a vector of planted; the filter needs 30: run `saring embed`"
     )
     assert not field.decisions("porn")
     with pytest.raises(NotEnoughVectors, match=r"label 'porn': 20 of its 40 texts have a vector"):
@@ -363,7 +363,7 @@ def test_the_page_maps_kept_and_dropped_and_says_what_was_skipped(page: str) -> 
 
 
 def test_the_histogram_holds_every_text_once(page: str) -> None:
-    bins = re.findall(r"<g><title>[\d.]+ to [\d.]+: (\d+) kept, (\d+) dropped</title>", page)
+    bins = re.findall(r"<g><title>[\d.]+ to [\d.]+: (\d+) kept, (\d+) rejected</title>", page)
     kept, dropped = (sum(int(found[i]) for found in bins) for i in (0, 1))
     assert f"<p>{kept} kept, {dropped} rejected below" in page
     assert kept + dropped == 215

@@ -80,7 +80,7 @@ def test_without_the_right_token_one_line_says_so(
 
 
 def test_a_name_that_is_none_is_wrong_usage(hub: HubStub, folder: Path) -> None:
-    with pytest.raises(UsageError, match="no name on the Hub"):
+    with pytest.raises(UsageError, match="not a valid name on the Hub"):
         push_folder(folder, "a/b/c", "model", False, SecretStr(WRITER), endpoint=hub.url)
     assert hub.paths == []
 
