@@ -173,7 +173,7 @@ def test_nothing_annotated_yet_is_no_failure_and_needs_no_label_studio(environme
     assert (report["answers"], report["texts"], report["agreement"], report["sway"]) == (0, 0, None, None)
     assert (report["raters"], report["careless"], report["days"]) == ([], [], [])
     said, _ = saring(environment)
-    assert "nothing to measure yet: run `saring sync pull`" in said
+    assert "There are no answers to measure yet: run `saring sync pull`" in said
 
 
 def test_harsh_texts_that_were_only_skipped_were_met_all_the_same(

@@ -74,7 +74,7 @@ def test_two_models_are_compared_and_the_worse_may_be_promoted_by_hand(
         -found["comparison"]["macro"]["difference"]["value"]
     )
     said = shown(environment, "compare", good, bad)
-    assert f"{bad} does not pass: macro average precision" in said
+    assert f"{bad} does not pass: on 40 test texts it scores " in said
     assert "40 texts: the frozen test set" in said
 
     file = tmp_path / "rows.jsonl"
@@ -99,9 +99,9 @@ def test_two_models_are_compared_and_the_worse_may_be_promoted_by_hand(
     }
     assert "v1" in shown(environment, "list")
     said = shown(environment, "show", bad)
-    assert "the gate: rejected: macro average precision" in said
+    assert "gate: not passed: on 40 test texts it scores " in said
     page = ledger.folder / "models" / bad / "gate.html"
-    assert f"the gate's report: {page}" in said
+    assert f"gate report: {page}" in said
     assert "Promoted by hand" not in page.read_text()
 
     answer(environment, "promote", bad, "--reason", "better on <rojak>")
