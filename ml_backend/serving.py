@@ -18,6 +18,7 @@ from pipeline import store
 from pipeline.errors import SaringError, StoreError, first_line
 from pipeline.learning import registry
 from pipeline.models.artefact import TrainedModel
+from pipeline.models.features import prepare_for_many
 from pipeline.preannotation import Policy, Preannotator, default_policy
 from pipeline.store import open_session
 
@@ -102,7 +103,7 @@ class Champion:
 
     def _loaded(self, champion: _Found) -> TrainedModel | None:
         try:
-            return self._config.load_model(champion.path)
+            model = self._config.load_model(champion.path)
         except (SaringError, OSError) as error:
             if self._failed is None or self._failed[0] != champion:
                 logger.warning(
@@ -113,6 +114,10 @@ class Champion:
                 )
             self._failed = (champion, time.monotonic())
             return None
+        if model.manifest.backend == "linear":
+            # Here rather than in a request, which would wait for it.
+            prepare_for_many()
+        return model
 
     def _made(self, model: TrainedModel | None, policy: Policy) -> Serving:
         preannotator = Preannotator(self._config.taxonomy, model, policy)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from pipeline.errors import NotEnoughLabels
 from pipeline.measure.arrays import Floats
@@ -22,7 +20,9 @@ class Sigmoid:
 
     def __call__(self, decisions: Floats) -> Floats:
         """Probabilities of the decisions."""
-        return np.asarray(expit(self.slope * decisions + self.offset))
+        # a decision far below makes an infinite exponential, and rightly the probability 0
+        with np.errstate(over="ignore"):
+            return np.asarray(1 / (1 + np.exp(-(self.slope * decisions + self.offset))))
 
 
 def fit_sigmoid(decisions: Floats, truth: NDArray[np.bool_]) -> Sigmoid:
@@ -34,6 +34,10 @@ def fit_sigmoid(decisions: Floats, truth: NDArray[np.bool_]) -> Sigmoid:
     Raises:
         NotEnoughLabels: the truth is all true or all false.
     """
+    # SciPy takes long to import, and who gives labels needs it not.
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     positives = int(truth.sum())
     negatives = len(truth) - positives
     if not positives or not negatives:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.svm import LinearSVC
 
 from pipeline.errors import ModelError, NotEnoughLabels
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
 from pipeline.models.features import NgramConfig, Ngrams
+from pipeline.models.plain_arrays import NotPlainError, read_plain
 from pipeline.models.protocol import Encode
 from pipeline.progress import Progress, silent
 
@@ -72,9 +71,8 @@ class LinearClassifier:
     def decisions(self, texts: Sequence[str]) -> Scores:
         """Signed distances from each label's hyperplane: [texts, labels]."""
         lowered = [text.casefold() for text in texts]
-        features = self._ngrams.transform(lowered)
-        size = features.shape[1]
-        scores = np.asarray(features @ self._weights[:size], dtype=np.float64) + self._intercepts
+        size = self._ngrams.buckets
+        scores = self._ngrams.weigh(lowered, self._weights[:size]).astype(np.float64) + self._intercepts
         if self._encode is not None and self._encoder is not None and texts:
             scores += self._encode(texts) @ self._weights[size:]
         return np.asarray(scores)
@@ -126,6 +124,10 @@ def fit_linear(
         if not (column == 1).any() or not (column == 0).any():
             missing = "asserts" if not (column == 1).any() else "denies"
             raise NotEnoughLabels(f"no training text {missing} {label!r}: add such texts, or leave the label out")
+    # Who only reads a model back need not wait for these.
+    import scipy.sparse as sp
+    from sklearn.svm import LinearSVC
+
     ngrams = Ngrams(config.ngrams)
     progress(0, len(labels), "training")
     features = ngrams.fit([text.casefold() for text in texts], config.workers)
@@ -189,9 +191,12 @@ def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:
     Raises:
         ModelError: the file holds other types than plain arrays, or the arrays do not fit together.
     """
-    import skops.io
-
     arrays = folder / ARRAYS
+    try:
+        return restore_linear(read_plain(arrays), encode)
+    except NotPlainError:
+        # skops knows better what it is, and takes seconds to say so.
+        import skops.io
     try:
         unknown = skops.io.get_untrusted_types(file=arrays)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:

@@ -16,10 +16,6 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple, cast
 
-import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.errors import InputError, first_line
 from pipeline.texts.rejects import Reject
 
@@ -104,6 +100,9 @@ def open_stream(path: str) -> Iterator[io.BufferedReader]:
     Raises:
         InputError: the file cannot be opened, or is damaged.
     """
+    # This and Arrow take long to import, and a line on standard input needs neither.
+    import fsspec
+
     with _named_errors(path), fsspec.open(path, "rb", compression=None) as raw:
         source = cast(IO[bytes], raw)
         magic = source.read(4)
@@ -111,6 +110,8 @@ def open_stream(path: str) -> Iterator[io.BufferedReader]:
         if magic[:2] == b"\x1f\x8b":
             decompressed: Any = gzip.GzipFile(fileobj=source)
         elif magic == b"\x28\xb5\x2f\xfd":
+            import pyarrow as pa
+
             # Unlike zstandard's own reader, Arrow's notices a truncated file.
             decompressed = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
         else:
@@ -225,6 +226,10 @@ def _bounded(text: io.TextIOWrapper, too_long: list[int]) -> Iterator[str]:
 
 
 def _parquet_rows(path: str) -> Iterator[RawRow | Reject]:
+    import fsspec
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with _named_errors(path), fsspec.open(path, "rb") as stream:
         try:
             number = 0
