@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -16,10 +17,12 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import ModelError
-from pipeline.models.artefact import Manifest
 from pipeline.store import locks
 from pipeline.store.locks import Lock
 from pipeline.store.tables.core import ModelState
+
+if TYPE_CHECKING:
+    from pipeline.models.artefact import Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,47 @@
-"""The store: typed models of the SQL tables, sessions and migrations. No other package defines tables."""
+"""The store: typed models of the SQL tables, sessions and migrations. No other package defines tables.
 
-from pipeline.store.session import make_engine, open_session
-from pipeline.store.tables.consensus import ConsensusRow
-from pipeline.store.tables.core import (
-    Base,
-    Encoder,
-    FilterDecision,
-    Judgement,
-    MinhashBand,
-    Model,
-    Rater,
-    Review,
-    Run,
-    Snapshot,
-    Source,
-    Text,
-    TextSentiment,
-    TextSource,
-    Vector,
-)
-from pipeline.store.tables.human_loop import (
-    Annotation,
-    Event,
-    Prediction,
-    PredictionBatch,
-    Project,
-    ProjectConfig,
-    QueueItem,
-    SyncCursor,
-    Task,
-)
-from pipeline.store.tables.llm import LlmReply, Translation
-from pipeline.store.tables.test_set import TestRow, TestSet
-from pipeline.store.tables.work import FilterScore, RunLog, Shard
+Names are imported when they are first used: who only looks whether the store is there has no use for the tables.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.store.session import make_engine, open_session
+    from pipeline.store.tables import (
+        Annotation,
+        Base,
+        ConsensusRow,
+        Encoder,
+        Event,
+        FilterDecision,
+        FilterScore,
+        Judgement,
+        LlmReply,
+        MinhashBand,
+        Model,
+        Prediction,
+        PredictionBatch,
+        Project,
+        ProjectConfig,
+        QueueItem,
+        Rater,
+        Review,
+        Run,
+        RunLog,
+        Shard,
+        Snapshot,
+        Source,
+        SyncCursor,
+        Task,
+        TestRow,
+        TestSet,
+        Text,
+        TextSentiment,
+        TextSource,
+        Translation,
+        Vector,
+    )
 
 __all__ = [
     "Annotation",
@@ -70,3 +79,13 @@ __all__ = [
     "make_engine",
     "open_session",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "session" if name in ("make_engine", "open_session") else "tables"
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value

@@ -10,29 +10,21 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    retry_if_result,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
 from pipeline.errors import StoreError, StoreNotReady
 from pipeline.store import locks
+from pipeline.store.glance import MIGRATIONS, head
 from pipeline.store.locks import Lock
-from pipeline.store.tables.core import Base
+
+# Every command asks for the revision, and few change the schema: Alembic takes half a second to import.
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from tenacity import RetryCallState
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +33,10 @@ PARTITION_PREFIX = "text_vector_p_"
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     return config
 
@@ -79,6 +73,8 @@ def upgrade(engine: Engine, *, revision: str = "head", waits: MigrationWaits = _
         StoreError: a table that has to change was in use all the time.
         StoreUnavailable: the database cannot be reached.
     """
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
     with engine.connect() as connection, _alone(connection):
         for attempt in Retrying(
             retry=retry_if_exception(_was_in_use),
@@ -100,6 +96,8 @@ def _alone(connection: Connection) -> Iterator[None]:
     The lock is tried again and again and not waited for: a concurrent index build would wait for a transaction that
     waits inside a statement.
     """
+    from tenacity import Retrying, retry_if_result, wait_random_exponential
+
     attempts = Retrying(retry=retry_if_result(lambda taken: not taken), wait=wait_random_exponential(0.05, max=1.0))
     attempts(_locked, connection)
     try:
@@ -117,6 +115,8 @@ def _locked(connection: Connection) -> bool:
 
 
 def _migrate(connection: Connection, revision: str, lock_seconds: float) -> None:
+    from alembic import command
+
     config = _config()
     config.attributes["connection"] = connection
     # Set for the session, because each migration is a transaction of its own.
@@ -150,10 +150,10 @@ def _give_up(state: RetryCallState) -> None:
 
 def current_and_head(engine: Engine) -> tuple[str | None, str]:
     """The revision of the database (None: empty) and the newest revision that this code knows."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision(), head
+        if connection.execute(text("SELECT to_regclass('alembic_version') IS NULL")).scalar_one():
+            return None, head()
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none(), head()
 
 
 def require_head(engine: Engine) -> None:
@@ -170,6 +170,11 @@ def require_head(engine: Engine) -> None:
 
 def drift(engine: Engine) -> list[object]:
     """Differences between the database and the models; empty where the migrations are complete."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from pipeline.store.tables import Base
+
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": is_schema, "compare_type": True})
         return list(compare_metadata(context, Base.metadata))

@@ -11,6 +11,7 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, exists, func, select, text, update
 from sqlalchemy.exc import OperationalError
@@ -25,8 +26,9 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.core import ModelState, RunState
 from pipeline.store.texts import sample
 from pipeline.vectors.encoders.make import space_name
-from pipeline.vectors.encoders.protocol import Encoder
-from pipeline.vectors.table import embed_chunk, lock_spaces, partition_of
+
+if TYPE_CHECKING:
+    from pipeline.vectors.encoders.protocol import Encoder
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,9 @@ def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> boo
         EncoderError: the space does not exist, or its encoder fails.
         sqlalchemy.exc.OperationalError: a transaction adds texts for longer than this waits.
     """
+    # The list of spaces needs no vectors, so what computes with them is imported here.
+    from pipeline.vectors.table import embed_chunk, lock_spaces
+
     lock_spaces(session)
     before = active_space(session)
     if before == wanted:
@@ -165,6 +170,8 @@ def drop_space(session: Session, name: str, *, wanted: str) -> int:
         EncoderError: no space has that name, or it is the active or the wanted one.
         RunConflict: a run is computing its vectors.
     """
+    from pipeline.vectors.table import lock_spaces, partition_of
+
     lock_spaces(session)
     row = session.get(store.Encoder, name)
     if row is None:

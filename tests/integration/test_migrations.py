@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, insert, inspect, make_url, select, text
 
 from pipeline import store
 from pipeline.errors import StoreNotReady, StoreUnavailable
 from pipeline.store import make_engine, open_session
+from pipeline.store.glance import MIGRATIONS, head
 from pipeline.store.migrate import current_and_head, drift, require_head, upgrade
 from pipeline.store.overview import count_rows, size_bytes
 from pipeline.vectors.table import register_encoder
@@ -68,6 +71,13 @@ def test_a_new_store_is_empty_and_says_how_large_it_is(empty: Engine) -> None:
         assert {"text", "judgement", "text_vector", "model"} <= set(counts)
         assert set(counts.values()) == {0}
         assert size_bytes(session) > 0
+
+
+def test_the_newest_migration_is_the_one_that_alembic_goes_to() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_heads() == [head()]
 
 
 def test_upgrading_again_changes_nothing(empty: Engine) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pipeline.errors import UsageError
 from pipeline.models.protocol import Encoders
 from pipeline.settings import Settings
-from pipeline.vectors.encoders.protocol import Encoder
-from pipeline.vectors.encoders.sentence import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from pipeline.vectors.encoders.protocol import Encoder
+
+#: `sentence-transformers` without a model's name: bge-m3, which knows a hundred languages, Malay and Indonesian among
+#: them (Chen et al. 2024, arXiv:2402.03216)
+DEFAULT_MODEL = "BAAI/bge-m3"
 
 
 def space_name(name: str) -> str:

@@ -11,8 +11,6 @@ from pipeline.errors import EncoderError, ModelError, first_line
 from pipeline.models.hub import model_place
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
-#: bge-m3: a hundred languages, Malay and Indonesian included (Chen et al. 2024, arXiv:2402.03216)
-DEFAULT_MODEL = "BAAI/bge-m3"
 #: largest number of characters of a text: a post has a few hundred, and time grows with the square of the length
 _LONGEST = 8_000
 #: texts in a batch, by device
