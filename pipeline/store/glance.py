@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from pipeline.errors import StoreUnavailable
+from pipeline.errors import StoreUnavailable, first_line
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -33,6 +33,5 @@ def champion_folder(connection: psycopg.Connection[Any], purpose: str) -> Path |
             "SELECT path FROM model WHERE purpose = %s AND state = 'champion'", (purpose,)
         ).fetchone()
     except psycopg.Error as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise StoreUnavailable(f"the database refused or went away: {first}; see `saring doctor`") from error
+        raise StoreUnavailable(f"the database refused or went away: {first_line(error)}; see `saring doctor`") from error
     return None if row is None else Path(row[0])

@@ -6,23 +6,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pipeline.learning.sets.examples import Examples, gather
-from pipeline.learning.sets.snapshot import learnt_from
 from pipeline.models.artefact import TrainedModel
 from pipeline.models.find import folder_of, list_folders, newest, open_model
 from pipeline.models.protocol import Encode
 from pipeline.settings import Settings
-from pipeline.texts.labelled_files import clean, read_labelled
-from pipeline.texts.normalise import text_id
-from pipeline.texts.rejects import RejectSink
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from pipeline.learning.evaluate import Evaluation
     from pipeline.learning.gate.report import Rows
+    from pipeline.learning.sets.examples import Examples
+    from pipeline.texts.rejects import RejectSink
     from saring.context import Context
 
 PURPOSE = "sfw"
@@ -97,18 +92,14 @@ def _running_champion(settings: Settings, purpose: str) -> Path | None:
     """The champion's folder, if the store is running and has the schema of this version; else None."""
     if not list_folders(settings.models_dir):
         return None
-    from pipeline.store.migrate import current_and_head
-    from pipeline.store.session import make_engine
-    from saring.services import ensure_database, service_status
+    from pipeline.store import glance
+    from saring.services import connect_if_running
 
-    if service_status(settings)[0].state != "ready":
+    connection = connect_if_running(settings)
+    if connection is None:
         return None
-    engine = make_engine(ensure_database(settings))
-    try:
-        current, head = current_and_head(engine)
-        return champion_folder(engine, purpose) if current == head else None
-    finally:
-        engine.dispose()
+    with connection:
+        return glance.champion_folder(connection, purpose)
 
 
 def evaluate(
@@ -131,7 +122,12 @@ def evaluate(
     Raises:
         InputError: a file can't be read at all.
     """
+    import numpy as np
+
     from pipeline.learning.evaluate import evaluate_examples
+    from pipeline.learning.sets.examples import gather
+    from pipeline.texts.labelled_files import read_labelled
+    from pipeline.texts.rejects import RejectSink
 
     sink = rejects if rejects is not None else RejectSink()
     rows = (row for row in read_labelled(files, sink) if split is None or row.split == split)
@@ -151,6 +147,9 @@ def examples_to_compare(
         InputError: a file cannot be read, or there is no test set.
     """
     from pipeline.learning.gate.report import Rows
+    from pipeline.learning.sets.examples import gather
+    from pipeline.texts.labelled_files import read_labelled
+    from pipeline.texts.rejects import RejectSink
 
     if files is None:
         return _from_test_set(home.engine, labels, versions)
@@ -160,8 +159,12 @@ def examples_to_compare(
 
 def _from_test_set(engine: Engine, labels: Sequence[str], versions: Sequence[str]) -> tuple[Examples, Rows]:
     from pipeline.learning.gate.report import Rows
+    from pipeline.learning.sets.examples import gather
+    from pipeline.learning.sets.snapshot import learnt_from
     from pipeline.ledger import test_set
     from pipeline.store.session import open_session
+    from pipeline.texts.labelled_files import clean
+    from pipeline.texts.normalise import text_id
 
     with open_session(engine) as session:
         newest_set = test_set.require_newest(session)

@@ -20,13 +20,20 @@ from saring.services.places import Places
 from saring.services.postgres import Postgres
 from saring.services.programs import Backend, beat_program, io_worker_program, keeper_program, worker_program
 from saring.services.server import Answer, Server, ensure_running, stop
-from saring.services.status import ServiceStatus, database_address, loop_status, service_status
+from saring.services.status import (
+    ServiceStatus,
+    connect_if_running,
+    database_address,
+    loop_status,
+    service_status,
+)
 from saring.services.valkey import Valkey
 
 __all__ = [
     "Endpoints",
     "LabelStudioAccess",
     "ServiceStatus",
+    "connect_if_running",
     "ensure_backend",
     "ensure_broker",
     "ensure_database",

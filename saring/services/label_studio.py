@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 import orjson
 
 from pipeline.errors import ServiceError
@@ -24,6 +24,9 @@ from saring.services.label_studio_install import DATABASE, Environment, copy_dat
 from saring.services.loopback import HOST, Port, with_pid_file
 from saring.services.places import Account, Places
 from saring.services.server import Answer, is_alive
+
+if TYPE_CHECKING:
+    import httpx
 
 #: The networks that Label Studio 1.23 refuses to call by default, as its own list has them, but for loopback. Its only
 #: switch turns the whole list off, so the rest of it is given back as additions of ours.
@@ -148,6 +151,9 @@ class LabelStudio:
         url, owner = self.port.url(), self.owner()
         if url is None or owner is None or not is_alive(self):
             return Answer.NONE
+        # Most looks end above, without the time that this takes.
+        import httpx
+
         try:
             answer = httpx.get(
                 f"{url}/api/current-user/whoami",

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import psutil
 import psycopg
-from sqlalchemy import URL
 
 from pipeline.errors import ServiceError
 from saring.services.places import Account, Places, give, let_run
@@ -114,6 +113,9 @@ class Postgres:
 
     def url(self) -> str:
         """The address of the store as SQLAlchemy takes it; no secret in it, the socket is the key."""
+        # SQLAlchemy takes a while to import, and whoever only asks the server needs no address.
+        from sqlalchemy import URL
+
         query = {"host": str(self.places.run), "port": str(_PORT)}
         return URL.create("postgresql+psycopg", _USER, database=DATABASE, query=query).render_as_string(False)
 

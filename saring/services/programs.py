@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from pydantic import SecretStr
 
 from pipeline.settings import Settings, load_settings_file
@@ -78,6 +77,9 @@ class Backend:
         url = self.port.url()
         if url is None or not is_alive(self):
             return Answer.NONE
+        # Most looks end above, without the time that this takes.
+        import httpx
+
         try:
             answer = httpx.get(f"{url}/health", timeout=_ASK_SECONDS, trust_env=False)
         except httpx.ConnectError:

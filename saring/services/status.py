@@ -6,15 +6,12 @@ import importlib.metadata
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import httpx
 import psutil
 import psycopg
-import redis
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
-from pipeline.errors import ServiceError, first_line
+from pipeline.errors import ServiceError, StoreUnavailable, first_line
 from pipeline.settings import Settings
 from saring.services import label_studio_install, postgres, valkey
 from saring.services.label_studio import LabelStudio
@@ -66,7 +63,46 @@ def loop_status(settings: Settings) -> list[ServiceStatus]:
     ]
 
 
+def connect_if_running(settings: Settings) -> psycopg.Connection[Any] | None:
+    """A bare connection to the database; None where it does not run. For one look, without what the store needs.
+
+    Raises:
+        StoreUnavailable: it runs, and refuses.
+        ServiceError: the address in the settings isn't one.
+    """
+    if settings.database_url is not None:
+        try:
+            return psycopg.connect(_plain_address(settings.database_url.get_secret_value()), connect_timeout=5)
+        except psycopg.OperationalError:
+            return None
+    server = Postgres(Places(settings.home))
+    if server.ask() is not Answer.READY:
+        return None
+    try:
+        return server.connect()
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(
+            f"the database cannot be reached ({first_line(error)}); run `saring up` or `saring doctor`"
+        ) from error
+
+
+def _plain_address(given: str) -> str:
+    """An address of the settings as psycopg takes it."""
+    from sqlalchemy import make_url
+
+    return make_url(database_address(given)).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 def database_address(given: str) -> str:
+    """An address of the settings as SQLAlchemy takes it, with the driver that Saring uses.
+
+    Raises:
+        ServiceError: it is none, or that of another kind of database.
+    """
+    # Who has no database of their own does not wait for this.
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(given)
     except ArgumentError as error:
@@ -96,6 +132,8 @@ def _backend_status(settings: Settings, version: str | None) -> ServiceStatus:
 
 def _http_status(name: str, url: str, path: str) -> ServiceStatus:
     """The state of a server that is not ours, from a page of it that asks for no credentials."""
+    import httpx
+
     try:
         shown = str(httpx.URL(url).copy_with(username=None, password=None))
         answer = httpx.get(f"{url}{path}", timeout=_ASK_SECONDS, follow_redirects=True)
@@ -115,11 +153,12 @@ def _database_status(settings: Settings) -> ServiceStatus:
     if settings.database_url is None:
         server = Postgres(Places(settings.home))
         return _embedded_status(server, postgres.program_version(), server.url())
-    url = make_url(database_address(settings.database_url.get_secret_value()))
-    shown = url.render_as_string(hide_password=True)
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    from sqlalchemy import make_url
+
+    given = settings.database_url.get_secret_value()
+    shown = make_url(database_address(given)).render_as_string(hide_password=True)
     try:
-        with psycopg.connect(plain, connect_timeout=5) as connection:
+        with psycopg.connect(_plain_address(given), connect_timeout=5) as connection:
             version = connection.info.parameter_status("server_version")
     except psycopg.OperationalError as error:
         return ServiceStatus("PostgreSQL", "unreachable", False, shown, detail=first_line(error))
@@ -130,6 +169,10 @@ def _broker_status(settings: Settings) -> ServiceStatus:
     if settings.redis_url is None:
         server = Valkey(Places(settings.home))
         return _embedded_status(server, valkey.program_version(), server.url())
+    import redis
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     given = settings.redis_url.get_secret_value()
     try:
         shown = make_url(given).render_as_string(hide_password=True)

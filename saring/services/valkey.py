@@ -9,23 +9,25 @@ import importlib.util
 import logging
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from pipeline.errors import ServiceError
 from saring.services.places import Account, Places, give, let_run
 from saring.services.server import Answer, plain_environment, run_tool
 
+if TYPE_CHECKING:
+    import redis
+
 log = logging.getLogger(__name__)
 
+_ASK_SECONDS = 5.0
 #: what it says of an append-only file that a power cut left damaged
 _DAMAGED = ("Bad file format reading the append only file", "Unexpected end of file reading the append only file")
 
@@ -68,8 +70,15 @@ def plain_address(url: str) -> str:
 
 def client(url: str) -> redis.Redis:
     """A client of the server at `url`, given as Celery takes it, that reports trouble at once."""
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     return redis.Redis.from_url(
-        plain_address(url), socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+        plain_address(url),
+        socket_connect_timeout=_ASK_SECONDS,
+        socket_timeout=_ASK_SECONDS,
+        retry=Retry(NoBackoff(), 0),
     )
 
 
@@ -117,17 +126,21 @@ class Valkey:
         return plain_environment()
 
     def ask(self) -> Answer:
-        """Send a PING."""
-        if not self.socket.exists():
-            return Answer.NONE
+        """Send a PING, without the client: every `saring status` asks, and the client's package is slow to import."""
         try:
-            with client(self.url()) as connection:
-                connection.ping()
-        except (redis.BusyLoadingError, redis.TimeoutError):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(_ASK_SECONDS)
+                connection.connect(str(self.socket))
+                connection.sendall(b"PING\r\n")
+                reply = connection.recv(64)
+        except TimeoutError:
             return Answer.BUSY
-        except redis.ConnectionError:
+        except OSError:
             return Answer.NONE
-        return Answer.READY
+        if reply.startswith(b"+PONG"):
+            return Answer.READY
+        # An error, such as "-LOADING", comes from a server that is there; nothing at all from one that ends.
+        return Answer.BUSY if reply.startswith(b"-") else Answer.NONE
 
     def prepare(self, account: Account | None, _lock: int) -> Sequence[str]:
         """Write the settings."""
