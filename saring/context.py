@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.settings import Settings, load_settings
-from pipeline.taxonomy import Taxonomy, load_taxonomy
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from pipeline.taxonomy import Taxonomy
     from pipeline.vectors.encoders.protocol import Encoder
 
 T = TypeVar("T")
@@ -62,6 +62,8 @@ class Context:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The taxonomy of the home."""
+        from pipeline.taxonomy import load_taxonomy
+
         return load_taxonomy(self.settings.taxonomy)
 
     @property

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pipeline.vectors.embed import EmbedReport
     from saring.actions.filtering import Filtered
     from saring.actions.label_studio import Predicted, Pulled, Pushed
-    from saring.actions.queue import Waiting
     from saring.actions.training import Trained
+    from saring.actions.waiting import Waiting
     from sync.project.projects import SetupReport
     from sync.pull.reconcile import ReconcileReport
 
@@ -324,8 +324,8 @@ class Queue:
     def show(
         self, limit: int = 20, *, strategy: str | None = None, label: str | None = None, reveal: bool = False
     ) -> Waiting:
-        """The queued texts, in the order in which they will be served; see `saring.actions.queue.show`."""
-        from saring.actions.queue import show
+        """The queued texts, in the order in which they will be served; see `saring.actions.waiting.show`."""
+        from saring.actions.waiting import show
 
         return show(self._home, limit, strategy=strategy, label=label, reveal=reveal)
 
@@ -349,13 +349,13 @@ class Queue:
 
     def bump(self, text_id: uuid.UUID, *, first: bool = True) -> None:
         """Move a queued text to the first or last place."""
-        from saring.actions.queue import bump
+        from saring.actions.waiting import bump
 
         bump(self._home, text_id, first=first)
 
     def drop(self, text_id: uuid.UUID) -> None:
         """Remove a text from the queue for ever."""
-        from saring.actions.queue import drop
+        from saring.actions.waiting import drop
 
         drop(self._home, text_id)
 

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import QueueError
-from pipeline.queue.serving_order import priorities
 from pipeline.store import locks
 from pipeline.store.locks import Lock
 from pipeline.store.tables.human_loop import QueueState
@@ -55,6 +54,9 @@ def bump(session: Session, text_id: uuid.UUID, *, first: bool) -> None:
     Raises:
         QueueError: the text is not waiting.
     """
+    # Who only looks at the queue need not wait for what draws it.
+    from pipeline.queue.serving_order import priorities
+
     lock_queue(session)
     items = list(queued(session))
     chosen = _waiting(items, text_id)

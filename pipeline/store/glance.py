@@ -33,5 +33,7 @@ def champion_folder(connection: psycopg.Connection[Any], purpose: str) -> Path |
             "SELECT path FROM model WHERE purpose = %s AND state = 'champion'", (purpose,)
         ).fetchone()
     except psycopg.Error as error:
-        raise StoreUnavailable(f"the database refused or went away: {first_line(error)}; see `saring doctor`") from error
+        raise StoreUnavailable(
+            f"the database refused or went away: {first_line(error)}; see `saring doctor`"
+        ) from error
     return None if row is None else Path(row[0])

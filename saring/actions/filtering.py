@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UsageError
 from pipeline.filters.centroid import FilterReport
 from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.filters.cuts import Cut
@@ -20,6 +19,7 @@ from pipeline.learning.pseudolabel_stage import PseudolabelParams, PseudolabelSt
 from pipeline.progress import Progress, silent
 from pipeline.runs.executor import Executor, run
 from pipeline.store.session import open_session
+from saring.actions.labels import require_label
 from saring.context import Context
 
 
@@ -132,15 +132,3 @@ def pseudolabel(
         run(PseudolabelStage(), home, PseudolabelParams(key, settings, limit), executor=executor, progress=progress)
         for key in keys
     ]
-
-
-def require_label(home: Context, name: str) -> str:
-    """The key of the label with this name.
-
-    Raises:
-        UsageError: there is no such label.
-    """
-    key = home.taxonomy.canonical(name)
-    if key is None:
-        raise UsageError(f"no label is called {name!r}; the labels are {', '.join(home.taxonomy.keys)}")
-    return key

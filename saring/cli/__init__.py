@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from pipeline.errors import SaringError
 from saring.cli import output
 from saring.cli.lazy import LazyGroup
 
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
+
+#: new objects between two garbage collections: imports make a hundred thousand objects, and few are garbage
+_NEW_OBJECTS = 20_000
 #: exit status of a command that was stopped with Ctrl-C
 _INTERRUPTED = 130
 
@@ -44,11 +50,12 @@ def main() -> None:
 
     Exit status: 0 finished, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    gc.set_threshold(_NEW_OBJECTS)
     try:
         app()
     except SaringError as error:
         _fail(str(error), error, error.exit_status)
-    except DBAPIError as error:
+    except _database_errors() as error:
         _fail(f"the database refused the request or stopped: {_first_line(error.orig)}; see `saring doctor`", error)
     except BrokenPipeError:
         # The reader of our output has closed it. Nothing more can be written there, not even when Python exits.
@@ -60,6 +67,11 @@ def main() -> None:
         if end.code == _INTERRUPTED:
             output.err.print("saring: stopped; run the same command to continue")
         raise
+
+
+def _database_errors() -> tuple[type[DBAPIError], ...]:
+    """The errors of the database's client; none where it was never imported."""
+    return (sys.modules["sqlalchemy.exc"].DBAPIError,) if "sqlalchemy.exc" in sys.modules else ()
 
 
 def _first_line(error: BaseException | None) -> str:

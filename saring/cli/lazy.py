@@ -78,11 +78,13 @@ def _is_callback_of(node: ast.FunctionDef, app: str) -> bool:
 
 
 class LazyGroup(TyperGroup):
-    """The group of the commands in `COMMANDS`."""
+    """A group with its own commands, then the commands of `later`, which are imported when they are called."""
 
-    def list_commands(self, _: Any) -> list[str]:
+    later: Mapping[str, str] = COMMANDS
+
+    def list_commands(self, ctx: Any) -> list[str]:
         """Every command, in order."""
-        return list(COMMANDS)
+        return [*super().list_commands(ctx), *self.later]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help page without loading any command: loading all of them takes seconds."""
@@ -91,11 +93,11 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """The command of that name, loaded now; None if there is none."""
-        if name not in COMMANDS:
-            return None
+        if name not in self.later:
+            return super().get_command(ctx, name)
         if ctx.meta.get(_LISTING):
-            return TyperCommand(name, help=help_of(COMMANDS[name]))
-        module, _, attribute = COMMANDS[name].partition(":")
+            return TyperCommand(name, help=help_of(self.later[name]))
+        module, _, attribute = self.later[name].partition(":")
         target = getattr(import_module(module), attribute)
         if not isinstance(target, typer.Typer):
             app = typer.Typer(

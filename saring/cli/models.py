@@ -5,24 +5,35 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from pipeline.learning import registry
-from pipeline.learning.card import CARD
-from pipeline.learning.gate.report import PAGE, note_by_hand, read_gate
-from pipeline.models.artefact import read_manifest
-from pipeline.models.find import folder_of
-from pipeline.store.session import open_session
 from saring.cli import output
-from saring.cli.models_compare import compare_command, field_command
-from saring.cli.models_quantise import quantise_command
-from saring.cli.models_share import export_command, push_command
+from saring.cli.lazy import LazyGroup
+
+
+class _Models(LazyGroup):
+    """The commands that compare and share need what trains and measures, which takes seconds to import."""
+
+    later = MappingProxyType(
+        {
+            "compare": "saring.cli.models_compare:compare_command",
+            "export": "saring.cli.models_share:export_command",
+            "push": "saring.cli.models_share:push_command",
+            "field": "saring.cli.models_compare:field_command",
+            "quantise": "saring.cli.models_quantise:quantise_command",
+        }
+    )
+
 
 models_app = typer.Typer(
-    add_completion=False, help="List, show, compare, promote, roll back and share models.", no_args_is_help=True
+    cls=_Models,
+    add_completion=False,
+    help="List, show, compare, promote, roll back and share models.",
+    no_args_is_help=True,
 )
 
 
@@ -32,6 +43,9 @@ def list_command(as_json: output.JsonFlag = False) -> None:
 
     Example: saring models list
     """
+    from pipeline.learning import registry
+    from pipeline.store.session import open_session
+
     ctx = output.home()
     with open_session(ctx.engine) as session:
         models = [
@@ -58,6 +72,10 @@ def show_command(
 
     Example: saring models show sfw-linear-20260101-0a1b2c3d
     """
+    from pipeline.learning.gate.report import PAGE, read_gate
+    from pipeline.models.artefact import read_manifest
+    from pipeline.models.find import folder_of
+
     folder = folder_of(version, output.home().settings.models_dir)
     manifest = read_manifest(folder)
     report = read_gate(folder)
@@ -83,10 +101,15 @@ def promote_command(
 
     Example: saring models promote sfw-linear-20260101-0a1b2c3d --reason "better on rojak"
     """
+    from pipeline.learning import registry
+    from pipeline.learning.gate.report import note_by_hand
+    from pipeline.models.artefact import read_manifest
+    from pipeline.models.find import folder_of
+
     ctx = output.home()
     folder = folder_of(version, ctx.settings.models_dir)
     manifest = read_manifest(folder)
-    with open_session(ctx.engine) as session, session.begin():
+    with ctx.begin() as session:
         registry.register(session, manifest, folder)
         promotion = registry.promote(session, manifest.version, reason=f"by hand: {reason}")
     if promotion.reason == f"by hand: {reason}":
@@ -104,20 +127,17 @@ def rollback_command(
 
     Example: saring models rollback --reason "too many false alarms"
     """
+    from pipeline.learning import registry
+
     ctx = output.home()
-    with open_session(ctx.engine) as session, session.begin():
+    with ctx.begin() as session:
         promotion = registry.rollback(session, purpose, reason=f"by hand: {reason}")
     output.emit(asdict(promotion), as_json=as_json, say=_say_promotion)
 
 
-models_app.command("compare")(compare_command)
-models_app.command("export")(export_command)
-models_app.command("push")(push_command)
-models_app.command("field")(field_command)
-models_app.command("quantise")(quantise_command)
-
-
 def _say_model(folder: Path, gate: dict[str, Any] | None) -> None:
+    from pipeline.learning.card import CARD
+
     out = output.out()
     out.print((folder / CARD).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
     if gate is None:

@@ -10,26 +10,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from pipeline.progress import Progress as ProgressCallback
-from pipeline.runs.executor import Executor
-from saring.home import Home
+
+if TYPE_CHECKING:
+    from pipeline.runs.executor import Executor
+    from saring.home import Home
 
 #: columns of a line in a file or a pipe, where lines are not broken
 _UNBROKEN = 1_000
@@ -44,6 +37,9 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on
 
 def home() -> Home:
     """The home of this command."""
+    # The help page needs none.
+    from saring.home import Home
+
     return Home()
 
 
@@ -93,6 +89,17 @@ def out(least_width: int = 0) -> Console:
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
     """A progress bar on standard error; one line for each `what` that is reported."""
+    # Most commands are over before anybody could watch one.
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

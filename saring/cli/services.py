@@ -10,11 +10,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.store import make_engine, open_session
-from pipeline.store.migrate import current_and_head, upgrade
-from pipeline.store.overview import count_rows, size_bytes
-from saring import doctor
-from saring.actions.encoders import known_spaces, spaces_in_words
 from saring.cli import output
 from saring.services import (
     LabelStudioAccess,
@@ -104,6 +99,12 @@ def status_command(as_json: output.JsonFlag = False) -> None:
         "database": None,
     }
     if services[0].state == "ready":
+        # Where nothing runs, nothing is asked of the store.
+        from pipeline.store.migrate import current_and_head
+        from pipeline.store.overview import count_rows, size_bytes
+        from pipeline.store.session import make_engine, open_session
+        from saring.actions.encoders import known_spaces
+
         engine = make_engine(ensure_database(settings))
         current, head = current_and_head(engine)
         with open_session(engine) as session:
@@ -125,6 +126,8 @@ def doctor_command(as_json: output.JsonFlag = False) -> None:
 
     Example: saring doctor
     """
+    from saring import doctor
+
     checks = doctor.examine(output.home().settings)
     failed = any(check.verdict is doctor.Verdict.FAIL for check in checks)
     output.emit({"ok": not failed, "checks": [asdict(check) for check in checks]}, as_json=as_json, say=_say_checks)
@@ -137,6 +140,9 @@ def init_command(as_json: output.JsonFlag = False) -> None:
 
     Example: saring init
     """
+    from pipeline.store.migrate import current_and_head, upgrade
+    from pipeline.store.session import make_engine
+
     settings = output.home().settings
     with output.progress_bar() as progress:
         engine = make_engine(ensure_database(settings, progress))
@@ -205,6 +211,8 @@ def _say_status(result: dict[str, Any]) -> None:
     for name, rows in database["rows"].items():
         table.add_row(name, f"{rows:,}")
     output.out().print(table)
+    from saring.actions.encoders import spaces_in_words
+
     for line in spaces_in_words(database["encoders"]):
         output.out().print(line, markup=False, soft_wrap=True)
 
