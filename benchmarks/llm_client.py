@@ -23,6 +23,7 @@ from pathlib import Path
 import httpx
 from _measure import emit
 
+from pipeline.llm.asker import messages
 from pipeline.llm.client import LlmClient
 from pipeline.llm.config import Limits, LlmConfig
 from pipeline.llm.replies import NoReply, Reply
@@ -80,7 +81,7 @@ def ours(url: str, prompt: Prompt, requests: int, concurrency: int) -> float:
     async def asking() -> AsyncIterator[Ask[str, Reply | NoReply]]:
         client = LlmClient(config, schema=prompt.schema)
         try:
-            yield lambda content: client.ask(prompt.messages(content))
+            yield lambda content: client.ask(messages(prompt.system, content))
         finally:
             await client.close()
 
@@ -104,7 +105,7 @@ def main() -> None:
     prompt = Prompt(load_taxonomy(), LlmConfig(name="stub", url="http://stub").prompt)
     body = {
         "model": "stub-model",
-        "messages": prompt.messages(prompt.content("teks")),
+        "messages": messages(prompt.system, prompt.content("teks")),
         "temperature": 0,
         "max_tokens": 400,
         "response_format": {

@@ -193,7 +193,7 @@ def test_a_server_that_is_gone_ends_the_run_and_nothing_is_lost(engine: Engine, 
     server.script = [llm_server.well] * 10
     server.otherwise = llm_server.reset
     limits = QUICK.model_copy(update={"patience": 1, "breaker": 3, "attempts": 50})
-    with pytest.raises(LlmUnavailable, match=r"does not answer \(connection lost\): check that it runs") as error:
+    with pytest.raises(LlmUnavailable, match=r"does not answer \(connection lost\): check that it is running") as error:
         judge(engine, config_of(server, limits=limits))
     assert "\n" not in str(error.value)
     assert len(judgements(engine)) == 10

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
+from pipeline.llm.asker import messages
 from pipeline.llm.config import PromptConfig
 from pipeline.raters.llm.prompt import Prompt
 from pipeline.taxonomy import load_taxonomy
@@ -28,7 +29,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("text", ATTACKS)
 def test_a_text_changes_nothing_in_the_structure(text: str) -> None:
-    quiet, loud = (PROMPT.messages(PROMPT.content(one)) for one in ("selamat pagi", text))
+    quiet, loud = (messages(PROMPT.system, PROMPT.content(one)) for one in ("selamat pagi", text))
     assert [one["role"] for one in loud] == [one["role"] for one in quiet] == ["system", "user"]
     assert loud[0] == quiet[0]
     assert json.loads(loud[1]["content"]) == {"text": text.encode("utf-8", "replace").decode()}

@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 
 import json_repair
 import orjson
 from sqlalchemy import Engine
 
-from pipeline.llm.budget import Allowance, Budget
-from pipeline.llm.cache import Asked, PaidReply, Spent, kept_replies, spent_by
-from pipeline.llm.client import LlmClient
+from pipeline.llm.asker import Asker, Question, spent_so_far
+from pipeline.llm.budget import Allowance
+from pipeline.llm.cache import Asked, Spent
 from pipeline.llm.config import LlmConfig
 from pipeline.llm.quoting import as_data
-from pipeline.llm.replies import Form, NoReply, Reply
-from pipeline.llm.runner import Ask, answers
+from pipeline.llm.replies import NoReply, Reply
 from pipeline.llm.translation.protocol import Language, Translated
-from pipeline.store.session import open_session
 
 _INTO = {"ms": "Malay as it is written in Malaysia", "en": "English"}
 _SYSTEM = (
@@ -61,14 +58,14 @@ class LlmTranslator:
         assert config.model is not None, "the model must be known: see find_model"
         self._config, self._engine = config, engine
         limited = most_tokens is not None or most_cost is not None
-        spent = self._spent() if limited else Spent()
+        spent = spent_so_far(engine, config.name) if limited else Spent()
         self._allowance = allowance or Allowance.of(config, spent, most_tokens, most_cost)
         version = hashlib.blake2b(
             orjson.dumps([config.model, _SYSTEM, config.sampling.model_dump(exclude_none=True)]), digest_size=6
         ).hexdigest()
         self._name = f"llm:{config.name}@{version}"
-        self._form: Form | None = None
-        self._window: int | None = None
+        # Kept for the next texts: an asker learns from the server.
+        self._askers: dict[Language, Asker] = {}
 
     @property
     def name(self) -> str:
@@ -86,62 +83,31 @@ class LlmTranslator:
         Raises:
             LlmError: the server refuses the key, or does not answer.
         """
-        system = _SYSTEM.format(language=_INTO[language])
-        asked = Asked.of(self._config, hashlib.blake2b(system.encode(), digest_size=6).hexdigest())
-        contents = {asked.key(as_data({"text": text})): text for text in texts}
-        with open_session(self._engine) as session:
-            kept = kept_replies(session, list(contents))
+        asker = self._asker(language)
+        questions: dict[uuid.UUID, Question] = {}
+        for text in texts:
+            content = as_data({"text": text})
+            key = asker.asked.key(content)
+            questions[key] = Question(key, text, content, len(text))
+        kept = asker.kept(list(questions.values()))
         if kept:
-            yield _read([(contents[key], reply) for key, reply in kept.items()])
-        budget = Budget(self._config, self._allowance, self._spent)
-        missing = {key: text for key, text in contents.items() if key not in kept}
-        under_way: set[uuid.UUID] = set()
-        sent: set[uuid.UUID] = set()
-        over: list[str] = []
+            yield _read([(questions[key].source, reply) for key, reply in kept.items()])
+        missing = [question for key, question in questions.items() if key not in kept]
+        unanswered = len(missing)
+        for batch in asker.ask(missing, self._allowance):
+            if batch.stopped is not None:
+                yield Translated(failed={batch.stopped: unanswered})
+            else:
+                unanswered -= len(batch.answers)
+                results = _read([(question.source, reply) for question, reply in batch.answers])
+                yield Translated(results.bodies, results.failed, batch.paid)
 
-        def questions() -> Iterator[tuple[uuid.UUID, str] | None]:
-            for key, text in missing.items():
-                while (why := budget.refusal(len(under_way), len(system) + len(text))) is not None:
-                    if not under_way:
-                        over.append(why)
-                        return
-                    yield None
-                under_way.add(key)
-                sent.add(key)
-                yield key, text
-
-        @asynccontextmanager
-        async def asking() -> AsyncIterator[Ask[tuple[uuid.UUID, str], tuple[uuid.UUID, Reply | NoReply]]]:
-            client = LlmClient(self._config, schema=_SCHEMA, form=self._form, window=self._window)
-
-            async def ask(question: tuple[uuid.UUID, str]) -> tuple[uuid.UUID, Reply | NoReply]:
-                key, text = question
-                data = as_data({"text": text})
-                return key, await client.ask([{"role": "system", "content": system}, {"role": "user", "content": data}])
-
-            try:
-                yield ask
-            finally:
-                self._form, self._window = client.form, client.limiter.window
-                await client.close()
-
-        for batch in answers(questions(), asking, ahead=2 * self._config.limits.concurrency):
-            paid: list[PaidReply] = []
-            for key, reply in batch:
-                under_way.discard(key)
-                if isinstance(reply, Reply):
-                    cost = self._config.price.of(reply.prompt_tokens, reply.completion_tokens)
-                    budget.paid(reply.prompt_tokens + reply.completion_tokens, cost)
-                    paid.append(PaidReply(asked, key, contents[key], reply, cost))
-            results = _read([(contents[key], reply) for key, reply in batch])
-            yield Translated(results.bodies, results.failed, paid)
-            budget.look_again()
-        if over:
-            yield Translated(failed={over[0]: len(missing) - len(sent)})
-
-    def _spent(self) -> Spent:
-        with open_session(self._engine) as session:
-            return spent_by(session, self._config.name)
+    def _asker(self, language: Language) -> Asker:
+        if language not in self._askers:
+            system = _SYSTEM.format(language=_INTO[language])
+            asked = Asked.of(self._config, hashlib.blake2b(system.encode(), digest_size=6).hexdigest())
+            self._askers[language] = Asker(self._config, self._engine, asked, system=system, schema=_SCHEMA)
+        return self._askers[language]
 
 
 def parse_translation(reply: Reply) -> str | NoReply:

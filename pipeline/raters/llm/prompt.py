@@ -135,10 +135,6 @@ class Prompt:
             return as_data({"text": translation})
         return as_data({"text": masked} | ({"translation": translation} if style == "both" else {}))
 
-    def messages(self, content: str) -> list[dict[str, str]]:
-        """The messages of a request with that content."""
-        return [{"role": "system", "content": self.system}, {"role": "user", "content": content}]
-
     def _entry(self, label: Label, words: Mapping[str, str]) -> str:
         definition = getattr(label.definition, self.config.language)
         name = getattr(label.name, self.config.language)

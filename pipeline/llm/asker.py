@@ -1,0 +1,139 @@
+"""Questions to a language model, many at a time: stored replies first, then requests within a budget."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from pipeline.llm.budget import Allowance, Budget
+from pipeline.llm.cache import Asked, PaidReply, Spent, kept_replies, spent_by
+from pipeline.llm.client import LlmClient
+from pipeline.llm.config import LlmConfig
+from pipeline.llm.replies import Form, NoReply, Reply
+from pipeline.llm.runner import Ask, answers
+from pipeline.store.session import open_session
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request about one text."""
+
+    #: see `Asked.key`
+    key: uuid.UUID
+    #: the masked text that is judged or translated
+    source: str
+    #: the user's message
+    content: str
+    #: characters that the budget counts besides the instructions, as long as there is no reply
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Answers that arrived together, to be committed together; none where the caller asked for a pause."""
+
+    answers: Sequence[tuple[Question, Reply | NoReply]] = ()
+    paid: Sequence[PaidReply] = ()
+    #: the reason why no more requests were sent, in the last batch only
+    stopped: str | None = None
+
+
+class Asker:
+    """One language model with one set of instructions.
+
+    Args:
+        config: the model (which must be named: see `find_model`) and its limits.
+        engine: the store, which keeps replies.
+        asked: the identity of the requests.
+        system: the instructions, the same for every question.
+        schema: the JSON schema of replies.
+    """
+
+    def __init__(
+        self, config: LlmConfig, engine: Engine, asked: Asked, *, system: str, schema: Mapping[str, Any]
+    ) -> None:
+        self._config, self._engine, self.asked = config, engine, asked
+        self._system, self._schema = system, schema
+        # Learned from the server once, and kept for the next questions.
+        self._form: Form | None = None
+        self._window: int | None = None
+
+    def kept(self, questions: Sequence[Question]) -> dict[uuid.UUID, Reply]:
+        """Stored replies of those questions that have one, by key."""
+        with open_session(self._engine) as session:
+            return kept_replies(session, [question.key for question in questions])
+
+    def ask(self, questions: Iterable[Question | None], allowance: Allowance) -> Iterator[Batch]:
+        """Send requests, and give their answers as they arrive, in any order.
+
+        The caller commits each batch before it takes the next.
+
+        Args:
+            questions: read when they are needed, no two with the same key under way; None: give a batch, which may be
+                empty, before more questions are read.
+            allowance: limits over all runs; questions beyond them get no answer.
+
+        Raises:
+            LlmError: the server refuses the key.
+            LlmUnavailable: the server does not answer any more.
+        """
+        budget = Budget(self._config, allowance, lambda: spent_so_far(self._engine, self._config.name))
+        under_way: set[uuid.UUID] = set()
+        stopped: str | None = None
+
+        def allowed() -> Iterator[Question | None]:
+            nonlocal stopped
+            for question in questions:
+                if question is None:
+                    yield None
+                    continue
+                while (why := budget.refusal(len(under_way), len(self._system) + question.length)) is not None:
+                    if not under_way:
+                        stopped = why
+                        return
+                    yield None
+                under_way.add(question.key)
+                yield question
+
+        for replied in answers(allowed(), self._asking, ahead=2 * self._config.limits.concurrency):
+            paid: list[PaidReply] = []
+            for question, reply in replied:
+                under_way.discard(question.key)
+                if isinstance(reply, Reply):
+                    cost = self._config.price.of(reply.prompt_tokens, reply.completion_tokens)
+                    budget.paid(reply.prompt_tokens + reply.completion_tokens, cost)
+                    paid.append(PaidReply(self.asked, question.key, question.source, reply, cost))
+            yield Batch(replied, paid)
+            # The caller has committed the last batch when it takes the next.
+            budget.look_again()
+        if stopped is not None:
+            yield Batch(stopped=stopped)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Ask[Question, tuple[Question, Reply | NoReply]]]:
+        client = LlmClient(self._config, schema=self._schema, form=self._form, window=self._window)
+
+        async def ask(question: Question) -> tuple[Question, Reply | NoReply]:
+            return question, await client.ask(messages(self._system, question.content))
+
+        try:
+            yield ask
+        finally:
+            self._form, self._window = client.form, client.limiter.window
+            await client.close()
+
+
+def messages(system: str, content: str) -> list[dict[str, str]]:
+    """The messages of a request: the instructions, then the content."""
+    return [{"role": "system", "content": system}, {"role": "user", "content": content}]
+
+
+def spent_so_far(engine: Engine, rater: str) -> Spent:
+    """Tokens and cost of a rater's replies in the store now, over all runs."""
+    with open_session(engine) as session:
+        return spent_by(session, rater)
