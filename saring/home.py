@@ -13,8 +13,6 @@ from pipeline.settings import Settings, load_settings
 from saring.context import Context
 
 if TYPE_CHECKING:
-    from pandas import DataFrame  # type: ignore[import-untyped]
-
     from pipeline.filters.cuts import Cut
     from pipeline.judgement import RaterKind
     from pipeline.learning.predict import Prediction
@@ -329,7 +327,7 @@ class Queue:
 
         return show(self._home, limit, strategy=strategy, label=label, reveal=reveal)
 
-    def to_frame(self, limit: int = 10_000, *, reveal: bool = False) -> DataFrame:
+    def to_frame(self, limit: int = 10_000, *, reveal: bool = False) -> Any:
         """The queued texts as a pandas data frame, one row for each: id, text, strategy, label, reason, probability.
 
         Args:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.backend_credentials import backend_credentials
-from pipeline.errors import LabelStudioMissing, UsageError
+from pipeline.errors import UsageError
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, fit_policy
 from pipeline.progress import Progress, silent
@@ -22,8 +20,8 @@ from pipeline.runs.executor import Executor, Inline, run
 from pipeline.runs.stage import Next, Part, Plan, RunView, Step, WorkContext
 from pipeline.runs.values import Values, from_values, to_values
 from pipeline.store.session import open_session
-from pipeline.store.tables.human_loop import ProjectState
 from saring.actions.models import load_champion
+from saring.actions.projects import connect, current_projects
 from saring.context import Context
 from sync.api.client import LabelStudio
 from sync.project.projects import SetupReport
@@ -397,43 +395,6 @@ def setup(
             drop_labels=drop_labels,
             now=_now(),
         )
-
-
-@contextmanager
-def connect(home: WorkContext, progress: Progress = silent) -> Iterator[LabelStudio]:
-    """A client of this home's Label Studio; the embedded server is started if it does not run.
-
-    Raises:
-        ServiceError: the server cannot be started.
-    """
-    from saring.services import ensure_label_studio
-
-    access = ensure_label_studio(home.settings, progress)
-    with LabelStudio(access.url, access.api_key) as client:
-        yield client
-
-
-def current_projects(home: WorkContext, client: LabelStudio, chosen: int | None = None) -> Sequence[store.Project]:
-    """The open projects of this store on a server.
-
-    Args:
-        home: the home with the store.
-        client: the client of the server.
-        chosen: Label Studio's id of a project; None: all.
-
-    Raises:
-        LabelStudioMissing: there is no project, or not the chosen one.
-    """
-    p = store.Project
-    query = select(p).where(p.url == client.url, p.state == ProjectState.OPEN).order_by(p.id)
-    if chosen is not None:
-        query = query.where(p.label_studio_id == chosen)
-    with open_session(home.engine) as session:
-        projects = session.scalars(query).all()
-    if not projects:
-        missing = f"no project {chosen} of Saring's" if chosen is not None else "no project of Saring's"
-        raise LabelStudioMissing(f"{missing} at {client.url}: run `saring sync setup`")
-    return projects
 
 
 def _account(client: LabelStudio, name: str) -> str:

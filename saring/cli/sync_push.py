@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saring.actions.label_studio import connect
+from saring.actions.projects import connect
 from saring.cli import output
 from saring.cli.options import ProjectOption
 from saring.plural import counted

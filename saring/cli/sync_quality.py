@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipeline.measure.intervals import Estimate
 from pipeline.store.session import open_session
-from saring.actions.label_studio import connect, current_projects
+from saring.actions.projects import connect, current_projects
 from saring.cli import output
 from saring.cli.options import ProjectOption
 from saring.plural import counted

@@ -31,7 +31,7 @@ from pipeline.runs.tasks import send_shards
 from pipeline.store.locks import lock_key, tried
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import QueueState, TaskState
-from saring.actions import label_studio, queue
+from saring.actions import label_studio, projects, queue
 from saring.actions.training import train
 from saring.context import Context
 from saring.plural import counted
@@ -72,8 +72,8 @@ def predict_ahead_job(self: Task, **_: object) -> None:
 
 def _predict_ahead(home: Context) -> None:
     with _label_studio_may_fail("predict"):
-        with label_studio.connect(home) as client:
-            outdated = _outdated(home.engine, label_studio.current_projects(home, client))
+        with projects.connect(home) as client:
+            outdated = _outdated(home.engine, projects.current_projects(home, client))
         for project in outdated:
             log.info("predictions renewed: %s", label_studio.predict(home, project.label_studio_id))
 
@@ -128,9 +128,9 @@ def refill_job(self: Task, **_: object) -> None:
     with tried(home.engine, lock_key("job", "refill")) as alone, _label_studio_may_fail("refill"):
         if not alone or not _runs_low(home.engine, home.settings.queue_low, datetime.now(UTC)):
             return
-        with label_studio.connect(home) as client:
+        with projects.connect(home) as client:
             # Without a project no queue is needed; this raises LabelStudioMissing.
-            label_studio.current_projects(home, client)
+            projects.current_projects(home, client)
         report = queue.build(home, QueueConfig(size=home.settings.queue_refill))
         sent = sum(project.sent for project in label_studio.push(home).projects)
         log.info("few texts were left for people: %s drawn, %s sent", counted(report.drawn, "text"), f"{sent:,}")
