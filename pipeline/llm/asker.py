@@ -74,8 +74,8 @@ class Asker:
         The caller commits each batch before it takes the next.
 
         Args:
-            questions: read when they are needed, no two with the same key asked at once; None: give a batch, which may be
-                empty, before more questions are read.
+            questions: read when they are needed, no two with the same key asked at once; None: give a batch, which may
+                be empty, before more questions are read.
             allowance: limits over all runs; questions beyond them get no answer.
 
         Raises:
