@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
-from pipeline.models.protocol import Encoders
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from pipeline.models.protocol import Encoders
     from pipeline.vectors.encoders.protocol import Encoder
 
 #: `sentence-transformers` without a model's name: bge-m3, which knows a hundred languages, Malay and Indonesian among
