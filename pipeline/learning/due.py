@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.judgement import RaterKind
+from pipeline.plural import counted
 from pipeline.store.tables.core import RunState
 
 #: time after a failed training before the next starts by itself
@@ -67,12 +68,12 @@ def why_due(news: News, *, labels: int, hours: float, now: datetime) -> str | No
     if not news.judgements or (news.failed_at is not None and now - news.failed_at < _PAUSE):
         return None
     if labels and news.judgements >= labels:
-        return _counted(news.judgements)
+        return _by_people(news.judgements)
     began = news.trained_at or news.first_at
     if hours and began is not None and now - began >= timedelta(hours=hours):
-        return f"{_counted(news.judgements)}, and {hours:g} {'hour has' if hours == 1 else 'hours have'} passed"
+        return f"{_by_people(news.judgements)}, and {hours:g} {'hour has' if hours == 1 else 'hours have'} passed"
     return None
 
 
-def _counted(judgements: int) -> str:
-    return "1 new judgement by people" if judgements == 1 else f"{judgements:,} new judgements by people"
+def _by_people(judgements: int) -> str:
+    return f"{counted(judgements, 'new judgement')} by people"

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.measure.arrays import Booleans, Floats
 from pipeline.models.artefact import TrainedModel
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 from pipeline.queue.candidates import Candidates
 from pipeline.queue.config import QueueConfig, QueueReport
@@ -196,7 +197,8 @@ def _draw(
     notes = [chances.note for chances in mix.values() if chances.note]
     if planted > len(gold):
         notes.append(
-            f"{_texts(planted - len(gold))} with a known answer could not be planted: too similar to drawn texts"
+            f"{counted(planted - len(gold), 'text')} with a known answer could not be planted: "
+            "too similar to drawn texts"
         )
     missing = least - int(np.count_nonzero(~harsh[sample.rows]))
     if missing > 0 and len(sample):
@@ -306,12 +308,8 @@ def _shortfall(how: QueueConfig, pool: Pool, drawn: _Drawn, got: int) -> list[st
             if similar
             else "all of them were"
         )
-        return [f"you asked for {_texts(how.size)}; only {pool.eligible} can be queued, and {taken} queued"]
-    return [f"you asked for {_texts(how.size)}; the strategies of the mix drew only {got}"]
-
-
-def _texts(number: int) -> str:
-    return "1 text" if number == 1 else f"{number:,} texts"
+        return [f"you asked for {counted(how.size, 'text')}; only {pool.eligible} can be queued, and {taken} queued"]
+    return [f"you asked for {counted(how.size, 'text')}; the strategies of the mix drew only {got}"]
 
 
 def _without_vector(candidates: Candidates) -> int:

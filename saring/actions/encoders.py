@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from pipeline.errors import UsageError
+from pipeline.plural import counted
 from pipeline.settings import Settings
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import Space, spaces
-from saring.plural import counted
 
 
 def known_spaces(session: Session, settings: Settings) -> list[Space]:

@@ -19,6 +19,7 @@ from pipeline.ledger.consensus.fit import fit_consensus, several_raters
 from pipeline.models.linear import LinearConfig
 from pipeline.models.thresholds import parse_objective
 from pipeline.models.transformer.config import TransformerConfig
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 from pipeline.runs.executor import Executor, run
 from pipeline.runs.stage import WorkContext
@@ -31,7 +32,6 @@ from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import space_in_use
 from saring.actions.models import encode_of, load_folder
 from saring.context import Context
-from saring.plural import counted
 
 BACKENDS = ("linear", "transformers")
 

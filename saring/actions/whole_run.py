@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.errors import NotEnoughLabels
 from pipeline.llm.config import default_rater
+from pipeline.plural import counted
 from pipeline.progress import Progress
 from pipeline.vectors.encoders.make import space_name
 from saring.actions.filtering import filter_by_centroid, filter_by_sentiment, pseudolabel, write_filter_page
@@ -17,7 +18,6 @@ from saring.actions.judging import embed, judge
 from saring.actions.texts import ingest
 from saring.actions.training import TrainOptions, train
 from saring.context import Context
-from saring.plural import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import UsageError
+from pipeline.plural import counted
 from saring import backup
 from saring.cli import output
-from saring.plural import counted
 
 
 def backup_command(

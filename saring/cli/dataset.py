@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pipeline.plural import counted
 from pipeline.sharing.dataset_export import ROWS_PER_SHARD, export_dataset
 from pipeline.sharing.dataset_push import push_dataset
 from pipeline.sharing.pseudonyms import pseudonym_key
 from saring.cli import output
-from saring.plural import counted
 
 dataset_app = typer.Typer(add_completion=False, help="Share the labelled data with others.", no_args_is_help=True)
 

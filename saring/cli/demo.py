@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pipeline.plural import counted
 from saring.cli import output
 from saring.cli.run import say_stages
 from saring.cli.sync_quality import say_quality
 from saring.demo.loop import LoopResult, run_loop
 from saring.demo.show import DemoResult, demo_settings, run_demo
 from saring.home import Home
-from saring.plural import counted
 from saring.services import stop_services
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.plural import counted
 from pipeline.vectors.embed import EmbedReport
 from saring.cli import output
 from saring.cli.options import Limit
-from saring.plural import counted
 
 
 def embed_command(

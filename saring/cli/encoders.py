@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from pipeline.errors import EncoderError, ModelError
 from pipeline.models.artefact import read_manifest
+from pipeline.plural import counted
 from pipeline.store.session import open_session
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import Space, drop_space, serving_models, spaces
 from saring.cli import output
-from saring.plural import counted
 
 encoders_app = typer.Typer(
     add_completion=False,

@@ -9,12 +9,12 @@ import typer
 from rich.table import Table
 
 from pipeline.learning.card import write_card
+from pipeline.plural import counted
 from pipeline.texts.rejects import RejectSink
 from saring.actions.models import evaluate
 from saring.actions.training import tell_rejects
 from saring.cli import output
 from saring.cli.options import ModelOption
-from saring.plural import counted
 
 
 def evaluate_command(

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from pipeline.explore.explore import explore
 from pipeline.explore.page import write_page
+from pipeline.plural import counted
 from saring.cli import output
-from saring.plural import counted
 
 
 def explore_command(

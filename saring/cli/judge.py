@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.plural import counted
 from pipeline.raters.judge import JudgeReport
 from saring.cli import output
 from saring.cli.options import Limit, MaxCost, MaxTokens
-from saring.plural import counted
 
 
 def judge_command(

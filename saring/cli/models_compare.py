@@ -18,12 +18,12 @@ from pipeline.learning.gate.report import write_gate
 from pipeline.learning.gate.rules import Margins
 from pipeline.learning.stream_rows import measure_stream, stream_rows
 from pipeline.models.find import folder_of
+from pipeline.plural import counted
 from pipeline.store.session import open_session
 from pipeline.texts.rejects import RejectSink
 from saring.actions.models import examples_to_compare, load_folder
 from saring.actions.training import tell_rejects
 from saring.cli import output
-from saring.plural import counted
 
 
 def compare_command(

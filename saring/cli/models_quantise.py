@@ -18,13 +18,13 @@ from pipeline.learning.gate.report import GateReport, write_gate
 from pipeline.learning.gate.rules import MEGABYTE, Margins
 from pipeline.learning.quantise import quantise_model
 from pipeline.models.find import folder_of
+from pipeline.plural import counted
 from pipeline.store.session import open_session
 from pipeline.texts.rejects import RejectSink
 from saring.actions.models import examples_to_compare, load_folder
 from saring.actions.training import tell_rejects
 from saring.cli import output
 from saring.context import Context
-from saring.plural import counted
 
 
 def quantise_command(

@@ -12,10 +12,10 @@ import typer
 
 from pipeline.errors import UsageError
 from pipeline.learning.unlabelled import read_texts, store_texts
+from pipeline.plural import counted
 from pipeline.texts.rejects import RejectSink
 from saring.actions.training import tell_rejects
 from saring.cli import output
-from saring.plural import counted
 
 
 def pretrain_command(

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport
+from pipeline.plural import counted
 from saring.cli import output
 from saring.cli.options import LabelOption, Limit
-from saring.plural import counted
 
 
 def pseudolabel_command(

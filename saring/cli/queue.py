@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import UsageError
+from pipeline.plural import counted
 from pipeline.queue.config import QueueConfig, QueueReport
 from saring.cli import output
-from saring.plural import counted
 
 queue_app = typer.Typer(
     add_completion=False,

@@ -16,12 +16,12 @@ from pipeline.ledger.consensus.compare import Pair
 from pipeline.ledger.consensus.fit import Choice, Fit, fit_consensus
 from pipeline.llm.cache import spending
 from pipeline.measure.intervals import Estimate
+from pipeline.plural import counted
 from pipeline.raters.report import RaterReport, rater_report
 from pipeline.raters.worth import RaterWorth
 from pipeline.store.session import open_session
 from saring.cli import output
 from saring.context import Context
-from saring.plural import counted
 
 raters_app = typer.Typer(
     add_completion=False,

@@ -12,13 +12,13 @@ from rich.table import Table
 from sqlalchemy import select
 
 from pipeline import store
+from pipeline.plural import counted
 from pipeline.runs.book import cancel_run
 from pipeline.runs.watch import RunStatus, follow, status
 from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 from saring.cli import output
-from saring.plural import counted
 
 runs_app = typer.Typer(
     add_completion=False,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.plural import counted
 from saring.cli import output
-from saring.plural import counted
 from sync.quality.exclusion import Exclusion, exclude, include
 
 Volunteer = Annotated[str, typer.Argument(metavar="NUMBER", help="The volunteer's number in `saring sync quality`.")]

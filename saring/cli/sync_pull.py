@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.plural import counted
 from saring.actions.label_studio import Pulled
 from saring.cli import output
 from saring.cli.options import ProjectOption
-from saring.plural import counted
 from sync.pull.reconcile import ReconcileReport
 
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.plural import counted
 from saring.actions.projects import connect
 from saring.cli import output
 from saring.cli.options import ProjectOption
-from saring.plural import counted
 from sync.push.predictions import PredictReport
 from sync.push.push import PushReport
 from sync.push.why import Explanation, why

@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.measure.intervals import Estimate
+from pipeline.plural import counted
 from pipeline.store.session import open_session
 from saring.actions.projects import connect, current_projects
 from saring.cli import output
 from saring.cli.options import ProjectOption
-from saring.plural import counted
 
 if TYPE_CHECKING:
     from sync.quality.report import QualityReport, RaterQuality

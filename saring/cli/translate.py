@@ -12,10 +12,10 @@ import typer
 from pipeline.errors import UsageError
 from pipeline.llm.translation.rows import RowCounts
 from pipeline.llm.translation.translate import TranslationReport
+from pipeline.plural import counted
 from saring.actions.translating import translate, translate_files
 from saring.cli import output
 from saring.cli.options import Limit, MaxCost, MaxTokens
-from saring.plural import counted
 
 
 def translate_command(

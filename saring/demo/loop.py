@@ -22,6 +22,7 @@ from pipeline.learning.sets.examples import gather
 from pipeline.ledger.decisions import decided_texts
 from pipeline.ledger.resolve import text_tier
 from pipeline.models.artefact import TrainedModel
+from pipeline.plural import counted
 from pipeline.progress import Progress
 from pipeline.queue.config import QueueConfig
 from pipeline.store.session import open_session
@@ -32,7 +33,6 @@ from saring.demo.plant import Planted, read_corpus
 from saring.demo.show import SOURCE
 from saring.demo.volunteers import PERSONAS, Persona, Worked, work_together
 from saring.home import Home
-from saring.plural import counted
 from saring.services import ensure_label_studio, ensure_worker, owner_file
 from sync.api.client import LabelStudio
 from sync.quality.exclusion import exclude

@@ -25,6 +25,7 @@ from pipeline.errors import (
 )
 from pipeline.learning import registry
 from pipeline.learning.due import news_since_training, why_due
+from pipeline.plural import counted
 from pipeline.queue.build import STAGE as QUEUE_STAGE
 from pipeline.queue.config import QueueConfig
 from pipeline.runs.tasks import send_shards
@@ -34,7 +35,6 @@ from pipeline.store.tables.human_loop import QueueState, TaskState
 from saring.actions import label_studio, projects, queue
 from saring.actions.training import train
 from saring.context import Context
-from saring.plural import counted
 from saring.workers.reembed import plan_reembedding
 from saring.workers.schedule import renew_schedule
 

@@ -13,9 +13,9 @@ from celery.schedules import crontab, schedule
 from redbeat import RedBeatSchedulerEntry
 from redbeat.schedulers import ensure_conf, get_redis
 
+from pipeline.plural import counted
 from pipeline.runs.tasks import SWEEP
 from pipeline.settings import Settings
-from saring.plural import counted
 
 #: seconds between two checks for predictions of an earlier champion, for champions promoted by hand
 _PREDICT_SECONDS = 600.0

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.measure.intervals import Estimate
 from pipeline.measure.metrics import rounded
 from pipeline.measure.paired import Comparison, LabelComparison, MacroComparison
+from pipeline.plural import counted
 from pipeline.settings import Settings
 
 MEGABYTE = 1_000_000
@@ -119,8 +120,8 @@ def judge_challenger(
         return Verdict(False, "no label could be compared with the champion", budgets)
     macro = comparison.macro
     figures = (
-        f"on {_counted(macro.texts, 'test text')} it scores {macro.challenger.value:.3f} and the champion "
-        f"{macro.champion.value:.3f} (macro average precision of {_counted(len(comparison.labels), 'label')}; "
+        f"on {counted(macro.texts, 'test text')} it scores {macro.challenger.value:.3f} and the champion "
+        f"{macro.champion.value:.3f} (macro average precision of {counted(len(comparison.labels), 'label')}; "
         f"difference {_signed(macro.difference)})"
     )
     checks = [
@@ -168,7 +169,7 @@ def _recall(label: str, paired: LabelComparison, margin: float) -> Check:
     elif not passed:
         says = f"{at} drops by more than the {margin:g} allowed ({_signed(drop, turn=True)})"
     elif dropped:
-        few = _counted(paired.positives, "positive text")
+        few = counted(paired.positives, "positive text")
         says = f"{at} drops, which may be chance with {few} ({_signed(drop, turn=True)})"
     else:
         says = f"{at} does not drop by more than the {margin:g} allowed ({_signed(drop, turn=True)})"
@@ -183,7 +184,7 @@ def _slice(name: str, paired: MacroComparison, margin: float) -> Check:
     if not passed:
         says = f"{at} drops by more than the {margin:g} allowed ({_signed(gain)})"
     elif dropped:
-        says = f"{at} drops, which may be chance with {_counted(paired.texts, 'text')} ({_signed(gain)})"
+        says = f"{at} drops, which may be chance with {counted(paired.texts, 'text')} ({_signed(gain)})"
     else:
         says = f"{at} does not drop by more than the {margin:g} allowed ({_signed(gain)})"
     return Check(f"language {name}", passed, drop.value, drop.low, drop.high, margin, says)
@@ -193,10 +194,6 @@ def _dropped(drop: Estimate, margin: float) -> tuple[bool, bool]:
     """Two flags: the drop is above the margin, and the check passes."""
     dropped = drop.value > margin
     return dropped, not (dropped and drop.low > 0)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _lost(label: str) -> Check:
