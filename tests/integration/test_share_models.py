@@ -124,10 +124,10 @@ for folder in map(Path, sys.argv[1:]):
     exec(re.search(r"```python\\n(.*?)```", Path("README.md").read_text(), re.S).group(1), names)
     if folder.name == "linear":
         masked = names["Classifier"](".").predict(["telefon 012-3456789 @ali\\u0301 benci BERITA"])
-        answers[folder.name] = {"found": names["found"], "masked": masked}
+        answers[folder.name] = {"found": names["predictions"], "masked": masked}
     else:
         numbers = {name: names[name].tolist() for name in ("logits", "probabilities")}
-        answers[folder.name] = {"found": names["found"], **numbers}
+        answers[folder.name] = {"found": names["predictions"], **numbers}
 print(json.dumps(answers))
 """
 
