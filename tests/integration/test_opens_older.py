@@ -133,6 +133,7 @@ def test_work_goes_on_under_the_locks_of_the_older_version(restored: Home, tmp_p
     event.listen(Engine, "before_cursor_execute", note)
     try:
         assert restored.answer("ingest", str(asked), "--source", "asked")["new"] == 8
+        assert restored.answer("embed")["embedded"] == 8
         assert restored.answer("judge", "--rater", "bootstrap")["judged"] == 8
         restored.answer("queue", "build", "--size", "3")
         restored.answer("init")
