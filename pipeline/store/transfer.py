@@ -6,6 +6,7 @@ order of their key, so that equal tables give equal bytes: the hash of a table's
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,11 +223,27 @@ def paths(connection: Psycopg) -> tuple[dict[str, str], dict[int, str]]:
 
 
 def set_paths(connection: Psycopg, models: Mapping[str, str], snapshots: Mapping[int, str]) -> None:
-    """Store the paths of the files of models and snapshots."""
+    """Store the paths of the files of models and snapshots, there and in the results of runs."""
     for version, path in models.items():
+        for (was,) in connection.execute("SELECT path FROM model WHERE version = %s", [version]).fetchall():
+            _change_results(connection, was, path)
         connection.execute("UPDATE model SET path = %s WHERE version = %s", [path, version])
     for number, path in snapshots.items():
+        for (was,) in connection.execute("SELECT path FROM snapshot WHERE id = %s", [number]).fetchall():
+            _change_results(connection, was, path)
         connection.execute("UPDATE snapshot SET path = %s WHERE id = %s", [path, number])
+
+
+def _change_results(connection: Psycopg, was: str, path: str) -> None:
+    """Put one path in the place of another in the results of runs, which the first schemas do not keep."""
+    columns = "SELECT 1 FROM information_schema.columns WHERE table_name = 'run' AND column_name = 'result'"
+    if was == path or connection.execute(columns).fetchone() is None:
+        return
+    before, after = (json.dumps(one, ensure_ascii=False)[1:-1] for one in (was, path))
+    connection.execute(
+        "UPDATE run SET result = replace(result::text, %s, %s)::jsonb WHERE strpos(result::text, %s) > 0",
+        [before, after, before],
+    )
 
 
 def encoders(connection: Psycopg) -> list[str]:
