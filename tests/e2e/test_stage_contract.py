@@ -40,6 +40,7 @@ _TABLES_OF_RUNS = {"run", "shard", "run_log", "event", "alembic_version"}
 _VOLATILE = {
     "id",
     "artefact_hash",
+    "task_id",
     "title",
     "run_id",
     "path",

@@ -290,7 +290,7 @@ def test_what_may_not_be_shared_at_all_is_said_with_what_to_do(desk: Desk) -> No
     with pytest.raises(InputError, match="no text has a decided label"):
         desk.export()
     desk.bring("silent", None, rows(range(5), "hate"))
-    with pytest.raises(InputError, match='no licence is known: saring sources set "silent"'):
+    with pytest.raises(InputError, match='no licence is known; to change that: saring sources set "silent"'):
         desk.export()
     assert not desk.out.exists()
 
