@@ -235,15 +235,19 @@ def set_paths(connection: Psycopg, models: Mapping[str, str], snapshots: Mapping
 
 
 def _change_results(connection: Psycopg, was: str, path: str) -> None:
-    """Put one path in the place of another in the results of runs, which the first schemas do not keep."""
-    columns = "SELECT 1 FROM information_schema.columns WHERE table_name = 'run' AND column_name = 'result'"
-    if was == path or connection.execute(columns).fetchone() is None:
+    """Put one path in the place of another in the counts and results of runs."""
+    if was == path:
         return
     before, after = (json.dumps(one, ensure_ascii=False)[1:-1] for one in (was, path))
-    connection.execute(
-        "UPDATE run SET result = replace(result::text, %s, %s)::jsonb WHERE strpos(result::text, %s) > 0",
-        [before, after, before],
-    )
+    # the first schemas keep no results
+    query = "SELECT column_name FROM information_schema.columns WHERE table_name = 'run' AND column_name = ANY(%s)"
+    for (column,) in connection.execute(query, [["counts", "result"]]).fetchall():
+        connection.execute(
+            sql.SQL("UPDATE run SET {0} = replace({0}::text, %s, %s)::jsonb WHERE strpos({0}::text, %s) > 0").format(
+                sql.Identifier(column)
+            ),
+            [before, after, before],
+        )
 
 
 def encoders(connection: Psycopg) -> list[str]:
