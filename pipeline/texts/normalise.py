@@ -23,7 +23,8 @@ _LINES = re.compile(r"\s*\n\s*")
 def repair(text: str) -> str:
     """Repair damaged encoding (ftfy), remove control characters, normalise to NFC, and join blanks; lines are kept."""
     if not text.isascii() or "&" in text:
-        text = ftfy.fix_text(text, config=_CONFIG)
+        # ftfy repairs line by line, but does not take a lone carriage return for the end of one
+        text = ftfy.fix_text(text.replace("\r\n", "\n").replace("\r", "\n"), config=_CONFIG)
     else:
         text = "".join(c for c in text if c >= " " or c in "\n\t\r") if not text.isprintable() else text
     if "  " in text or not text.isprintable():

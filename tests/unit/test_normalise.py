@@ -20,6 +20,7 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min
 @example("a \n \n b")
 @example("\ufeffa")
 @example("e\u0301\n\u0301")
+@example("\r\u00c2\u00a00")
 def test_repairing_twice_changes_nothing(text: str) -> None:
     repaired = repair(text)
     assert repair(repaired) == repaired
