@@ -114,5 +114,5 @@ def test_a_queue_that_cannot_be_is_refused(wrong: dict[str, object], says: str) 
 def test_shares_of_the_mix_are_taken_in_proportion() -> None:
     config = QueueConfig(mix={"uncertain": 3, "random": 1, "scarce": 0})
     assert config.shares({"uncertain", "random", "scarce"}) == {"uncertain": 0.75, "random": 0.25}
-    with pytest.raises(QueueError, match=r"'uncertain'.*there are random, scarce"):
+    with pytest.raises(QueueError, match=r"'uncertain'.*use random, scarce"):
         config.shares({"scarce", "random"})
