@@ -238,7 +238,7 @@ def _change_results(connection: Psycopg, was: str, path: str) -> None:
     """Put one path in the place of another in the counts and results of runs."""
     if was == path:
         return
-    before, after = (json.dumps(one, ensure_ascii=False)[1:-1] for one in (was, path))
+    before, after = (json.dumps(place, ensure_ascii=False)[1:-1] for place in (was, path))
     # the first schemas keep no results
     query = "SELECT column_name FROM information_schema.columns WHERE table_name = 'run' AND column_name = ANY(%s)"
     for (column,) in connection.execute(query, [["counts", "result"]]).fetchall():
