@@ -50,7 +50,7 @@ class Ngrams:
 
     @property
     def buckets(self) -> int:
-        """How many columns the features have."""
+        """The number of columns of the features."""
         return (1 << self.config.char_bits) + (1 << self.config.word_bits)
 
     @property
