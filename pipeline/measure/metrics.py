@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,8 @@ def measure(
     """
     known = truth != UNKNOWN
     enough = measurable(truth)
-    columns = [_Column.of(probabilities[:, i], truth[:, i], given[:, i]) for i in enough]
-    pooled = _Column.of(
+    columns = [Column.of(probabilities[:, i], truth[:, i], given[:, i]) for i in enough]
+    pooled = Column.of(
         probabilities[:, enough].ravel(), np.where(known, truth, UNKNOWN)[:, enough].ravel(), given[:, enough].ravel()
     )
     points = [column.statistics(np.ones((1, len(truth)))) for column in columns]
@@ -185,7 +185,7 @@ def area(hits: Floats, seen: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class Column:
     """One label's known texts."""
 
     known: NDArray[np.int64]
@@ -194,17 +194,28 @@ class _Column:
     ranking: Ranking
 
     @classmethod
-    def of(cls, probabilities: Floats, truth: NDArray[np.int8], given: Booleans) -> _Column:
+    def of(cls, probabilities: Floats, truth: NDArray[np.int8], given: Booleans) -> Self:
+        """The column of one label; `truth` has `UNKNOWN` where the label is not known."""
         known = np.flatnonzero(truth != UNKNOWN)
         yes = truth[known] == 1
         return cls(known, yes, given[known], Ranking.of(probabilities[known], yes))
 
-    def statistics(self, weights: Floats) -> Floats:
-        """[resamples, 4]: average precision, precision, recall, F1 under weights [resamples, all texts]."""
+    def sums(self, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """The weights of the known texts, and their sums where the label is given and true, given, and true.
+
+        The first is [resamples, known texts], each sum [resamples].
+
+        Args:
+            weights: [resamples, all texts].
+        """
         own = weights[:, self.known]
         right = own @ (self.truth & self.given)
         given = own @ self.given.astype(np.float64)
-        true = own @ self.truth.astype(np.float64)
+        return own, right, given, own @ self.truth.astype(np.float64)
+
+    def statistics(self, weights: Floats) -> Floats:
+        """[resamples, 4]: average precision, precision, recall, F1 under weights [resamples, all texts]."""
+        own, right, given, true = self.sums(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
             precision = np.where(given > 0, right / given, np.nan)
             recall = np.where(true > 0, right / true, np.nan)

@@ -16,11 +16,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scores
+from pipeline.measure.arrays import Booleans, Floats, LabelMatrix, Scores
 from pipeline.measure.intervals import RESAMPLES, Estimate, estimate_of, resampled
-from pipeline.measure.metrics import Ranking, rounded
+from pipeline.measure.metrics import Column, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def weighted_metrics(
     if not ((inclusion > 0) & (inclusion <= 1)).all():
         raise ValueError("an inclusion probability is above 0 and at most 1")
     weights = 1 / inclusion
-    columns = [_Column.of(probabilities[:, i], truth[:, i], given[:, i]) for i in range(len(labels))]
+    columns = [_StreamColumn.of(probabilities[:, i], truth[:, i], given[:, i]) for i in range(len(labels))]
     once = np.ones((1, len(truth)))
     points = [(column.statistics(once * weights), column.statistics(once)) for column in columns]
     draws: list[list[tuple[Floats, Floats]]] = [[] for _ in columns]
@@ -130,27 +129,12 @@ def effective(weights: Floats) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """One label's known texts."""
-
-    known: NDArray[np.intp]
-    truth: Booleans
-    given: Booleans
-    ranking: Ranking
-
-    @classmethod
-    def of(cls, probabilities: Floats, truth: np.ndarray[Any, np.dtype[np.int8]], given: Booleans) -> _Column:
-        known = np.flatnonzero(truth != UNKNOWN)
-        yes = truth[known] == 1
-        return cls(known, yes, given[known], Ranking.of(probabilities[known], yes))
+class _StreamColumn(Column):
+    """One label's known texts, with the figures of the stream."""
 
     def statistics(self, weights: Floats) -> Floats:
         """[resamples, 5] under weights: prevalence, precision, recall, average precision, positives."""
-        own = weights[:, self.known]
-        right = own @ (self.truth & self.given)
-        true = own @ self.truth.astype(np.float64)
-        given = own @ self.given.astype(np.float64)
+        own, right, given, true = self.sums(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios = [true / own.sum(axis=1), right / given, right / true]
         return np.stack([*ratios, self.ranking.average_precision(own), true], axis=1)

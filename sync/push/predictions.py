@@ -34,7 +34,7 @@ from pipeline.store.tables.human_loop import ProjectState, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
 from sync.project.page_check import refusals
-from sync.push.task_rows import prediction_result
+from sync.push.task_rows import prediction_result, prediction_rows
 from sync.push.turns import in_turn
 
 log = logging.getLogger(__name__)
@@ -141,21 +141,7 @@ class _Writer:
                 )
             )
             session.flush()
-            session.execute(
-                insert(store.Prediction),
-                [
-                    {
-                        "project_id": self.project.id,
-                        "version": version,
-                        "text_id": task.text_id,
-                        # of a blind task, what would have been ticked: to compare with
-                        "labels": list(proposals[task.text_id].labels),
-                        "scores": dict(proposals[task.text_id].scores),
-                        "why": dict(proposals[task.text_id].why),
-                    }
-                    for task in tasks
-                ],
-            )
+            session.execute(insert(store.Prediction), prediction_rows(self.project.id, version, tasks, proposals))
         return proposals
 
     def write(

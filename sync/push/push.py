@@ -31,7 +31,7 @@ from pipeline.store.tables.human_loop import ProjectState, QueueState, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
 from sync.push.claim import claim
-from sync.push.task_rows import task_row
+from sync.push.task_rows import prediction_rows, task_row
 from sync.push.turns import in_turn
 
 log = logging.getLogger(__name__)
@@ -210,18 +210,7 @@ class _Sender:
         return len(ids)
 
     def _keep(self, tasks: Sequence[store.Task], proposals: dict[uuid.UUID, Proposal], version: str) -> None:
-        rows = [
-            {
-                "project_id": self.project.id,
-                "version": version,
-                "text_id": task.text_id,
-                # of a blind task, what would have been ticked: to compare with
-                "labels": list(proposals[task.text_id].labels),
-                "scores": dict(proposals[task.text_id].scores),
-                "why": dict(proposals[task.text_id].why),
-            }
-            for task in tasks
-        ]
+        rows = prediction_rows(self.project.id, version, tasks, proposals)
         new = insert(store.Prediction)
         changed = {name: new.excluded[name] for name in ("labels", "scores", "why")}
         with open_session(self.engine) as session, session.begin():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import store
@@ -38,3 +40,20 @@ def asks_for(raters: int) -> dict[str, Any]:
 def prediction_result(proposal: Proposal) -> list[dict[str, Any]]:
     """The ticked labels, as Label Studio writes them."""
     return [ticks(proposal.labels, score=proposal.confidence)] if proposal.labels else []
+
+
+def prediction_rows(
+    project_id: int, version: str, tasks: Sequence[store.Task], proposals: Mapping[uuid.UUID, Proposal]
+) -> list[dict[str, Any]]:
+    """Rows of the table of predictions; for a blind task, the labels that would have been ticked, to compare with."""
+    return [
+        {
+            "project_id": project_id,
+            "version": version,
+            "text_id": task.text_id,
+            "labels": list(proposals[task.text_id].labels),
+            "scores": dict(proposals[task.text_id].scores),
+            "why": dict(proposals[task.text_id].why),
+        }
+        for task in tasks
+    ]
