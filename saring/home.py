@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.texts.readers import Format
     from pipeline.vectors.embed import EmbedReport
     from saring.actions.filtering import Filtered
-    from saring.actions.label_studio import Predicted, Pulled, Pushed
+    from saring.actions.label_studio_stages import Predicted, Pulled, Pushed
     from saring.actions.training import Trained
     from saring.actions.waiting import Waiting
     from sync.project.projects import SetupReport

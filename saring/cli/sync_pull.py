@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.plural import counted
-from saring.actions.label_studio import Pulled
+from saring.actions.label_studio_stages import Pulled
 from saring.cli import output
 from saring.cli.options import ProjectOption
 from sync.pull.reconcile import ReconcileReport

@@ -14,7 +14,7 @@ from pipeline.raters.judge import JudgeStage
 from pipeline.runs.stage import Stage
 from pipeline.settings import Settings
 from pipeline.vectors.embed import EmbedStage
-from saring.actions.label_studio import PredictStage, PullStage, PushStage, ReconcileStage
+from saring.actions.label_studio_stages import PredictStage, PullStage, PushStage, ReconcileStage
 from saring.actions.queue import QueueStage
 from saring.actions.training import TrainStage
 
