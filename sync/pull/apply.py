@@ -135,7 +135,7 @@ def _compare(
     applied: Applied,
 ) -> None:
     applied.unknown.update(content.unknown)
-    ref = reference(project, name.id, name.created_at)
+    ref = reference(project.id, name.id, name.created_at)
     if old is not None and (old.text_id, old.rater_id) != (place.text_id, rater) and old.state in COUNTED:
         verdicts.add(old.rater_id, content.taxonomy_version, name.updated_at, _withdrawal(old.text_id, ref))
     if content.counts:
@@ -168,16 +168,16 @@ def _forget(old: store.Annotation, verdicts: _Verdicts, applied: Applied) -> Non
     if old.state is AnnotationState.DELETED:
         return
     if old.state in COUNTED:
-        ref = f"ls:{old.project_id}:{old.label_studio_id}:{old.created_at.astimezone(UTC).isoformat()}"
+        ref = reference(old.project_id, old.label_studio_id, old.created_at)
         verdicts.add(old.rater_id, "", old.updated_at, _withdrawal(old.text_id, ref))
     old.state = AnnotationState.DELETED
     applied.counts["deleted"] += 1
     applied.changed.add(old.task_id)
 
 
-def reference(project: store.Project, annotation: int, created_at: datetime) -> str:
+def reference(project: int, annotation: int, created_at: datetime) -> str:
     """The name of an annotation in the ledger: ids are given again after a removal, moments are not."""
-    return f"ls:{project.id}:{annotation}:{created_at.astimezone(UTC).isoformat()}"
+    return f"ls:{project}:{annotation}:{created_at.astimezone(UTC).isoformat()}"
 
 
 def _withdrawal(text_id: uuid.UUID, ref: str) -> NewJudgement:

@@ -53,8 +53,8 @@ _VOLATILE = {
     "version",
     "result",
 }
-#: moments in names and sentences
-_MOMENT = re.compile(r"\d{8}T\d{6}Z|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
+#: moments in names and sentences, and the names of annotations, which have Label Studio's numbers and a moment
+_MOMENT = re.compile(r"ls:\d+:\d+:\S+|\d{8}T\d{6}Z|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
