@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
@@ -174,13 +173,13 @@ def _parse_label(node: Any, where: str, line: int) -> Label:
         first = error.errors()[0]
         at = _line_of(node, first["loc"], line)
         place = ".".join(str(part) for part in first["loc"])
-        problem = _BILINGUAL.format(place=place) if _is_one_language(first) else f"{place}: {first['msg']}"
+        one_language = _is_one_language(first["type"], first.get("ctx") or {})
+        problem = _BILINGUAL.format(place=place) if one_language else f"{place}: {first['msg']}"
         raise TaxonomyError(f"{where}:{at}: label {node.get('key', '?')!r}: {problem}") from error
 
 
-def _is_one_language(error: ErrorDetails) -> bool:
-    context = error.get("ctx") or {}
-    return error["type"] == "model_type" and context.get("class_name") == Bilingual.__name__
+def _is_one_language(kind: str, context: Mapping[str, Any]) -> bool:
+    return kind == "model_type" and context.get("class_name") == Bilingual.__name__
 
 
 def _line_of(node: Any, loc: tuple[int | str, ...], line: int) -> int:

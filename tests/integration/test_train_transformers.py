@@ -14,7 +14,7 @@ from pipeline.models.artefact import read_manifest
 from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
-from saring.actions.training import training_config
+from saring.actions.training import TrainOptions, training_config
 from saring.context import Context
 from saring.workers.app import make_app
 from saring.workers.stages import stages_for
@@ -109,15 +109,15 @@ def test_what_does_not_go_together_is_said(environment: Environment, words: tupl
 
 def test_the_settings_say_what_scheduled_trainings_train_and_where(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, train_backend="transformers", base_model="a/base", train_queue="gpu")
-    config = training_config(Context(settings))
+    config = training_config(Context(settings), TrainOptions())
     assert config.transformer is not None
     assert config.transformer.base == "a/base"
-    assert training_config(Context(settings), backend="linear").transformer is None
+    assert training_config(Context(settings), TrainOptions(backend="linear")).transformer is None
     assert stages_for(settings)["train"].queue == "gpu"
     assert stages_for(Settings(home=tmp_path))["train"].queue == "cpu"
     routes = make_app("memory://", settings=settings, carries_out=False).conf.task_routes
     assert routes["saring.retrain"] == {"queue": "gpu"}
-    assert training_config(Context(Settings(home=tmp_path))).transformer is None
+    assert training_config(Context(Settings(home=tmp_path)), TrainOptions()).transformer is None
 
 
 def test_a_base_that_is_not_there_ends_the_training_in_one_line(
