@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import select
-
 from pipeline import store
 from pipeline.errors import LabelStudioMissing
 from pipeline.progress import Progress, silent
 from pipeline.runs.stage import WorkContext
-from pipeline.store.session import open_session
-from pipeline.store.tables.human_loop import ProjectState
 from sync.api.client import LabelStudio
+from sync.known import open_projects
 
 
 @contextmanager
@@ -41,12 +38,8 @@ def current_projects(home: WorkContext, client: LabelStudio, chosen: int | None 
     Raises:
         LabelStudioMissing: there is no project, or not the chosen one.
     """
-    p = store.Project
-    query = select(p).where(p.url == client.url, p.state == ProjectState.OPEN).order_by(p.id)
-    if chosen is not None:
-        query = query.where(p.label_studio_id == chosen)
-    with open_session(home.engine) as session:
-        projects = session.scalars(query).all()
+    known = open_projects(home.engine, client)
+    projects = [project for project in known if chosen is None or project.label_studio_id == chosen]
     if not projects:
         missing = f"no project {chosen} of Saring's" if chosen is not None else "no project of Saring's"
         raise LabelStudioMissing(f"{missing} at {client.url}: run `saring sync setup`")

@@ -1,9 +1,9 @@
 """The Label Studio project, made from the taxonomy and kept as it should be. Doing it again changes nothing.
 
-A project is found by its row in the store, by server, id and moment of making, because Label Studio gives the ids of
-removed projects to new ones. One that was made and not noted, as when a process died in between, is found by a mark in
-its description. What decides how tasks are served is kept as it should be; what is a matter of taste (title, colour,
-how many raters a task) is set once and then left to people.
+A project is found by its row in the store, by id and moment of making (see `sync.known`), because Label Studio gives
+the ids of removed projects to new ones. One that was made and not noted, as when a process died in between, is found
+by a mark in its description. What decides how tasks are served is kept as it should be; what is a matter of taste
+(title, colour, how many raters a task) is set once and then left to people.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import Json, LabelStudio, identity
+from sync.known import find_project, follow_address
 from sync.project import shown
 from sync.project.guidelines import guidelines
 from sync.project.label_config import label_config
@@ -174,6 +175,7 @@ def setup(
 def _known(session: Session, client: LabelStudio, volunteer: str | None) -> store.Project | None:
     """The project of the store that is still there. Those that are not are noted as gone."""
     p = store.Project
+    follow_address(session, client)
     rows = session.scalars(
         select(p)
         .where(p.url == client.url, p.state == ProjectState.OPEN, p.volunteer.is_not_distinct_from(volunteer))
@@ -208,11 +210,8 @@ def _noted(
     session: Session, client: LabelStudio, there: AllRolesProjectList | LseProjectCreate, volunteer: str | None
 ) -> store.Project:
     """The row of a project; it may be there as gone, if the server lost sight of it for a while."""
-    p = store.Project
     number, made = identity(there)
-    project = session.scalars(
-        select(p).where(p.url == client.url, p.label_studio_id == number, p.label_studio_created_at == made)
-    ).one_or_none()
+    project = find_project(session, client.url, number, made)
     if project is None:
         project = store.Project(
             url=client.url,
@@ -224,7 +223,7 @@ def _noted(
             harsh_cap=DEFAULT_HARSH_CAP,
         )
         session.add(project)
-    project.state = ProjectState.OPEN
+    project.url, project.state = client.url, ProjectState.OPEN
     session.flush()
     return project
 

@@ -1,4 +1,4 @@
-"""Corrections home: what changed in Label Studio since the last look, into the ledger, once.
+"""Pull annotations into the ledger: what changed in Label Studio since the last look, once.
 
 A webhook only says that it is time to look. What is stored, and how far, is decided by the state of the tasks and by
 Label Studio's own clock, so it does not matter which events came, how often, or in which order.
@@ -25,6 +25,7 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio, identity, parse_time
+from sync.known import open_projects
 from sync.pull.apply import Applied, apply_tasks
 
 log = logging.getLogger(__name__)
@@ -195,16 +196,6 @@ def _note_looked(engine: Engine, project: store.Project, at: datetime | None) ->
     c = store.SyncCursor
     with open_session(engine) as session, session.begin():
         session.execute(update(c).where(c.project_id == project.id).values(looked_at=at, updated_at=func.now()))
-
-
-def open_projects(engine: Engine, client: LabelStudio, chosen: Sequence[int] | None) -> Sequence[store.Project]:
-    """The projects of a server that are not known to be gone."""
-    p = store.Project
-    query = select(p).where(p.url == client.url, p.state == ProjectState.OPEN).order_by(p.id)
-    if chosen is not None:
-        query = query.where(p.id.in_(chosen))
-    with open_session(engine) as session:
-        return session.scalars(query).all()
 
 
 def is_there(client: LabelStudio, project: store.Project) -> bool:

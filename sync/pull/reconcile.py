@@ -20,8 +20,9 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import AnnotationState, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio, parse_time
+from sync.known import open_projects
 from sync.pull.apply import apply_tasks
-from sync.pull.pull import is_there, note_gone, open_projects
+from sync.pull.pull import is_there, note_gone
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from pipeline.preannotation.label_studio_format import LABELS, read_config
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import TaskState
 from sync.api.client import LabelStudio
+from sync.known import follow_address
 
 if TYPE_CHECKING:
     from label_studio_sdk.types import LseProjectResponse, MlBackend, RoleBasedTask
@@ -143,6 +144,8 @@ def _find(engine: Engine, client: LabelStudio, wanted: str, project: int | None)
         except ValueError:
             raise UsageError(f"{wanted!r} is neither a task's number nor a text's id") from None
     with open_session(engine) as session:
+        follow_address(session, client)
+        session.commit()
         row = session.execute(query).first()
     if row is None:
         raise UsageError(f"no task {wanted} was pushed from here to {client.url}: see `saring queue show`")

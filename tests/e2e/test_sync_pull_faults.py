@@ -26,19 +26,10 @@ from saring.services import LabelStudioAccess, ensure_label_studio, loop_status
 from sync.api.client import LabelStudio
 from tests.support.label_studio import annotate, lines, make_project
 from tests.support.proxies import Fault, FaultyProxy, Front, faulty_proxy, front
-from tests.support.pulled import Given, World
+from tests.support.pulled import Given, SmallPages, World
 
 _ROOT = Path(__file__).resolve().parents[2]
 _WALK = "/api/tasks/"
-
-
-class SmallPages(LabelStudio):
-    """A client whose lists come in pages of two tasks."""
-
-    def changed_tasks(
-        self, project: int, since: datetime | None, *, page_size: int = 2
-    ) -> Iterator[list[dict[str, Any]]]:
-        yield from super().changed_tasks(project, since, page_size=page_size)
 
 
 @pytest.fixture

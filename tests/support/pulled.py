@@ -28,6 +28,15 @@ from tests.support.label_studio import TAXONOMY, Line, lines, make_project, push
 Json = dict[str, Any]
 
 
+class SmallPages(LabelStudio):
+    """A client whose lists come in pages of two tasks."""
+
+    def changed_tasks(
+        self, project: int, since: datetime | None, *, page_size: int = 2
+    ) -> Iterator[list[dict[str, Any]]]:
+        yield from super().changed_tasks(project, since, page_size=page_size)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the ledger has last of one annotation."""
