@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 Json = dict[str, Any]
 #: tasks that each volunteer does at most: in the first round, and of the reviews
-_EACH, _EACH_REVIEW = 32, 12
+_EACH, _EACH_REVIEW = 60, 30
 
 
 @pytest.fixture(scope="module")
@@ -193,13 +193,13 @@ def test_a_mapping_to_an_unknown_label_is_one_line(demo: Demo, tmp_path: Path) -
 
 
 def test_every_correction_comes_home_once(loop: Json) -> None:
-    assert loop["annotated"] == loop["home"] > 100
+    assert loop["annotated"] == loop["home"] > 150
     assert loop["repaired"] == 0
 
 
 def test_the_first_round_comes_home_by_webhooks_alone(loop: Json) -> None:
     first = sum(one["submitted"] + one["undecided"] for one in loop["volunteers"])
-    assert 100 < loop["home_by_webhook"] <= first
+    assert 150 < loop["home_by_webhook"] <= first
 
 
 def test_the_careless_volunteer_alone_is_flagged_and_excluded(loop: Json) -> None:
@@ -219,12 +219,12 @@ def test_what_only_the_excluded_did_goes_to_others(loop: Json) -> None:
 
 def test_agreement_is_given_on_texts_that_a_coin_chose(loop: Json) -> None:
     fair = loop["quality"]["fair_agreement"]
-    assert fair["texts"] >= 3
+    assert fair["texts"] >= 10
     assert -1 <= fair["overall"]["low"] <= fair["overall"]["value"] <= fair["overall"]["high"] <= 1
 
 
 def test_texts_become_gold(loop: Json) -> None:
-    assert loop["tiers_after"]["gold"] >= loop["tiers_before"]["gold"] + 50
+    assert loop["tiers_after"]["gold"] >= loop["tiers_before"]["gold"] + 80
 
 
 def test_both_models_are_measured_on_the_same_texts_with_intervals(loop: Json) -> None:
