@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from saring.cli.sync_deletions import deletions_command
 from saring.cli.sync_exclude import exclude_command, include_command
 from saring.cli.sync_pull import pull_command, reconcile_command
 from saring.cli.sync_push import predict_ahead_command, push_command, why_command
@@ -23,5 +24,6 @@ sync_app.command("pull")(pull_command)
 sync_app.command("reconcile")(reconcile_command)
 sync_app.command("why")(why_command)
 sync_app.command("quality")(quality_command)
+sync_app.command("deletions")(deletions_command)
 sync_app.command("exclude")(exclude_command)
 sync_app.command("include")(include_command)

@@ -79,6 +79,7 @@ def say_quality(report: QualityReport, names: Mapping[str, str]) -> None:
         out.print("There are no answers to measure yet: run `saring sync pull`.", markup=False)
         if report.days:
             _say_days(report, names)
+        _say_interventions(report, names)
         return
     out.print(_raters(report, names))
     for rater in report.raters:
@@ -90,6 +91,24 @@ def say_quality(report: QualityReport, names: Mapping[str, str]) -> None:
     _say_agreement(report)
     _say_acceptance(report)
     _say_days(report, names)
+    _say_interventions(report, names)
+
+
+def _say_interventions(report: QualityReport, names: Mapping[str, str]) -> None:
+    out = output.out(least_width=130)
+    for one in report.interventions:
+        actor = "an account that is not known" if one.actor is None else _name(one.actor, names)
+        done = [
+            f"{verb} {counted(number, 'annotation')} {whose}"
+            for verb, number, whose in (
+                ("wrote", one.written, "in the name of others"),
+                ("changed", one.changed, "of others"),
+                ("deleted", one.deleted, "of others"),
+            )
+            if number
+        ]
+        wait = f": {one.waiting:,} wait for you, see `saring sync deletions`" if one.waiting else ""
+        out.print(f"{actor} {', '.join(done)}{wait}", markup=False, soft_wrap=True)
 
 
 def _raters(report: QualityReport, names: Mapping[str, str]) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.errors import LabelStudioUnavailable, UncertainOutcome
@@ -32,7 +33,9 @@ _LISTED = 500
 #: projects of a page, and tasks of a page of those that bear a mark
 _PROJECTS, _MARKED = 100, 2_000
 #: fields of tasks and of what is in them: the server takes one list for both, and all fields take three times as long
-_WHOLE = "id,created_at,updated_at,data,annotations,completed_by,result,was_cancelled,lead_time,parent_prediction"
+_WHOLE = (
+    "id,created_at,updated_at,updated_by,data,annotations,completed_by,result,was_cancelled,lead_time,parent_prediction"
+)
 _PREDICTIONS = "id,predictions,result,model_version"
 
 
@@ -44,6 +47,11 @@ class LabelStudio(Connection):
     def whoami(self) -> WhoAmIUser:
         """The account of the token."""
         return self._users.whoami()
+
+    @cached_property
+    def own_user(self) -> str:
+        """Id of the account of the token, asked for once."""
+        return str(self.whoami().id)
 
     def version(self) -> str:
         """The server's release, for example ``1.23.2``."""
@@ -169,7 +177,8 @@ class LabelStudio(Connection):
     def whole_tasks(self, project: int, ids: Sequence[int]) -> list[Json]:
         """Tasks with all their `annotations`; those that are no longer there are left out.
 
-        Each annotation has `completed_by` and, where the server still has it, the `prediction` that it began from.
+        Each annotation has `completed_by`, `updated_by` (who wrote it last) and, where the server still has it, the
+        `prediction` that it began from. A task's own `updated_by` names who last changed one of its annotations.
         """
         tasks = list(self._listed(project, ids, _WHOLE))
         self._join_predictions(project, tasks)

@@ -58,8 +58,10 @@ class Name:
     id: int
     created_at: datetime
     updated_at: datetime
-    #: Label Studio user id; empty if nobody is named
+    #: Label Studio user id of the one whose annotation it is said to be; empty if nobody is named
     rater: str
+    #: Label Studio user id of the one who wrote it last; empty if the server does not tell
+    writer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ def name_of(raw: object) -> Name:
         id=_id(raw.get("id"), "annotation has no id"),
         created_at=moment(raw.get("created_at")),
         updated_at=moment(raw.get("updated_at")),
-        rater=_rater(raw.get("completed_by")),
+        rater=user_of(raw.get("completed_by")),
+        writer=user_of(raw.get("updated_by")),
     )
 
 
@@ -209,7 +212,7 @@ def _state(
 ) -> AnnotationState:
     if raw.get("was_cancelled") is True:
         return AnnotationState.SKIPPED
-    if not regions.whole or not _rater(raw.get("completed_by")):
+    if not regions.whole or not user_of(raw.get("completed_by")):
         return AnnotationState.INVALID
     if regions.undecided:
         return AnnotationState.UNDECIDED
@@ -286,8 +289,13 @@ def _id(value: object, problem: str) -> int:
     return value
 
 
-def _rater(value: object) -> str:
-    """The user's id: Label Studio gives the id or an object with it, and null once the account is gone."""
+def user_of(value: object) -> str:
+    """A user's id, from any form in which Label Studio gives it: the id, an object with it, or a list of one such.
+
+    Empty if nobody is named, as once the account is gone.
+    """
+    if isinstance(value, list):
+        value = value[-1] if value else None
     if isinstance(value, dict):
-        value = value.get("id")
+        value = value.get("id", value.get("user_id"))
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.store.tables.human_loop import AnnotationState, TaskState
+from pipeline.store.tables.human_loop import AnnotationState, InterventionKind, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.pull.annotations import COUNTED, Malformed, Name, Said, Shown, Ticked, moment, name_of, read_annotation
+from sync.pull.authorship import GONE, author_of, deleter_of, is_as_noted, may_take_back
 from sync.pull.task_texts import TaskText, texts_of_tasks
 
 Json = dict[str, Any]
@@ -56,6 +57,7 @@ def apply_tasks(
     *,
     taxonomy: Taxonomy,
     languages: Sequence[str],
+    maintainer: str,
     run_id: int | None = None,
     gone: Sequence[int] = (),
 ) -> Applied:
@@ -67,6 +69,7 @@ def apply_tasks(
         tasks: whole tasks, as `LabelStudio.whole_tasks` gives them: with all their annotations.
         taxonomy: the labels in force.
         languages: those that count as in scope, for texts that people brought to Label Studio.
+        maintainer: Label Studio user id of the account whose deletions count as a maintainer's.
         run_id: the run that brings them.
         gone: ids of tasks that are no longer there, whose annotations are to be taken back.
     """
@@ -91,10 +94,11 @@ def apply_tasks(
                 applied.counts[str(problem)] += 1
                 continue
             old = before.pop((name.id, name.created_at), None)
-            if not name.rater and old is not None:
+            noted = raters.user_of(old.rater_id) if old is not None else ""
+            if not name.rater and noted:
                 # the account was removed; whose it was is known here, and stays
-                name = replace(name, rater=raters.user_of(old.rater_id))
-                raw = raw | {"completed_by": int(name.rater) if name.rater else None}
+                name = replace(name, rater=noted)
+                raw = raw | {"completed_by": int(noted)}
             content = read_annotation(
                 raw,
                 taxonomy=taxonomy,
@@ -102,14 +106,24 @@ def apply_tasks(
                 known=_known(old),
                 recalled=recalled.of(place, name.created_at),
             )
-            rater = raters.id_of(name.rater)
-            _compare(session, project, place, name, content, old, rater, verdicts, applied)
+            author = author_of(name, content, old, noted)
+            if author not in (name.rater, noted):
+                kind = InterventionKind.WRITTEN if old is None else InterventionKind.CHANGED
+                _note(session, project, kind, name, rater=noted or name.rater, actor=author, applied=applied)
+            _compare(session, project, place, name, content, old, raters.id_of(author), verdicts, applied)
             counted += content.counts
         began = _began(task)
         for old in before.values():
             # an earlier task had this id: what was said of that one stays, as it does wherever a task is removed
-            if began is None or old.created_at >= began:
+            if old.state in GONE or (began is not None and old.created_at < began):
+                continue
+            said_by = raters.user_of(old.rater_id)
+            if old.state not in COUNTED or may_take_back(task, said_by, maintainer):
                 _forget(old, verdicts, applied)
+            else:
+                _hold(session, project, old, said_by, deleter_of(task), applied)
+                # whoever deleted it may have had a word of their own in it
+                _take_back(old, raters.known(deleter_of(task)), verdicts)
         _set_state(rows.get(place.row_text_id), project, counted)
     for lost in mirrored.values():
         for old in lost.values():
@@ -136,15 +150,18 @@ def _compare(
 ) -> None:
     applied.unknown.update(content.unknown)
     ref = reference(project.id, name.id, name.created_at)
-    if old is not None and (old.text_id, old.rater_id) != (place.text_id, rater) and old.state in COUNTED:
-        verdicts.add(old.rater_id, content.taxonomy_version, name.updated_at, _withdrawal(old.text_id, ref))
+    # the text of a task can be changed under an answer, which was given to the text before
+    text_id = old.text_id if old is not None and is_as_noted(name, old) else place.text_id
+    own = old is not None and old.rater_id == rater and old.state in COUNTED
+    if old is not None and own and old.text_id != text_id:
+        verdicts.add(rater, content.taxonomy_version, name.updated_at, _withdrawal(old.text_id, ref))
     if content.counts:
         verdict = NewJudgement(
-            place.text_id, content.chosen, content.denied, explanation=content.explanation, external_ref=ref
+            text_id, content.chosen, content.denied, explanation=content.explanation, external_ref=ref
         )
         verdicts.add(rater, content.taxonomy_version, name.updated_at, verdict)
-    elif old is not None and old.state in COUNTED:
-        verdicts.add(rater, content.taxonomy_version, name.updated_at, _withdrawal(place.text_id, ref))
+    elif own:
+        verdicts.add(rater, content.taxonomy_version, name.updated_at, _withdrawal(text_id, ref))
     if old is None:
         applied.counts["annotations"] += 1
         applied.counts[f"new {content.state}"] += 1
@@ -156,7 +173,7 @@ def _compare(
     elif old.updated_at != name.updated_at or old.state is not content.state:
         applied.counts["updated"] += 1
         applied.changed.add(place.task_id)
-    old.updated_at, old.text_id, old.rater_id, old.task_id = name.updated_at, place.text_id, rater, place.task_id
+    old.updated_at, old.text_id, old.rater_id, old.task_id = name.updated_at, text_id, rater, place.task_id
     old.state, old.chosen, old.unknown = content.state, sorted(content.chosen), sorted(content.unknown)
     old.predicted = sorted(content.ticked.labels) if content.ticked is not None else None
     old.prediction_version = content.ticked.version if content.ticked is not None else None
@@ -165,14 +182,52 @@ def _compare(
 
 def _forget(old: store.Annotation, verdicts: _Verdicts, applied: Applied) -> None:
     """Take back what is no longer there."""
-    if old.state is AnnotationState.DELETED:
+    if old.state in GONE:
         return
     if old.state in COUNTED:
-        ref = reference(old.project_id, old.label_studio_id, old.created_at)
-        verdicts.add(old.rater_id, "", old.updated_at, _withdrawal(old.text_id, ref))
+        _take_back(old, old.rater_id, verdicts)
     old.state = AnnotationState.DELETED
     applied.counts["deleted"] += 1
     applied.changed.add(old.task_id)
+
+
+def _take_back(old: store.Annotation, rater: int | None, verdicts: _Verdicts) -> None:
+    if rater is not None:
+        ref = reference(old.project_id, old.label_studio_id, old.created_at)
+        verdicts.add(rater, "", old.updated_at, _withdrawal(old.text_id, ref))
+
+
+def _hold(
+    session: Session, project: store.Project, old: store.Annotation, rater: str, actor: str, applied: Applied
+) -> None:
+    """Note that somebody deleted another's annotation, whose judgement counts until a maintainer agrees."""
+    name = Name(old.label_studio_id, old.created_at, old.updated_at, rater)
+    _note(session, project, InterventionKind.DELETED, name, rater=rater, actor=actor, applied=applied)
+    old.state = AnnotationState.HELD
+    applied.changed.add(old.task_id)
+
+
+def _note(
+    session: Session,
+    project: store.Project,
+    kind: InterventionKind,
+    name: Name,
+    *,
+    rater: str,
+    actor: str,
+    applied: Applied,
+) -> None:
+    session.add(
+        store.Intervention(
+            project_id=project.id,
+            label_studio_id=name.id,
+            annotation_created_at=name.created_at,
+            kind=kind,
+            rater=rater,
+            actor=actor or None,
+        )
+    )
+    applied.counts[f"{kind} by another account"] += 1
 
 
 def reference(project: int, annotation: int, created_at: datetime) -> str:
@@ -232,6 +287,12 @@ class _Raters:
         if user not in self._ids:
             self._ids[user] = rater_id(self._session, RaterRef(RaterKind.HUMAN, RATER, user))
         return self._ids[user]
+
+    def known(self, user: str) -> int | None:
+        """Id of a rater that the store has; None: it has none of that account."""
+        r = store.Rater
+        query = select(r.id).where(r.kind == RaterKind.HUMAN, r.name == RATER, r.version == user)
+        return self._session.execute(query).scalar_one_or_none()
 
     def user_of(self, rater: int) -> str:
         return self._session.get_one(store.Rater, rater).version

@@ -125,6 +125,8 @@ def _pull_one(
     if page is None:
         _note_looked(engine, project, asked)
         return
+    # now, because the client belongs to the thread that reads ahead as soon as that has begun
+    maintainer = client.own_user
     own = PullReport()
     with (
         stage_run(engine, "pull", slice=str(project.id), progress=progress) as run,
@@ -133,7 +135,7 @@ def _pull_one(
     ):
         while page is not None:
             following = ahead.submit(fetch)
-            _store(engine, project, page, taxonomy, languages, run, report, own)
+            _store(engine, project, page, taxonomy, languages, maintainer, run, report, own)
             at, page = following.result()
             asked = asked if page is None else at
         # the project may have been removed meanwhile, which looks like a list that ends
@@ -148,6 +150,7 @@ def _store(
     page: Sequence[dict[str, Any]],
     taxonomy: Taxonomy,
     languages: Sequence[str],
+    maintainer: str,
     run: ActiveRun,
     report: PullReport,
     own: PullReport,
@@ -155,7 +158,15 @@ def _store(
     """One page: the ledger, the mirror and the cursor move together."""
     with open_session(engine) as session, session.begin():
         tasks = _worth_reading(session, project, page)
-        applied = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
+        applied = apply_tasks(
+            session,
+            project,
+            tasks,
+            taxonomy=taxonomy,
+            languages=languages,
+            maintainer=maintainer,
+            run_id=run.id,
+        )
         _advance(session, project, max(parse_time(counted["updated_at"]) for counted in page))
         run.counts = dict(own.counts + applied.counts)
         run.advance(own.tasks + len(tasks), None, "pulling")

@@ -17,11 +17,12 @@ from pipeline.errors import LabelStudioError, LabelStudioMissing
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import ActiveRun, stage_run
 from pipeline.store.session import open_session
-from pipeline.store.tables.human_loop import AnnotationState, TaskState
+from pipeline.store.tables.human_loop import TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio, parse_time
 from sync.known import open_projects
 from sync.pull.apply import apply_tasks
+from sync.pull.authorship import GONE
 from sync.pull.pull import is_there, note_gone
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,15 @@ def _reconcile_one(
         some = differing[start : start + _BATCH]
         with open_session(engine) as session, session.begin():
             tasks = client.whole_tasks(project.label_studio_id, some)
-            applied = apply_tasks(session, project, tasks, taxonomy=taxonomy, languages=languages, run_id=run.id)
+            applied = apply_tasks(
+                session,
+                project,
+                tasks,
+                taxonomy=taxonomy,
+                languages=languages,
+                maintainer=client.own_user,
+                run_id=run.id,
+            )
             report.counts += applied.counts
             repaired += len(applied.changed)
     report.repaired += repaired
@@ -155,7 +164,14 @@ def _reconcile_one(
         report.tasks_gone += len(lost)
         if withdraw_deleted and missing:
             applied = apply_tasks(
-                session, project, [], taxonomy=taxonomy, languages=languages, run_id=run.id, gone=missing
+                session,
+                project,
+                [],
+                taxonomy=taxonomy,
+                languages=languages,
+                maintainer=client.own_user,
+                run_id=run.id,
+                gone=missing,
             )
             report.counts += applied.counts
         cursor = session.get(c, project.id)
@@ -173,9 +189,7 @@ def _mirrored(engine: Engine, project: store.Project) -> tuple[dict[int, set[_St
     stamps: dict[int, set[_Stamp]] = {}
     with open_session(engine) as session:
         rows: Any = session.execute(
-            select(a.task_id, a.label_studio_id, a.updated_at).where(
-                a.project_id == project.id, a.state != AnnotationState.DELETED
-            )
+            select(a.task_id, a.label_studio_id, a.updated_at).where(a.project_id == project.id, a.state.not_in(GONE))
         )
         for task_id, annotation, updated_at in rows:
             stamps.setdefault(task_id, set()).add((annotation, updated_at.astimezone(UTC)))

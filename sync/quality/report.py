@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.measure.arrays import LabelMatrix
 from pipeline.taxonomy import Taxonomy
+from sync.pull.interventions import Interventions, interventions
 from sync.quality.agreement import Agreement, agreement
 from sync.quality.answers import Answers
 from sync.quality.care import DayOfCare, days_of_care
@@ -56,6 +57,8 @@ class QualityReport:
     acceptance: Acceptance
     raters: tuple[RaterQuality, ...]
     days: tuple[DayOfCare, ...]
+    #: what accounts did to annotations of others
+    interventions: tuple[Interventions, ...] = ()
 
     @property
     def careless(self) -> tuple[str, ...]:
@@ -83,8 +86,9 @@ def quality_report(
     read = read_answers(session, taxonomy, project=project, since=since)
     answers = read.answers
     days = tuple(days_of_care(read.exposures))
+    done = interventions(session, project=project)
     if not len(answers):
-        return QualityReport(0, 0, None, None, None, acceptance(answers), (), days)
+        return QualityReport(0, 0, None, None, None, acceptance(answers), (), days, done)
     others = consensus(answers).others
     care = {care_of_one.rater: care_of_one for care_of_one in carelessness(answers, others, rng=rng)}
     raters = []
@@ -103,6 +107,7 @@ def quality_report(
         acceptance=acceptance(answers),
         raters=tuple(raters),
         days=days,
+        interventions=done,
     )
 
 

@@ -21,6 +21,7 @@ from pipeline.store.tables.core import (
 from pipeline.store.tables.human_loop import (
     Annotation,
     Event,
+    Intervention,
     Prediction,
     PredictionBatch,
     Project,
@@ -41,6 +42,7 @@ __all__ = [
     "Event",
     "FilterDecision",
     "FilterScore",
+    "Intervention",
     "Judgement",
     "LlmReply",
     "MinhashBand",

@@ -60,8 +60,28 @@ class AnnotationState(enum.StrEnum):
     EMPTY = "empty"
     #: it cannot be read as a verdict
     INVALID = "invalid"
+    #: no longer in Label Studio, and not by its rater's hand: its judgement counts until a maintainer agrees
+    HELD = "held"
     #: no longer in Label Studio
     DELETED = "deleted"
+
+
+class InterventionKind(enum.StrEnum):
+    """What an account did to another's annotation."""
+
+    #: made it in the other's name, or changed it before it was first seen
+    WRITTEN = "written"
+    CHANGED = "changed"
+    DELETED = "deleted"
+
+
+class Decision(enum.StrEnum):
+    """A maintainer's decision on a deletion."""
+
+    #: the judgement is withdrawn
+    AGREED = "agreed"
+    #: the judgement goes on counting
+    REFUSED = "refused"
 
 
 class Change(enum.StrEnum):
@@ -245,6 +265,29 @@ class Annotation(Base):
     first_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (Index(None, "text_id"), Index(None, "project_id", "task_id"))
+
+
+class Intervention(Base):
+    """An account wrote, changed or deleted another's annotation, as Label Studio lets every account do."""
+
+    __tablename__ = "intervention"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    #: the annotation: Label Studio's id and the moment of its making
+    label_studio_id: Mapped[int]
+    annotation_created_at: Mapped[datetime]
+    kind: Mapped[InterventionKind] = mapped_column(enum_column(InterventionKind, "intervention_kind"))
+    #: Label Studio user id of the annotation's rater
+    rater: Mapped[str]
+    #: Label Studio user id of the one who did it; None: the server does not tell
+    actor: Mapped[str | None]
+    noted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: of a deletion; None: not decided, and for everything else
+    decision: Mapped[Decision | None] = mapped_column(enum_column(Decision, "decision"))
+    decided_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "project_id", "label_studio_id"),)
 
 
 class SyncCursor(Base):
