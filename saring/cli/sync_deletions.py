@@ -47,7 +47,7 @@ def deletions_command(
             raise UsageError("the decision is missing: add --agree or --refuse")
         with open_session(ctx.engine) as session:
             waiting = held_deletions(session)
-        result = {"waiting": [asdict(one) for one in waiting]}
+        result = {"waiting": [asdict(deletion) for deletion in waiting]}
         output.emit(result, as_json=as_json, say=lambda _: _say(waiting))
         return
     if bool(numbers) is everything:
@@ -73,15 +73,15 @@ def _say(waiting: Sequence[HeldDeletion]) -> None:
     table = Table(box=None)
     for column in ("number", "noted", "project", "task", "rater", "deleted by", "labels"):
         table.add_column(column)
-    for one in waiting:
+    for deletion in waiting:
         table.add_row(
-            str(one.id),
-            f"{one.noted_at:%Y-%m-%d %H:%M}",
-            one.project,
-            str(one.task),
-            f"#{one.rater}",
-            f"#{one.actor}" if one.actor else "not known",
-            ", ".join(one.labels) or "-",
+            str(deletion.id),
+            f"{deletion.noted_at:%Y-%m-%d %H:%M}",
+            deletion.project,
+            str(deletion.task),
+            f"#{deletion.rater}",
+            f"#{deletion.actor}" if deletion.actor else "not known",
+            ", ".join(deletion.labels) or "-",
         )
     out.print(table)
     out.print(

@@ -96,19 +96,19 @@ def say_quality(report: QualityReport, names: Mapping[str, str]) -> None:
 
 def _say_interventions(report: QualityReport, names: Mapping[str, str]) -> None:
     out = output.out(least_width=130)
-    for one in report.interventions:
-        actor = "an account that is not known" if one.actor is None else _name(one.actor, names)
-        done = [
+    for account in report.interventions:
+        actor = "an account that is not known" if account.actor is None else _name(account.actor, names)
+        changes = [
             f"{verb} {counted(number, 'annotation')} {whose}"
             for verb, number, whose in (
-                ("wrote", one.written, "in the name of others"),
-                ("changed", one.changed, "of others"),
-                ("deleted", one.deleted, "of others"),
+                ("wrote", account.written, "in the name of others"),
+                ("changed", account.changed, "of others"),
+                ("deleted", account.deleted, "of others"),
             )
             if number
         ]
-        wait = f": {one.waiting:,} wait for you, see `saring sync deletions`" if one.waiting else ""
-        out.print(f"{actor} {', '.join(done)}{wait}", markup=False, soft_wrap=True)
+        wait = f": {account.waiting:,} wait for you, see `saring sync deletions`" if account.waiting else ""
+        out.print(f"{actor} {', '.join(changes)}{wait}", markup=False, soft_wrap=True)
 
 
 def _raters(report: QualityReport, names: Mapping[str, str]) -> Table:

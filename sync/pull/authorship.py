@@ -1,4 +1,4 @@
-"""Whose word an annotation is.
+"""The author of an annotation.
 
 Every account of Label Studio's community edition can write, change and delete annotations of every other, and can name
 another account as the one who made them. The server tells who wrote an annotation last, and who last changed an
@@ -19,16 +19,16 @@ from sync.pull.annotations import Name, Said, user_of
 GONE = frozenset({AnnotationState.DELETED, AnnotationState.HELD})
 
 
-def author_of(name: Name, said: Said, noted: store.Annotation | None, noted_rater: str) -> str:
+def author_of(name: Name, content: Said, noted: store.Annotation | None, noted_rater: str) -> str:
     """Label Studio user id of the one whose word an annotation is; empty if that cannot be told.
 
     Args:
         name: the annotation's identity and accounts.
-        said: its content.
+        content: its content.
         noted: our copy of it as it was before, if there is one.
         noted_rater: whose word that was.
     """
-    if noted is not None and noted.state not in GONE and (is_as_noted(name, noted) or _same(said, noted)):
+    if noted is not None and noted.state not in GONE and (is_as_noted(name, noted) or _same(content, noted)):
         # a change of its owner's name, of its mark as ground truth and so on says nothing about the text
         return noted_rater
     return name.writer or name.rater
@@ -55,8 +55,8 @@ def deleter_of(task: Mapping[str, Any] | None) -> str:
     return user_of(task.get("updated_by")) if task is not None else ""
 
 
-def _same(said: Said, noted: store.Annotation) -> bool:
-    return (said.state, sorted(said.chosen), sorted(said.unknown), said.comment) == (
+def _same(content: Said, noted: store.Annotation) -> bool:
+    return (content.state, sorted(content.chosen), sorted(content.unknown), content.comment) == (
         noted.state,
         sorted(noted.chosen),
         sorted(noted.unknown),

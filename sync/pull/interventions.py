@@ -1,4 +1,4 @@
-"""What accounts did to annotations of others, and a maintainer's decisions on deletions."""
+"""Changes that accounts made to annotations of others, and a maintainer's decisions on deletions."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def interventions(session: Session, *, project: int | None = None) -> tuple[Inte
         own["waiting"] += kind is InterventionKind.DELETED and decision is None
     return tuple(
         Interventions(actor, own["written"], own["changed"], own["deleted"], own["waiting"])
-        for actor, own in sorted(counts.items(), key=lambda one: (-one[1].total(), one[0] or ""))
+        for actor, own in sorted(counts.items(), key=lambda item: (-item[1].total(), item[0] or ""))
     )
 
 
@@ -98,9 +98,16 @@ def held_deletions(session: Session) -> list[HeldDeletion]:
     )
     return [
         HeldDeletion(
-            one.id, title, noted.task_id, noted.text_id, tuple(noted.chosen), one.rater, one.actor, one.noted_at
+            deletion.id,
+            title,
+            noted.task_id,
+            noted.text_id,
+            tuple(noted.chosen),
+            deletion.rater,
+            deletion.actor,
+            deletion.noted_at,
         )
-        for one, noted, title in session.execute(query)
+        for deletion, noted, title in session.execute(query)
     ]
 
 
@@ -120,22 +127,22 @@ def decide(
         UsageError: a number is none of a deletion that waits.
     """
     with open_session(engine) as session, session.begin():
-        waiting = {one.id: one for one in held_deletions(session)}
-        unknown = sorted(set(numbers or ()) - set(waiting))
+        waiting = {deletion.id for deletion in held_deletions(session)}
+        unknown = sorted(set(numbers or ()) - waiting)
         if unknown:
             raise UsageError(f"no deletion {unknown[0]} waits for a decision: see `saring sync deletions`")
         withdrawn = 0
         chosen = sorted(waiting if numbers is None else set(numbers))
         for number in chosen:
-            one = session.get_one(store.Intervention, number)
-            one.decision, one.decided_at = decision, now
+            deletion = session.get_one(store.Intervention, number)
+            deletion.decision, deletion.decided_at = decision, now
             if decision is Decision.AGREED:
-                withdrawn += _withdraw(session, one, taxonomy_version)
+                withdrawn += _withdraw(session, deletion, taxonomy_version)
         return Decided(len(chosen), withdrawn)
 
 
-def _withdraw(session: Session, one: store.Intervention, taxonomy_version: str) -> int:
-    key = (one.project_id, one.label_studio_id, one.annotation_created_at)
+def _withdraw(session: Session, deletion: store.Intervention, taxonomy_version: str) -> int:
+    key = (deletion.project_id, deletion.label_studio_id, deletion.annotation_created_at)
     noted = session.get_one(store.Annotation, key)
     noted.state = AnnotationState.DELETED
     verdict = NewJudgement(noted.text_id, external_ref=reference(*key), withdrawn=True)

@@ -86,9 +86,9 @@ def quality_report(
     read = read_answers(session, taxonomy, project=project, since=since)
     answers = read.answers
     days = tuple(days_of_care(read.exposures))
-    done = interventions(session, project=project)
+    changes = interventions(session, project=project)
     if not len(answers):
-        return QualityReport(0, 0, None, None, None, acceptance(answers), (), days, done)
+        return QualityReport(0, 0, None, None, None, acceptance(answers), (), days, changes)
     others = consensus(answers).others
     care = {care_of_one.rater: care_of_one for care_of_one in carelessness(answers, others, rng=rng)}
     raters = []
@@ -107,7 +107,7 @@ def quality_report(
         acceptance=acceptance(answers),
         raters=tuple(raters),
         days=days,
-        interventions=done,
+        interventions=changes,
     )
 
 

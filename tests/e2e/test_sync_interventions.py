@@ -15,6 +15,7 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import AnnotationState, Decision
 from saring.services import LabelStudioAccess
 from sync.pull.interventions import Interventions, decide, held_deletions, interventions
+from tests.support.commands import answered, refused, typed
 from tests.support.label_studio import TAXONOMY, Person, annotate, invited
 from tests.support.pulled import World, new_world
 
@@ -194,3 +195,32 @@ def test_a_text_that_is_changed_under_an_answer_does_not_get_that_answer(
     balan.api.patch(f"/api/tasks/{given.task}/", json=changed).raise_for_status()
     world.pull()
     assert [(one.text_id, one.asserted) for one in world.stands()] == [(given.text_id, ("hate",))]
+
+
+def test_a_maintainer_reads_who_did_what_and_decides_at_the_command_line(
+    world: World, aina: Person, balan: Person, environment: dict[str, str]
+) -> None:
+    given = world.take(2)
+    for one in given:
+        made = annotate(aina.api, one.task, ["hate"])
+        world.pull()
+        balan.api.delete(f"/api/annotations/{made['id']}/").raise_for_status()
+    world.pull()
+    report = typed(environment | {"COLUMNS": "200"}, "sync", "quality").stdout
+    assert f"#{balan.rater} deleted 2 annotations of others: 2 wait for you, see `saring sync deletions`" in report
+    listed = answered(typed(environment, "sync", "deletions", "--json"))["waiting"]
+    assert [(one["rater"], one["actor"]) for one in listed] == [(aina.rater, balan.rater)] * 2
+    shown = typed(environment, "sync", "deletions").stdout
+    assert all(f"#{person.rater}" in shown for person in (aina, balan))
+
+    assert "add --agree or --refuse" in refused(typed(environment, "sync", "deletions", "1"), 2)
+    assert "or give --all" in refused(typed(environment, "sync", "deletions", "--agree"), 2)
+    first = str(listed[0]["id"])
+    assert answered(typed(environment, "sync", "deletions", first, "--agree", "--json")) == {
+        "decided": 1,
+        "withdrawn": 1,
+    }
+    said = typed(environment, "sync", "deletions", "--all", "--refuse").stdout
+    assert "1 deletion decided; 1 judgement kept." in said
+    assert len(world.stands()) == 1
+    assert "No deletion waits" in typed(environment, "sync", "deletions").stdout

@@ -346,6 +346,8 @@ def test_a_project_of_another_server_is_left_alone(world: World) -> None:
     with open_session(world.engine) as session, session.begin():
         project = session.get_one(store.Project, world.project.project_id)
         project.url = "http://labels.example"
+        # another one, that has the same number there
+        project.label_studio_created_at -= timedelta(days=1)
     assert world.pull().projects == 0
     assert world.said() == []
     with open_session(world.engine) as session:

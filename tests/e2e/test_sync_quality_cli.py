@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,13 +17,12 @@ from pipeline import store
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.store.session import open_session
-from saring.demo.volunteers import Persona, Volunteer
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
 from sync.project.projects import SetupReport
 from sync.pull.pull import pull
 from tests.support.commands import typed
-from tests.support.label_studio import TAXONOMY, Line, annotate, lines, make_project, push_all, queue, tasks_of
+from tests.support.label_studio import TAXONOMY, Line, annotate, invited, lines, make_project, push_all, queue, tasks_of
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -50,22 +48,18 @@ def answer(environment: dict[str, str], *words: str) -> dict[str, Any]:
 class Account:
     id: str
     email: str
+    #: the server's API in their name
+    api: httpx.Client
 
 
 @pytest.fixture(scope="module")
-def accounts(label_studio: LabelStudioAccess) -> list[Account]:
+def accounts(label_studio: LabelStudioAccess) -> Iterator[list[Account]]:
     """Two people who signed up by the invitation."""
-    owner = {"Authorization": f"Token {label_studio.api_key}"}
-    answer = httpx.get(f"{label_studio.url}/api/invite", headers=owner, trust_env=False).raise_for_status()
-    found = []
-    for name in ("aina", "bala"):
-        person = Volunteer(
-            label_studio.url, Persona(f"{name}-{uuid.uuid4().hex[:8]}", skill=1, trust=0, seconds=5), "only for a test"
-        )
-        person.sign_up(answer.json()["invite_url"])
-        found.append(Account(str(person.user_id), person.persona.email))
-        person.close()
-    return found
+    with invited(label_studio) as aina, invited(label_studio) as bala:
+        yield [
+            Account(person.rater, person.api.get("/api/current-user/whoami").json()["email"], person.api)
+            for person in (aina, bala)
+        ]
 
 
 @pytest.fixture
@@ -97,7 +91,6 @@ def annotated(
     client: LabelStudio,
     project: SetupReport,
     accounts: list[Account],
-    label_studio_api: httpx.Client,
     tmp_path: Path,
 ) -> SetupReport:
     """Twelve texts, half of them planted: the first person is right, the second ticks `racist` everywhere."""
@@ -114,8 +107,7 @@ def annotated(
     for text_id, task in tasks_of(engine, project.project_id).items():
         right = "hate" if text_id in planted else SAFE
         for account, label in zip(accounts, (right, "racist"), strict=True):
-            who = int(account.id)
-            annotate(label_studio_api, task.label_studio_id or 0, [label], completed_by=who, lead_time=30.0)
+            annotate(account.api, task.label_studio_id or 0, [label], lead_time=30.0)
     bring_home(engine, client)
     return project
 
@@ -182,7 +174,6 @@ def test_harsh_texts_that_were_only_skipped_were_met_all_the_same(
     client: LabelStudio,
     project: SetupReport,
     accounts: list[Account],
-    label_studio_api: httpx.Client,
     tmp_path: Path,
 ) -> None:
     [text_id] = queue(engine, lines(1), tmp_path)
@@ -190,14 +181,7 @@ def test_harsh_texts_that_were_only_skipped_were_met_all_the_same(
         session.execute(update(store.QueueItem).values(harsh=True))
     push_all(engine, client, project.project_id)
     task = tasks_of(engine, project.project_id)[text_id]
-    annotate(
-        label_studio_api,
-        task.label_studio_id or 0,
-        [],
-        was_cancelled=True,
-        completed_by=int(accounts[0].id),
-        lead_time=90,
-    )
+    annotate(accounts[0].api, task.label_studio_id or 0, [], was_cancelled=True, lead_time=90)
     bring_home(engine, client)
     report = answer(here)
     assert (report["answers"], len(report["days"])) == (0, 1)
@@ -211,7 +195,6 @@ def test_a_volunteer_who_opted_out_of_a_label_meets_none_of_it(
     engine: Engine,
     client: LabelStudio,
     accounts: list[Account],
-    label_studio_api: httpx.Client,
     tmp_path: Path,
 ) -> None:
     own = make_project(engine, client, volunteer=accounts[0].id, opt_out=["hate"])
@@ -222,7 +205,7 @@ def test_a_volunteer_who_opted_out_of_a_label_meets_none_of_it(
     tasks = tasks_of(engine, own.project_id)
     assert set(tasks) == set(calm) and not set(tasks) & set(hated)
     for task in tasks.values():
-        annotate(label_studio_api, task.label_studio_id or 0, [SAFE], completed_by=int(accounts[0].id))
+        annotate(accounts[0].api, task.label_studio_id or 0, [SAFE])
     bring_home(engine, client)
     report = answer(here, "--project", str(own.label_studio_id))
     [day] = report["days"]

@@ -67,7 +67,7 @@ class AnnotationState(enum.StrEnum):
 
 
 class InterventionKind(enum.StrEnum):
-    """What an account did to another's annotation."""
+    """Kinds of changes that an account makes to another's annotation."""
 
     #: made it in the other's name, or changed it before it was first seen
     WRITTEN = "written"
@@ -268,7 +268,7 @@ class Annotation(Base):
 
 
 class Intervention(Base):
-    """An account wrote, changed or deleted another's annotation, as Label Studio lets every account do."""
+    """A change that an account made to another's annotation: it wrote, changed or deleted it."""
 
     __tablename__ = "intervention"
 
