@@ -374,6 +374,7 @@ class LabelStudio:
         backend: bool = True,
         force: bool = False,
         drop_labels: bool = False,
+        again: bool = False,
         progress: Progress = silent,
     ) -> SetupReport:
         """Create the project from the taxonomy, or update it; see `saring.actions.label_studio.setup`."""
@@ -388,6 +389,7 @@ class LabelStudio:
             backend=backend,
             force=force,
             drop_labels=drop_labels,
+            again=again,
             progress=progress,
         )
 

@@ -131,6 +131,7 @@ def setup(
     backend: bool = True,
     force: bool = False,
     drop_labels: bool = False,
+    again: bool = False,
     progress: Progress = silent,
 ) -> SetupReport:
     """Create the Label Studio project from the taxonomy, or update it. Doing it again changes nothing.
@@ -144,6 +145,7 @@ def setup(
         backend: connect the ML backend and its webhook.
         force: overwrite changes made by hand in Label Studio.
         drop_labels: remove labels even if annotations use them; the ledger keeps them.
+        again: put the texts of open tasks of removed projects into the queue again.
         progress: called while services start.
 
     Raises:
@@ -165,6 +167,7 @@ def setup(
             title=title,
             force=force,
             drop_labels=drop_labels,
+            again=again,
             now=_now(),
         )
 

@@ -29,6 +29,10 @@ def setup_command(
         bool, typer.Option("--drop-labels", help="Remove labels even if annotations use them; the ledger keeps them.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite changes made by hand in Label Studio.")] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Queue the open tasks of projects that were removed from Label Studio again."),
+    ] = False,
     backend: Annotated[
         bool, typer.Option("--backend/--no-backend", help="Connect the ML backend and its webhook.")
     ] = True,
@@ -51,6 +55,7 @@ def setup_command(
             backend=backend,
             force=force,
             drop_labels=drop_labels,
+            again=again,
             progress=progress,
         )
     output.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))

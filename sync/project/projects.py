@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.backend_credentials import BackendCredentials
 from pipeline.errors import LabelStudioError, LabelStudioMissing, UsageError
+from pipeline.plural import counted
 from pipeline.preannotation.label_studio_format import ticks
 from pipeline.store.locks import lock_key, waited_for
 from pipeline.store.session import open_session
@@ -30,6 +31,7 @@ from sync.known import find_project, follow_address
 from sync.project import shown
 from sync.project.guidelines import guidelines
 from sync.project.label_config import label_config
+from sync.project.lost_tasks import count_lost, queue_lost
 from sync.project.migrate_config import plan, uses_of_labels
 from sync.project.page_check import check_page
 from sync.project.seal import is_sealed
@@ -99,6 +101,7 @@ def setup(
     title: str | None = None,
     force: bool = False,
     drop_labels: bool = False,
+    again: bool = False,
     now: datetime,
 ) -> SetupReport:
     """Make the project, or see to it that it is as it should be.
@@ -111,6 +114,7 @@ def setup(
         title: its name; None leaves it as it is.
         force: overwrite what somebody edited by hand.
         drop_labels: let labels go that annotations use.
+        again: queue the open tasks of projects that were removed from Label Studio again.
         now: for servers that don't say what time it is.
 
     Raises:
@@ -153,6 +157,13 @@ def setup(
             there = client.update_project(project.label_studio_id, **fields)
             changed += [f"{name} set" for name in fields]
         changed += _show_version(client, project, there, warnings)
+        if again and (queued := queue_lost(session, project)):
+            changed.append(f"{counted(queued, 'text')} of removed projects queued again")
+        elif lost := count_lost(session, project):
+            warnings.append(
+                f"a project was removed from Label Studio with {counted(lost, 'open task')}: "
+                "`saring sync setup --again` puts their texts into the queue again"
+            )
         project.title = str(there.title)
         session.commit()
         return SetupReport(
