@@ -39,6 +39,7 @@ from pipeline.preannotation import Preannotator, default_policy
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.tables.human_loop import QueueState, TaskState
 from pipeline.taxonomy import load_taxonomy
 from pipeline.texts.labelled import LabelledText
@@ -301,7 +302,11 @@ def _rows(bench: Bench, project: int, *, annotated: bool = False) -> list[dict[s
         proposals = bench.preannotator.known(session, [task.text_id for task in tasks])
         masked: Any = session.execute(select(store.Text.id, store.Text.masked))
         texts: dict[uuid.UUID, str] = dict(masked.all())
-    rows = [task_row(task, texts[task.text_id], "ms", proposals[task.text_id], "ahead-1") for task in tasks]
+        ids = PublicIds.of_store(session)
+    rows = [
+        task_row(task, ids.of(task.text_id), texts[task.text_id], "ms", proposals[task.text_id], "ahead-1")
+        for task in tasks
+    ]
     more = {"annotations": [{"result": [_region(_LABEL)], "lead_time": 5.0}]} if annotated else {}
     return [row | more for row in rows]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Engine, func, select
@@ -20,6 +21,7 @@ from pipeline.errors import StoreError
 from pipeline.preannotation import Proposal
 from pipeline.preannotation.label_studio_format import Control, score_of, ticks
 from pipeline.store import open_session
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.tables.human_loop import ProjectState
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,8 @@ class _Known:
     #: an item's position to its text's id
     ids: Mapping[int, uuid.UUID] = field(default_factory=dict)
     proposals: Mapping[uuid.UUID, Proposal] = field(default_factory=dict)
-    pushed: Mapping[uuid.UUID, Sequence[_Pushed]] = field(default_factory=dict)
+    #: an item's position to the task that Saring pushed
+    tasks: Mapping[int, _Pushed] = field(default_factory=dict)
 
 
 def answer(items: Sequence[Item], serving: Serving, engine: Engine | None, tally: Tally | None = None) -> list[Answer]:
@@ -75,7 +78,7 @@ def answer(items: Sequence[Item], serving: Serving, engine: Engine | None, tally
         tally(FROM_NOTHING, len(items) - from_store - from_champion)
     answers = []
     for i, item in enumerate(items):
-        task = _task_of(item, known.pushed) if known is not None else None
+        task = known.tasks.get(i) if known is not None else None
         blind = task.blind if task is not None else known is None and item.looks_blind
         answers.append(_answer(item, proposals.get(i), task, blind, serving.version))
     return answers
@@ -119,11 +122,14 @@ def _task_of(item: Item, pushed: Mapping[uuid.UUID, Sequence[_Pushed]]) -> _Push
 
 def _from_store(items: Sequence[Item], serving: Serving, engine: Engine) -> _Known | None:
     """Look the texts up in the store; None if it does not answer."""
-    asked = sorted({text_id for item in items for text_id in item.ids})
-    if not asked:
+    if not any(item.ids for item in items):
         return _Known()
     try:
         with open_session(engine) as session:
+            public = PublicIds.of_store(session)
+            own = {given: public.candidates(given) for item in items for given in item.ids}
+            items = [replace(item, ids=tuple(chain.from_iterable(own[given] for given in item.ids))) for item in items]
+            asked = sorted({text_id for item in items for text_id in item.ids})
             t = store.Text
             rows = session.execute(select(t.id, t.masked).where(t.id == func.any(asked)))
             masked = {text_id: text for text_id, text in rows}  # noqa: C416 - rows are tuples to people, not to mypy
@@ -131,7 +137,9 @@ def _from_store(items: Sequence[Item], serving: Serving, engine: Engine) -> _Kno
                 return _Known()
             ids = _matching(items, masked)
             proposals = serving.preannotator.known(session, sorted(set(ids.values()))) if ids else {}
-            return _Known(ids, proposals, _pushed(session, sorted(masked)))
+            pushed = _pushed(session, sorted(masked))
+            tasks = {i: task for i, item in enumerate(items) if (task := _task_of(item, pushed)) is not None}
+            return _Known(ids, proposals, tasks)
     except (StoreError, SQLAlchemyError) as error:
         logger.warning("the store did not answer, the champion alone does: %s", type(error).__name__)
         return None

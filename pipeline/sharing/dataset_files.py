@@ -37,34 +37,45 @@ SCHEMA = pa.schema(
 )
 
 
+#: first digits of ids
+_DIGITS = "0123456789abcdef"
+
+
 class Spool:
-    """Temporary rows: one file, written once and read once, in order."""
+    """Temporary rows, added in any order and read once in order of id.
+
+    They lie in a file for each first digit of an id, of which one at a time is sorted in memory.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._held: list[dict[str, Any]] = []
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._held: dict[str, list[dict[str, Any]]] = {digit: [] for digit in _DIGITS}
+        path.mkdir()
+        self._writers = {digit: pq.ParquetWriter(path / digit, SCHEMA, compression="zstd") for digit in _DIGITS}
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append a row."""
-        self._held.append(row)
-        if len(self._held) == BATCH:
-            self._flush()
+        """Add a row."""
+        digit = row["id"][0]
+        self._held[digit].append(row)
+        if len(self._held[digit]) == BATCH:
+            self._flush(digit)
 
     def close(self) -> None:
-        """Write the remaining rows and close the file."""
-        self._flush()
-        self._writer.close()
+        """Write the remaining rows and close the files."""
+        for digit, writer in self._writers.items():
+            self._flush(digit)
+            writer.close()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows that were added, after `close`."""
-        with pq.ParquetFile(self._path) as file:
-            yield from file.iter_batches(batch_size=BATCH)
+        """The rows that were added, in order of id, after `close`."""
+        for digit in _DIGITS:
+            part = pq.read_table(self._path / digit)
+            yield from part.sort_by("id").to_batches(max_chunksize=BATCH)
 
-    def _flush(self) -> None:
-        if self._held:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._held, schema=SCHEMA))
-            self._held = []
+    def _flush(self, digit: str) -> None:
+        if self._held[digit]:
+            self._writers[digit].write_batch(pa.RecordBatch.from_pylist(self._held[digit], schema=SCHEMA))
+            self._held[digit] = []
 
 
 class Shards:

@@ -24,6 +24,7 @@ from pipeline.ledger.resolve import text_tier
 from pipeline.ledger.test_set import Truth
 from pipeline.sharing.pseudonyms import pseudonym
 from pipeline.sharing.sources import KnownSource, list_sources
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled import Split
@@ -56,6 +57,8 @@ class Shareable:
     withheld: Sequence[Withheld]
     test_set: testset.FrozenTest | None
     key: bytes
+    #: ids that may be shown
+    ids: PublicIds
     #: number of judged texts in scope
     judged: int
     #: number of these that no source allows to share
@@ -64,7 +67,7 @@ class Shareable:
     dropped: Counter[str] = field(default_factory=Counter)
 
     def rows(self) -> Iterator[Row]:
-        """Read the rows in order of id; rows that are left out are counted in `dropped`."""
+        """Read the rows, in no order that may be shown; rows that are left out are counted in `dropped`."""
         frozen = testset.truths(self.session, self.test_set.version) if self.test_set is not None else {}
         members = testset.members(self.session)
         seen = 0
@@ -88,7 +91,7 @@ class Shareable:
     def _row(self, text: DecidedText, split: Split, decisions: Mapping[str, Decision]) -> Row:
         names = [name for name in text.sources if name in self.sources]
         return {
-            "id": str(text.id),
+            "id": str(self.ids.of(text.id)),
             "text": text.masked,
             "lang": text.language,
             "labels": [key for key, decision in decisions.items() if decision.value],
@@ -157,7 +160,17 @@ def shareable(session: Session, taxonomy: Taxonomy, *, key: bytes, non_commercia
         )
         for name in sorted(unnamed)
     ]
-    return Shareable(session, taxonomy, allowed, withheld, testset.newest(session), key, judged, judged - free)
+    return Shareable(
+        session,
+        taxonomy,
+        allowed,
+        withheld,
+        testset.newest(session),
+        key,
+        PublicIds.of_store(session),
+        judged,
+        judged - free,
+    )
 
 
 def _todo(source: KnownSource) -> str:

@@ -25,6 +25,7 @@ from pipeline.models.artefact import TrainedModel
 from pipeline.plural import counted
 from pipeline.progress import Progress
 from pipeline.queue.config import QueueConfig
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.session import open_session
 from pipeline.texts.labelled_files import read_labelled
 from pipeline.texts.rejects import RejectSink
@@ -275,14 +276,15 @@ def _in_ledger(home: Home) -> int:
 
 
 def _truth(home: Home) -> dict[str, Sequence[str]]:
-    """The true labels of each text of the corpus, by the text's id in the store."""
+    """The true labels of each text of the corpus, by the public id of the text."""
     origin, s = store.TextSource, store.Source
     labels = {line.id: line.labels for line in read_corpus()}
     with open_session(home.engine) as session:
         rows = session.execute(
             select(origin.text_id, origin.external_id).join(s, s.id == origin.source_id).where(s.name == SOURCE)
         )
-        return {str(text_id): labels[external_id] for text_id, external_id in rows if external_id in labels}
+        ids = PublicIds.of_store(session)
+        return {str(ids.of(text_id)): labels[external_id] for text_id, external_id in rows if external_id in labels}
 
 
 def _tiers(home: Home) -> dict[str, int]:

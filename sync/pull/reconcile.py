@@ -16,6 +16,7 @@ from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import ActiveRun, stage_run
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import TaskState
 from pipeline.taxonomy import Taxonomy
@@ -207,14 +208,16 @@ def _remove_doubles(
     with open_session(engine) as session:
         rows: Any = session.execute(select(t.text_id, t.label_studio_id).where(t.project_id == project.id))
         ours: dict[uuid.UUID, int | None] = dict(rows.all())
+        ids = PublicIds.of_store(session)
     there = project.label_studio_id
-    for text_id, tasks in seen.by_text.items():
+    by_text: dict[uuid.UUID, list[int]] = {}
+    for given, tasks in seen.by_text.items():
+        if (text_id := ids.meant(given, ours)) is not None:
+            by_text.setdefault(text_id, []).extend(tasks)
+    for text_id, tasks in by_text.items():
         if len(tasks) < 2:
             continue
-        try:
-            kept = ours.get(uuid.UUID(text_id))
-        except ValueError:
-            continue
+        kept = ours[text_id]
         kept = kept if kept in tasks else min(tasks)
         for task in tasks:
             if task == kept:

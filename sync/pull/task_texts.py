@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.tables.human_loop import TaskState
 from pipeline.texts.ingest import SourceInfo, source_id_of
 from pipeline.texts.prepare import Options, prepare
@@ -98,11 +99,12 @@ def _let_go(session: Session, row: store.Task) -> None:
 def _copied(session: Session, project: store.Project, task_id: int, data: Json) -> store.Task | None:
     """Our record of the text, if the task was made of the data of one that we sent: imported again, or sent twice."""
     try:
-        text_id = uuid.UUID(str(data.get("text_id")))
+        given = uuid.UUID(str(data.get("text_id")))
     except ValueError:
         return None
-    row = session.get(store.Task, (project.id, text_id))
-    if row is None or session.get_one(store.Text, text_id).masked != data.get("text"):
+    ids = PublicIds.of_store(session).candidates(given)
+    row = next((row for key in ids if (row := session.get(store.Task, (project.id, key))) is not None), None)
+    if row is None or session.get_one(store.Text, row.text_id).masked != data.get("text"):
         return None
     _take_place(row, task_id, sent=data.get("batch") == row.batch)
     return row

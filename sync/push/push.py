@@ -26,6 +26,7 @@ from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, Preannotator, Proposal
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import ProjectState, QueueState, TaskState
 from pipeline.taxonomy import Taxonomy
@@ -146,11 +147,10 @@ class _Sender:
         """Send what was claimed under `batch`, with its predictions; how many tasks arrived."""
         t = store.Task
         with open_session(self.engine) as session:
-            tasks = session.scalars(
-                select(t)
-                .where(t.project_id == self.project.id, t.batch == batch)
-                .order_by(t.priority.desc(), t.text_id)
-            ).all()
+            ids = PublicIds.of_store(session)
+            claimed = session.scalars(select(t).where(t.project_id == self.project.id, t.batch == batch)).all()
+            # not in the order of the texts' own ids, which would say something of them
+            tasks = sorted(claimed, key=lambda task: (-task.priority, ids.of(task.text_id)))
         if not tasks:
             return 0
         sent = tried = 0
@@ -186,11 +186,15 @@ class _Sender:
         wanted = [task.text_id for task in tasks]
         known = store.Text
         with open_session(self.engine) as session:
+            ids = PublicIds.of_store(session)
             proposals = self.preannotator.known(session, wanted)
             rows = session.execute(select(known.id, known.masked, known.language).where(known.id == func.any(wanted)))
             texts = {text_id: (masked, language) for text_id, masked, language in rows}
         self._keep(tasks, proposals, version)
-        return [task_row(task, *texts[task.text_id], proposals[task.text_id], version) for task in tasks]
+        return [
+            task_row(task, ids.of(task.text_id), *texts[task.text_id], proposals[task.text_id], version)
+            for task in tasks
+        ]
 
     def _send(self, tasks: Sequence[store.Task], rows: list[dict[str, Any]], version: str) -> int:
         try:
@@ -250,13 +254,19 @@ class _Sender:
     def _arrived(self, batch: str) -> dict[uuid.UUID, int]:
         """The tasks of a call that are on the server, once their number no longer grows: its mark is that of the whole
         push."""
+        t = store.Task
+        with open_session(self.engine) as session:
+            ids = PublicIds.of_store(session)
+            sent = set(session.scalars(select(t.text_id).where(t.project_id == self.project.id, t.batch == batch)))
         before = -1
         arrived: dict[uuid.UUID, int] = {}
         for _ in range(_LOOKS):
             arrived = {}
             for task in self.client.marked_tasks(self.project.label_studio_id, batch):
-                # the first stays where a call was carried out twice; a reconciliation removes the others
-                arrived.setdefault(uuid.UUID(task["data"]["text_id"]), int(task["id"]))
+                text_id = ids.meant(task["data"]["text_id"], sent)
+                if text_id is not None:
+                    # the first stays where a call was carried out twice; a reconciliation removes the others
+                    arrived.setdefault(text_id, int(task["id"]))
             if len(arrived) == before:
                 return arrived
             before = len(arrived)

@@ -12,14 +12,16 @@ from pipeline.preannotation.label_studio_format import score_of, ticks
 from pipeline.preannotation.proposal import panel
 
 
-def task_row(task: store.Task, text: str, language: str | None, proposal: Proposal, version: str) -> dict[str, Any]:
+def task_row(
+    task: store.Task, public_id: uuid.UUID, text: str, language: str | None, proposal: Proposal, version: str
+) -> dict[str, Any]:
     """A task as Label Studio imports it, with its prediction: one without ticks, in its place, for a blind task."""
     shown = not task.blind
     result = prediction_result(proposal) if shown else []
     return {
         "data": {
             "text": text,
-            "text_id": str(task.text_id),
+            "text_id": str(public_id),
             "batch": task.batch,
             "why": panel(proposal.why) if shown else "",
             "confidence": proposal.confidence if shown else None,

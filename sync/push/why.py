@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select
 from pipeline import store
 from pipeline.errors import LabelStudioMissing, UsageError
 from pipeline.preannotation.label_studio_format import LABELS, read_config
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import TaskState
 from sync.api.client import LabelStudio
@@ -136,14 +137,14 @@ def _find(engine: Engine, client: LabelStudio, wanted: str, project: int | None)
     query = select(t, p).join(p, p.id == t.project_id).where(p.url == client.url).order_by(p.id.desc())
     if project is not None:
         query = query.where(p.id == project)
-    if wanted.isdigit():
-        query = query.where(t.label_studio_id == int(wanted))
-    else:
-        try:
-            query = query.where(t.text_id == uuid.UUID(wanted))
-        except ValueError:
-            raise UsageError(f"{wanted!r} is neither a task's number nor a text's id") from None
     with open_session(engine) as session:
+        if wanted.isdigit():
+            query = query.where(t.label_studio_id == int(wanted))
+        else:
+            try:
+                query = query.where(t.text_id.in_(PublicIds.of_store(session).candidates(uuid.UUID(wanted))))
+            except ValueError:
+                raise UsageError(f"{wanted!r} is neither a task's number nor a text's id") from None
         follow_address(session, client)
         session.commit()
         row = session.execute(query).first()

@@ -17,7 +17,7 @@ from pipeline.store.tables.human_loop import AnnotationState, ProjectState, Task
 from pipeline.texts.normalise import text_id
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
-from tests.support.label_studio import annotate, lines, make_project, push_all, queue, tasks_of
+from tests.support.label_studio import annotate, lines, make_project, public_id, push_all, queue, tasks_of
 from tests.support.proxies import Fault, faulty_proxy
 from tests.support.pulled import World, denied_by, new_world
 from tests.support.taxonomy import taxonomy_named
@@ -296,14 +296,14 @@ def test_tasks_that_a_push_left_in_the_air_are_met_by_a_pull_and_not_sent_again(
         client.close()
     moved(world, label_studio.url, label_studio).close()
     there = [task for page in world.client.changed_tasks(world.project.label_studio_id, None) for task in page]
-    by_text = {uuid.UUID(one["data"]["text_id"]): one["id"] for one in there}
-    assert set(by_text) == set(ids)
-    annotate(world.api, by_text[ids[0]], ["hate"])
+    by_text = {one["data"]["text_id"]: one["id"] for one in there}
+    assert set(by_text) == {public_id(world.engine, one) for one in ids}
+    annotate(world.api, by_text[public_id(world.engine, ids[0])], ["hate"])
     world.pull()
     assert [one.text_id for one in world.stands()] == [ids[0]]
     push_all(world.engine, world.client, world.project.project_id)
     known = tasks_of(world.engine, world.project.project_id)
-    assert {one: known[one].label_studio_id for one in ids} == by_text
+    assert {public_id(world.engine, one): known[one].label_studio_id for one in ids} == by_text
     assert world.api.get(f"/api/projects/{world.project.label_studio_id}/").json()["task_number"] == 2
     world.pull()
     assert [one.text_id for one in world.stands()] == [ids[0]]

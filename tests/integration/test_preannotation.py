@@ -113,6 +113,7 @@ def test_a_machines_words_travel_masked_to_the_panel_and_a_blind_task_has_none(s
     rows = [
         task_row(
             store.Task(text_id=one, batch="b", strategy="random", priority=0.5, blind=blind),
+            uuid.UUID(int=7),
             "teks",
             "ms",
             proposal,

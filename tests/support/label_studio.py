@@ -20,6 +20,7 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.preannotation import default_policy
 from pipeline.raters.imported import import_labelled
 from pipeline.raters.mapping import load_mapping
+from pipeline.store.public_ids import PublicIds
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import QueueState
 from pipeline.taxonomy import load_taxonomy
@@ -115,6 +116,12 @@ def tasks_of(engine: Engine, project_id: int) -> dict[uuid.UUID, store.Task]:
         return {
             one.text_id: one for one in session.scalars(select(store.Task).where(store.Task.project_id == project_id))
         }
+
+
+def public_id(engine: Engine, text_id: uuid.UUID) -> str:
+    """What a text is called in a task's data."""
+    with open_session(engine) as session:
+        return str(PublicIds.of_store(session).of(text_id))
 
 
 def annotate(api: httpx.Client, task: int, labels: Sequence[str], **fields: Any) -> Json:

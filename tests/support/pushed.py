@@ -22,7 +22,7 @@ from pipeline.store.tables.human_loop import QueueState, TaskState
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
 from sync.push.predictions import PredictReport, predict_ahead
-from tests.support.label_studio import TAXONOMY, Json, Line, make_project, push_all, queue, tasks_of
+from tests.support.label_studio import TAXONOMY, Json, Line, make_project, public_id, push_all, queue, tasks_of
 from tests.support.proxies import FaultyProxy, faulty_proxy
 
 
@@ -132,8 +132,8 @@ def assert_each_once(
 ) -> None:
     """Every text is one task on the server and one open task here, and they name each other."""
     there = {int(task["id"]): task["data"]["text_id"] for task in on_server(api, label_studio_id)}
-    assert Counter(there.values()) == Counter(str(text) for text in texts)
+    assert Counter(there.values()) == Counter(public_id(engine, text) for text in texts)
     noted = tasks_of(engine, project_id)
-    assert {task.label_studio_id: str(text) for text, task in noted.items()} == there
+    assert {task.label_studio_id: public_id(engine, text) for text, task in noted.items()} == there
     assert {task.state for task in noted.values()} == {TaskState.OPEN}
     assert waiting(engine) == 0

@@ -86,6 +86,16 @@ class Base(DeclarativeBase):
     }
 
 
+class StoreKey(Base):
+    """A secret of the store, made at first use."""
+
+    __tablename__ = "store_key"
+
+    #: its purpose
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[bytes]
+
+
 class Source(Base):
     """A source of texts: a data set, a scrape."""
 
