@@ -292,9 +292,15 @@ def _driver_errors() -> Iterator[None]:
         raise StoreError(f"the database refused a statement ({kind}): see the database's log") from error
 
 
-def _prepared(connection: Connection) -> Psycopg:
+def driver(connection: Connection) -> Psycopg:
+    """The driver's own connection, which the functions here take."""
     inner = connection.connection.driver_connection
     assert isinstance(inner, psycopg.Connection)
+    return inner
+
+
+def _prepared(connection: Connection) -> Psycopg:
+    inner = driver(connection)
     for name, value in _SESSION.items():
         inner.execute("SELECT set_config(%s, %s, true)", [name, value])
     return inner

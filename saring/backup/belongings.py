@@ -11,6 +11,7 @@ taxonomy.yaml           the taxonomy that was in force
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -25,10 +26,15 @@ from saring.services import owner_file
 from saring.services.label_studio_install import DATABASE
 
 LABEL_STUDIO_DATABASE = f"label-studio/{DATABASE}"
+#: settings of Label Studio, of which it writes one itself: the key of its sessions
+LABEL_STUDIO_SECRETS = ".env"
+_SECRET_KEY = re.compile(r"\s*(SECRET_KEY=[\w\-+/=!@#$%^&*().,:;?~|<>]*\s*)?")
 TAXONOMY = "taxonomy.yaml"
 _SINGLE = ("backend.json", KEY_FILE, TAXONOMY)
-#: made anew at each start, or by anyone
-_PASSING = ("label-studio.pid", "settings", ".cache", "test_data")
+#: The entries of Label Studio's folder that are data. What else there is is made anew at each start, and some of it is
+#: code: a backup that was forged must not bring it.
+_OF_LABEL_STUDIO = (DATABASE, LABEL_STUDIO_SECRETS, ".config/label-studio/user_id", "owner.json", "port")
+_FOLDERS = ("export", "media")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +77,32 @@ def place(home: Path, name: str) -> Path:
         BackupError: no backup has a file of that name.
     """
     root, *rest = PurePosixPath(name).parts
-    if rest and root in ("models", "snapshots"):
+    if (root == "models" and rest) or (root == "snapshots" and len(rest) == 1):
         return home.joinpath(root, *rest)
-    if rest and root in ("label-studio", "backend"):
+    if root == "label-studio" and ("/".join(rest) in _OF_LABEL_STUDIO or (len(rest) > 1 and rest[0] in _FOLDERS)):
+        return home.joinpath("services", root, *rest)
+    if name == "backend/port":
         return home.joinpath("services", root, *rest)
     if name in _SINGLE:
         return home / name
     raise BackupError(f"the backup holds {name!r}, which this version has no place for: install a newer one")
+
+
+def check_secrets(path: Path) -> None:
+    """See that restored settings of Label Studio hold its secret key and nothing else.
+
+    Raises:
+        BackupError: they hold more, which could change what the server runs.
+    """
+    try:
+        written = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        written = "\0"
+    if not _SECRET_KEY.fullmatch(written):
+        raise BackupError(
+            f"the backup's label-studio/{path.name} holds more than SECRET_KEY: do not restore it unless you know who "
+            "made it; put other settings into the environment of `saring up`"
+        )
 
 
 def occupied(home: Path) -> Path | None:
@@ -104,9 +129,9 @@ def belongings(settings: Settings, registered: Registered) -> Iterator[Belonging
         if path.name not in frozen and path.is_file():
             yield Belonging(f"snapshots/{path.name}", path)
     if has_label_studio(settings):
-        for entry in sorted(label_studio_folder(settings).iterdir()):
-            if entry.name not in _PASSING and not entry.name.startswith(DATABASE):
-                yield from _below(entry, f"label-studio/{entry.name}")
+        for name in sorted((*_OF_LABEL_STUDIO, *_FOLDERS)):
+            if name != DATABASE:
+                yield from _below(label_studio_folder(settings) / name, f"label-studio/{name}")
     for name in ("backend.json", "backend/port", KEY_FILE):
         if (path := place(settings.home, name)).is_file():
             yield Belonging(name, path)

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
+#: bytes of a manifest, at most: it is read into memory
+LARGEST_MANIFEST = 64 * 1024 * 1024
 #: of the archive's own form
 FORMAT = 1
 

@@ -28,7 +28,7 @@ from pipeline.taxonomy import load_taxonomy
 from pipeline.vectors.table import partition_of
 from saring.backup.addresses import fetched
 from saring.backup.archive import Piece, pieces
-from saring.backup.belongings import TAXONOMY, Registered, occupied, place
+from saring.backup.belongings import LABEL_STUDIO_SECRETS, TAXONOMY, Registered, check_secrets, occupied, place
 from saring.backup.manifest import MANIFEST, SEAL, Manifest, Table
 from saring.backup.verifying import inspect
 from saring.services import ensure_database
@@ -229,8 +229,8 @@ def _unpack_file(piece: Piece, to: Path) -> None:
         # the database will be on the disk when it is committed, and so must be what it speaks of
         file.flush()
         os.fsync(file.fileno())
-    # its owner may always read and write, others at most what they might before
-    to.chmod((piece.mode & 0o755) | 0o600)
+    if piece.name == f"label-studio/{LABEL_STUDIO_SECRETS}":
+        check_secrets(to)
 
 
 def _read_back(connection: transfer.Psycopg, manifest: Manifest, progress: Progress) -> None:

@@ -14,7 +14,7 @@ from pipeline.errors import BackupError
 from pipeline.progress import Progress, silent
 from saring.backup.addresses import fetched
 from saring.backup.archive import pieces
-from saring.backup.manifest import FORMAT, MANIFEST, SEAL, Manifest, piece_name
+from saring.backup.manifest import FORMAT, LARGEST_MANIFEST, MANIFEST, SEAL, Manifest, piece_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ def inspect(path: Path, progress: Progress) -> tuple[Manifest, str]:
     ends: dict[str, bytes] = {}
     for number, piece in enumerate(pieces(path), start=1):
         if piece.name in (MANIFEST, SEAL):
+            if piece.size > LARGEST_MANIFEST:
+                raise BackupError(f"{path}: its {piece.name} has {piece.size:,} bytes, which no backup's has: refused")
             ends[piece.name] = b"".join(piece.blocks())
         elif piece.name.startswith("database/"):
             digest, rows = tables.get(table := piece.name.split("/")[1], (hashlib.sha256(), 0))

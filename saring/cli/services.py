@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.plural import counted
 from saring.cli import output
 from saring.services import (
     LabelStudioAccess,
@@ -142,6 +143,7 @@ def init_command(as_json: output.JsonFlag = False) -> None:
     """
     from pipeline.store.migrate import current_and_head, upgrade
     from pipeline.store.session import make_engine
+    from saring.backup.moved import follow_home
 
     settings = output.home().settings
     with output.progress_bar() as progress:
@@ -149,8 +151,9 @@ def init_command(as_json: output.JsonFlag = False) -> None:
     before, _ = current_and_head(engine)
     upgrade(engine)
     after, _ = current_and_head(engine)
+    followed = follow_home(engine, settings.home)
     engine.dispose()
-    result = {"home": settings.home, "schema_before": before, "schema": after}
+    result = {"home": settings.home, "schema_before": before, "schema": after, "moved_files": followed}
     output.emit(result, as_json=as_json, say=_say_init)
 
 
@@ -232,6 +235,9 @@ def _say_checks(result: dict[str, Any]) -> None:
 def _say_init(result: dict[str, Any]) -> None:
     state = "is up to date" if result["schema_before"] == result["schema"] else f"is now {result['schema']}"
     output.out().print(f"{result['home']} is ready: the schema {state}", soft_wrap=True, markup=False)
+    if result["moved_files"]:
+        files = counted(result["moved_files"], "file", "files")
+        output.out().print(f"The home was moved: the store has the new place of {files}.", markup=False)
 
 
 def _span(seconds: float) -> str:

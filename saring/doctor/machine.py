@@ -21,12 +21,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import SaringError, first_line
+from pipeline.plural import counted
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import current_and_head
 from pipeline.taxonomy import load_taxonomy
 from pipeline.vectors.encoders.make import make_encoder
 from saring.actions.encoders import known_spaces, spaces_in_words
+from saring.backup.belongings import Registered
+from saring.backup.moved import left_behind
 from saring.doctor.check import Check, Verdict
 from saring.services import ServiceStatus, ensure_database, loop_status, postgres, service_status, valkey
 from saring.services.places import ROOT_RUNS_AS
@@ -201,7 +204,9 @@ def _database(settings: Settings) -> Iterable[Check]:
             )
         current, head = current_and_head(engine)
         known: list[dict[str, Any]] = []
+        moved = Registered({}, {})
         if current == head:
+            moved = left_behind(engine, settings.home)
             with open_session(engine) as session:
                 known = [asdict(space) for space in known_spaces(session, settings)]
     except (SaringError, SQLAlchemyError) as error:
@@ -223,6 +228,10 @@ def _database(settings: Settings) -> Iterable[Check]:
             yield Check("pgvector", Verdict.OK, str(vector))
     if current == head:
         yield Check("schema", Verdict.OK, head)
+        if moved.models or moved.snapshots:
+            count = len(moved.models) + len(moved.snapshots)
+            files = counted(count, "file of a model or snapshot is", "files of models and snapshots are")
+            yield Check("files", Verdict.FAIL, f"the home was moved: {files} at another place", "run `saring init`")
         lines = spaces_in_words(known)
         if lines:
             mend = "leave it to the workers, or run `saring embed`" if len(lines) > 1 else ""

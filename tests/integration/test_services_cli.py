@@ -46,7 +46,12 @@ def test_from_nothing_to_running_and_back(variables: dict[str, str], new_home: P
 
     begun = answer(variables, "init")
     assert begun["schema_before"] is None
-    assert answer(variables, "init") == {"home": str(home), "schema_before": begun["schema"], "schema": begun["schema"]}
+    assert answer(variables, "init") == {
+        "home": str(home),
+        "schema_before": begun["schema"],
+        "schema": begun["schema"],
+        "moved_files": 0,
+    }
 
     states = [service["state"] for service in answer(variables, "up", *_STORE_ONLY)["services"]]
     assert states == ["ready", "ready", *["stopped"] * 6]

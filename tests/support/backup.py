@@ -26,7 +26,7 @@ from saring.services import ensure_database
 from tests.support.commands import answered, typed
 from tests.support.waiting import until
 
-_CORPUS = Path(__file__).resolve().parents[2] / "saring" / "demo" / "corpus"
+CORPUS = Path(__file__).resolve().parents[2] / "saring" / "demo" / "corpus"
 _LABEL = """
   - key: {key}
     name: {{en: {key}, ms: {key}}}
@@ -77,7 +77,7 @@ def make_world(folder: Path, settings: Settings) -> World:
     rows = [
         line
         for name, count in (("harassment", 75), ("informative", 75))
-        for line in (_CORPUS / f"{name}.jsonl").read_text().splitlines()[:count]
+        for line in (CORPUS / f"{name}.jsonl").read_text().splitlines()[:count]
     ]
     (folder / "rows.jsonl").write_text("\n".join(rows) + "\n")
     for words in (
@@ -101,8 +101,9 @@ def make_world(folder: Path, settings: Settings) -> World:
 def _fill_label_studio(folder: Path) -> None:
     (folder / "media" / "upload").mkdir(parents=True)
     (folder / "settings").mkdir()
-    for name in ("owner.json", "port", ".env", "label-studio.pid", "settings/made_anew.py", "media/upload/a.png"):
+    for name in ("owner.json", "port", "label-studio.pid", "settings/made_anew.py", "media/upload/a.png"):
         (folder / name).write_text(f"{name}\n")
+    (folder / ".env").write_text("\nSECRET_KEY=k3y-of_sessions\n")
     (folder / "owner.json").chmod(0o600)
     with closing(sqlite3.connect(folder / "label_studio.sqlite3")) as database:
         database.execute("PRAGMA journal_mode = WAL")
