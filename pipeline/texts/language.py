@@ -61,6 +61,10 @@ _MARKED_SHARE = 0.2
 _SCRIPT_SHARE = 0.4
 
 
+#: a word of more letters is cut before lingua, whose time grows with the square of a word's length
+_LONG_WORD = re.compile(r"(\w{64})\w+")
+
+
 @dataclass(frozen=True, slots=True)
 class DetectedLanguage:
     """A language as ISO 639-1 (two joined by `-` for a mixture), with a confidence from 0 to 1."""
@@ -114,7 +118,9 @@ class MarkerDetector:
         # Slang and short forms look foreign to lingua: a text with many markers is one of the home languages.
         has_many_markers = sum(votes.values()) >= _MARKED_SHARE * length
         lingua = self._lingua_home if has_many_markers else self._lingua
-        values = {LINGUA[v.language]: v.value for v in lingua.compute_language_confidence_values(text)}
+        values = {
+            LINGUA[v.language]: v.value for v in lingua.compute_language_confidence_values(_LONG_WORD.sub(r"\1", text))
+        }
         best = max(values, key=values.__getitem__)
         if values[best] <= 0:
             return DetectedLanguage(None, 0.0)

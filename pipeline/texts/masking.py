@@ -43,18 +43,18 @@ _EMAIL = re.compile(
       | [a-z0-9][a-z0-9_%+-]{{0,63}}(?:{_DOT}[a-z0-9_%+-]{{1,63}}){{0,3}}{_AT}
         [a-z0-9-]{{1,63}}(?:{_DOT}[a-z0-9-]{{1,63}}){{1,4}}
       | [a-z0-9][a-z0-9._%+-]{{0,63}}@[a-z0-9-]{{1,63}}(?:{_DOT}[a-z0-9-]{{1,63}}){{1,4}}
-      | [a-z0-9][a-z0-9._%+-]{{0,63}}(?:\ dot\ [a-z0-9._%+-]{{1,63}}){{0,3}}\ at\ 
+      | [a-z0-9][a-z0-9._%+-]{{0,63}}(?:\ dot\ [a-z0-9._%+-]{{1,63}}){{0,3}}[ ]at[ ]
         [a-z0-9-]{{1,63}}(?:\ dot\ [a-z0-9-]{{1,63}}){{0,2}}\ dot\ {_ENDS}\b
     )"""
 )
 _SPELLED = re.compile(r"(?i)[\[({] ?(?:at|@|dot|\.) ?[\])}]| dot ")
 
 _URL = re.compile(
-    rf"""(?xi)
+    r"""(?xi)
     (?:h(?:tt|xx|\*\*)ps?|ftp)(?:\[:\]|:)//[^\s<>"']++
     | (?<![A-Za-z0-9_])www\.[^\s<>"']++
     | (?<![A-Za-z0-9_@.])(?<![A-Za-z0-9_]-)
-      (?:[a-z0-9][a-z0-9-]{{0,62}}+(?:\.|\[\.\]|\(\.\))){{1,8}}
+      (?:[a-z0-9][a-z0-9-]{0,62}+(?:\.|\[\.\]|\(\.\))){1,8}
       (?:
           (?:com|net|org|edu|gov|info|my|sg|id|io|co|tv|app|xyz|online|site|shop|store|club|vip|biz|asia|website|test)
           (?:\.my|\.sg|\.id)?\b(?:/[^\s<>"']*+)?
@@ -81,9 +81,7 @@ _NAMED_USER = re.compile(
     """
 )
 
-_DATE = (
-    r"\d\d(?:(?:0[13578]|1[02])(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)(?:0[1-9]|[12]\d|30)|02(?:0[1-9]|[12]\d))"
-)
+_DATE = r"\d\d(?:(?:0[13578]|1[02])(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)(?:0[1-9]|[12]\d|30)|02(?:0[1-9]|[12]\d))"
 #: places of birth that have been issued (National Registration Department's list of states and countries)
 _PLACE = r"(?:0[1-9]|1[0-6]|2[1-9]|[3-5]\d|6[0-8]|7[124-9]|8[2-9]|9[0-389])"
 # YYMMDD-PB-###G. With signs between, a place that has not been issued is taken for an error of writing.
@@ -125,7 +123,7 @@ _PHONE_WORDS = re.compile(
     r"(?: (?:no|nombor|number))?[ .:=-]{0,3}$"
 )
 
-_SMALL_WORDS = r"(?:[ .:=\#()-]{1,3}|\b(?:no|num|number|nombor|saya|aku|dia|kami|is|ialah|bank|acc|akaun|account)\b){0,6}"
+_SMALL_WORDS = r"(?:[ .:=\#()-]|\b(?:no|num|number|nombor|saya|aku|dia|kami|is|ialah|bank|acc|akaun|account)\b){0,12}"
 _BANKS = (
     r"(?:maybank|mbb|cimb|public\ ?bank|pbe|rhb|hong\ leong(?:\ bank)?|hlb|ambank|bank\ islam|bimb|bank\ rakyat|bsn"
     r"|agro\ ?bank|affin(?:\ bank)?|alliance(?:\ bank)?|muamalat|ocbc|uob|hsbc|bca|bri|bni|mandiri|btn|tabung\ haji)"
@@ -156,7 +154,7 @@ _PLATE_BEFORE = re.compile(
     r"(?: (?:no|number|nombor|kereta|motor|hitam|putih|merah|biru|hijau|kuning|kelabu|perak|plat)\b)?[ .:=]{1,3}$"
 )
 #: letters before a number that are no car
-_NO_PLATE = frozenset("BMW MPV SUV RON RM KM CC NO JPJ SPM EV DI KE JAM THN ADA RX GT X".split())
+_NO_PLATE = re.compile(r"(?i)BMW|MPV|SUV|RON|RM|KM|CC|NO|JPJ|SPM|EV|DI|KE|JAM|THN|ADA|RX|GT|X")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 _DIGIT = re.compile(r"\d")
@@ -168,7 +166,11 @@ _INVISIBLE = "\u200b"
 _SHADOW: dict[int, int] = {
     **{0xFF01 + i: 0x21 + i for i in range(94)},
     # digits of other scripts and styles
-    **{zero + i: 0x30 + i for zero in (0x660, 0x6F0, 0x966, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6) for i in range(10)},
+    **{
+        zero + i: 0x30 + i
+        for zero in (0x660, 0x6F0, 0x966, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6)
+        for i in range(10)
+    },
     **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2043, 0x2212, 0xFE58, 0xFE63), 0x2D),
     **dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), 0x20),
     **dict.fromkeys((0x2024, 0x3002, 0xFE52, 0xFF61), 0x2E),
@@ -303,7 +305,7 @@ def _is_announced(match: re.Match[str]) -> bool:
 
 def _is_plate(match: re.Match[str]) -> bool:
     letters = match["letters"]
-    if letters.upper() in _NO_PLATE or (found := _PLATE_BEFORE.search(_before(match))) is None:
+    if _NO_PLATE.fullmatch(letters) is not None or (found := _PLATE_BEFORE.search(_before(match))) is None:
         return False
     return found["sure"] is not None or (
         len(letters) > 1 and letters.isupper() and _YEAR.fullmatch(match["number"]) is None

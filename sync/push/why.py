@@ -135,7 +135,7 @@ def _find(engine: Engine, client: LabelStudio, wanted: str, project: int | None)
     query = select(t, p).join(p, p.id == t.project_id).where(p.url == client.url).order_by(p.id.desc())
     if project is not None:
         query = query.where(p.id == project)
-    if wanted.isdigit():
+    if wanted.isdecimal() and len(wanted) <= 10 and int(wanted) < 2**31:
         query = query.where(t.label_studio_id == int(wanted))
     else:
         try:

@@ -23,6 +23,8 @@ from sklearn.preprocessing import normalize
 
 #: pattern of words, which include marks and smileys
 _WORDS = r"<\w+>|\w+|[^\w\s]+"
+#: characters of a text that are looked at
+_MAX_TEXT = 20_000
 
 
 class Classifier:
@@ -61,7 +63,7 @@ class Classifier:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Calibrated probabilities: [texts, labels]. Personal data is masked first, as in training."""
-        seen = [mask(unicodedata.normalize("NFC", text).strip()).casefold() for text in texts]
+        seen = [mask(unicodedata.normalize("NFC", text[:_MAX_TEXT]).strip()).casefold() for text in texts]
         if not seen:
             return np.zeros((0, len(self.labels)))
         decisions = self._features(seen) @ self._weights + self._intercepts
