@@ -43,6 +43,7 @@ _EMAIL = re.compile(
       | [a-z0-9][a-z0-9_%+-]{{0,63}}(?:{_DOT}[a-z0-9_%+-]{{1,63}}){{0,3}}{_AT}
         [a-z0-9-]{{1,63}}(?:{_DOT}[a-z0-9-]{{1,63}}){{1,4}}
       | [a-z0-9][a-z0-9._%+-]{{0,63}}@[a-z0-9-]{{1,63}}(?:{_DOT}[a-z0-9-]{{1,63}}){{1,4}}
+      | [a-z0-9][a-z0-9._%+-]{{0,63}}\ ?@\ ?[a-z0-9-]{{1,63}}(?:\ dot\ [a-z0-9-]{{1,63}}){{0,2}}\ dot\ {_ENDS}\b
       | [a-z0-9][a-z0-9._%+-]{{0,63}}(?:\ dot\ [a-z0-9._%+-]{{1,63}}){{0,3}}[ ]at[ ]
         [a-z0-9-]{{1,63}}(?:\ dot\ [a-z0-9-]{{1,63}}){{0,2}}\ dot\ {_ENDS}\b
     )"""
@@ -54,7 +55,7 @@ _URL = re.compile(
     (?:h(?:tt|xx|\*\*)ps?|ftp)(?:\[:\]|:)//[^\s<>"']++
     | (?<![A-Za-z0-9_])www\.[^\s<>"']++
     | (?<![A-Za-z0-9_@.])(?<![A-Za-z0-9_]-)
-      (?:[a-z0-9][a-z0-9-]{0,62}+(?:\.|\[\.\]|\(\.\))){1,8}
+      (?:[a-z0-9][a-z0-9-]{0,62}+(?:\.|\ ?[\[(](?:\.|dot)[\])]\ ?)){1,8}
       (?:
           (?:com|net|org|edu|gov|info|my|sg|id|io|co|tv|app|xyz|online|site|shop|store|club|vip|biz|asia|website|test)
           (?:\.my|\.sg|\.id)?\b(?:/[^\s<>"']*+)?
@@ -64,7 +65,7 @@ _URL = re.compile(
     """
 )
 #: part of every address of a page
-_DOTTED = re.compile(r"://|\[:\]|\.[^\s.]|[\[(]\.[\])]")
+_DOTTED = re.compile(r"(?i)://|\[:\]|\.[^\s.]|[\[(](?:\.|dot)[\])]")
 
 # Vowel signs of Indic scripts, Thai and Lao are no letters for Python, and people have them in their names.
 _SIGNS = "\u0300-\u036f\u064b-\u0655\u0900-\u0dff\u0e00-\u0eff"
@@ -76,17 +77,19 @@ _ONE_USER = re.compile(r"@+[^@]+")
 #: a user name after the name of its platform; one of letters only could be any word, so it must look like a name
 _NAMED_USER = re.compile(
     r"""(?xi)(?<![a-z0-9])
-    (?:ig|insta|instagram|tiktok|twitter|fb|facebook|tele|telegram|threads|snapchat|wechat)\ ?[:=]\ ?
-    (?P<secret>(?=[a-z.]{0,30}[0-9_]|[a-z]{2,30}\.[a-z])(?=[0-9_.]{0,30}[a-z])[a-z0-9_][a-z0-9_.]{1,28}[a-z0-9_])(?!\w)
+    (?:ig|insta|instagram|tiktok|twitter|fb|facebook|tele|telegram|threads|snapchat|wechat|discord)
+    (?:\ id)?(?:\ ?[:=]\ ?|\ -\ |\ (?=[a-z0-9.]{0,30}_))
+    (?P<secret>(?=[a-z.]{0,30}[0-9_]|[a-z]{2,30}\.[a-z])(?=[0-9_.]{0,30}[a-z])[a-z0-9_][a-z0-9_.]{1,28}[a-z0-9_](?:\#\d{4})?)(?!\w)
     """
 )
+_NAMING = re.compile(r"[:=_]| - ")
 
 _DATE = r"\d\d(?:(?:0[13578]|1[02])(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)(?:0[1-9]|[12]\d|30)|02(?:0[1-9]|[12]\d))"
 #: places of birth that have been issued (National Registration Department's list of states and countries)
 _PLACE = r"(?:0[1-9]|1[0-6]|2[1-9]|[3-5]\d|6[0-8]|7[124-9]|8[2-9]|9[0-389])"
 # YYMMDD-PB-###G. With signs between, a place that has not been issued is taken for an error of writing.
 _MYKAD = re.compile(
-    rf"""(?x)(?<![\d\#])(?<!\d[-.])
+    rf"""(?x)(?<!\d)(?<!\d[-.])(?<!\s\#)(?<!\A\#)
     (?:
         {_DATE}(?P<sign>\ ?[-./_•·]\ ?)(?:0[1-9]|[1-8]\d|9[0-389])(?:\ ?[-./_•·]\ ?)\d{{4}}
       | {_DATE}\ (?:0[1-9]|[1-8]\d|9[0-389])\ \d{{4}}
@@ -123,7 +126,9 @@ _PHONE_WORDS = re.compile(
     r"(?: (?:no|nombor|number))?[ .:=-]{0,3}$"
 )
 
-_SMALL_WORDS = r"(?:[ .:=\#()-]|\b(?:no|num|number|nombor|saya|aku|dia|kami|is|ialah|bank|acc|akaun|account)\b){0,12}"
+_SMALL_WORDS = (
+    r"(?:[ .:=\#()-]|\b(?:no|num|number|nombor|saya|aku|dia|kami|is|ialah|malaysia|bank|acc|akaun|account)\b){0,12}"
+)
 _BANKS = (
     r"(?:maybank|mbb|cimb|public\ ?bank|pbe|rhb|hong\ leong(?:\ bank)?|hlb|ambank|bank\ islam|bimb|bank\ rakyat|bsn"
     r"|agro\ ?bank|affin(?:\ bank)?|alliance(?:\ bank)?|muamalat|ocbc|uob|hsbc|bca|bri|bni|mandiri|btn|tabung\ haji)"
@@ -147,7 +152,7 @@ _ID_BEFORE = re.compile(
     )$"""
 )
 
-_PLATE = re.compile(r"(?<![A-Za-z0-9#@])(?P<letters>[A-Za-z]{1,3}) ?(?P<number>\d{1,4})(?: ?[A-Z](?![\w]))?(?![\w])")
+_PLATE = re.compile(r"(?<![A-Za-z0-9#@])(?P<letters>[A-Za-z]{1,3}) ?(?P<number>\d{1,4})(?: ?[A-Z](?!\w))?(?!\w|[.,]\d)")
 _PLATE_BEFORE = re.compile(
     r"(?i)\b(?:(?P<sure>plat|plate|pendaftaran)|kereta|motor|motosikal|lori|van|teksi|bas|myvi|axia|bezza|viva|kancil"
     r"|alza|saga|wira|waja|persona|iriz|vios|hilux|city|civic|ertiga)"
@@ -173,7 +178,7 @@ _SHADOW: dict[int, int] = {
     },
     **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2043, 0x2212, 0xFE58, 0xFE63), 0x2D),
     **dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), 0x20),
-    **dict.fromkeys((0x2024, 0x3002, 0xFE52, 0xFF61), 0x2E),
+    **dict.fromkeys((0x2024, 0x2027, 0x2219, 0x3002, 0xFE52, 0xFF61), 0x2E),
     0xFE6B: 0x40,
     **dict.fromkeys(
         (
@@ -209,7 +214,7 @@ def _mask_once(text: str) -> str:
         seen.hide(_URL, URL)
     if "@" in seen.shadow:
         seen.hide(_USER, USER, times=_users)
-    if ":" in seen.shadow or "=" in seen.shadow:
+    if _NAMING.search(seen.shadow) is not None:
         seen.hide(_NAMED_USER, USER)
     if _DIGIT.search(seen.shadow) is not None:
         if _DIGITS.search(seen.shadow) is not None:
