@@ -118,9 +118,8 @@ class MarkerDetector:
         # Slang and short forms look foreign to lingua: a text with many markers is one of the home languages.
         has_many_markers = sum(votes.values()) >= _MARKED_SHARE * length
         lingua = self._lingua_home if has_many_markers else self._lingua
-        values = {
-            LINGUA[v.language]: v.value for v in lingua.compute_language_confidence_values(_LONG_WORD.sub(r"\1", text))
-        }
+        confidences = lingua.compute_language_confidence_values(_LONG_WORD.sub(r"\1", text))
+        values = {LINGUA[confidence.language]: confidence.value for confidence in confidences}
         best = max(values, key=values.__getitem__)
         if values[best] <= 0:
             return DetectedLanguage(None, 0.0)

@@ -300,8 +300,8 @@ def _luhn(number: str) -> bool:
 
 
 def _is_id(match: re.Match[str]) -> bool:
-    found = _ID_BEFORE.search(_before(match))
-    return found is not None and (found["passport"] is None or match[0][0].isalpha())
+    beside = _ID_BEFORE.search(_before(match))
+    return beside is not None and (beside["passport"] is None or match[0][0].isalpha())
 
 
 def _is_announced(match: re.Match[str]) -> bool:
@@ -310,9 +310,9 @@ def _is_announced(match: re.Match[str]) -> bool:
 
 def _is_plate(match: re.Match[str]) -> bool:
     letters = match["letters"]
-    if _NO_PLATE.fullmatch(letters) is not None or (found := _PLATE_BEFORE.search(_before(match))) is None:
+    if _NO_PLATE.fullmatch(letters) is not None or (beside := _PLATE_BEFORE.search(_before(match))) is None:
         return False
-    return found["sure"] is not None or (
+    return beside["sure"] is not None or (
         len(letters) > 1 and letters.isupper() and _YEAR.fullmatch(match["number"]) is None
     )
 
