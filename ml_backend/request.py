@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.preannotation.label_studio_format import Control
 from pipeline.texts.limits import cut
 from pipeline.texts.masking import mask
-from pipeline.texts.normalise import repair, text_id
+from pipeline.texts.normalise import readable, repair, text_id
 
 #: "ID.EPOCH": a project, and the second of its making
 _PROJECT = re.compile(r"(\d{1,9})(?:\.(\d{1,12}))?", re.ASCII)
@@ -81,7 +81,7 @@ def _item(task: object, control: Control | None, project: ProjectRef | None) -> 
         return Item(control, project)
     own = text_id(repaired)
     ids = (own,) if given is None or given == own else (given, own)
-    return Item(control, project, mask(repaired), ids, bool(data.get("batch")) and not data.get("why"))
+    return Item(control, project, mask(readable(repaired)), ids, bool(data.get("batch")) and not data.get("why"))
 
 
 def sound(text: str) -> str:

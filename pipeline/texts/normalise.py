@@ -9,6 +9,8 @@ import uuid
 
 import ftfy
 
+from pipeline.models.folding import decode
+
 _CONFIG = ftfy.TextFixerConfig(
     # People type curly quotes and wide letters on purpose, so only damage is repaired.
     uncurl_quotes=False,
@@ -34,6 +36,14 @@ def repair(text: str) -> str:
     if "  " in text or not text.isprintable():
         text = _LINES.sub("\n", _BLANKS.sub(" ", text))
     return text.strip()
+
+
+def readable(repaired: str) -> str:
+    """A repaired text as people read it: with the characters of HTML entities, which repair leaves beside a `<`.
+
+    What is stored and the key keep the entities, since a key must not change; what is masked and shown does not.
+    """
+    return decode(repaired) if "<" in repaired and "&" in repaired else repaired
 
 
 def text_key(text: str) -> bytes:

@@ -15,7 +15,7 @@ from pipeline.texts.language import MarkerDetector
 from pipeline.texts.limits import MAX_ID, MAX_RAW_TEXT, MAX_TEXT
 from pipeline.texts.masking import bare, mask, words
 from pipeline.texts.near_duplicates import level, packed_buckets
-from pipeline.texts.normalise import repair, text_key
+from pipeline.texts.normalise import readable, repair, text_key
 from pipeline.texts.readers import Format, RawRow
 from pipeline.texts.rejects import Reject
 
@@ -185,7 +185,7 @@ def _masked(body: str) -> str:
         raise _too_long(body)
     if _WORDY.search(body) is None:
         raise _BadRow("no words" if body else "empty text")
-    masked = mask(body)
+    masked = mask(readable(body))
     if masked is not body and _WORDY.search(bare(masked)) is None:
         raise _BadRow("only addresses and numbers")
     return masked

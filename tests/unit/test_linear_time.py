@@ -14,11 +14,12 @@ import pytest
 from pipeline.explore.words import terms_of
 from pipeline.models import few_texts
 from pipeline.models.features import _WORDS
+from pipeline.models.folding import fold
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.language import MarkerDetector
 from pipeline.texts.masking import bare, mask, words
 from pipeline.texts.near_duplicates import level, packed_buckets, shingles
-from pipeline.texts.normalise import repair, text_key
+from pipeline.texts.normalise import readable, repair, text_key
 
 _SIZE = 5_000
 _WIDEST_RATIO = 9.0
@@ -29,7 +30,29 @@ _UNITS = (
     *("@", "a", "0", "-", ".", "/", ":", "<", ">", "&", "#", "(", "[", "+", "_", " ", "\n", "%", ";", "小", "ب"),
     *("\u0301", "\u0301\u0323", "\u200b", "\u20e3", "a.", "@a", "a@", "a-", "-a", "a%", "0 ", "0-", "0.", "01", "1,a"),
     *("a dot ", "a at ", "[at]", "www.", "http://", "x.y/", "a_a.", "@小A1", "ig: a", "ic lama ", "kereta A", "A1 "),
-    *("900101-14-", "4111 ", "(0)", "+60", "&amp;", "&#1;", "<a", "<!--", "Ã¢", "â€™", "à", "\r\n", " \n", "\x1b["),
+    *(
+        "900101-14-",
+        "4111 ",
+        "(0)",
+        "+60",
+        "&amp;",
+        "&#1;",
+        "amp;",
+        "&lt",
+        "<a",
+        "<a ",
+        "<!--",
+        "a b ",
+        "a' b ",
+        "a.b.",
+        "a1",
+        "Ã¢",
+        "â€™",
+        "à",
+        "\r\n",
+        " \n",
+        "\x1b[",
+    ),
 )
 _DETECTOR = MarkerDetector()
 
@@ -47,6 +70,8 @@ _WORK: dict[str, Callable[[str], object]] = {
     "words": lambda text: words(bare(text)),
     "terms": terms_of,
     "level": level,
+    "fold": fold,
+    "readable": lambda text: readable("<" + text),
     "buckets": lambda text: packed_buckets([text]),
     "shingles": shingles,
     "language": _DETECTOR.detect,
