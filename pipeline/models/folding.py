@@ -25,7 +25,7 @@ _INLINE = frozenset(
 )
 _ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,24};")
 #: an ampersand, however often it was written as an entity
-_AMPERSAND = re.compile(r"(?i)&(?:amp;|#0{0,4}38;|#x0{0,4}26;)+")
+AMPERSANDS = re.compile(r"(?i)&(?:amp;|#0{0,4}38;|#x0{0,4}26;)+")
 
 _INVISIBLE = dict.fromkeys(
     (
@@ -96,8 +96,10 @@ def unify(text: str) -> str:
     """The one spelling of a text, in lower case, with stretched letters left."""
     text = _without_tags(text)
     if not text.isascii():
+        # Marks go first: to put many of them into their order takes long.
+        text = _MARKS.sub("", text.translate(_INVISIBLE))
         # Capitals are told from small letters before their case is folded: some look like another letter.
-        text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).translate(_LOOK_ALIKE)
+        text = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKE)
         text = _MARKS.sub("", unicodedata.normalize("NFD", text))
         text = unicodedata.normalize("NFC", text).casefold().translate(_LOOK_ALIKE)
     text = text.casefold()
@@ -121,7 +123,7 @@ def decode(text: str) -> str:
         return text
     # An entity may hold entities.
     for _ in range(3):
-        decoded = _ENTITY.sub(lambda match: unescape(match[0]), _AMPERSAND.sub("&", text))
+        decoded = _ENTITY.sub(lambda match: unescape(match[0]), AMPERSANDS.sub("&", text))
         if decoded == text:
             break
         text = decoded

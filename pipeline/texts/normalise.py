@@ -9,7 +9,7 @@ import uuid
 
 import ftfy
 
-from pipeline.models.folding import decode
+from pipeline.models.folding import AMPERSANDS, decode
 
 _CONFIG = ftfy.TextFixerConfig(
     # People type curly quotes and wide letters on purpose, so only damage is repaired.
@@ -29,6 +29,9 @@ _LINES = re.compile(r"\s*\n\s*")
 def repair(text: str) -> str:
     """Repair damaged encoding (ftfy), remove control characters, normalise to NFC, and join blanks; lines are kept."""
     if not text.isascii() or "&" in text:
+        if "<" not in text:
+            # ftfy decodes entities here, one layer after the other
+            text = AMPERSANDS.sub("&amp;", text)
         # ftfy repairs line by line, but does not take a lone carriage return for the end of one
         text = ftfy.fix_text(_with_few_marks(text).replace("\r\n", "\n").replace("\r", "\n"), config=_CONFIG)
     else:
