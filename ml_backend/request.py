@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.preannotation.label_studio_format import Control
+from pipeline.texts.limits import cut
 from pipeline.texts.masking import mask
-from pipeline.texts.normalise import repair, text_id
-from pipeline.texts.prepare import MAX_TEXT
+from pipeline.texts.normalise import readable, repair, text_id
 
 #: "ID.EPOCH": a project, and the second of its making
 _PROJECT = re.compile(r"(\d{1,9})(?:\.(\d{1,12}))?", re.ASCII)
@@ -76,12 +76,12 @@ def _item(task: object, control: Control | None, project: ProjectRef | None) -> 
         return Item(control, project)
     given = _uuid(data.get("text_id"))
     # a text beyond this length is no post, and not in the store; its beginning says enough
-    repaired = repair(sound(written[:MAX_TEXT]))
+    repaired = repair(sound(cut(written)))
     if not any(c.isalnum() for c in repaired):
         return Item(control, project)
     own = text_id(repaired)
     ids = (own,) if given is None or given == own else (given, own)
-    return Item(control, project, mask(repaired), ids, bool(data.get("batch")) and not data.get("why"))
+    return Item(control, project, mask(readable(repaired)), ids, bool(data.get("batch")) and not data.get("why"))
 
 
 def sound(text: str) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ModelError, NotEnoughLabels
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
 from pipeline.models.features import NgramConfig, Ngrams
+from pipeline.models.folding import NEWEST, NONE, VERSIONS
 from pipeline.models.plain_arrays import NotPlainError, read_plain
 from pipeline.models.protocol import Encode
 from pipeline.progress import Progress, silent
@@ -37,6 +38,8 @@ class LinearConfig:
     encoder: str | None = None
     #: processes that hash the texts
     workers: int = 2
+    #: how the spellings of a word become one; see `folding.VERSIONS`
+    fold: str = NEWEST
 
 
 class LinearClassifier:
@@ -53,6 +56,7 @@ class LinearClassifier:
         *,
         encoder: str | None = None,
         encode: Encode | None = None,
+        fold: str = NONE,
     ) -> None:
         if encoder is not None and encode is None:
             raise ModelError(f"the model needs the vectors of encoder {encoder!r}: set SARING_ENCODER={encoder}")
@@ -62,6 +66,7 @@ class LinearClassifier:
         self._intercepts = intercepts
         self._encoder = encoder
         self._encode = encode
+        self._fold = fold
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -70,9 +75,10 @@ class LinearClassifier:
 
     def decisions(self, texts: Sequence[str]) -> Scores:
         """Signed distances from each label's hyperplane: [texts, labels]."""
-        lowered = [text.casefold() for text in texts]
         size = self._ngrams.buckets
-        scores = self._ngrams.weigh(lowered, self._weights[:size]).astype(np.float64) + self._intercepts
+        scores = (
+            self._ngrams.weigh(_folded(texts, self._fold), self._weights[:size]).astype(np.float64) + self._intercepts
+        )
         if self._encode is not None and self._encoder is not None and texts:
             scores += self._encode(texts) @ self._weights[size:]
         return np.asarray(scores)
@@ -88,6 +94,7 @@ class LinearClassifier:
             "weights": self._weights,
             "intercepts": self._intercepts,
             "encoder": self._encoder,
+            "fold": self._fold,
         }
 
     def write(self, folder: Path) -> None:
@@ -130,7 +137,7 @@ def fit_linear(
 
     ngrams = Ngrams(config.ngrams)
     progress(0, len(labels), "training")
-    features = ngrams.fit([text.casefold() for text in texts], config.workers)
+    features = ngrams.fit(_folded(texts, config.fold), config.workers)
     dense = encode(texts) if encode is not None and config.encoder is not None else None
 
     def fit_label(column: NDArray[np.int8]) -> tuple[NDArray[np.float32], float]:
@@ -158,7 +165,13 @@ def fit_linear(
         np.array(intercepts),
         encoder=config.encoder,
         encode=encode,
+        fold=config.fold,
     )
+
+
+def _folded(texts: Sequence[str], version: str) -> list[str]:
+    fold = VERSIONS[version]
+    return [fold(text) for text in texts]
 
 
 def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> LinearClassifier:
@@ -175,14 +188,20 @@ def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> Li
         labels, weights, intercepts = list(state["labels"]), np.asarray(state["weights"]), state["intercepts"]
         idf = [np.asarray(state[name], dtype=np.float64) for name in ("char_idf", "word_idf")]
         encoder = state["encoder"]
+        # models from before there was a fold do not name one
+        fold = state.get("fold", NONE)
     except (KeyError, TypeError) as error:
         raise ModelError(f"the model's state is not that of a linear classifier ({error})") from error
+    if fold not in VERSIONS:
+        raise ModelError(
+            f"the model folds its texts in a way that this Saring does not know ({fold!r}): upgrade Saring"
+        )
     sizes = (2**config.char_bits, 2**config.word_bits)
     rows, columns = weights.shape if weights.ndim == 2 else (0, 0)
     fits = rows == sum(sizes) if encoder is None else rows > sum(sizes)
     if not fits or tuple(map(len, idf)) != sizes or not columns == len(labels) == len(intercepts):
         raise ModelError("the parts of the model's state do not fit together: train it again")
-    return LinearClassifier(labels, Ngrams(config, idf), weights, intercepts, encoder=encoder, encode=encode)
+    return LinearClassifier(labels, Ngrams(config, idf), weights, intercepts, encoder=encoder, encode=encode, fold=fold)
 
 
 def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.preannotation.evidence import Assertion, Evidence, Source
+from pipeline.texts.limits import cut
 from pipeline.texts.masking import mask
 
 #: probability from which a label is ticked. A wrong tick and a missing tick both cost a person one click, so this makes
@@ -85,5 +86,5 @@ def _in_words(assertion: Assertion, explanations: Mapping[int, str]) -> str:
 
 
 def _short(explanation: str) -> str:
-    masked = mask(" ".join(explanation.split()))
+    masked = mask(" ".join(cut(explanation).split()))
     return masked if len(masked) <= _LONGEST else masked[: _LONGEST - 1].rstrip() + "…"

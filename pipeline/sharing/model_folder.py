@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.atomic import new_folder
 from pipeline.errors import ModelError, UsageError
-from pipeline.models import artefact
+from pipeline.models import artefact, folding
 from pipeline.models.artefact import MANIFEST, Manifest
 from pipeline.models.backends import BESIDE, backend_of
 from pipeline.sharing.model_card import write_model_card
@@ -71,6 +71,7 @@ def export_model(folder: Path, out: Path, about: About) -> Exported:
             shutil.copyfile(path, made / path.name)
         if manifest.backend == "linear":
             shutil.copyfile(_EXPORTED / "predict.py", made / "predict.py")
+            shutil.copyfile(folding.__file__, made / "folding.py")
         else:
             _describe_network(made, manifest)
         # The masking code, so that others can mask personal data in the same way.

@@ -10,8 +10,9 @@ import orjson
 
 from pipeline.errors import InputError
 from pipeline.texts.labelled import LabelledText, Split
+from pipeline.texts.limits import cut
 from pipeline.texts.masking import mask
-from pipeline.texts.normalise import repair
+from pipeline.texts.normalise import readable, repair
 from pipeline.texts.readers import Format, RawRow, format_of, read_rows
 from pipeline.texts.rejects import Reject, RejectSink
 
@@ -20,8 +21,8 @@ _SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "valid": "dev", "va
 
 
 def clean(text: str) -> str:
-    """Repair, normalise and mask a text, as models get it."""
-    return mask(repair(text))
+    """Repair, normalise and mask a text, as models get it; of a text that is too long, its beginning."""
+    return mask(readable(repair(cut(text))))
 
 
 def read_labelled(paths: Iterable[str], sink: RejectSink, *, keep_extra: bool = False) -> Iterator[LabelledText]:

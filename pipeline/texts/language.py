@@ -20,6 +20,7 @@ from lingua import Language as LinguaLanguage
 from lingua import LanguageDetector as LinguaDetector
 from lingua import LanguageDetectorBuilder
 
+from pipeline.texts.jawi import has_jawi_letters, is_jawi
 from pipeline.texts.masking import bare, words
 
 #: scripts that identify a language well enough to call a text out of scope
@@ -36,9 +37,8 @@ _SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("he", re.compile(r"[\u0590-\u05ff]")),
     ("my", re.compile(r"[\u1000-\u109f]")),
     ("km", re.compile(r"[\u1780-\u17ff]")),
-    # Jawi, which is Malay in Arabic script, has letters that Arabic lacks: nga, pa, ga, nya, va.
-    ("ms", re.compile(r"[\u06a0\u06a4\u0762\u06bd\u06cf]")),
-    ("ar", re.compile(r"[\u0600-\u06ff]")),
+    # Jawi, which is Malay in this script, is told from Arabic by `is_jawi`.
+    ("ar", re.compile(r"[\u0600-\u06ff\u0750-\u077f]")),
 )
 #: languages that lingua chooses from, as ISO 639-1
 LINGUA = {
@@ -59,6 +59,10 @@ _SURE_FOREIGN = 0.6
 _MARKED_SHARE = 0.2
 #: below this share of letters in the strongest foreign script, the Latin part decides
 _SCRIPT_SHARE = 0.4
+
+
+#: a word of more letters is cut before lingua, whose time grows with the square of a word's length
+_LONG_WORD = re.compile(r"(\w{64})\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,8 @@ class MarkerDetector:
         # Slang and short forms look foreign to lingua: a text with many markers is one of the home languages.
         has_many_markers = sum(votes.values()) >= _MARKED_SHARE * length
         lingua = self._lingua_home if has_many_markers else self._lingua
-        values = {LINGUA[v.language]: v.value for v in lingua.compute_language_confidence_values(text)}
+        confidences = lingua.compute_language_confidence_values(_LONG_WORD.sub(r"\1", text))
+        values = {LINGUA[confidence.language]: confidence.value for confidence in confidences}
         best = max(values, key=values.__getitem__)
         if values[best] <= 0:
             return DetectedLanguage(None, 0.0)
@@ -156,9 +161,11 @@ def _by_script(text: str) -> DetectedLanguage | None:
         if language in ("zh", "ja"):
             # One Han character counts as two letters.
             count *= 2
-        if language == "ms" and count:
+        if language == "ar" and count and has_jawi_letters(text):
             return DetectedLanguage("ms", 0.9)
         if count >= _SCRIPT_SHARE * letters:
+            if language == "ar" and is_jawi(text):
+                return DetectedLanguage("ms", 0.9)
             return DetectedLanguage(language, round(min(1.0, count / letters), 4))
     return None
 

@@ -1,10 +1,10 @@
 """Near-duplicates of short posts: MinHash signatures, divided into bands that are looked up in the store.
 
 Two texts are near-duplicates if the Jaccard similarity of their byte 5-grams is at least `SIMILAR`, after case,
-punctuation, digits, placeholders and repeated letters are removed (Broder 1997; banding after Leskovec, Rajaraman &
-Ullman, "Mining of Massive Datasets", section 3.4). With 5 bands of 4 rows a pair at similarity s shares a bucket with
-probability 1 - (1 - s^4)^5: 0.93 at 0.8, 0.995 at 0.9, 0.28 at 0.5; candidates are then compared in full. A text too
-short for 5-grams to mean much is a near-duplicate only of the same levelled text.
+punctuation, digits, placeholders and repeated letters are removed, and spellings are made one (Broder 1997; banding
+after Leskovec, Rajaraman & Ullman, "Mining of Massive Datasets", section 3.4). With 5 bands of 4 rows a pair at
+similarity s shares a bucket with probability 1 - (1 - s^4)^5: 0.93 at 0.8, 0.995 at 0.9, 0.28 at 0.5; candidates are
+then compared in full. A text too short for 5-grams to mean much is a near-duplicate only of the same levelled text.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from pipeline.models.folding import join_spelled, unify
 from pipeline.texts.masking import bare, words
 
 SIMILAR = 0.8
@@ -32,13 +33,20 @@ _REPEATED = re.compile(r"(.)\1{2,}")
 
 
 def level(masked: str, known_words: Sequence[str] | None = None) -> str:
-    """Level a text: remove case, punctuation, digits, placeholders and repeated letters.
+    """Level a text: fold its spellings, remove case, punctuation, digits, placeholders and repeated letters.
+
+    Texts without hidden or odd spellings are levelled as they were before there was a fold: buckets in a store stay
+    valid, and those of an odd text that is there already match no new one.
 
     Args:
         masked: a masked text.
         known_words: its `words`, if the caller has them already.
     """
-    levelled = " ".join(words(bare(masked)) if known_words is None else known_words)
+    visible = bare(masked)
+    unified = unify(visible)
+    changed = unified != visible.casefold()
+    levelled = " ".join(words(unified if changed else visible) if known_words is None or changed else known_words)
+    levelled = join_spelled(levelled)
     if _REPEATED.search(levelled) is not None:
         levelled = _REPEATED.sub(r"\1\1", levelled)
     # A text of numbers, signs or smileys only would become empty.

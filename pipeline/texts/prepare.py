@@ -12,16 +12,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from pipeline.texts.language import MarkerDetector
+from pipeline.texts.limits import MAX_ID, MAX_RAW_TEXT, MAX_TEXT
 from pipeline.texts.masking import bare, mask, words
 from pipeline.texts.near_duplicates import level, packed_buckets
-from pipeline.texts.normalise import repair, text_key
+from pipeline.texts.normalise import readable, repair, text_key
 from pipeline.texts.readers import Format, RawRow
 from pipeline.texts.rejects import Reject
 
-#: longest text, in characters; longer texts are documents, not posts
-MAX_TEXT = 20_000
-#: longest id, in characters
-MAX_ID = 500
 #: a letter or a digit of any script
 _WORDY = re.compile(r"[^\W_]")
 
@@ -148,8 +145,14 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
         raise _BadRow("empty text")
     if not isinstance(text, str):
         raise _BadRow("text is not a string", type(text).__name__)
+    if len(text) > MAX_RAW_TEXT:
+        raise _too_long(text)
     _check_characters(text)
     return text
+
+
+def _too_long(text: str) -> _BadRow:
+    return _BadRow("text too long", f"{len(text)} characters; at most {MAX_TEXT}")
 
 
 def _own_id(value: object) -> str:
@@ -178,11 +181,11 @@ def _check_characters(text: str) -> None:
 
 
 def _masked(body: str) -> str:
+    if len(body) > MAX_TEXT:
+        raise _too_long(body)
     if _WORDY.search(body) is None:
         raise _BadRow("no words" if body else "empty text")
-    if len(body) > MAX_TEXT:
-        raise _BadRow("text too long", f"{len(body)} characters; at most {MAX_TEXT}")
-    masked = mask(body)
+    masked = mask(readable(body))
     if masked is not body and _WORDY.search(bare(masked)) is None:
         raise _BadRow("only addresses and numbers")
     return masked

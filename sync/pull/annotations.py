@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.preannotation.label_studio_format import COMMENT, LABELS, UNDECIDED
 from pipeline.store.tables.human_loop import AnnotationState, Change
 from pipeline.taxonomy import Taxonomy
+from pipeline.texts.limits import MAX_COMMENT, MAX_NAME, MAX_TEXT, cut
 from pipeline.texts.masking import mask
 from sync.api.client import parse_time
 
@@ -22,7 +23,6 @@ from sync.api.client import parse_time
 #: states in which an annotation counts as a judgement
 COUNTED = frozenset({AnnotationState.SUBMITTED, AnnotationState.UNDECIDED})
 
-_MAX_COMMENT, _MAX_LABEL = 2_000, 100
 #: the largest id that the store can hold
 _MAX_ID = 2**31 - 1
 
@@ -243,19 +243,19 @@ def _snapshot(prediction: object, taxonomy: Taxonomy, controls: frozenset[str]) 
         return None
     version = prediction.get("model_version")
     labels, _ = _canonical(_Regions.read(prediction["result"], controls).labels, taxonomy)
-    return Ticked(labels, _clean(version)[:_MAX_LABEL] if isinstance(version, str) and version else None)
+    return Ticked(labels, _clean(version[:MAX_NAME]) if isinstance(version, str) and version else None)
 
 
 def _canonical(names: list[str], taxonomy: Taxonomy) -> tuple[frozenset[str], frozenset[str]]:
     """Keys of the taxonomy, and the names that mean none."""
-    meant = {name: taxonomy.canonical(name) for name in names}
+    meant = {name: taxonomy.canonical(name) for name in (name[:MAX_COMMENT] for name in names)}
     known = frozenset(key for key in meant.values() if key is not None)
-    return known, frozenset(_clean(name)[:_MAX_LABEL] for name, key in meant.items() if key is None)
+    return known, frozenset(_clean(name[:MAX_NAME]) for name, key in meant.items() if key is None)
 
 
 def _comment(lines: list[str]) -> str | None:
-    joined = "\n".join(line.strip() for line in lines if line.strip())
-    return mask(_clean(joined))[:_MAX_COMMENT] or None
+    joined = cut("\n".join(cut(line).strip() for line in lines[:MAX_TEXT] if line.strip()))
+    return mask(_clean(joined))[:MAX_COMMENT] or None
 
 
 def _seconds(value: object) -> float | None:
@@ -298,4 +298,5 @@ def user_of(value: object) -> str:
         value = value[-1] if value else None
     if isinstance(value, dict):
         value = value.get("id", value.get("user_id"))
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+    known = isinstance(value, int) and not isinstance(value, bool) and -_MAX_ID <= value <= _MAX_ID
+    return str(value) if known else ""

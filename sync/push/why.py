@@ -138,7 +138,7 @@ def _find(engine: Engine, client: LabelStudio, wanted: str, project: int | None)
     if project is not None:
         query = query.where(p.id == project)
     with open_session(engine) as session:
-        if wanted.isdigit():
+        if wanted.isdecimal() and len(wanted) <= 10 and int(wanted) < 2**31:
             query = query.where(t.label_studio_id == int(wanted))
         else:
             try:

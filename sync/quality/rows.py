@@ -126,4 +126,4 @@ def _first_two(rows: Sequence[AnswerRow]) -> Booleans:
 
 
 def _by_number(rater: str) -> tuple[int, str]:
-    return (int(rater), "") if rater.isdigit() else (1 << 62, rater)
+    return (int(rater), "") if rater.isdecimal() and len(rater) < 20 else (1 << 62, rater)

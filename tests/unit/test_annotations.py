@@ -304,3 +304,16 @@ def test_a_rater_is_their_account(by: object, rater: str) -> None:
 )
 def test_seconds_are_noted_if_they_can_be(seconds: object, noted: float | None) -> None:
     assert read(annotation(region(["hate"]), lead_time=seconds)).lead_time == noted
+
+
+@pytest.mark.parametrize("sign", ["@", "-", "a@", "0", "x" * 50 + " "])
+def test_a_comment_or_a_label_of_any_length_is_read(sign: str) -> None:
+    huge = sign * (600_000 // len(sign))
+    said = read(annotation(region(["hate", huge]), note([huge, *["lagi"] * 100_000])))
+    assert len(said.comment or "") <= 2_000
+    assert said.chosen == {"hate"}
+    assert all(len(name) <= 100 for name in said.unknown)
+
+
+def test_a_number_that_is_no_account_is_nobody() -> None:
+    assert name_of(annotation(completed_by=10**5_000)).rater == ""

@@ -10,8 +10,8 @@ from hypothesis import given
 
 from ml_backend.request import Asked, Item, ProjectRef, read_project, read_tasks, sound
 from pipeline.preannotation.label_studio_format import Control
+from pipeline.texts.limits import MAX_TEXT
 from pipeline.texts.normalise import text_id
-from pipeline.texts.prepare import MAX_TEXT
 from tests.support.requests import TASKS
 
 CONTROL = Control("labels", "text", "text", {"porn": "porn"}, multiple=True)

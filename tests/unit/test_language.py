@@ -42,7 +42,22 @@ def detector() -> MarkerDetector:
         ("안녕하세요 여러분", "ko"),
         ("नमस्ते दोस्तों", "hi"),
         ("السلام عليكم يا أصدقاء", "ar"),
+        # Jawi, with letters of its own, with common words only, and in other forms of the same letters
         ("اڤ خبر سموا", "ms"),
+        ("چوبا ليهت بوکو ايت", "ms"),
+        ("ساي دان اکو سوک ماکن ناسي", "ms"),
+        ("دي ماره کران تيدق سديه", "ms"),
+        ("کامو بودوه", "ms"),
+        ("كامو سوك مينوم اير", "ms"),
+        ("تريما کاسيه", "ms"),
+        ("الله سلامتکن کيت سموا دري سوسه", "ms"),
+        # its neighbours in the same script
+        ("هذا الطعام لذيذ جدا", "ar"),
+        ("كتاب جديد في السوق", "ar"),
+        ("این کتاب خیلی خوب است", "ar"),
+        ("من در خانه هستم", "ar"),
+        ("یہ کتاب بہت اچھی ہے", "ar"),
+        ("چطوری دوست من", "ar"),
         ("Привет, как дела", "ru"),
         # other languages in Latin letters
         ("Les enfants jouent dans le jardin depuis ce matin", "fr"),
@@ -60,6 +75,10 @@ def test_no_language_is_made_up_for_a_text_without_words(detector: MarkerDetecto
 
 def test_a_few_foreign_signs_do_not_outweigh_the_sentence(detector: MarkerDetector) -> None:
     assert detector.detect("korang tak nak makan kat kedai 大家 ke malam ni").language == "ms"
+
+
+def test_a_word_in_arabic_script_does_not_outweigh_the_sentence(detector: MarkerDetector) -> None:
+    assert detector.detect("I really think the weather is nice today, شكرا").language == "en"
 
 
 def test_placeholders_say_nothing(detector: MarkerDetector) -> None:

@@ -80,3 +80,11 @@ def test_identities_stay_as_they_are_from_version_to_version() -> None:
     # stores hold them: another value here would make every text a new one
     assert str(text_id("Selamat pagi,  semua!")) == "1870e584-6100-8743-65c1-4ca8efc3c94e"
     assert text_key("Selamat pagi, semua!") == text_id("Selamat pagi, semua!").bytes
+
+
+def test_more_marks_than_a_letter_can_carry_are_dropped() -> None:
+    few, many = "kau\u0301\u0323" + " ini", "kau" + "\u0301\u0323" * 5_000 + " ini"
+    assert repair(few) == unicodedata.normalize("NFC", few)
+    assert len(repair(many)) < 45
+    assert repair(many).endswith(" ini")
+    assert text_key(repair(many)) == text_key(many)

@@ -230,7 +230,7 @@ def test_packages_carry_their_files() -> None:
     for path in ("pipeline/taxonomy.yaml", "pipeline/py.typed", "saring/demo/corpus/everyday.jsonl"):
         assert (_ROOT / path).is_file()
     # an exported model carries copies of these, and its own config names the last
-    for name in ("masking.py", "predict.py", "modeling_bidirectional_mistral.py"):
+    for name in ("masking.py", "folding.py", "predict.py", "modeling_bidirectional_mistral.py"):
         assert len(list((_ROOT / "pipeline").rglob(name))) >= 1
     modeling = next((_ROOT / "pipeline").rglob("modeling_bidirectional_mistral.py")).read_text()
     assert "class MistralForSequenceClassification(" in modeling

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import skops.io
+from folding import VERSIONS  # type: ignore[import-not-found]
 from masking import mask  # type: ignore[import-not-found]
 from scipy.special import expit
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -23,6 +24,8 @@ from sklearn.preprocessing import normalize
 
 #: pattern of words, which include marks and smileys
 _WORDS = r"<\w+>|\w+|[^\w\s]+"
+#: characters of a text that are looked at
+_MAX_TEXT = 20_000
 
 
 class Classifier:
@@ -39,6 +42,7 @@ class Classifier:
         )
         self._exclusive: bool = manifest["exclusive"]
         self._weights, self._intercepts = state["weights"], state["intercepts"]
+        self._fold = VERSIONS[state.get("fold", "none")]
         ngrams = state["ngrams"]
         self._blocks = [
             (
@@ -61,7 +65,7 @@ class Classifier:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Calibrated probabilities: [texts, labels]. Personal data is masked first, as in training."""
-        seen = [mask(unicodedata.normalize("NFC", text).strip()).casefold() for text in texts]
+        seen = [self._fold(mask(unicodedata.normalize("NFC", text[:_MAX_TEXT]).strip())) for text in texts]
         if not seen:
             return np.zeros((0, len(self.labels)))
         decisions = self._features(seen) @ self._weights + self._intercepts
