@@ -43,7 +43,9 @@ def fit_sigmoid(decisions: Floats, truth: NDArray[np.bool_]) -> Sigmoid:
     if not positives or not negatives:
         raise NotEnoughLabels("calibration needs held-out texts that assert the label and some that deny it")
     target = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    scale = float(np.std(decisions)) or 1.0
+    spread, largest = float(np.std(decisions)), float(np.max(np.abs(decisions)))
+    # equal decisions have a spread of nothing but rounding, in which their size would be immense
+    scale = spread if spread > 1e-9 * largest else largest or 1.0
     scaled = decisions / scale
 
     def loss(parameters: Floats) -> tuple[float, Floats]:

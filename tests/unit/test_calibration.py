@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
@@ -16,6 +16,7 @@ _pairs = st.lists(st.tuples(st.floats(-1e3, 1e3), st.booleans()), min_size=2, ma
 
 
 @settings(deadline=None)
+@example([(1e-08, False), (1e-08, True), (1e-08, True)])
 @given(_pairs)
 def test_the_order_is_never_turned_around(pairs: list[tuple[float, bool]]) -> None:
     decisions, truth = np.array([d for d, _ in pairs]), np.array([t for _, t in pairs])

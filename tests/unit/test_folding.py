@@ -94,7 +94,7 @@ def test_without_a_fold_evasion_costs_more() -> None:
     assert sum(score(model, text) < 0.9 * plain for text in _EVASIONS.values()) >= len(_EVASIONS) // 2
 
 
-@pytest.mark.parametrize("name", set(_EVASIONS) - {"blanks", "stretched"})
+@pytest.mark.parametrize("name", [name for name in _EVASIONS if name not in ("blanks", "stretched")])
 def test_an_odd_spelling_is_a_near_duplicate_of_the_plain_one(name: str) -> None:
     assert level(clean(_EVASIONS[name])) == level(clean(_PLAIN))
 

@@ -177,9 +177,9 @@ def _types(node: Any) -> list[tuple[str, str]]:
 
 
 _TABLES = """
-    annotation consensus encoder event filter_decision filter_score judgement llm_reply minhash_band model
+    annotation consensus encoder event filter_decision filter_score intervention judgement llm_reply minhash_band model
     prediction prediction_batch project project_config queue_item rater review run run_log shard snapshot source
-    sync_cursor task test_row test_set text text_sentiment text_source text_vector translation
+    store_key sync_cursor task test_row test_set text text_sentiment text_source text_vector translation
 """
 _VALUES = {
     "run_state": ["running", "done", "failed", "cancelled"],
@@ -188,7 +188,9 @@ _VALUES = {
     "project_state": ["open", "gone"],
     "queue_state": ["queued", "pushed", "dropped", "refused"],
     "task_state": ["pushing", "open", "done", "gone"],
-    "annotation_state": ["submitted", "skipped", "undecided", "empty", "invalid", "deleted"],
+    "annotation_state": ["submitted", "skipped", "undecided", "empty", "invalid", "held", "deleted"],
+    "intervention_kind": ["written", "changed", "deleted"],
+    "decision": ["agreed", "refused"],
     "change": ["kept", "changed", "scratch"],
     "shard_state": ["waiting", "running", "done", "parked"],
 }
