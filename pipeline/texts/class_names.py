@@ -1,4 +1,4 @@
-"""Names of the classes that a Parquet file of Hugging Face `datasets` holds as numbers (features of type ClassLabel)."""
+"""Names of the classes that a Parquet file of Hugging Face `datasets` holds as numbers (type ClassLabel)."""
 
 from __future__ import annotations
 

@@ -172,6 +172,4 @@ class _Reader:
         return Reject(self._path, line.number, "not valid CSV", problem)
 
     def _too_long(self, line: _Line) -> Reject:
-        return Reject(
-            self._path, line.number, "line too long", f"{line.size} characters; at most {self._longest}"
-        )
+        return Reject(self._path, line.number, "line too long", f"{line.size} characters; at most {self._longest}")

@@ -15,19 +15,19 @@ from pipeline.texts.readers import Format, RawRow, read_rows
 from pipeline.texts.rejects import Reject
 
 #: rows whose columns are looked at
-_LOOKED_AT = 50
+LOOKED_AT = 50
 
 
-def first_columns(path: str, form: Format, layout: Layout) -> dict[str, list[Any]]:
-    """The columns of the first rows of a file, each with its values; see `fields.columns_of`.
+def first_rows(path: str, form: Format, layout: Layout) -> list[Mapping[str, Any]]:
+    """The fields of the first rows of a file, at most `LOOKED_AT`, without rows that are damaged.
 
     Raises:
         InputError: the file cannot be read.
     """
     if form is Format.TXT:
-        return {}
+        return []
     rows = (row for row in read_rows(path, form, layout=layout) if not isinstance(row, Reject))
-    return columns_of(_objects(islice(rows, _LOOKED_AT)))
+    return list(_objects(islice(rows, LOOKED_AT)))
 
 
 def why_unusable(
@@ -42,7 +42,7 @@ def why_unusable(
         rejected: number of rows by reason.
     """
     path, form = files[0]
-    columns = first_columns(path, form, layout)
+    columns = columns_of(first_rows(path, form, layout))
     rows = sum(rejected.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
     guess = likely_text({name: values for name, values in columns.items() if name != text_field})
