@@ -44,17 +44,7 @@ PRESETS = ("prodigy", "argilla", "doccano", "label-studio")
 _LABEL_STUDIO_TABLE = ("annotation_id", "annotator")
 _PRODIGY_ANSWERS = {"accept", "reject", "ignore"}
 #: columns of a table of Label Studio that hold no labels
-_NO_LABELS = {
-    "id",
-    "text",
-    "annotator",
-    "annotation_id",
-    "created_at",
-    "updated_at",
-    "lead_time",
-    "agreement",
-    "annotations",
-}
+_NO_LABELS = set(["id", "text", "annotator", "annotation_id", "annotations", "created_at", "updated_at", "lead_time", "agreement"])
 
 
 def preset_of(rows: Sequence[Mapping[str, Any]]) -> str | None:

@@ -1,4 +1,4 @@
-"""Tables as spreadsheets and programs write them: delimiter, encoding, one list of JSON, nested fields, stray quotes."""
+"""Tables as spreadsheets and programs write them: delimiter, encoding, lists of JSON, nested fields, stray quotes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_the_caller_says_of_the_layout_counts(tmp_path: Path) -> None:
     assert read(path, Layout(":", "latin-1")) == ([{"id": "1", "text": "café, teh"}], [])
     assert Layout("tab").delimiter == "\t"
     for wrong in (("::", None), ('"', None), (None, "utf-99")):
-        with pytest.raises(UsageError, match="--delimiter|--encoding"):
+        with pytest.raises(UsageError, match=r"--delimiter|--encoding"):
             Layout(*wrong)
 
 
@@ -125,7 +125,7 @@ def test_a_zip_archive_of_one_file_is_read_and_other_archives_are_refused(tmp_pa
         read(path)
     with zipfile.ZipFile(tmp_path / "a.csv", "w") as archive:
         archive.writestr("xl/workbook.xml", "<x/>")
-    with pytest.raises(InputError, match="workbook.*CSV UTF-8"):
+    with pytest.raises(InputError, match=r"workbook.*CSV UTF-8"):
         read(tmp_path / "a.csv")
 
 
@@ -186,8 +186,7 @@ def test_a_field_is_found_by_name_then_by_path() -> None:
 
 def prepared(*rows: object, **options: Any) -> Any:
     lines = [row if isinstance(row, (bytes, dict)) else json.dumps(row).encode() for row in rows]
-    found = prepare(range(1, len(rows) + 1), lines, path="a", name="a", options=Options(Format.JSONL, **options))
-    return found
+    return prepare(range(1, len(rows) + 1), lines, path="a", name="a", options=Options(Format.JSONL, **options))
 
 
 def test_what_nobody_reads_is_no_reason_to_lose_a_row() -> None:
