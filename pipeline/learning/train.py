@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -62,6 +63,8 @@ class TrainReport:
     evaluation: Evaluation
     #: positions of the test split in the examples
     test: Sequence[int]
+    #: ids of the texts that the model was fitted on
+    learnt: Sequence[uuid.UUID] = ()
 
 
 def train(
@@ -130,7 +133,7 @@ def train(
         manifest = manifest.model_copy(update={"metrics": metrics})
         model, path = save_model(TrainedModel(classifier, manifest), models_dir)
         write_card(path, model.manifest, evaluation)
-    return TrainReport(model, path, plan.sizes(), left_out, evaluation, plan.test)
+    return TrainReport(model, path, plan.sizes(), left_out, evaluation, plan.test, fitting.ids)
 
 
 def _fit(

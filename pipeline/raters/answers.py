@@ -44,7 +44,10 @@ PRESETS = ("prodigy", "argilla", "doccano", "label-studio")
 _LABEL_STUDIO_TABLE = ("annotation_id", "annotator")
 _PRODIGY_ANSWERS = {"accept", "reject", "ignore"}
 #: columns of a table of Label Studio that hold no labels
-_NO_LABELS = set(["id", "text", "annotator", "annotation_id", "annotations", "created_at", "updated_at", "lead_time", "agreement"])
+_NO_LABELS = {
+    *("id", "text", "annotator", "annotation_id", "annotations"),
+    *("created_at", "updated_at", "lead_time", "agreement"),
+}
 
 
 def preset_of(rows: Sequence[Mapping[str, Any]]) -> str | None:

@@ -16,6 +16,7 @@ from pipeline.learning.sets.snapshot import SnapshotPolicy
 from pipeline.learning.train import TrainConfig, TrainReport
 from pipeline.learning.train import train as train_examples
 from pipeline.ledger.consensus.fit import fit_consensus, several_raters
+from pipeline.models.learnt import write_learnt
 from pipeline.models.linear import LinearConfig
 from pipeline.models.thresholds import parse_objective
 from pipeline.models.transformer.config import TransformerConfig
@@ -187,6 +188,7 @@ def train_from_files(
         about=about,
         progress=progress,
     )
+    write_learnt(home.settings.learnt_dir, report.model.manifest.version, report.learnt)
     return Trained.of(report)
 
 
@@ -282,7 +284,7 @@ def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Re
         fit_consensus(
             home.engine, home.taxonomy, choice=home.settings.consensus, seed=home.settings.seed, progress=progress
         )
-    return retrain(
+    retrained = retrain(
         home.engine,
         home.taxonomy,
         config,
@@ -296,6 +298,9 @@ def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Re
         encode=encode_of(home.settings, config.linear.encoder),
         progress=progress,
     )
+    report = retrained.report
+    write_learnt(home.settings.learnt_dir, report.model.manifest.version, report.learnt)
+    return retrained
 
 
 def _examples_of(

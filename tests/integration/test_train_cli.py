@@ -157,10 +157,11 @@ def test_predict_keeps_order_and_fields_and_adds_scores_labels_and_model(
     done = typed("predict", str(path), "--model", trained["model"])
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found.pop(2) == {"no": "text", "id": f"{path}:3", "error": "missing field", "model": trained["model"]}
     assert [row["text"] for row in found] == [row["text"] for row in rows]
     assert [row["id"] for row in found] == ["a", "0", f"{path}:4", "d"]
     assert [row["labels"] for row in found] == [["hate"], ["informative", "safe for work"], [], []]
-    assert "rows left out: 1 missing field" in done.stderr
+    assert "rows with an error and no labels: 1 missing field" in done.stderr
     for row, given in zip(found, rows, strict=True):
         for name in set(given) - {"id", "labels", "not_labels"}:
             assert row[name] == given[name]
@@ -172,11 +173,13 @@ def test_predict_keeps_order_and_fields_and_adds_scores_labels_and_model(
     piped = saring(folder, "predict", "-", "--model", trained["model"], stdin=path.read_text())
     assert piped.returncode == 0, piped.stderr
     by_pipe = [json.loads(line) for line in piped.stdout.splitlines()]
+    assert by_pipe.pop(2)["error"] == "missing field"
     assert [row["scores"] for row in by_pipe] == [row["scores"] for row in found]
     assert by_pipe[2]["id"] == "standard input:4"
 
     into = typed("predict", str(path), "--model", trained["model"], "--out", str(tmp_path / "out.jsonl"))
     assert into.stdout == ""
+    assert "out.jsonl: 5 rows, 4 of them with a prediction" in into.stderr
     assert (tmp_path / "out.jsonl").read_text() == done.stdout
 
 
