@@ -68,7 +68,7 @@ def decided_texts(
         only: a condition that judgements must meet to count (see `judgements_by_text`).
         with_judgements: True: each text has its judgements.
     """
-    excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+    excludes = taxonomy.excludes
     consensus = current_consensus(session)
     j, r = store.Judgement, store.Rater
     chosen = (sample(limit) if span is None else span.of(sample(None))).subquery()

@@ -29,5 +29,5 @@ def count_learnt(folder: Path, version: str, ids: Iterable[uuid.UUID]) -> int | 
     return int(np.isin(_short(ids), np.frombuffer(path.read_bytes(), dtype="<u8")).sum())
 
 
-def _short(ids: Iterable[uuid.UUID]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def _short(ids: Iterable[uuid.UUID]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
     return np.array([int.from_bytes(identity.bytes[:8], "little") for identity in ids], dtype=np.uint64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -56,6 +56,21 @@ def read_cell(given: Any, separator: str | None = None) -> list[Spelled]:
     if given is None or (isinstance(given, float) and math.isnan(given)):
         return []
     return [Spelled(spelled_out(given))]
+
+
+def labels_in(cell: Any, canonical: Callable[[str], str | None]) -> tuple[frozenset[str], frozenset[str]]:
+    """The labels that a cell gives, and those that it says do not hold.
+
+    Args:
+        cell: the cell, of any type.
+        canonical: the key of a label by any of its names; None: no label has it. Such a name is given as it is.
+    """
+    asserted, denied = set[str](), set[str]()
+    for value, true in read_cell(cell):
+        several = () if canonical(value) else parts_of(value)
+        parts = next((parts for parts in several if parts and all(map(canonical, parts))), [value])
+        (asserted if true else denied).update(canonical(part) or part for part in parts)
+    return frozenset(asserted), frozenset(denied)
 
 
 def spelled_out(value: Any) -> str:

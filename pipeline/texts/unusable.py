@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from pipeline.texts.fields import columns_of, likely_text, named
+from pipeline.texts.fields import columns_of, has, likely_labels, likely_text, named
 from pipeline.texts.json_values import load_json
 from pipeline.texts.layout import Layout
-from pipeline.texts.readers import Format, RawRow, read_rows
+from pipeline.texts.readers import Format, RawRow, format_of, read_rows
 from pipeline.texts.rejects import Reject
 
 #: rows whose columns are looked at
@@ -58,6 +58,22 @@ def why_unusable(
         return f"{problem}: is it {form.value}? --format names another format"
     advice = f"; perhaps --text-field {_quoted(guess)}" if guess else ""
     return f"{problem}; its columns are {named(columns)}{advice}"
+
+
+def why_unlabelled(path: str, labels_field: str) -> str:
+    """What to do about a file of which no row has a label: the field that is meant, if another one is there.
+
+    Args:
+        path: labelled JSON or Parquet.
+        labels_field: the field that should hold the labels.
+    """
+    rows = first_rows(path, format_of(path), Layout())
+    if not rows or any(has(row, labels_field) for row in rows):
+        return "check the fields and the labels"
+    columns = columns_of(rows)
+    guess = likely_labels(columns)
+    advice = f"perhaps --labels-field {_quoted(guess)}" if guess else "name the one with the labels with --labels-field"
+    return f"there is no field {labels_field!r}; there are {named(columns)}: {advice}"
 
 
 def _objects(rows: Iterable[RawRow]) -> Iterable[Mapping[str, Any]]:

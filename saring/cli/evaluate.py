@@ -22,6 +22,9 @@ def evaluate_command(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Labelled JSON lines or Parquet.")],
     model: ModelOption = None,
     split: Annotated[Literal["train", "dev", "test"] | None, typer.Option(help="Use only rows of this split.")] = None,
+    labels_field: Annotated[
+        str | None, typer.Option("--labels-field", help="The field with the labels. Default: labels.")
+    ] = None,
     card: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a card with plots of this evaluation to this folder.")
     ] = None,
@@ -36,7 +39,15 @@ def evaluate_command(
     home = output.home()
     trained = home.model(model, tell=output.note)
     rejects = RejectSink()
-    evaluation = evaluate(trained, files, split=split, seed=home.settings.seed, rejects=rejects)
+    evaluation = evaluate(
+        trained,
+        files,
+        split=split,
+        labels_field=labels_field,
+        taxonomy=home.taxonomy,
+        seed=home.settings.seed,
+        rejects=rejects,
+    )
     tell_rejects(rejects, output.warn)
     if card is not None:
         card.mkdir(parents=True, exist_ok=True)
