@@ -183,6 +183,29 @@ def test_predict_keeps_order_and_fields_and_adds_scores_labels_and_model(
     assert (tmp_path / "out.jsonl").read_text() == done.stdout
 
 
+def test_labels_are_read_from_the_field_that_is_named_and_exclude_each_other(
+    trained: Row, tmp_path: Path, typed: Typed
+) -> None:
+    rows = [
+        {"text": row["text"], "kelas": "Hate" if "hate" in row["labels"] else "Selamat untuk kerja"}
+        for row in sentences(120)
+    ]
+    path = write(tmp_path / "rows.jsonl", rows)
+    for words in (("train", "--data", str(path)), ("evaluate", str(path), "--model", trained["model"])):
+        lost = typed(*words)
+        assert lost.returncode == 1
+        assert "there is no field 'labels'; there are 'text', 'kelas': name the one" in lost.stderr
+    done = typed("train", "--data", str(path), "--labels-field", "kelas", "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert set(made["metrics"]["labels"]) == {"hate", "safe for work"}
+    measured = typed("evaluate", str(path), "--model", made["model"], "--labels-field", "kelas", "--json")
+    found = json.loads(measured.stdout)
+    assert found["metrics"]["texts"] == 120
+    assert found["learnt"] == made["splits"]["train"]
+    assert typed("train", "--labels-field", "kelas").returncode == 2
+
+
 def test_predict_of_nothing_is_nothing(trained: Row, typed: Typed) -> None:
     done = typed("predict", "-", "--model", trained["model"], stdin="\n\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
