@@ -21,7 +21,7 @@ from saring.cli import main
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: in these sentences each label goes with a harmless word of its own
-_RULE = {"hate": "durian", "informative": "kopitiam", "safe for work": "ribut"}
+_RULE = {"hate": "durian", "violence": "ribut", "informative": "kopitiam"}
 _PROSE = (
     "semalam kami pergi kedai kawan baru jalan jauh pagi petang rumah besar kecil baik cantik murah lambat cepat "
     "ramai budak sekolah cikgu bas kereta motor laut bukit pulau kampung bandar cerita lagu filem buku main bola"
@@ -160,7 +160,7 @@ def test_predict_keeps_order_and_fields_and_adds_scores_labels_and_model(
     assert found.pop(2) == {"no": "text", "id": f"{path}:3", "error": "missing field", "model": trained["model"]}
     assert [row["text"] for row in found] == [row["text"] for row in rows]
     assert [row["id"] for row in found] == ["a", "0", f"{path}:4", "d"]
-    assert [row["labels"] for row in found] == [["hate"], ["informative", "safe for work"], [], []]
+    assert [row["labels"] for row in found] == [["hate"], ["violence", "informative"], [], []]
     assert "rows with an error and no labels: 1 missing field" in done.stderr
     for row, given in zip(found, rows, strict=True):
         for name in set(given) - {"id", "labels", "not_labels"}:
