@@ -64,8 +64,8 @@ def _labels(text: DecidedText) -> Mapping[str, bool | None]:
 
 def _masked(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
     t = store.Text
-    found: dict[uuid.UUID, str] = {}
+    texts: dict[uuid.UUID, str] = {}
     for start in range(0, len(ids), _CHUNK):
         some = ids[start : start + _CHUNK]
-        found.update(session.execute(select(t.id, t.masked).where(t.id.in_(some))).tuples().all())
-    return found
+        texts.update(session.execute(select(t.id, t.masked).where(t.id.in_(some))).tuples().all())
+    return texts

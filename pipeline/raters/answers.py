@@ -13,7 +13,7 @@ from pipeline.texts.fields import find, is_task, likely_labels
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one person said of one row."""
+    """The answer of one person to one row."""
 
     #: the value of the labels field
     labels: Any = None
@@ -112,7 +112,7 @@ def _of_label_studio(row: Mapping[str, Any], labels_field: str) -> list[Answer]:
     if not isinstance(annotations, list):
         # a table: JSON-MIN or CSV
         return [Answer(find(row, labels_field), rater=_name(row.get("annotator")))]
-    return [_of_annotation(one, labels_field) for one in annotations if isinstance(one, dict)]
+    return [_of_annotation(entry, labels_field) for entry in annotations if isinstance(entry, dict)]
 
 
 def _of_annotation(annotation: Mapping[str, Any], labels_field: str) -> Answer:
@@ -147,7 +147,7 @@ def _of_argilla(row: Mapping[str, Any], labels_field: str) -> list[Answer]:
         answers = find(row, labels_field) or ()
     if not isinstance(answers, (list, tuple)):
         return [Answer(answers)]
-    return [_of_response(one, labels_field) for one in answers]
+    return [_of_response(answer, labels_field) for answer in answers]
 
 
 def _of_response(response: Any, labels_field: str) -> Answer:
@@ -163,9 +163,9 @@ def _of_doccano(row: Mapping[str, Any], labels_field: str) -> list[Answer]:
     annotations = row.get("annotations")
     if isinstance(annotations, list) and find(row, labels_field) is None:
         by_user: dict[str | None, list[Any]] = {}
-        for one in annotations:
-            if isinstance(one, Mapping):
-                by_user.setdefault(_name(one.get("user")), []).append(one.get("label"))
+        for entry in annotations:
+            if isinstance(entry, Mapping):
+                by_user.setdefault(_name(entry.get("user")), []).append(entry.get("label"))
         return [Answer(labels, rater=user) for user, labels in by_user.items()]
     return [Answer(find(row, labels_field), rater=_name(row.get("user")))]
 

@@ -60,11 +60,11 @@ class _Repeats:
         """The row's part of the external reference of a verdict."""
         # Hashes take a fraction of the memory of the names, and a file may have millions of rows.
         place = hash((rater, row.external_id, row.key))
-        said = hash((verdict.asserted, verdict.denied))
+        content = hash((verdict.asserted, verdict.denied))
         before = self._verdicts.get(place, ())
-        if said not in before:
-            before = self._verdicts[place] = (*before, said)
-        number = before.index(said)
+        if content not in before:
+            before = self._verdicts[place] = (*before, content)
+        number = before.index(content)
         return row.external_id if number == 0 else f"{row.external_id}#{number + 1}"
 
 

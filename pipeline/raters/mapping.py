@@ -50,7 +50,7 @@ class MappedRow:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """What one rater says in a row."""
+    """The verdict of one rater in a row."""
 
     verdict: MappedRow
     #: the rater that the row names; None: it names none

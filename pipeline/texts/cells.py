@@ -1,4 +1,4 @@
-"""What one cell of a table spells: a list, a JSON object, a number, a truth value, or words."""
+"""The values that one cell of a table spells: a list, a JSON object, a number, a truth value, or words."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _WIDE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a caller says of a file's layout; None: as the first bytes show.
+    """A file's layout as a caller says it; None: as the first bytes show.
 
     Raises:
         UsageError: the delimiter is not one character, or the encoding is not known.
@@ -96,13 +96,13 @@ def dialect_of(head: str, *, whole: bool, delimiter: str | None = None) -> tuple
     sample = [line for line in sample if line.strip()][:_LINES]
     if not sample:
         return Dialect(delimiter or ","), before
-    chosen = delimiter or max(_DELIMITERS, key=lambda one: _fits(sample, Dialect(one)))
+    chosen = delimiter or max(_DELIMITERS, key=lambda character: _fits(sample, Dialect(character)))
     plain, escaped = Dialect(chosen), Dialect(chosen, escaped=True)
     return (escaped if _fits(sample, escaped) > _fits(sample, plain) else plain), before
 
 
 def _fits(lines: list[str], dialect: Dialect) -> tuple[bool, int, int]:
-    """How well lines fit a dialect: there are several columns, rows with all of them, number of columns."""
+    """The fit of lines to a dialect: there are several columns, rows with all of them, number of columns."""
     parser = FieldParser(dialect)
     header, _ = parser.split(lines[0])
     if len(header) < 2:

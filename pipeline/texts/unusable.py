@@ -1,4 +1,4 @@
-"""What a message says of a file of which no row can be used: the columns that there are, and which one is meant."""
+"""Messages on a file of which no row can be used: the columns that there are, and a guess which one is meant."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def why_unusable(
 
 
 def why_unlabelled(path: str, labels_field: str) -> str:
-    """What to do about a file of which no row has a label: the field that is meant, if another one is there.
+    """Advice on a file of which no row has a label: the field that is meant, if another one is there.
 
     Args:
         path: labelled JSON or Parquet.
