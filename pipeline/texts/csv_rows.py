@@ -155,8 +155,9 @@ class _Reader:
             return False
         start = self._shape(first.text)
         *between, last = [line.text.rstrip("\r\n") for line in more if line.text is not None]
+        between = [line for line in between if line.strip()]
         if between:
-            return all(self._is_row(line, width, start) for line in between if line.strip())
+            return all(self._is_row(line, width, start) for line in between)
         return start != "" and self._shape(last) == start and len(self._parser.split(last)[0]) == width > 2
 
     def _is_row(self, line: str, width: int, start: str) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import InputError, UsageError
+from pipeline.texts.csv_fields import Dialect
+from pipeline.texts.csv_rows import csv_rows
 from pipeline.texts.fields import find
 from pipeline.texts.layout import Layout
 from pipeline.texts.prepare import Options, prepare
@@ -224,3 +230,15 @@ def test_of_an_unusable_file_the_columns_are_named_and_one_is_guessed(tmp_path: 
     said = why_unusable([(str(path), Format.JSONL)], Layout(), "text", {"text is not a string": 1})
     assert "none of its 1 rows can be used (1 text is not a string)" in said
     assert "perhaps --text-field tweet" in said
+
+
+_CELLS = st.text(st.sampled_from('ab ,;"\n\r\\…'), max_size=12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 99).map(str), _CELLS, st.just("safe")), max_size=12), st.sampled_from(",;\t"))
+def test_tables_that_programs_write_are_read_as_they_were(rows: list[tuple[str, str, str]], delimiter: str) -> None:
+    written = io.StringIO(newline="")
+    csv.writer(written, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([("id", "text", "label"), *rows])
+    written.seek(0)
+    found = csv_rows("a.csv", written, Dialect(delimiter), before=0, longest=10_000)
+    assert [row if isinstance(row, Reject) else tuple(row[1].values()) for row in found] == rows
