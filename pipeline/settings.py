@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         return self.home / "snapshots"
 
     @property
+    def learnt_dir(self) -> Path:
+        """Notes of the texts that each model was fitted on."""
+        return self.home / "learnt"
+
+    @property
     def rejects_dir(self) -> Path:
         """The folder of the lists of rejected rows."""
         return self.home / "rejects"

@@ -97,7 +97,21 @@ class Taxonomy(_Frozen):
     @cached_property
     def _by_alias(self) -> dict[str, str]:
         spelled = {alias.casefold(): label.key for label in self.labels for alias in label.aliases}
-        return spelled | {label.key.casefold(): label.key for label in self.labels}
+        return self._by_name | spelled | {label.key.casefold(): label.key for label in self.labels}
+
+    @cached_property
+    def _by_name(self) -> dict[str, str]:
+        """Names in both languages, without those of several labels."""
+        owners: dict[str, set[str]] = {}
+        for label in self.labels:
+            for name in (label.name.en, label.name.ms):
+                owners.setdefault(" ".join(name.split()).casefold(), set()).add(label.key)
+        return {name: next(iter(keys)) for name, keys in owners.items() if len(keys) == 1}
+
+    @cached_property
+    def excludes(self) -> dict[str, frozenset[str]]:
+        """For each label, the labels that the same text cannot have."""
+        return {label.key: frozenset(label.excludes) for label in self.labels}
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -117,7 +131,7 @@ class Taxonomy(_Frozen):
             raise TaxonomyError(f"no label {key!r} in the taxonomy; its labels are {', '.join(self.keys)}") from None
 
     def canonical(self, name: str) -> str | None:
-        """The key for `name` (a key or an alias, upper or lower case); None: no label has that name."""
+        """The key for `name`: a key, an alias, or a name in English or Malay, upper or lower case; None: no label's."""
         return self._by_alias.get(" ".join(name.split()).casefold())
 
 
@@ -161,7 +175,16 @@ def parse_taxonomy(content: bytes, where: str = "taxonomy") -> Taxonomy:
     nodes: Any = document["labels"]
     labels = tuple(_parse_label(node, where, nodes.lc.item(i)[0] + 1) for i, node in enumerate(nodes))
     _check_across(labels, nodes, where)
-    return Taxonomy(version=hashlib.blake2b(content, digest_size=8).hexdigest(), labels=labels)
+    return Taxonomy(version=hashlib.blake2b(content, digest_size=8).hexdigest(), labels=_both_ways(labels))
+
+
+def _both_ways(labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """Labels in which an exclusion that one of two labels names stands in both."""
+    made = []
+    for label in labels:
+        back = [other.key for other in labels if label.key in other.excludes and other.key not in label.excludes]
+        made.append(label.model_copy(update={"excludes": (*label.excludes, *back)}) if back else label)
+    return tuple(made)
 
 
 def _parse_label(node: Any, where: str, line: int) -> Label:

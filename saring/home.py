@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.raters.judge import JudgeReport
     from pipeline.runs.executor import Executor
     from pipeline.texts.ingest import IngestReport, SourceInfo
+    from pipeline.texts.layout import Layout
     from pipeline.texts.readers import Format
     from pipeline.vectors.embed import EmbedReport
     from saring.actions.filtering import Filtered
@@ -68,6 +69,7 @@ class Home(Context):
         source: str | SourceInfo,
         *,
         form: Format | None = None,
+        layout: Layout | None = None,
         text_field: str = "text",
         id_field: str = "id",
         follow: Callable[[], bool] | None = None,
@@ -81,6 +83,7 @@ class Home(Context):
             paths,
             source,
             form=form,
+            layout=layout,
             text_field=text_field,
             id_field=id_field,
             follow=follow,
@@ -92,11 +95,15 @@ class Home(Context):
         paths: str | Path | Sequence[str | Path],
         source: str | SourceInfo,
         *,
-        labels_field: str = "labels",
+        labels_field: str | None = None,
         mapping: Path | None = None,
         kind: RaterKind | None = None,
         rater: str | None = None,
+        rater_field: str | None = None,
+        labels_separator: str | None = None,
+        preset: str | None = None,
         form: Format | None = None,
+        layout: Layout | None = None,
         text_field: str = "text",
         id_field: str = "id",
         progress: Progress = silent,
@@ -113,7 +120,11 @@ class Home(Context):
             mapping=mapping,
             kind=kind or Kind.EXTERNAL,
             rater=rater,
+            rater_field=rater_field,
+            labels_separator=labels_separator,
+            preset=preset,
             form=form,
+            layout=layout,
             text_field=text_field,
             id_field=id_field,
             progress=progress,

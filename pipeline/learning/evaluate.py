@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ class Evaluation:
     labels: tuple[str, ...]
     probabilities: Scores
     truth: LabelMatrix
+    #: ids of the texts
+    ids: Sequence[uuid.UUID] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -63,7 +66,7 @@ def evaluate_examples(model: TrainedModel, examples: Examples, *, rng: np.random
         for name, count in zip(*np.unique(languages, return_counts=True), strict=True)
         if count >= LEAST_SLICE and count < len(languages)
     }
-    return Evaluation(on(np.ones(len(rows), dtype=bool)), slices, tuple(shared), probabilities, truth)
+    return Evaluation(on(np.ones(len(rows), dtype=bool)), slices, tuple(shared), probabilities, truth, chosen.ids)
 
 
 def given_matrix(model: TrainedModel, probabilities: Scores) -> NDArray[np.bool_]:

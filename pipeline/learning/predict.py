@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from pipeline.models.artefact import TrainedModel
+from pipeline.texts.inputs import InputRow
 from pipeline.texts.labelled import LabelledText
 from pipeline.texts.labelled_files import clean
 
@@ -31,25 +32,39 @@ def predict(model: TrainedModel, rows: Iterable[LabelledText]) -> Iterator[dict[
 
     Rows stay in order and are streamed. Labels of the row itself are replaced; its other fields stay.
     """
+    return predict_rows(model, map(_as_input, rows))
+
+
+def predict_rows(model: TrainedModel, rows: Iterable[InputRow]) -> Iterator[dict[str, Any]]:
+    """Predict as `predict` does; a row that cannot be used comes in its place with `error` and without labels."""
     pending = iter(rows)
     while batch := list(islice(pending, BATCH)):
-        probabilities = model.probabilities([clean(row.text) for row in batch])
-        for row, scores, given in zip(batch, probabilities, model.given(probabilities), strict=True):
-            known = {
-                "id": row.id,
-                "text": row.text,
-                "source": row.source,
-                "split": row.split,
-                "lang": row.language,
-                "sentiment": row.sentiment,
-            }
-            yield {
-                **row.extra,
-                **{name: value for name, value in known.items() if value},
-                "scores": {label: round(float(p), 6) for label, p in zip(model.labels, scores, strict=True)},
-                "labels": given,
-                "model": model.manifest.version,
-            }
+        texts = [clean(row.text) for row in batch if row.text is not None]
+        predicted = iter(_predicted(model, texts))
+        for row in batch:
+            more = {"error": row.error} if row.text is None else next(predicted)
+            yield {**row.fields, **more, "model": model.manifest.version}
+
+
+def _predicted(model: TrainedModel, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    if not texts:
+        return
+    probabilities = model.probabilities(texts)
+    for scores, given in zip(probabilities, model.given(probabilities), strict=True):
+        named = {label: round(float(p), 6) for label, p in zip(model.labels, scores, strict=True)}
+        yield {"scores": named, "labels": given}
+
+
+def _as_input(row: LabelledText) -> InputRow:
+    known = {
+        "id": row.id,
+        "text": row.text,
+        "source": row.source,
+        "split": row.split,
+        "lang": row.language,
+        "sentiment": row.sentiment,
+    }
+    return InputRow({**row.extra, **{name: value for name, value in known.items() if value}}, row.text)
 
 
 def predict_texts(model: TrainedModel, texts: Sequence[str]) -> list[Prediction]:

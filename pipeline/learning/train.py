@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -62,6 +63,8 @@ class TrainReport:
     evaluation: Evaluation
     #: positions of the test split in the examples
     test: Sequence[int]
+    #: ids of the texts that the model was fitted on
+    learnt: Sequence[uuid.UUID] = ()
 
 
 def train(
@@ -95,8 +98,9 @@ def train(
     plan = plan_splits(examples, seed=config.seed)
     learnable, left_out = _learnable(examples, plan)
     if not learnable:
-        first = next(iter(left_out.items()), None)
-        why = f"for example {first[0]!r}: {first[1]}" if first else "there are no labelled texts"
+        # The label that is nearest to being learnt says most of what is missing.
+        nearest = max(left_out, key=lambda label: _positives(examples, label), default=None)
+        why = f"for example {nearest!r}: {left_out[nearest]}" if nearest else "there are no labelled texts"
         raise NotEnoughLabels(f"no label can be learnt ({why}): give more labelled texts")
     examples = _with_labels(examples, learnable)
     fitting, dev = examples.take(plan.train), examples.take(plan.dev)
@@ -130,7 +134,7 @@ def train(
         manifest = manifest.model_copy(update={"metrics": metrics})
         model, path = save_model(TrainedModel(classifier, manifest), models_dir)
         write_card(path, model.manifest, evaluation)
-    return TrainReport(model, path, plan.sizes(), left_out, evaluation, plan.test)
+    return TrainReport(model, path, plan.sizes(), left_out, evaluation, plan.test, fitting.ids)
 
 
 def _fit(
@@ -167,6 +171,10 @@ def _learnable(examples: Examples, plan: SplitPlan) -> tuple[list[str], dict[str
                 f"it needs at least {LEAST_TRAIN} of each in train and 1 of each in dev"
             )
     return learnable, left_out
+
+
+def _positives(examples: Examples, label: str) -> int:
+    return int((examples.truth[:, examples.labels.index(label)] == 1).sum())
 
 
 def _with_labels(examples: Examples, labels: Sequence[str]) -> Examples:

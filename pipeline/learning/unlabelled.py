@@ -13,6 +13,8 @@ from pipeline.ledger import test_set
 from pipeline.progress import Progress, silent
 from pipeline.store.session import open_session
 from pipeline.store.texts import sample
+from pipeline.texts.fields import find
+from pipeline.texts.json_values import load_json, lone_half, whole_characters
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.readers import Format, RawRow, format_of, read_rows
 from pipeline.texts.rejects import Reject, RejectSink
@@ -66,9 +68,12 @@ def _text(row: RawRow, path: str, form: Format, field: str) -> str | Reject | No
             return fields
         if fields.get("split") == "test":
             return None
-        content = fields.get(field)
+        content = find(fields, field)
         if not isinstance(content, str):
             return Reject(path, row.line, "missing field", field)
+        content = whole_characters(content)
+        if lone_half(content) is not None:
+            return Reject(path, row.line, "not valid JSON", "half of a character")
     assert isinstance(content, str)
     if not any(c.isalnum() for c in content):
         # Empty lines separate the paragraphs of plain text.
@@ -80,7 +85,7 @@ def _fields(row: RawRow, path: str) -> Mapping[str, Any] | Reject:
     if isinstance(row.payload, dict):
         return row.payload
     try:
-        fields = orjson.loads(row.payload)
-    except orjson.JSONDecodeError as error:
-        return Reject(path, row.line, "not valid JSON", f"{error.msg} at character {error.pos}")
+        fields = load_json(row.payload)
+    except (orjson.JSONDecodeError, UnicodeDecodeError):
+        return Reject(path, row.line, "not valid JSON")
     return fields if isinstance(fields, dict) else Reject(path, row.line, "not a JSON object", type(fields).__name__)

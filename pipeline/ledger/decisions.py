@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select, union
 from sqlalchemy.orm import Session
 
 from pipeline import store
@@ -46,6 +46,8 @@ class DecidedText:
     demoted: frozenset[str]
     #: the judgements of the text by id; empty unless requested
     judgements: Mapping[int, Judgement] = field(default_factory=dict)
+    #: the text that this one is a near-duplicate of; None: it is none
+    duplicate_of: uuid.UUID | None = None
 
 
 def decided_texts(
@@ -56,6 +58,7 @@ def decided_texts(
     span: Span | None = None,
     only: ColumnElement[bool] | None = None,
     with_judgements: bool = False,
+    copies: bool = False,
 ) -> Iterator[DecidedText]:
     """Stream the judged texts that are in scope and not duplicates, in order of id.
 
@@ -67,12 +70,13 @@ def decided_texts(
         span: range of text ids; not together with `limit`. None: all.
         only: a condition that judgements must meet to count (see `judgements_by_text`).
         with_judgements: True: each text has its judgements.
+        copies: True: near-duplicates that people or data sets judged are among them (see `told_apart`).
     """
-    excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+    excludes = taxonomy.excludes
     consensus = current_consensus(session)
     j, r = store.Judgement, store.Rater
     chosen = (sample(limit) if span is None else span.of(sample(None))).subquery()
-    texts = select(chosen.c.id)
+    slices: list[Select[uuid.UUID]] = [select(chosen.c.id)]
     if limit is not None:
         everything = sample(None).subquery()
         by_people = (
@@ -80,7 +84,12 @@ def decided_texts(
             .join(r, r.id == j.rater_id)
             .where(r.kind.in_(TRUSTED), j.text_id.in_(select(everything.c.id)))
         )
-        texts = texts.union(by_people)  # type: ignore[assignment]
+        slices.append(by_people)
+    if copies:
+        t = store.Text
+        judged = select(j.text_id).join(r, r.id == j.rater_id).where(r.kind.in_(TRUSTED))
+        slices.append(select(t.id).where(t.in_scope, t.duplicate_of.is_not(None), t.id.in_(judged)))
+    texts = slices[0] if len(slices) == 1 else select(union(*slices).subquery().c.id)
     pending: list[_Pending] = []
     for text_id, judgements in judgements_by_text(session, texts=texts, only=only):
         kinds = {judgement.id: judgement.rater.kind for judgement in judgements}
@@ -124,7 +133,10 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
     t, seen, s = store.Text, store.TextSource, store.Source
     ids = [text.id for text in pending]
     texts = {
-        row[0]: row for row in session.execute(select(t.id, t.masked, t.language).where(t.id == func.any(ids))).all()
+        row[0]: row
+        for row in session.execute(
+            select(t.id, t.masked, t.language, t.duplicate_of).where(t.id == func.any(ids))
+        ).all()
     }
     sources: dict[uuid.UUID, set[str]] = {}
     splits: dict[uuid.UUID, str] = {}
@@ -142,7 +154,7 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
     for text_id in _sought(session, ids):
         splits.setdefault(text_id, "train")
     for text in pending:
-        _, masked, language = texts[text.id]
+        _, masked, language, duplicate_of = texts[text.id]
         yield DecidedText(
             text.id,
             masked,
@@ -154,6 +166,7 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
             text.stand_in,
             text.demoted,
             text.judgements,
+            duplicate_of,
         )
 
 

@@ -110,9 +110,9 @@ def evidence_of(session: Session, text_ids: Sequence[uuid.UUID], taxonomy: Taxon
     return [by_id.get(text_id, Evidence()) for text_id in text_ids]
 
 
-def excludes_of(taxonomy: Taxonomy) -> dict[str, frozenset[str]]:
+def excludes_of(taxonomy: Taxonomy) -> Mapping[str, frozenset[str]]:
     """For each label, the labels that can't be true beside it."""
-    return {label.key: frozenset(label.excludes) for label in taxonomy}
+    return taxonomy.excludes
 
 
 def champion_scores(model: TrainedModel | None, texts: Sequence[str], labels: Sequence[str]) -> Floats:

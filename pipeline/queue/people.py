@@ -48,7 +48,7 @@ class People:
 
 def what_people_decided(session: Session, taxonomy: Taxonomy) -> People:
     """Read all judgements by people, in one pass over the texts that they judged."""
-    excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+    excludes = taxonomy.excludes
     j, r = store.Judgement, store.Rater
     in_scope = sample(None).subquery()
     judged = (

@@ -214,7 +214,7 @@ class _Ledger:
         m = len(taxonomy.keys)
         self._at = {key: j for j, key in enumerate(taxonomy.keys)}
         self._consensus = consensus
-        self._excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+        self._excludes = taxonomy.excludes
         self.decisions = np.full((n, m), -1, np.int8)
         self.tiers: list[str] = ["unknown"] * n
         self.asserted = np.zeros((n, m), bool)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -26,9 +26,11 @@ from pipeline.errors import InputError
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import ActiveRun, stage_run
 from pipeline.store.session import open_session
+from pipeline.texts.layout import Layout
 from pipeline.texts.prepare import Options, Prepared, PreparedText, prepare
 from pipeline.texts.readers import Format, RawRow, format_of, read_rows
 from pipeline.texts.rejects import Reject, RejectSink
+from pipeline.texts.unusable import why_unusable
 from pipeline.texts.write import write
 
 #: rows prepared together, written together, and committed together
@@ -38,6 +40,8 @@ _IN_PROGRESS = 3
 
 #: called with the rows of a batch that are in the store, in the transaction that wrote them
 OnWritten = Callable[[Session, int, Sequence[PreparedText]], None]
+#: called with the rows that an interrupted run has stored
+OnPassed = Callable[[Sequence[PreparedText]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class IngestReport:
     rejected: dict[str, int] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
     rejects_file: str | None = None
+    #: rows whose id a spreadsheet has rounded (1.78E+18): they are known by file and line instead
+    rounded_ids: int = 0
 
 
 def ingest(
@@ -74,6 +80,7 @@ def ingest(
     source: SourceInfo,
     *,
     form: Format | None = None,
+    layout: Layout | None = None,
     text_field: str = "text",
     id_field: str = "id",
     split_field: str = "split",
@@ -83,6 +90,7 @@ def ingest(
     workers: int | None = None,
     follow: Callable[[], bool] | None = None,
     on_written: OnWritten | None = None,
+    on_passed: OnPassed | None = None,
     stage: str = "ingest",
     more_params: Mapping[str, Any] | None = None,
     progress: Progress = silent,
@@ -94,7 +102,8 @@ def ingest(
         paths: local paths or fsspec addresses, read in this order.
         source: the source of the texts; it is added to the store when it is new.
         form: format of the files; None: the format that each name shows.
-        text_field: the field with the text (JSON lines, CSV, Parquet).
+        layout: encoding and delimiter of text files, where the caller knows them; None: as their first bytes show.
+        text_field: the field with the text (JSON, CSV, Parquet); a path with dots leads into nested fields.
         id_field: the field with the source's id of a row; rows without an id are identified by file and line.
         split_field: the field with the source's split, if any.
         keep: further fields that `on_written` needs.
@@ -103,37 +112,57 @@ def ingest(
         workers: processes that prepare rows; None: the number of cores, at most 4; 0: this process only.
         follow: see `read_rows`; only for a single file of lines.
         on_written: called in the transaction of each batch.
+        on_passed: called, when an interrupted run goes on within a file, with the rows before that place.
         stage: name of the stage in run records.
         more_params: further parameters of the run; only a call with the same parameters continues an interrupted one.
         progress: called after every batch.
 
     Raises:
-        InputError: a file cannot be read at all; rows read before stay in the store.
+        InputError: a file cannot be read at all (rows read before stay in the store), or there are rows and none of
+            them can be used (the store is as before).
     """
+    layout = layout or Layout()
     forms = [form or format_of(path) for path in paths]
     params = {"paths": list(paths), "source": source.name, "forms": forms, "text_field": text_field}
     params |= {"id_field": id_field, **(more_params or {})}
+    # Only where it is given, so that a run goes on that an older version began.
+    params |= {name: value for name, value in asdict(layout).items() if value is not None}
     count = min(os.cpu_count() or 1, 4) if workers is None else workers
     with stage_run(engine, stage, slice=source.name, params=params, progress=progress) as run:
         sink = RejectSink(rejects_dir / f"{stage}-{run.id}.jsonl" if rejects_dir else None)
-        with open_session(engine) as session, session.begin():
-            source_id = source_id_of(session, source)
         finished_paths = set(run.checkpoint.get("done", ()))
         with sink, _pool(count) as pool:
             for path, file_form in zip(paths, forms, strict=True):
                 if path in finished_paths:
                     continue
                 options = Options(file_form, text_field, id_field, (*keep, split_field), languages)
-                rows = read_rows(path, file_form, follow=follow)
+                rows = read_rows(path, file_form, layout=layout, follow=follow)
                 skip = run.checkpoint["rows"] if run.checkpoint.get("file") == path else 0
                 # While a file is followed, each row is written at once.
                 executor, size = (None, 1) if follow else (pool, _BATCH)
-                batches = _prepared(executor, islice(rows, skip, None), path, options, size)
-                file = _File(path, skip, source_id, split_field)
+                if skip and on_passed is not None:
+                    for batch in _prepared(executor, islice(rows, skip), path, options, size):
+                        on_passed(batch.rows)
+                    batches = _prepared(executor, rows, path, options, size)
+                else:
+                    batches = _prepared(executor, islice(rows, skip, None), path, options, size)
+                file = _File(path, skip, source, split_field)
                 _ingest_file(engine, run, batches, file, sink=sink, on_written=on_written)
                 finished_paths.add(path)
                 run.checkpoint = {"done": sorted(finished_paths)}
-        return _report(run, sink)
+        report = _report(run, sink)
+        if report.rows and report.rows == sum(report.rejected.values()):
+            _forget(engine, run)
+            raise InputError(why_unusable(list(zip(paths, forms, strict=True)), layout, text_field, report.rejected))
+        return report
+
+
+def _forget(engine: Engine, run: ActiveRun) -> None:
+    """Have the next call begin anew: a file that is mended is read from its first row."""
+    run.counts.clear()
+    run.checkpoint = {}
+    with open_session(engine) as session, session.begin():
+        run.save(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +170,7 @@ class _File:
     path: str
     #: rows that an interrupted run has already stored
     skip: int
-    source_id: int
+    source: SourceInfo
     split_field: str
 
 
@@ -159,15 +188,21 @@ def _ingest_file(
         rows, rejects = batch.rows, batch.rejects
         consumed += len(batch)
         with open_session(engine) as session, session.begin():
-            splits = [_split(row.fields.get(file.split_field)) for row in rows]
-            written = write(session, rows, source_id=file.source_id, run_id=run.id, path=file.path, splits=splits)
-            if on_written is not None:
-                on_written(session, run.id, written.seen)
+            if rows:
+                splits = [_split(row.fields.get(file.split_field)) for row in rows]
+                # A source enters the store with its first text.
+                source_id = source_id_of(session, file.source)
+                written = write(session, rows, source_id=source_id, run_id=run.id, path=file.path, splits=splits)
+                if on_written is not None:
+                    on_written(session, run.id, written.seen)
+                for name, by in written.counts.items():
+                    run.count(name, by)
+                _add(run.counts, "languages", written.languages)
+                rejects = [*rejects, *written.rejected]
+            rejects = sorted(rejects, key=lambda reject: reject.line)
             run.count("rows", len(batch))
-            for name, by in written.counts.items():
-                run.count(name, by)
-            _add(run.counts, "languages", written.languages)
-            rejects = sorted((*rejects, *written.rejected), key=lambda reject: reject.line)
+            if batch.rounded_ids:
+                run.count("rounded_ids", batch.rounded_ids)
             _add(run.counts, "rejected", _tally(rejects))
             run.checkpoint = {**run.checkpoint, "file": file.path, "rows": consumed}
             run.advance(run.counts["rows"], None, "reading")
@@ -309,4 +344,5 @@ def _report(run: ActiveRun, sink: RejectSink) -> IngestReport:
         rejected=dict(counts.get("rejected", {})),
         languages=dict(counts.get("languages", {})),
         rejects_file=str(sink.path) if sink.path is not None and sink.counts else None,
+        rounded_ids=counts.get("rounded_ids", 0),
     )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from pipeline.errors import InputError
+from pipeline.texts.cells import labels_in
+from pipeline.texts.fields import find
+from pipeline.texts.json_values import load_json, lone_half, whole_characters
 from pipeline.texts.labelled import LabelledText, Split
 from pipeline.texts.limits import cut
 from pipeline.texts.masking import mask
@@ -25,13 +29,25 @@ def clean(text: str) -> str:
     return mask(readable(repair(cut(text))))
 
 
-def read_labelled(paths: Iterable[str], sink: RejectSink, *, keep_extra: bool = False) -> Iterator[LabelledText]:
+@dataclass(frozen=True, slots=True)
+class LabelsField:
+    """A field with labels that a data set calls by its own name, and in which they may be spelled in any way."""
+
+    name: str
+    #: the key of a label by any of its names; None: no label has it
+    canonical: Callable[[str], str | None]
+
+
+def read_labelled(
+    paths: Iterable[str], sink: RejectSink, *, keep_extra: bool = False, labels_field: LabelsField | None = None
+) -> Iterator[LabelledText]:
     """Stream labelled rows (see `pipeline.texts.labelled`) of JSON lines or Parquet files, with their texts unchanged.
 
     Args:
         paths: local paths or fsspec addresses.
         sink: takes the rows that cannot be used.
         keep_extra: keep fields that Saring does not use, to write them back.
+        labels_field: the field with the labels; None: `labels`, a list of keys.
 
     Raises:
         InputError: a file cannot be read at all.
@@ -43,7 +59,7 @@ def read_labelled(paths: Iterable[str], sink: RejectSink, *, keep_extra: bool = 
                 f"{path}: labelled texts must be JSON lines or Parquet; use `saring import` for other formats"
             )
         for row in read_rows(path, form):
-            labelled = row if isinstance(row, Reject) else _parse(row, path, keep_extra)
+            labelled = row if isinstance(row, Reject) else _parse(row, path, keep_extra, labels_field)
             if isinstance(labelled, Reject):
                 sink.add(labelled)
             else:
@@ -71,22 +87,28 @@ def unknown_labels(rows: Iterable[LabelledText], known: Sequence[str]) -> Counte
     return Counter(label for row in rows for label in row.labels | row.not_labels if label not in known)
 
 
-def _parse(row: RawRow, path: str, keep_extra: bool) -> LabelledText | Reject:
+def _parse(row: RawRow, path: str, keep_extra: bool, labels_field: LabelsField | None = None) -> LabelledText | Reject:
     if isinstance(row.payload, dict):
         fields: Mapping[str, Any] = row.payload
     else:
         try:
-            fields = orjson.loads(row.payload)
-        except orjson.JSONDecodeError as error:
-            return Reject(path, row.line, "not valid JSON", f"{error.msg} at character {error.pos}")
+            fields = load_json(row.payload)
+        except (orjson.JSONDecodeError, UnicodeDecodeError) as error:
+            return Reject(path, row.line, "not valid JSON", _place(error))
         if not isinstance(fields, dict):
             return Reject(path, row.line, "not a JSON object", type(fields).__name__)
     text = fields.get("text")
     if not isinstance(text, str):
         return Reject(path, row.line, "missing field", "text")
+    text = whole_characters(text)
+    if (half := lone_half(text)) is not None:
+        return Reject(path, row.line, "not valid JSON", f"half of a character at character {half}")
     if not any(c.isalnum() for c in text):
         return Reject(path, row.line, "no words" if text.strip() else "empty text")
     labels, not_labels = (_labels(fields.get(name)) for name in ("labels", "not_labels"))
+    if labels_field is not None:
+        labels, more = labels_in(find(fields, labels_field.name), labels_field.canonical)
+        not_labels = None if not_labels is None else not_labels | more
     if labels is None or not_labels is None:
         return Reject(path, row.line, "labels are not a list of strings")
     if both := labels & not_labels:
@@ -104,6 +126,12 @@ def _parse(row: RawRow, path: str, keep_extra: bool) -> LabelledText | Reject:
         sentiment=sentiment,
         extra={k: v for k, v in fields.items() if k not in _KNOWN} if keep_extra else {},
     )
+
+
+def _place(error: orjson.JSONDecodeError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}"
+    return f"{error.msg} at character {error.pos}"
 
 
 def _labels(value: object) -> frozenset[str] | None:

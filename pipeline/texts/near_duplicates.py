@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -30,6 +30,23 @@ _SEED = 42
 #: texts of one bucket that are compared with each other
 _COMPARED = 50
 _REPEATED = re.compile(r"(.)\1{2,}")
+#: the end of a text that a program cut, and the head that it put before it
+_CUT_END = re.compile(r"\s*(?:…|\.\.\.)\s*(?:<url>)?\s*\Z")
+_RETWEET = re.compile(r"\A\s*RT\s+(?:<user>|@\w+)\s*:?\s*", re.IGNORECASE)
+#: characters of a cut text's beginning that tell it from others
+_CUT_LEAST = 40
+_TOKEN = re.compile(r"[^\W_]+(?:[’'][^\W_]+)?")
+#: a word with a capital after a word or a comma
+_NAME = re.compile(r"(?<=[\w,;:] )([A-Z][^\W\d_]+)")
+#: words that turn a statement into its opposite, as people write them in Malay and English
+_NEGATIONS = frozenset(
+    {
+        *("tak", "tidak", "tk", "x", "xde", "takde", "takda", "takkan", "bukan", "bukannya", "bkn", "jangan", "jgn"),
+        *("tiada", "tanpa", "belum", "blm", "usah", "enggak", "nggak", "ga", "gak"),
+        *("not", "no", "never", "none", "nobody", "nothing", "without", "cannot", "cant", "dont", "doesnt", "didnt"),
+        *("isnt", "arent", "wasnt", "werent", "wont"),
+    }
+)
 
 
 def level(masked: str, known_words: Sequence[str] | None = None) -> str:
@@ -175,7 +192,10 @@ class BucketIndex:
 
 
 def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
-    """A group number for each masked text; near-duplicates, directly or through other texts, have the same number."""
+    """A group number for each masked text; near-duplicates, directly or through other texts, have the same number.
+
+    A copy that was cut (it ends in "…") belongs to the texts that begin as it does.
+    """
     levelled = [Levelled(level(text)) for text in texts]
     number = {text: i for i, text in enumerate(levelled)}
     parent = list(range(len(texts)))
@@ -206,4 +226,61 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
             if not has_group:
                 new_buckets.append(bucket)
         index.add(text, new_buckets)
+    for cut, whole in _cut_copies(texts):
+        a, b = root(cut), root(whole)
+        parent[max(a, b)] = min(a, b)
     return [root(i) for i in range(len(texts))]
+
+
+def _cut_copies(texts: Sequence[str]) -> Iterable[tuple[int, int]]:
+    """Pairs of positions: a text that was cut, and a text that begins as it does."""
+    beginnings = {i: cut for i, text in enumerate(texts) if (cut := cut_beginning(text)) is not None}
+    if not beginnings:
+        return
+    bodies = [level(_RETWEET.sub("", text)) for text in texts]
+    by_head: dict[str, list[int]] = defaultdict(list)
+    for i, body in enumerate(bodies):
+        by_head[body[:_CUT_LEAST]].append(i)
+    firsts: dict[str, int] = {}
+    for i, beginning in beginnings.items():
+        if beginning in firsts:
+            yield i, firsts[beginning]
+            continue
+        firsts[beginning] = i
+        for j in by_head[beginning[:_CUT_LEAST]]:
+            if j != i and bodies[j].startswith(beginning):
+                yield i, j
+
+
+def cut_beginning(masked: str) -> str | None:
+    """The levelled beginning of a text that was cut, without its last word, which may be cut too.
+
+    None: the text was not cut, or what is left is too short to tell it from others.
+    """
+    end = _CUT_END.search(masked)
+    if end is None:
+        return None
+    kept = level(_RETWEET.sub("", masked[: end.start()])).rpartition(" ")[0]
+    return kept if len(kept) >= _CUT_LEAST else None
+
+
+def contrasts(masked: str, other: str) -> bool:
+    """True where two similar texts differ in a negation, a number or a name, so that they may mean different things.
+
+    A name is a word with a capital that does not begin a sentence.
+    """
+    ours, theirs = (Counter(token.casefold() for token in _TOKEN.findall(bare(text))) for text in (masked, other))
+    differing = set((ours - theirs) + (theirs - ours))
+    names = _names(masked) | _names(other)
+    return any(
+        token in _NEGATIONS or token.endswith(("n't", "n’t")) or token in names or any(c.isdigit() for c in token)
+        for token in differing
+    )
+
+
+def _names(masked: str) -> set[str]:
+    bared = bare(masked)
+    if bared.upper() == bared:
+        # Of a text in capitals only, capitals say nothing.
+        return set()
+    return {match[1].casefold() for match in _NAME.finditer(bared)}

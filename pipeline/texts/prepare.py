@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from pipeline.texts.fields import find, has, is_rounded
+from pipeline.texts.json_values import load_json, lone_half, whole_characters
 from pipeline.texts.language import MarkerDetector
 from pipeline.texts.limits import MAX_ID, MAX_RAW_TEXT, MAX_TEXT
 from pipeline.texts.masking import bare, mask, words
@@ -63,17 +65,19 @@ class Prepared:
 
     rows: list[PreparedText] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    #: rows whose id a spreadsheet has rounded; they are known by file and line instead
+    rounded_ids: int = 0
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.rejects)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Rows are sent between processes as columns: this takes a fifth of the time of thousands of objects.
-        return _from_columns, (tuple(zip(*self.rows, strict=True)), self.rejects)
+        return _from_columns, (tuple(zip(*self.rows, strict=True)), self.rejects, self.rounded_ids)
 
 
-def _from_columns(columns: tuple[tuple[Any, ...], ...], rejects: list[Reject]) -> Prepared:
-    return Prepared(list(map(PreparedText._make, zip(*columns, strict=True))), rejects)
+def _from_columns(columns: tuple[tuple[Any, ...], ...], rejects: list[Reject], rounded_ids: int) -> Prepared:
+    return Prepared(list(map(PreparedText._make, zip(*columns, strict=True))), rejects, rounded_ids)
 
 
 def prepare(
@@ -96,13 +100,17 @@ def prepare(
             fields = _fields(row, options)
             body = repair(_text(fields, options.text_field))
             masked = _masked(body)
-            external_id = _own_id(fields.get(options.id_field)) or f"{name}:{row.line}"
+            own_id = _own_id(find(fields, options.id_field))
         except _BadRow as bad:
             prepared.rejects.append(Reject(path, row.line, bad.reason, bad.detail))
             continue
+        if is_rounded(own_id):
+            prepared.rounded_ids += 1
+            own_id = ""
+        external_id = own_id or f"{name}:{row.line}"
         its_words = words(bare(masked))
         detected = detector.detect(masked, its_words)
-        kept = {key: fields.get(key) for key in options.keep}
+        kept = {key: find(fields, key) for key in options.keep}
         in_scope = detected.in_scope(options.languages)
         described.append(
             (row.line, external_id, text_key(body), body, masked, detected.language, detected.score, in_scope, kept)
@@ -127,9 +135,10 @@ def _fields(row: RawRow, options: Options) -> Mapping[str, Any]:
     if options.form is Format.TXT:
         return {options.text_field: _decoded(row.payload)}
     try:
-        value = orjson.loads(row.payload)
+        value = load_json(row.payload)
+    except UnicodeDecodeError as error:
+        raise _BadRow("not UTF-8", f"byte {error.start}") from error
     except orjson.JSONDecodeError as error:
-        _decoded(row.payload)
         # The place of the error is useful; the line itself must not be logged.
         raise _BadRow("not valid JSON", f"{error.msg} at character {error.pos}") from error
     if not isinstance(value, dict):
@@ -138,15 +147,16 @@ def _fields(row: RawRow, options: Options) -> Mapping[str, Any]:
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
-    if name not in fields:
+    if not has(fields, name):
         raise _BadRow("missing field", name)
-    text = fields[name]
+    text = find(fields, name)
     if text is None:
         raise _BadRow("empty text")
     if not isinstance(text, str):
         raise _BadRow("text is not a string", type(text).__name__)
     if len(text) > MAX_RAW_TEXT:
         raise _too_long(text)
+    text = whole_characters(text)
     _check_characters(text)
     return text
 
@@ -172,12 +182,13 @@ def _decoded(line: bytes) -> str:
 
 
 def _check_characters(text: str) -> None:
-    """Refuse text with lone surrogates: readers make them of bytes that are not UTF-8."""
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise _BadRow("not UTF-8", f"character {error.start}") from error
+    """Refuse text with lone surrogates: JSON may spell them, and readers make them of bytes that are not UTF-8."""
+    place = lone_half(text)
+    if place is None:
+        return
+    if "\udc80" <= text[place] <= "\udcff":
+        raise _BadRow("not UTF-8", f"character {place}")
+    raise _BadRow("not valid JSON", f"half of a character at character {place}")
 
 
 def _masked(body: str) -> str:

@@ -1,23 +1,25 @@
 """Readers of files: JSON lines, CSV, Parquet and plain text, plain or compressed, local or at any fsspec address.
 
-All readers stream. A line longer than `MAX_LINE` bytes is skipped without being kept in memory.
+The first bytes show what the name does not: the encoding, the delimiter of CSV, and whether JSON is in lines or one
+list. All readers stream. A line longer than `MAX_LINE` bytes is skipped without being kept in memory.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import io
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from pipeline.errors import InputError, first_line
+from pipeline.texts.class_names import named_classes, with_names
+from pipeline.texts.csv_rows import csv_rows
+from pipeline.texts.json_values import is_spread, spread_objects
+from pipeline.texts.layout import Layout, dialect_of, encoding_of
 from pipeline.texts.rejects import Reject
+from pipeline.texts.streams import as_utf8, head_of, member_of, named_errors, open_stream, refuse_binary
 
 #: longest line of a row, in bytes
 MAX_LINE = 1 << 20
@@ -34,7 +36,7 @@ class Format(StrEnum):
 
 
 class RawRow(NamedTuple):
-    """One row of a file: a line of bytes (JSON lines, plain text) or named values (CSV, Parquet)."""
+    """One row of a file: a line of bytes in UTF-8 (JSON lines, plain text) or named values (all else)."""
 
     line: int
     payload: bytes | dict[str, Any]
@@ -45,16 +47,19 @@ _SUFFIXES = {
     ".ndjson": Format.JSONL,
     ".json": Format.JSONL,
     ".csv": Format.CSV,
+    ".tsv": Format.CSV,
+    ".tab": Format.CSV,
     ".parquet": Format.PARQUET,
     ".pq": Format.PARQUET,
     ".txt": Format.TXT,
 }
 _COMPRESSED = (".gz", ".zst", ".zstd")
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
+_AS_FOUND = Layout()
 
 
 def format_of(path: str) -> Format:
-    """The format of a file by the ending of its name.
+    """The format of a file by the ending of its name; of a zip archive, by the name of the file in it.
 
     Raises:
         InputError: the ending is not known.
@@ -62,6 +67,11 @@ def format_of(path: str) -> Format:
     suffixes = [suffix.lower() for suffix in PurePosixPath(path).suffixes]
     while suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
+    if suffixes and suffixes[-1] == ".zip":
+        member = member_of(path)
+        if member.lower().endswith(".zip"):
+            raise InputError(f"{path}: the archive holds another archive ({member}): unpack it first")
+        return format_of(member)
     if suffixes and suffixes[-1] in _SUFFIXES:
         return _SUFFIXES[suffixes[-1]]
     if suffixes and suffixes[-1] in _WORKBOOKS:
@@ -71,12 +81,15 @@ def format_of(path: str) -> Format:
     )
 
 
-def read_rows(path: str, form: Format, *, follow: Callable[[], bool] | None = None) -> Iterator[RawRow | Reject]:
+def read_rows(
+    path: str, form: Format, *, layout: Layout = _AS_FOUND, follow: Callable[[], bool] | None = None
+) -> Iterator[RawRow | Reject]:
     """Stream the rows of one file, in order.
 
     Args:
         path: a local path or any fsspec address (``hf://``, ``s3://``, ``https://``).
         form: the file's format.
+        layout: what the caller knows of the encoding and the delimiter; the rest is found.
         follow: for lines only: called at the end of the file; True: read on; None: stop at the end.
 
     Raises:
@@ -86,70 +99,18 @@ def read_rows(path: str, form: Format, *, follow: Callable[[], bool] | None = No
         yield from _parquet_rows(path)
         return
     with open_stream(path) as stream:
-        _refuse_binary(path, stream)
+        encoding = layout.encoding or encoding_of(head_of(stream))
+        stream = as_utf8(stream, encoding)
+        head = head_of(stream)
+        refuse_binary(path, head)
         if form is Format.CSV:
-            yield from _csv_rows(path, stream)
+            yield from _csv_rows(path, stream, head, layout)
+        elif form is Format.JSONL and follow is None and is_spread(_text_of(head)):
+            with _as_text(stream) as text:
+                for row in spread_objects(path, text):
+                    yield row if isinstance(row, Reject) else RawRow(*row)
         else:
             yield from _lines(path, stream, follow)
-
-
-@contextmanager
-def open_stream(path: str) -> Iterator[io.BufferedReader]:
-    """Open a file for reading bytes; its first bytes decide how it is decompressed.
-
-    Raises:
-        InputError: the file cannot be opened, or is damaged.
-    """
-    # This and Arrow take long to import, and a line on standard input needs neither.
-    import fsspec
-
-    with _named_errors(path), fsspec.open(path, "rb", compression=None) as raw:
-        source = cast(IO[bytes], raw)
-        magic = source.read(4)
-        source.seek(0)
-        if magic[:2] == b"\x1f\x8b":
-            decompressed: Any = gzip.GzipFile(fileobj=source)
-        elif magic == b"\x28\xb5\x2f\xfd":
-            import pyarrow as pa
-
-            # Unlike zstandard's own reader, Arrow's notices a truncated file.
-            decompressed = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
-        else:
-            decompressed = source
-        yield io.BufferedReader(decompressed, buffer_size=1 << 18)
-
-
-@contextmanager
-def _named_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path}: the compressed data is damaged or incomplete ({error})") from error
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: this is a folder; name the files in it") from error
-    except PermissionError as error:
-        raise InputError(f"{path}: no permission to read it") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({first_line(error)})") from error
-    except ImportError as error:
-        raise InputError(f"{path}: {error}") from error
-    except ValueError as error:
-        if "Protocol not known" in str(error):
-            raise InputError(f"{path}: {error}") from error
-        raise
-
-
-def _refuse_binary(path: str, stream: io.BufferedReader) -> None:
-    head = stream.peek(8192)[:8192]
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{path}: this is UTF-16 text; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)")
-    if head[:4] == b"PAR1":
-        raise InputError(f"{path}: this is a Parquet file; give --format parquet")
-    controls = sum(byte < 9 or 13 < byte < 32 for byte in head)
-    if head and controls > len(head) // 10:
-        raise InputError(f"{path}: this is a binary file, not text")
 
 
 def _lines(path: str, stream: io.BufferedReader, follow: Callable[[], bool] | None) -> Iterator[RawRow | Reject]:
@@ -184,45 +145,21 @@ def _skip_line(stream: io.BufferedReader) -> int:
     return skipped
 
 
-def _csv_rows(path: str, stream: io.BufferedReader) -> Iterator[RawRow | Reject]:
-    csv.field_size_limit(MAX_LINE)
+def _csv_rows(path: str, stream: io.BufferedReader, head: bytes, layout: Layout) -> Iterator[RawRow | Reject]:
+    whole = len(head) == 0 or len(stream.peek(len(head) + 1)) <= len(head)
+    dialect, before = dialect_of(_text_of(head), whole=whole, delimiter=layout.delimiter)
+    with _as_text(stream) as text:
+        for row in csv_rows(path, text, dialect, before=before, longest=MAX_LINE):
+            yield row if isinstance(row, Reject) else RawRow(*row)
+
+
+def _text_of(head: bytes) -> str:
+    return head.decode("utf-8-sig", "replace")
+
+
+def _as_text(stream: io.BufferedReader) -> io.TextIOWrapper:
     # Bytes that are not UTF-8 become lone surrogates here; the preparation of each row rejects them.
-    with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        too_long: list[int] = []
-        reader = csv.reader(_bounded(text, too_long))
-        try:
-            header = next(reader, None)
-        except csv.Error as error:
-            raise InputError(f"{path}:1: not CSV ({error})") from error
-        while header is not None:
-            start = reader.line_num + 1
-            try:
-                values = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield Reject(path, start, "not valid CSV", str(error))
-                continue
-            if too_long:
-                yield Reject(path, start, "line too long", f"{max(too_long)} characters; at most {MAX_LINE}")
-                too_long.clear()
-            elif values and len(values) != len(header):
-                yield Reject(path, start, "ragged row", f"{len(values)} fields; the header has {len(header)}")
-            elif values:
-                yield RawRow(start, dict(zip(header, values, strict=True)))
-
-
-def _bounded(text: io.TextIOWrapper, too_long: list[int]) -> Iterator[str]:
-    """Lines of a file; a line that is too long is skipped, and its length is added to `too_long`."""
-    while line := text.readline(MAX_LINE + 1):
-        if len(line) <= MAX_LINE or line.endswith("\n"):
-            yield line
-            continue
-        size = len(line)
-        while not line.endswith("\n") and (line := text.readline(MAX_LINE)):
-            size += len(line)
-        too_long.append(size)
-        yield "\n"
+    return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _parquet_rows(path: str) -> Iterator[RawRow | Reject]:
@@ -230,13 +167,15 @@ def _parquet_rows(path: str) -> Iterator[RawRow | Reject]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _named_errors(path), fsspec.open(path, "rb") as stream:
+    with named_errors(path), fsspec.open(path, "rb") as stream:
         try:
             number = 0
-            for batch in pq.ParquetFile(stream).iter_batches(batch_size=_PARQUET_BATCH):
+            file = pq.ParquetFile(stream)
+            names = named_classes(file.schema_arrow.metadata)
+            for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
                 for values in batch.to_pylist():
                     number += 1
-                    yield RawRow(number, values)
+                    yield RawRow(number, with_names(values, names) if names else values)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path}: not a Parquet file, or damaged ({first_line(error)})") from error
 

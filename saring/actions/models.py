@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import InputError
 from pipeline.models.artefact import TrainedModel
 from pipeline.models.find import folder_of, list_folders, newest, open_model
 from pipeline.models.protocol import Encode
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.learning.evaluate import Evaluation
     from pipeline.learning.gate.report import Rows
     from pipeline.learning.sets.examples import Examples
+    from pipeline.taxonomy import Taxonomy
     from pipeline.texts.rejects import RejectSink
     from saring.context import Context
 
@@ -107,6 +109,8 @@ def evaluate(
     files: Sequence[str],
     *,
     split: str | None = None,
+    labels_field: str | None = None,
+    taxonomy: Taxonomy | None = None,
     seed: int = 0,
     rejects: RejectSink | None = None,
 ) -> Evaluation:
@@ -116,6 +120,8 @@ def evaluate(
         model: a trained model.
         files: labelled JSON lines or Parquet.
         split: use only rows of this split; None: all.
+        labels_field: the field with the labels, however they are spelled; None: `labels`, a list of keys.
+        taxonomy: gives other names of labels, and says which labels exclude each other; None: rows say it all.
         seed: seed of the bootstrap.
         rejects: collects the rows that can't be used.
 
@@ -126,12 +132,23 @@ def evaluate(
 
     from pipeline.learning.evaluate import evaluate_examples
     from pipeline.learning.sets.examples import gather
-    from pipeline.texts.labelled_files import read_labelled
+    from pipeline.texts.labelled_files import LabelsField, read_labelled
     from pipeline.texts.rejects import RejectSink
+    from pipeline.texts.unusable import why_unlabelled
 
     sink = rejects if rejects is not None else RejectSink()
-    rows = (row for row in read_labelled(files, sink) if split is None or row.split == split)
-    return evaluate_examples(model, gather(rows, model.labels), rng=np.random.default_rng(seed))
+    canonical = taxonomy.canonical if taxonomy is not None else lambda name: name if name in model.labels else None
+    named_field = LabelsField(labels_field, canonical) if labels_field is not None else None
+    rows = read_labelled(files, sink, labels_field=named_field)
+    chosen = (row for row in rows if split is None or row.split == split)
+    examples = gather(chosen, model.labels, taxonomy.excludes if taxonomy is not None else None)
+    if not len(examples):
+        advice = why_unlabelled(files[0], labels_field or "labels")
+        raise InputError(
+            f"{', '.join(files)}: nothing to measure: no text has a yes or a no for a label of the model "
+            f"({', '.join(model.labels)}); {advice}"
+        )
+    return evaluate_examples(model, examples, rng=np.random.default_rng(seed))
 
 
 def examples_to_compare(
@@ -153,7 +170,8 @@ def examples_to_compare(
 
     if files is None:
         return _from_test_set(home.engine, labels, versions)
-    examples = gather(read_labelled(files, rejects if rejects is not None else RejectSink()), labels)
+    rows = read_labelled(files, rejects if rejects is not None else RejectSink())
+    examples = gather(rows, labels, home.taxonomy.excludes)
     return examples, Rows(", ".join(Path(path).name for path in files), None, len(examples))
 
 

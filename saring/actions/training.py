@@ -16,6 +16,7 @@ from pipeline.learning.sets.snapshot import SnapshotPolicy
 from pipeline.learning.train import TrainConfig, TrainReport
 from pipeline.learning.train import train as train_examples
 from pipeline.ledger.consensus.fit import fit_consensus, several_raters
+from pipeline.models.learnt import write_learnt
 from pipeline.models.linear import LinearConfig
 from pipeline.models.thresholds import parse_objective
 from pipeline.models.transformer.config import TransformerConfig
@@ -25,9 +26,11 @@ from pipeline.runs.executor import Executor, run
 from pipeline.runs.stage import WorkContext
 from pipeline.runs.whole import WholeStage
 from pipeline.store.session import open_session
+from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled import LabelledText
-from pipeline.texts.labelled_files import read_labelled, unknown_labels
+from pipeline.texts.labelled_files import LabelsField, read_labelled, unknown_labels
 from pipeline.texts.rejects import RejectSink
+from pipeline.texts.unusable import why_unlabelled
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import space_in_use
 from saring.actions.models import encode_of, load_folder
@@ -158,15 +161,19 @@ def train_from_files(
     files: Sequence[str],
     options: TrainOptions | None = None,
     *,
+    labels_field: str | None = None,
     tell: Callable[[str], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Trained:
     """Train on labelled files, without the store.
 
+    Asserting a label denies those that it excludes, as in the ledger.
+
     Args:
         home: the home with settings and models.
         files: labelled JSON lines or Parquet.
         options: the options of the training; None: the defaults.
+        labels_field: the field with the labels, however they are spelled; None: `labels`, a list of keys.
         tell: called with a sentence about rows and labels that were left out.
         progress: called after each step.
 
@@ -178,7 +185,7 @@ def train_from_files(
     chosen = options or TrainOptions()
     config = training_config(home, chosen, encoder=space_name(home.settings.encoder))
     progress(0, None, "reading")
-    examples, about = _examples_of(files, frozenset(chosen.without), home.taxonomy.keys, tell)
+    examples, about = _examples_of(files, frozenset(chosen.without), home.taxonomy, labels_field, tell)
     report = train_examples(
         examples,
         config,
@@ -187,6 +194,7 @@ def train_from_files(
         about=about,
         progress=progress,
     )
+    write_learnt(home.settings.learnt_dir, report.model.manifest.version, report.learnt)
     return Trained.of(report)
 
 
@@ -282,7 +290,7 @@ def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Re
         fit_consensus(
             home.engine, home.taxonomy, choice=home.settings.consensus, seed=home.settings.seed, progress=progress
         )
-    return retrain(
+    retrained = retrain(
         home.engine,
         home.taxonomy,
         config,
@@ -296,10 +304,17 @@ def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Re
         encode=encode_of(home.settings, config.linear.encoder),
         progress=progress,
     )
+    report = retrained.report
+    write_learnt(home.settings.learnt_dir, report.model.manifest.version, report.learnt)
+    return retrained
 
 
 def _examples_of(
-    files: Sequence[str], without: frozenset[str], labels: tuple[str, ...], tell: Callable[[str], None]
+    files: Sequence[str],
+    without: frozenset[str],
+    taxonomy: Taxonomy,
+    labels_field: str | None,
+    tell: Callable[[str], None],
 ) -> tuple[Examples, dict[str, Any]]:
     rejects = RejectSink()
     sources: Counter[str] = Counter()
@@ -307,19 +322,22 @@ def _examples_of(
 
     def wanted(rows: Iterable[LabelledText]) -> Iterator[LabelledText]:
         for row in rows:
-            unknown.update(unknown_labels([row], labels))
+            unknown.update(unknown_labels([row], taxonomy.keys))
             if row.source in without:
                 continue
             sources[row.source or "unnamed"] += 1
             yield row
 
-    examples = gather(wanted(read_labelled(files, rejects)), labels)
+    named_field = LabelsField(labels_field, taxonomy.canonical) if labels_field is not None else None
+    rows = read_labelled(files, rejects, labels_field=named_field)
+    examples = gather(wanted(rows), taxonomy.keys, taxonomy.excludes)
     tell_rejects(rejects, tell)
     if unknown:
         named = ", ".join(f"{label} ({counted(count, 'row')})" for label, count in unknown.most_common())
         tell(f"left out, labels not in the taxonomy: {named}")
     if not len(examples):
-        raise InputError(f"{', '.join(files)}: no row has a label of the taxonomy; check the fields and the labels")
+        advice = why_unlabelled(files[0], labels_field or "labels")
+        raise InputError(f"{', '.join(files)}: no row has a label of the taxonomy; {advice}")
     return examples, {
         "files": [Path(path).name for path in files],
         "sources": dict(sources.most_common()),

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from pipeline.learning.card import write_card
+from pipeline.models.learnt import count_learnt
 from pipeline.plural import counted
 from pipeline.texts.rejects import RejectSink
 from saring.actions.models import evaluate
@@ -21,6 +22,9 @@ def evaluate_command(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Labelled JSON lines or Parquet.")],
     model: ModelOption = None,
     split: Annotated[Literal["train", "dev", "test"] | None, typer.Option(help="Use only rows of this split.")] = None,
+    labels_field: Annotated[
+        str | None, typer.Option("--labels-field", help="The field with the labels. Default: labels.")
+    ] = None,
     card: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a card with plots of this evaluation to this folder.")
     ] = None,
@@ -35,16 +39,41 @@ def evaluate_command(
     home = output.home()
     trained = home.model(model, tell=output.note)
     rejects = RejectSink()
-    evaluation = evaluate(trained, files, split=split, seed=home.settings.seed, rejects=rejects)
+    evaluation = evaluate(
+        trained,
+        files,
+        split=split,
+        labels_field=labels_field,
+        taxonomy=home.taxonomy,
+        seed=home.settings.seed,
+        rejects=rejects,
+    )
     tell_rejects(rejects, output.warn)
     if card is not None:
         card.mkdir(parents=True, exist_ok=True)
         write_card(card, trained.manifest, evaluation, held_out=False)
     output.emit(
-        {"model": trained.manifest.version, "files": files, "metrics": evaluation.to_dict()},
+        {
+            "model": trained.manifest.version,
+            "files": files,
+            "metrics": evaluation.to_dict(),
+            "learnt": count_learnt(home.settings.learnt_dir, trained.manifest.version, evaluation.ids),
+        },
         as_json=as_json,
-        say=lambda result: say_metrics(result["metrics"]),
+        say=_say,
     )
+
+
+def _say(result: dict[str, Any]) -> None:
+    say_metrics(result["metrics"])
+    texts, learnt = result["metrics"]["texts"], result["learnt"]
+    if learnt is None:
+        sentence = "it is not known which of these texts the model was trained on"
+    elif learnt:
+        sentence = f"the model was trained on {learnt:,} of these {texts:,} texts: the figures are too good"
+    else:
+        sentence = f"the model was trained on none of these {texts:,} texts"
+    output.out().print(sentence, markup=False, soft_wrap=True)
 
 
 def say_metrics(metrics: dict[str, Any]) -> None:

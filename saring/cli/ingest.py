@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.judgement import RaterKind
 from pipeline.raters.imported import ImportReport
 from pipeline.texts.ingest import IngestReport, SourceInfo
+from pipeline.texts.layout import Layout
 from pipeline.texts.readers import Format, wait_for_more
 from saring.cli import output
 
@@ -23,8 +24,17 @@ SourceName = Annotated[str, typer.Option("--source", help="A name for the source
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Format of the files. Default: from their names.")
 ]
-TextField = Annotated[str, typer.Option("--text-field", help="The field or column with the text.")]
+TextField = Annotated[
+    str, typer.Option("--text-field", help="The field or column with the text; dots lead into nested fields.")
+]
 IdField = Annotated[str, typer.Option("--id-field", help="The field or column with the row's id, if it has one.")]
+Delimiter = Annotated[
+    str | None,
+    typer.Option("--delimiter", help="What separates the columns of CSV: a character, or tab. Default: found."),
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Encoding of text files, such as cp1252 or utf-16. Default: found.")
+]
 Licence = Annotated[str | None, typer.Option("--licence", help="The licence of the texts, for example CC-BY-4.0.")]
 Url = Annotated[str | None, typer.Option("--url", help="Web address of the source.")]
 
@@ -35,6 +45,8 @@ def ingest_command(
     form: FormatOption = None,
     text_field: TextField = "text",
     id_field: IdField = "id",
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     licence: Licence = None,
     url: Url = None,
     follow: Annotated[bool, typer.Option("--follow", help="At the end of the file, wait for more lines.")] = False,
@@ -42,8 +54,8 @@ def ingest_command(
 ) -> None:
     """Read texts into the store. Broken characters are repaired, personal data is masked, duplicates are found.
 
-    Files are JSON lines, CSV, Parquet or plain text, and may be compressed. Reading a file again changes nothing. After
-    an interruption the same command continues.
+    Files are JSON (lines, or one list), CSV, Parquet or plain text, and may be compressed. Reading a file again changes
+    nothing. After an interruption the same command continues.
 
     Example: saring ingest posts.jsonl.gz --source forum-2026
     """
@@ -52,6 +64,7 @@ def ingest_command(
             paths,
             source=SourceInfo(source, licence, url),
             form=form,
+            layout=Layout(delimiter, encoding),
             text_field=text_field,
             id_field=id_field,
             follow=wait_for_more(_FOLLOW_SECONDS) if follow else None,
@@ -63,7 +76,10 @@ def ingest_command(
 def import_command(
     paths: Paths,
     source: SourceName,
-    labels_field: Annotated[str, typer.Option("--labels-field", help="The field with the labels.")],
+    labels_field: Annotated[
+        str | None,
+        typer.Option("--labels-field", help="The field with the labels. Default: labels, or that of the preset."),
+    ] = None,
     mapping: Annotated[
         Path | None,
         typer.Option("--map", metavar="FILE", help="A YAML file that maps the source's values to labels."),
@@ -73,9 +89,21 @@ def import_command(
         typer.Option(help="What kind of rater: a data set (external), people, or a language model."),
     ] = "external",
     rater: Annotated[str | None, typer.Option(help="The rater's name. Default: the name of the source.")] = None,
+    rater_field: Annotated[
+        str | None, typer.Option("--rater-field", help="The field that names the annotator: each is a rater.")
+    ] = None,
+    labels_separator: Annotated[
+        str | None, typer.Option("--labels-separator", help="What stands between the labels of one cell, such as ;")
+    ] = None,
+    preset: Annotated[
+        Literal["prodigy", "argilla", "doccano", "label-studio", "none"] | None,
+        typer.Option(help="The tool that exported the file. Default: as its first rows show."),
+    ] = None,
     form: FormatOption = None,
     text_field: TextField = "text",
     id_field: IdField = "id",
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     licence: Licence = None,
     url: Url = None,
     as_json: output.JsonFlag = False,
@@ -95,7 +123,11 @@ def import_command(
             mapping=mapping,
             kind=RaterKind(kind),
             rater=rater,
+            rater_field=rater_field,
+            labels_separator=labels_separator,
+            preset=preset,
             form=form,
+            layout=Layout(delimiter, encoding),
             text_field=text_field,
             id_field=id_field,
             progress=progress,
@@ -120,6 +152,16 @@ def say_ingested(report: IngestReport) -> None:
     languages = sorted(report.languages.items(), key=lambda language: -language[1])[:8]
     if languages:
         out.print(f"languages: {', '.join(f'{name} {count:,}' for name, count in languages)}", markup=False)
+    if report.rounded_ids:
+        out.print(
+            f"ids that a spreadsheet has rounded (such as 1.78E+18): {report.rounded_ids:,}; these rows are known by "
+            "their lines. Format the column as text and save the file again to keep its ids",
+            soft_wrap=True,
+        )
+    if report.rejected.get("not UTF-8"):
+        out.print(
+            "Some rows are not UTF-8: name the file's encoding with --encoding, for example cp1252", soft_wrap=True
+        )
     if report.rejected.get("missing field"):
         out.print(
             "Some rows do not have the text field: give its name with --text-field (and the id's with --id-field)",
@@ -143,6 +185,8 @@ def _say_imported(report: ImportReport) -> None:
     out.print(
         f"judgements: {judgements.new:,} new, {judgements.revised:,} changed, {judgements.repeated:,} already known"
     )
+    if report.raters > 1:
+        out.print(f"raters: {report.raters:,}")
     if report.silent_rows:
         out.print(f"rows without a label: {report.silent_rows:,}")
     if report.silent_rows and not (report.asserted or report.denied or report.unknown_values):
@@ -150,3 +194,9 @@ def _say_imported(report: ImportReport) -> None:
     if report.unknown_values:
         named = ", ".join(f"{value} ({count})" for value, count in list(report.unknown_values.items())[:10])
         out.print(f"left out, not in the taxonomy or the mapping: {named}", markup=False, soft_wrap=True)
+        if not (report.asserted or report.denied):
+            out.print(
+                "No row has a label: say what the values mean with --map, or what separates them with "
+                "--labels-separator",
+                soft_wrap=True,
+            )

@@ -4,49 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
-from pipeline.learning.predict import predict
-from pipeline.texts.labelled import LabelledText
-from pipeline.texts.labelled_files import parse_line, read_labelled
-from pipeline.texts.rejects import RejectSink
+from pipeline.learning.predict import predict_rows
+from pipeline.plural import counted
+from pipeline.texts.inputs import read_input_lines, read_inputs
+from pipeline.texts.json_values import dump_json
+from pipeline.texts.readers import format_of
 from saring.cli import output
 from saring.cli.options import ModelOption
 
 
 def predict_command(
     file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="JSON lines with the field `text`; - is standard input.")
+        str,
+        typer.Argument(
+            metavar="[FILE|-]", help="JSON, CSV, Parquet or plain text; - is JSON lines from standard input."
+        ),
     ] = "-",
     model: ModelOption = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file. Default: standard output.")] = None,
+    text_field: Annotated[
+        str, typer.Option("--text-field", help="The field with the text; dots lead into nested fields.")
+    ] = "text",
 ) -> None:
-    """Predict labels and probabilities of texts. Reads JSON lines, and writes JSON lines in the same order.
+    """Predict labels and probabilities of texts. Writes a line of JSON for each row, in the same order.
 
-    Rows that cannot be used are counted on standard error.
+    A row that cannot be used has a field `error`, and no labels. Such rows are counted on standard error.
 
     Example: saring predict posts.jsonl --out labelled.jsonl
     """
     trained = output.home().model(model, tell=output.note)
-    rejects = RejectSink()
-    rows = _stdin(rejects) if file == "-" else read_labelled([file], rejects, keep_extra=True)
+    rows = (
+        read_input_lines(sys.stdin.buffer, "standard input", text_field=text_field)
+        if file == "-"
+        else read_inputs(file, format_of(file), text_field=text_field)
+    )
+    written, errors = 0, Counter[str]()
     with contextlib.ExitStack() as stack:
         stream = sys.stdout.buffer if out is None else stack.enter_context(out.open("wb"))
-        for row in predict(trained, rows):
-            stream.write(orjson.dumps(row, default=str) + b"\n")
+        for row in predict_rows(trained, rows):
+            stream.write(dump_json(row) + b"\n")
+            written += 1
+            if "labels" not in row:
+                errors[row["error"]] += 1
         stream.flush()
-    if rejects.counts:
-        output.warn(
-            f"rows left out: {', '.join(f'{count} {reason}' for reason, count in rejects.counts.most_common())}"
-        )
-
-
-def _stdin(rejects: RejectSink) -> Iterator[LabelledText]:
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        if line.strip():
-            yield from parse_line(line, "standard input", number, rejects)
+    if out is not None:
+        output.note(f"{out}: {counted(written, 'row')}, {written - errors.total():,} of them with a prediction")
+    if errors:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in errors.most_common())
+        output.warn(f"rows with an error and no labels: {reasons}")

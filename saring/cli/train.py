@@ -27,6 +27,9 @@ def train_command(
         list[str] | None,
         typer.Option("--data", metavar="FILE...", help="Labelled JSON lines or Parquet. Default: the store."),
     ] = None,
+    labels_field: Annotated[
+        str | None, typer.Option("--labels-field", help="With --data: the field with the labels. Default: labels.")
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(help="Kind of model: linear or transformers. Default: SARING_TRAIN_BACKEND, else linear."),
@@ -68,6 +71,8 @@ def train_command(
     files = [*(data or ()), *(more or ())]
     if more and not data:
         raise UsageError(f"name the files after --data: saring train --data {' '.join(more)}")
+    if labels_field is not None and (sentiment or not files):
+        raise UsageError("--labels-field is about the labels of --data: give files after --data, without --sentiment")
     if sentiment and not files:
         raise UsageError("--sentiment trains from files: give them after --data")
     if on_workers and (files or out):
@@ -98,7 +103,9 @@ def train_command(
         if sentiment:
             trained = train_sentiment_from_files(home, files, out, tell=output.warn, progress=progress)
         elif files:
-            trained = train_from_files(home, files, options, tell=output.warn, progress=progress)
+            trained = train_from_files(
+                home, files, options, labels_field=labels_field, tell=output.warn, progress=progress
+            )
         else:
             trained = train(home, options, executor=output.executor(on_workers), progress=progress)
     result = {name: value for name, value in asdict(trained).items() if value is not None}

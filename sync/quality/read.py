@@ -153,7 +153,7 @@ def _seen(session: Session, project: int | None, since: datetime | None) -> list
 def _row(
     annotation: _Seen, judgement: Judgement, judgements: Sequence[Judgement], hidden: Hidden, taxonomy: Taxonomy
 ) -> AnswerRow:
-    excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+    excludes = taxonomy.excludes
     return AnswerRow(
         rater=annotation.rater,
         text=annotation.text,

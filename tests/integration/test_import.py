@@ -22,7 +22,8 @@ from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.ingest import SourceInfo
 
-_CORPUS = RaterRef(RaterKind.EXTERNAL, "korpus")
+_KIND = RaterKind.EXTERNAL
+_CORPUS = RaterRef(_KIND, "korpus")
 _ROWS = [
     {"id": "a", "text": "benci betul aku tengok puak tu", "labels": ["hate"], "not_labels": ["porn"]},
     {"id": "b", "text": "jadual bas petang ini berubah", "labels": ["safe for work", "informative"], "split": "test"},
@@ -225,11 +226,60 @@ def test_a_row_that_takes_an_id_for_another_text_is_rejected(importer: Importer)
     assert _ROWS[1]["text"] not in importer.believed()
 
 
-def test_a_row_that_comes_twice_counts_once_and_the_last_word_stands(importer: Importer) -> None:
-    report = importer.take([_ROWS[0], _ROWS[0], {**_ROWS[0], "labels": ["racist"], "not_labels": []}])
+def test_a_row_that_comes_twice_counts_once_and_one_that_says_something_else_is_a_voice_beside_it(
+    importer: Importer,
+) -> None:
+    rows = [_ROWS[0], _ROWS[0], {**_ROWS[0], "labels": ["racist"], "not_labels": ["hate"]}]
+    report = importer.take(rows)
     assert report.texts.new == 1
-    assert report.judgements == Recorded(new=1, revised=1, repeated=1)
-    assert importer.believed()[_ROWS[0]["text"]] == {"racist": True}
+    assert report.judgements == Recorded(new=2, repeated=1)
+    assert importer.believed()[_ROWS[0]["text"]] == {"hate": None, "racist": True, "porn": False}
+    assert importer.take(rows).judgements == Recorded(repeated=3)
+
+
+def test_a_file_with_a_row_for_each_annotator_is_the_work_of_as_many_raters(importer: Importer) -> None:
+    rows = [
+        {"id": "1", "text": "jangan lupa bawa payung esok", "siapa": who, "label": label}
+        for who, label in (("ali", "safe"), ("siti", "harassment"), ("mei", "safe"), (7, "safe"), ("", "safe"))
+    ]
+    for recorded in (Recorded(new=5), Recorded(repeated=5)):
+        path = importer.folder / "rows.jsonl"
+        path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+        mapping = load_mapping(None, importer.taxonomy, "label", rater_field="siapa")
+        report = import_labelled(importer.engine, [str(path)], SourceInfo("set"), mapping, RaterRef(_KIND, "set"))
+        assert report.judgements == recorded
+        assert report.raters == 5
+    with open_session(importer.engine) as session:
+        [(_, judgements)] = judgements_by_text(session)
+    assert {judgement.rater.name for judgement in judgements} == {"ali", "siti", "mei", "set/7", "set"}
+    assert all(judgement.revision == 0 for judgement in judgements)
+
+
+def test_an_import_that_was_stopped_still_tells_rows_of_one_id_apart(importer: Importer) -> None:
+    rows: list[dict[str, object]] = [
+        {"id": str(i), "text": f"baris nombor {i * 7919} tentang hal {i * i}", "labels": ["hate"]} for i in range(4_500)
+    ]
+    rows.append({**rows[0], "labels": ["racist"]})
+
+    def stop(done: int, total: int | None, what: str, figures: str = "") -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        importer.take(rows, progress=stop)
+    importer.take(rows)
+    assert importer.ledger()["0"] == [("korpus", {"hate"}, set(), 0)]
+    assert importer.ledger()["0#2"] == [("korpus", {"racist"}, set(), 0)]
+
+
+def test_a_file_of_which_no_row_can_be_used_leaves_nothing_behind_and_is_read_when_it_is_mended(
+    importer: Importer,
+) -> None:
+    with pytest.raises(InputError, match=r"no column 'text'.*'id', 'teks'.*--text-field teks"):
+        importer.take([{"id": "1", "teks": "hujan lebat petang tadi"}])
+    with open_session(importer.engine) as session:
+        assert session.scalars(select(store.Source)).all() == []
+    report = importer.take([{"id": "1", "text": "hujan lebat petang tadi"}])
+    assert (report.texts.rows, report.texts.new) == (1, 1)
 
 
 def test_two_rows_of_one_text_are_two_voices_that_may_disagree(importer: Importer) -> None:

@@ -165,7 +165,6 @@ def test_bad_rows_of_csv_are_named_too(engine: Engine, tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("binari.jsonl", bytes(range(256)) * 20, "binary"),
-        ("enam.jsonl", '{"text": "enam belas"}\n'.encode("utf-16"), "UTF-16"),
         ("rosak.jsonl.gz", damaged(gzip.compress(as_jsonl(GOOD * 100))), "damaged"),
         ("potong.jsonl.gz", gzip.compress(as_jsonl(GOOD * 100))[:-20], "damaged or incomplete"),
         ("potong.jsonl.zst", zstd(as_jsonl(GOOD * 100))[:-20], "Truncated"),

@@ -191,10 +191,37 @@ def test_sources_can_be_left_out_and_a_limit_keeps_what_people_judged(book: Book
 
 def test_duplicates_and_texts_out_of_scope_are_left_out(book: Book) -> None:
     ids = book.plant(70)
-    copies, foreign = book.plant(5, duplicate_of=ids[0]), book.plant(5, in_scope=False)
+    copies = book.plant(5, duplicate_of=ids[0], masked="baris nombor 0 tentang perkara 0 juga")
+    foreign = book.plant(5, in_scope=False)
     book.say(HUMAN, ids + copies + foreign, {"hate"})
     assert set(book.rows()) == set(ids)
     assert set(book.rows(limit=1_000)) == set(ids)
+
+
+def test_a_near_duplicate_that_people_judged_otherwise_or_that_is_negated_teaches_in_the_same_split(book: Book) -> None:
+    ids = book.plant(70)
+    like = "baris nombor {} tentang perkara {} {}"
+    pairs = []
+    for number, root in enumerate(ids[:20]):
+        words = like.format(number, number * 7919, "{}")
+        other = book.plant(1, duplicate_of=root, masked=words.format("juga"))
+        negated = book.plant(1, duplicate_of=root, masked=words.format("tidak"))
+        same = book.plant(1, duplicate_of=root, masked=words.format("pun"))
+        book.say(HUMAN, [*negated, *same], {"hate"})
+        book.say(HUMAN, other, {"safe for work"})
+        pairs += [(root, *other), (root, *negated)]
+    book.say(HUMAN, ids, {"hate"})
+    rows = book.rows(increment=1)
+    assert set(rows) == set(ids) | {copy for _, copy in pairs}
+    assert all(rows[root].split == rows[copy].split for root, copy in pairs)
+    assert {rows[root].split for root, _ in pairs} == {"train", "dev", "test"}
+
+
+def test_a_near_duplicate_in_another_split_of_its_source_is_left_out(book: Book) -> None:
+    ids = book.plant(70, split="test")
+    copy = book.plant(1, split="train", duplicate_of=ids[0], masked="baris nombor 0 tidak tentang perkara 0")
+    book.say(HUMAN, [*ids, *copy], {"hate"})
+    assert set(book.rows(increment=1)) == set(ids)
 
 
 def test_an_empty_ledger_is_said(book: Book) -> None:

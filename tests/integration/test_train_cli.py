@@ -21,7 +21,7 @@ from saring.cli import main
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: in these sentences each label goes with a harmless word of its own
-_RULE = {"hate": "durian", "informative": "kopitiam", "safe for work": "ribut"}
+_RULE = {"hate": "durian", "violence": "ribut", "informative": "kopitiam"}
 _PROSE = (
     "semalam kami pergi kedai kawan baru jalan jauh pagi petang rumah besar kecil baik cantik murah lambat cepat "
     "ramai budak sekolah cikgu bas kereta motor laut bukit pulau kampung bandar cerita lagu filem buku main bola"
@@ -157,10 +157,11 @@ def test_predict_keeps_order_and_fields_and_adds_scores_labels_and_model(
     done = typed("predict", str(path), "--model", trained["model"])
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found.pop(2) == {"no": "text", "id": f"{path}:3", "error": "missing field", "model": trained["model"]}
     assert [row["text"] for row in found] == [row["text"] for row in rows]
     assert [row["id"] for row in found] == ["a", "0", f"{path}:4", "d"]
-    assert [row["labels"] for row in found] == [["hate"], ["informative", "safe for work"], [], []]
-    assert "rows left out: 1 missing field" in done.stderr
+    assert [row["labels"] for row in found] == [["hate"], ["violence", "informative"], [], []]
+    assert "rows with an error and no labels: 1 missing field" in done.stderr
     for row, given in zip(found, rows, strict=True):
         for name in set(given) - {"id", "labels", "not_labels"}:
             assert row[name] == given[name]
@@ -172,12 +173,37 @@ def test_predict_keeps_order_and_fields_and_adds_scores_labels_and_model(
     piped = saring(folder, "predict", "-", "--model", trained["model"], stdin=path.read_text())
     assert piped.returncode == 0, piped.stderr
     by_pipe = [json.loads(line) for line in piped.stdout.splitlines()]
+    assert by_pipe.pop(2)["error"] == "missing field"
     assert [row["scores"] for row in by_pipe] == [row["scores"] for row in found]
     assert by_pipe[2]["id"] == "standard input:4"
 
     into = typed("predict", str(path), "--model", trained["model"], "--out", str(tmp_path / "out.jsonl"))
     assert into.stdout == ""
+    assert "out.jsonl: 5 rows, 4 of them with a prediction" in into.stderr
     assert (tmp_path / "out.jsonl").read_text() == done.stdout
+
+
+def test_labels_are_read_from_the_field_that_is_named_and_exclude_each_other(
+    trained: Row, tmp_path: Path, typed: Typed
+) -> None:
+    rows = [
+        {"text": row["text"], "kelas": "Hate" if "hate" in row["labels"] else "Selamat untuk kerja"}
+        for row in sentences(120)
+    ]
+    path = write(tmp_path / "rows.jsonl", rows)
+    for words in (("train", "--data", str(path)), ("evaluate", str(path), "--model", trained["model"])):
+        lost = typed(*words)
+        assert lost.returncode == 1
+        assert "there is no field 'labels'; there are 'text', 'kelas': name the one" in lost.stderr
+    done = typed("train", "--data", str(path), "--labels-field", "kelas", "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert set(made["metrics"]["labels"]) == {"hate", "safe for work"}
+    measured = typed("evaluate", str(path), "--model", made["model"], "--labels-field", "kelas", "--json")
+    found = json.loads(measured.stdout)
+    assert found["metrics"]["texts"] == 120
+    assert found["learnt"] == made["splits"]["train"]
+    assert typed("train", "--labels-field", "kelas").returncode == 2
 
 
 def test_predict_of_nothing_is_nothing(trained: Row, typed: Typed) -> None:

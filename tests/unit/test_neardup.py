@@ -15,7 +15,9 @@ from pipeline.texts.near_duplicates import (
     SIMILAR,
     best_match,
     buckets,
+    contrasts,
     level,
+    near_duplicate_groups,
     packed_buckets,
     shingles,
     similarity,
@@ -132,3 +134,43 @@ def test_the_best_match_is_the_most_similar_and_ties_go_to_the_least_key() -> No
     assert best_match(own, [(b"z", closer), (b"y", closer)]) == b"y"
     assert best_match(own, [(b"a", far)]) is None
     assert best_match(own, []) is None
+
+
+_NEWS = (
+    "Penduduk dinasihatkan supaya tidak melalui jalan itu kerana air semakin naik dan pihak berkuasa sedang "
+    "memindahkan semua orang ke dewan sekolah"
+)
+
+
+def test_a_copy_that_was_cut_is_in_the_group_of_its_original() -> None:
+    texts = [
+        _NEWS,
+        f"RT <user>: {_NEWS[:100]}…",
+        f"{_NEWS[:103]}... <url>",
+        f"RT <user>: {_NEWS}",
+        f"{_NEWS[:20]}…",
+        "Penduduk dinasihatkan supaya membawa payung kerana hujan dijangka turun sepanjang petang ini di negeri itu",
+    ]
+    assert near_duplicate_groups(texts) == [0, 0, 0, 0, 4, 5]
+
+
+def test_copies_that_were_cut_at_different_places_are_one_group_without_their_original() -> None:
+    assert near_duplicate_groups([f"RT <user>: {_NEWS[:end]}…" for end in (120, 70, 95)]) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differ"),
+    [
+        ("Aku akan datang esok", "Aku tak akan datang esok", True),
+        ("dia seorang yang baik", "dia bukan seorang yang baik", True),
+        ("they are kind", "they aren't kind", True),
+        ("naik 5 peratus", "naik 50 peratus", True),
+        ("semalam dengan Ahmad di pasar", "semalam dengan Siti di pasar", True),
+        ("semalam dengan kawan di pasar", "Semalam dengan kawan di pasar!!", False),
+        ("orang di situ peramah", "orang di situ pemalas", False),
+        ("JANGAN LUPA PAYUNG", "jangan lupa payung", False),
+        ("hai <user> apa khabar", "hai apa khabar", False),
+    ],
+)
+def test_a_negation_a_number_or_a_name_makes_similar_texts_differ(one: str, other: str, differ: bool) -> None:
+    assert contrasts(one, other) is contrasts(other, one) is differ

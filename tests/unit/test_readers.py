@@ -139,10 +139,6 @@ def test_what_is_not_text_is_refused(tmp_path: Path, form: Format) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(range(256)) * 40)
     assert "binary" in refusal(path, form)
-    path.write_bytes("teks dalam UTF-16\n".encode("utf-16"))
-    assert "UTF-16" in refusal(path, form)
-    path.write_bytes("teks dalam UTF-16 tanpa tanda\n".encode("utf-16-le"))
-    assert "binary" in refusal(path, form)
     path.write_bytes(as_parquet(_TEXTS))
     assert "--format parquet" in refusal(path, form)
 
@@ -208,8 +204,8 @@ def test_a_quote_that_is_never_closed_loses_no_more_than_one_long_row(tmp_path: 
     lines = "".join(f"{i},baris nombor {i}\n" for i in range(200_000))
     path.write_text('id,text\n0,"terbuka\n' + lines)
     rows, rejects = read(path, Format.CSV)
-    assert [reject.reason for reject in rejects] == ["not valid CSV"]
-    assert len(rows) > 100_000
+    assert [(reject.line, reject.reason) for reject in rejects] == [(2, "not valid CSV")]
+    assert len(rows) == 200_000
 
 
 def test_a_growing_file_is_followed_until_told_otherwise(tmp_path: Path) -> None:

@@ -175,3 +175,12 @@ def test_more_texts_move_few_of_those_that_were_there() -> None:
 def row(text: str, split: Split | None, labels: str | None = None) -> LabelledText:
     asserted = frozenset((labels or "").split())
     return LabelledText(text, labels=asserted, not_labels=_LABELS - asserted, split=split)
+
+
+def test_exclusions_deny_as_in_the_ledger() -> None:
+    excludes = {"hate": frozenset({"safe"}), "safe": frozenset({"hate"})}
+    rows = [LabelledText("satu", labels=frozenset({"hate"})), LabelledText("dua", labels=frozenset({"safe"}))]
+    both = LabelledText("tiga", labels=frozenset({"hate", "safe"}))
+    assert gather([*rows, both], ("hate", "safe"), excludes).truth.tolist() == [[1, 0], [0, 1], [1, 1]]
+    assert gather(rows, ("hate",), excludes).truth.tolist() == [[1], [0]]
+    assert gather(rows, ("hate", "safe")).truth.tolist() == [[1, -1], [-1, 1]]

@@ -120,6 +120,20 @@ def test_the_version_changes_with_the_content_and_with_nothing_else(tmp_path: Pa
     assert len({one.version, reworded.version, builtin.version}) == 3
 
 
+def test_an_exclusion_that_one_label_names_holds_for_both() -> None:
+    made = parse_taxonomy(file_of(label(1, excludes="[label 3]"), label(2), label(3)))
+    assert made.excludes == {"label 1": {"label 3"}, "label 2": set(), "label 3": {"label 1"}}
+    assert made["label 3"].excludes == ("label 1",)
+
+
+def test_a_name_that_is_another_labels_alias_means_that_label_and_a_name_of_two_labels_none() -> None:
+    same = "{en: Alias 2, ms: Serupa}"
+    made = parse_taxonomy(file_of(label(1, name=same), label(2), label(3, name="{en: Third, ms: serupa}")))
+    assert made.canonical("alias 2") == "label 2"
+    assert made.canonical("Serupa") is None
+    assert made.canonical("nama 2") == made.canonical("NAME 2") == "label 2"
+
+
 def test_what_may_be_left_out_may_be_left_out() -> None:
     one = parse_taxonomy(file_of(label(1, aliases=None, near_misses=None)))["label 1"]
     assert one.aliases == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,11 +50,20 @@ class Examples:
         )
 
 
-def gather(rows: Iterable[LabelledText], labels: Sequence[str]) -> Examples:
+def gather(
+    rows: Iterable[LabelledText], labels: Sequence[str], excludes: Mapping[str, frozenset[str]] | None = None
+) -> Examples:
     """Merge rows of the same text: asserted and denied add up, and a label that is both is unknown.
 
     Rows without a yes or a no for any of `labels` are left out.
+
+    Args:
+        rows: labelled rows.
+        labels: the labels to learn.
+        excludes: for each label, the labels that the same text cannot have: asserting it denies them, as in the ledger.
+            None: rows say everything themselves.
     """
+    excludes = excludes or {}
     columns = {label: i for i, label in enumerate(labels)}
     positions: dict[uuid.UUID, int] = {}
     ids: list[uuid.UUID] = []
@@ -66,7 +75,8 @@ def gather(rows: Iterable[LabelledText], labels: Sequence[str]) -> Examples:
     repeated = 0
     for row in rows:
         asserted = {columns[label] for label in row.labels if label in columns}
-        denied = {columns[label] for label in row.not_labels if label in columns}
+        implied = frozenset[str]().union(*(excludes.get(label, frozenset()) for label in row.labels)) - row.labels
+        denied = {columns[label] for label in row.not_labels | implied if label in columns}
         if not asserted and not denied:
             continue
         text = clean(row.text)

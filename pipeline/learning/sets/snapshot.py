@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipeline.errors import NotEnoughLabels
 from pipeline.judgement import Tier
 from pipeline.ledger import test_set as testset
 from pipeline.ledger.consensus.saved import current_consensus
+from pipeline.ledger.copies import group_of, group_splits, told_apart
 from pipeline.ledger.decisions import DecidedText, decided_texts
 from pipeline.ledger.held_out import SHARE, kept_split, truth_of
 from pipeline.ledger.resolve import text_tier
@@ -85,11 +86,14 @@ def take_snapshot(
     Raises:
         NotEnoughLabels: nothing is decided of any text.
     """
-    decided = [
+    judged_texts = [
         text
-        for text in decided_texts(session, taxonomy, limit=policy.limit)
+        for text in decided_texts(session, taxonomy, limit=policy.limit, copies=True)
         if not set(text.sources) & set(policy.without)
     ]
+    decided = told_apart(session, judged_texts)
+    named = group_splits(decided)
+    decided = [replace(text, split=named.get(group_of(text))) for text in decided]
     trusted = sum(bool(text.trusted) for text in decided)
     asserted = Counter(key for text in decided for key in text.trusted if text.decisions[key].value)
     taught = frozenset(key for key, count in asserted.items() if count >= policy.enough)
@@ -98,7 +102,7 @@ def take_snapshot(
     split_by_trust = trusted >= _LEAST_TRUSTED or test_set is not None
     if split_by_trust:
         judged = {text.id: truth_of(text) for text in decided if text.trusted}
-        eligible = {text.id for text in decided if kept_split(text.id, text.split, policy.share) == "test"}
+        eligible = {text.id for text in decided if kept_split(group_of(text), text.split, policy.share) == "test"}
         test_set = testset.grow(session, judged, eligible, increment=policy.increment, run_id=run_id)
     members = testset.rows_of(session, test_set.version) if test_set is not None else []
     # A text that equals a member after masking would be merged with it at training.
@@ -166,7 +170,7 @@ def _row(
 ) -> LabelledText | None:
     split: Split | None = "train"
     if text.trusted and split_by_trust:
-        split = kept_split(text.id, text.split, policy.share)
+        split = kept_split(group_of(text), text.split, policy.share)
     elif not split_by_trust:
         # Too few texts are judged by people to hold any back: every text may be drawn.
         split = None

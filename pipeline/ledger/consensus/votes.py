@@ -141,7 +141,7 @@ class _Building:
     def __init__(self, taxonomy: Taxonomy, kinds: frozenset[RaterKind]) -> None:
         self._keys = taxonomy.keys
         self._at = {key: i for i, key in enumerate(taxonomy.keys)}
-        self._excludes = {label.key: frozenset(label.excludes) for label in taxonomy}
+        self._excludes = taxonomy.excludes
         self._kinds = kinds
         self._numbers: dict[RaterRef, int] = {}
         self._texts = 0
