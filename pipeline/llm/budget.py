@@ -16,6 +16,8 @@ N = TypeVar("N", int, float)
 _LOOK = 5.0
 #: characters of a token, a low estimate; and the expected length of a reply as a share of the longest
 _PER_TOKEN, _OF_LONGEST = 3, 0.5
+#: the longest reply in tokens where the configuration names none
+_LONGEST = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Budget:
         if self._replies:
             return self._took.tokens / self._replies, self._took.cost / self._replies
         prompt = characters // _PER_TOKEN
-        completion = int(self._config.sampling.max_tokens * _OF_LONGEST)
+        completion = int((self._config.sampling.max_tokens or _LONGEST) * _OF_LONGEST)
         return prompt + completion, self._config.price.of(prompt, completion)
 
 

@@ -20,7 +20,6 @@ from pipeline.errors import UsageError
 from pipeline.judgement import RaterKind
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.llm.budget import Allowance
-from pipeline.llm.cache import keep_replies
 from pipeline.raters.make import make_rater
 from pipeline.raters.protocol import Answers, NoVerdict, Rater, StreamingRater, TextToJudge
 from pipeline.runs.ranges import spans_of_texts, texts_in
@@ -60,6 +59,10 @@ class JudgeReport:
     cost: float = 0.0
     #: names from a language model that are not labels, with their numbers
     invented: Mapping[str, int] = field(default_factory=dict)
+    #: number of replies whose tokens are estimated from lengths, because the server does not give them
+    estimated: int = 0
+    #: parameters that the server refuses, and what was done instead; with the number of processes that found it
+    adapted: Mapping[str, int] = field(default_factory=dict)
     #: the reason why it stopped before all texts were judged; None: it did not
     stopped: str | None = None
 
@@ -206,7 +209,6 @@ def judge_missing(
         verdicts = [answer for answer in answers.given if isinstance(answer, NewJudgement)]
         with home.begin() as session:
             record(session, who, verdicts, taxonomy_version=home.taxonomy.version, run_id=run_id)
-            keep_replies(session, answers.paid, run_id)
             counts["judged"] += len(verdicts)
             _tally(counts["no_verdict"], [answer.reason for answer in answers.given if isinstance(answer, NoVerdict)])
             _tally(counts["asserted"], [label for verdict in verdicts for label in verdict.asserted])
