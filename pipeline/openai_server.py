@@ -149,17 +149,17 @@ def error_in(document: object, *hidden: str) -> ServerError | None:
         return None
     inner = error if isinstance(error, dict) else document
     message = _message(document, hidden)
-    codes = (inner.get(name) for name in ("code", "status", "status_code"))
-    status = next((int(code) for code in codes if _is_status(code)), None)
+    codes = (_status(inner.get(name)) for name in ("code", "status", "status_code"))
+    status = next((code for code in codes if code is not None), None)
     if status is None:
         status = _BUSY if _PASSING.search(f"{message} {inner.get('code')} {inner.get('type')}") else _FAILED
     return ServerError(status, message, tuple(dict.fromkeys(_fields(document))))
 
 
-def _is_status(code: object) -> bool:
+def _status(code: object) -> int | None:
     if isinstance(code, str) and len(code) == 3 and code.isascii() and code.isdigit():
         code = int(code)
-    return isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600
+    return code if isinstance(code, int) and 400 <= code < 600 else None
 
 
 def _message(body: object, hidden: tuple[str, ...]) -> str:

@@ -289,7 +289,7 @@ def test_killed_at_any_moment_the_same_command_goes_on_and_nothing_is_paid_twice
     server.otherwise = llm_server.never
     said = command(environment, server, "judge", "--json")
     with subprocess.Popen(said, env=environment, start_new_session=True, stdout=subprocess.DEVNULL) as process:
-        until(lambda: count(engine, store.LlmReply) == 23, "what was answered is in the store")
+        until(lambda: count(engine, store.Judgement) == 23, "what was answered is in the store")
         os.killpg(process.pid, signal.SIGKILL)
     under_way = len(server.requests) - 23
     assert len(judgements(engine)) == 23
