@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence, Set
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
+from pipeline.yaml_text import YamlFault, read_yaml
 
 #: the rater that SARING_LLM_URL defines
 SETTINGS_RATER = "llm"
@@ -192,15 +190,13 @@ def default_rater(settings: Settings) -> str:
 
 def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
     try:
-        document: Any = YAML(typ="rt").load(StringIO(path.read_text(encoding="utf-8")))
+        document: Any = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise UsageError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}") from error
+    except YamlFault as error:
+        raise UsageError(f"{path}:{error.line}: not valid YAML: {error.problem}") from error
     raters: Any = document.get("raters") if isinstance(document, dict) else None
     if not isinstance(raters, dict):
         raise UsageError(f"{path}:1: expected a mapping `raters` from names to raters")

@@ -107,7 +107,7 @@ def load_mapping(path: Path | None, taxonomy: Taxonomy, labels_field: str) -> La
         return LabelMapping(taxonomy, labels_field)
     try:
         document: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
+    except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: not UTF-8, or an impossible date
         raise UsageError(f"{path}: not a mapping file ({first_line(error)})") from error
     if not isinstance(document, dict) or not set(document) <= {"values", "fields"} or not document:
         raise UsageError(f"{path}: a mapping file has `values`, `fields`, or both (see docs/texts.md)")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
@@ -59,7 +60,8 @@ class EmbedReport:
     #: the space in use afterwards, and True where it was changed
     in_use: str | None = None
     switched: bool = False
-    parked: tuple[ParkedText, ...] = ()
+    #: texts without a vector, each with the reason
+    parked: Sequence[ParkedText] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class EmbedStage:
             present=counts.get("present", 0),
             in_use=run.slice if switched else before,
             switched=switched,
-            parked=tuple(ParkedText(text, reasons[text]) for text in sorted(reasons)),
+            parked=[ParkedText(text, reasons[text]) for text in sorted(reasons)],
         )
 
 
