@@ -21,7 +21,9 @@ _END = re.compile(
     rf"|<\|end_(?:of_)?{_WORD}\|>"
     r"|<\|begin_of_solution\|>"
     r"|<\|inner_suffix\|>"
-    r"|<\|channel\|>\s*final\b[^<{]*<\|message\|>"
+    r"|<\|channel\|>\s*final\b(?:[^<{]|<\|constrain\|>)*<\|message\|>"
+    # harmony without its marks, as servers leave it that do not know them
+    r"|assistantfinal"
     r"|<channel\|>"
     r"|<unused95>"
     r"|\[BEGIN FINAL RESPONSE\]"
@@ -37,6 +39,7 @@ _BEGIN = re.compile(
     rf"|<\|(?:begin_of|start|start_of)_{_WORD}\|>"
     r"|<\|inner_prefix\|>"
     r"|<\|channel\|>\s*(?:analysis|commentary)\b"
+    r"|\A\s*analysis(?-i:(?=[A-Z{]))"
     r"|<\|channel>\s*thought\b"
     r"|<unused94>"
     r"|^\W*Here is my thought process:",

@@ -30,8 +30,6 @@ class Question:
     source: str
     #: the user's message
     content: str
-    #: characters that the budget counts besides the instructions, as long as there is no reply
-    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +91,7 @@ class Asker:
         under_way: set[uuid.UUID] = set()
         stopped: str | None = None
         known = len(self._dialect.notes)
+        instructions = _size(self._system)
 
         def allowed() -> Iterator[Question | None]:
             nonlocal stopped
@@ -100,7 +99,7 @@ class Asker:
                 if question is None:
                     yield None
                     continue
-                while (why := budget.refusal(len(under_way), len(self._system) + question.length)) is not None:
+                while (why := budget.refusal(len(under_way), instructions + _size(question.content))) is not None:
                     if not under_way:
                         stopped = why
                         return
@@ -142,6 +141,10 @@ class Asker:
         finally:
             self._window = client.limiter.window
             await client.close()
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
 
 
 def messages(system: str, content: str) -> list[dict[str, str]]:

@@ -119,13 +119,13 @@ def error_as_answer(error: Any) -> Behaviour:
     return say
 
 
-def refusing(name: str, message: str, *, code: int = 400, **error: Any) -> Behaviour:
+def refusing(name: str, message: str, *, status: int = 400, **error: Any) -> Behaviour:
     """Refuse a request that has a field of that name; answer well otherwise."""
 
     async def behave(exchange: Exchange) -> None:
         if name in exchange.body:
             body = {"error": {"message": message, "type": "invalid_request_error"} | error}
-            await exchange.raw(code, json.dumps(body).encode())
+            await exchange.raw(status, json.dumps(body).encode())
         else:
             await well(exchange)
 

@@ -156,7 +156,7 @@ def test_tokens_that_are_not_given_are_estimated(
         ),
         (
             "max_tokens",
-            llm_server.refusing("max_tokens", "unknown field `max_tokens`, use `max_new_tokens`", code=422),
+            llm_server.refusing("max_tokens", "unknown field `max_tokens`, use `max_new_tokens`", status=422),
             "max_tokens: sent as max_new_tokens",
             {"max_new_tokens": 400},
         ),
@@ -173,8 +173,8 @@ def test_tokens_that_are_not_given_are_estimated(
         ),
         ("temperature", llm_server.refusing("temperature", "`temperature` must be strictly positive"),
          "temperature: left out", {}),
-        ("seed", llm_server.refusing("seed", "Extra inputs are not permitted: seed", code=422), "seed: left out", {}),
-        ("seed", llm_server.refusing("seed", "unexpected keyword argument 'seed'", code=500), "seed: left out", {}),
+        ("seed", llm_server.refusing("seed", "Extra inputs are not permitted: seed", status=422), "seed: left out", {}),
+        ("seed", llm_server.refusing("seed", "unexpected keyword argument 'seed'", status=500), "seed: left out", {}),
         ("top_k", llm_server.refusing("top_k", "Unrecognized request argument supplied: top_k"), "top_k: left out", {}),
     ],
 )  # fmt: skip
@@ -256,8 +256,7 @@ def test_a_message_of_the_server_repeats_neither_the_text_nor_the_key(
     server: LlmServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.otherwise = llm_server.status(400, 'cannot read {"text": "rahsia saya"} and rahsia saya by sk-1')
-    config = config_of(server).model_copy(update={"api_key": "sk-1"})
-    config = LlmConfig(**config.model_dump(exclude={"api_key"}), api_key="sk-1")
+    config = config_of(server, api_key="sk-1")
     with caplog.at_level(logging.WARNING):
         ask(config, "rahsia saya")
     assert caplog.messages == ["the server of 'stub' refuses a request: \"cannot read *** and *** by ***\""]

@@ -89,7 +89,7 @@ class LlmTranslator:
         for text in texts:
             content = as_data({"text": text})
             key = asker.asked.key(content)
-            questions[key] = Question(key, text, content, len(text))
+            questions[key] = Question(key, text, content)
         kept = asker.kept(list(questions.values()))
         if kept:
             yield _read([(questions[key].source, reply) for key, reply in kept.items()])

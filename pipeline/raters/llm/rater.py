@@ -151,7 +151,7 @@ class _Stream:
             content = rater._prompt.content(text.masked, translations.get(text.masked))
             key = rater._asked.key(content)
             if key not in self._whose:
-                questions[key] = Question(key, text.masked, content, len(content))
+                questions[key] = Question(key, text.masked, content)
             self._whose[key].append(text)
         if without:
             self._known.append(Answers(without))
