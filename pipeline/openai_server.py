@@ -33,7 +33,7 @@ _BUSY, _FAILED = 429, 500
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """What a server answered in place of what was asked for."""
+    """The error that a server answered with."""
 
     #: HTTP status, or the one that stands in an answer with status 200
     status: int

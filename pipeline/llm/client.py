@@ -170,7 +170,7 @@ class LlmClient:
         return response.content
 
     def _refused(self, error: ServerError, began: float, wait: float | None) -> NoReply:
-        """What becomes of a request that the server does not answer.
+        """The result of a request that the server does not answer.
 
         Raises:
             LlmError: no other request will be answered either.

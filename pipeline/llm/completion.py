@@ -50,8 +50,8 @@ def read_completion(document: object, form: Form, seconds: float, sent: int) -> 
     finish = storable(reason, _LONGEST_FINISH) if isinstance(reason := choice.get("finish_reason"), str) else None
 
     def reply(text: str, refusal: str | None = None) -> Reply:
-        said = storable(refusal) if refusal is not None else None
-        return Reply(storable(text), finish, said or None, prompt, completion, form, seconds, estimated)
+        kept_refusal = storable(refusal) if refusal is not None else None
+        return Reply(storable(text), finish, kept_refusal or None, prompt, completion, form, seconds, estimated)
 
     text, refusal = _content(message.get("content"))
     refusal = given if isinstance(given := message.get("refusal"), str) and given else refusal

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
@@ -92,6 +93,14 @@ class Limits(_Strict):
     budget_cost: Annotated[float, Field(gt=0)] | None = None
 
 
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    # Reading the port checks that it is a number.
+    if not parts.hostname or parts.port == 0 or not url.isprintable():
+        raise ValueError("not an address")
+    return url
+
+
 def _extra(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in fields:
         if name in _OURS:
@@ -117,7 +126,7 @@ class LlmConfig(_Strict):
     """The configuration of one language model."""
 
     name: Word
-    url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_address)]
     #: None: the only model that the server has
     model: Word | None = None
     #: the environment variable that holds the server's key
@@ -133,7 +142,7 @@ class LlmConfig(_Strict):
 
     @property
     def params(self) -> dict[str, Any]:
-        """What is sent beside the messages and may change a reply; it identifies stored replies."""
+        """All parameters that may change a reply; they identify stored replies."""
         params = self.sampling.model_dump(exclude_none=True)
         return params | ({"extra_body": dict(self.extra_body)} if self.extra_body else {})
 

@@ -48,7 +48,7 @@ FIRST_FEW = 5
 
 
 class Dialect:
-    """What one server takes. It is kept from one client to the next.
+    """The fields that one server takes, as far as they are known. It is kept from one client to the next.
 
     Args:
         config: the model and its parameters.

@@ -121,14 +121,14 @@ class EmbedStage:
             except EncoderError as error:
                 log.warning("new texts have no vector of %s, which is in use: %s", beside, error)
         encoder = encoder_of(home, run.slice)
-        done = embed_range(home, encoder, chosen, step)
-        parked = [{"text": str(each.text), "reason": each.reason} for each in done.parked]
+        counts = embed_range(home, encoder, chosen, step)
+        parked = [{"text": str(each.text), "reason": each.reason} for each in counts.parked]
         if part.args.get("last"):
-            known = {uuid.UUID(text) for text in part.args.get("parked", ())} | {each.text for each in done.parked}
+            known = {uuid.UUID(text) for text in part.args.get("parked", ())} | {each.text for each in counts.parked}
             with home.begin() as session:
                 switched = switch(session, run.slice, encoder, parked=known)
-            return {"embedded": done.embedded, "switched": int(switched), "parked": parked}
-        return {"embedded": done.embedded, "present": done.present, "parked": parked}
+            return {"embedded": counts.embedded, "switched": int(switched), "parked": parked}
+        return {"embedded": counts.embedded, "present": counts.present, "parked": parked}
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> EmbedReport | Next:
         """Activate the space if it is wanted and complete; if there are new texts, embed them next."""

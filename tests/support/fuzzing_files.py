@@ -74,6 +74,8 @@ def _yaml(rng: random.Random, value: Any) -> bytes:
 
 def raters_reader(folder: Path) -> Reader:
     """`raters.yaml`."""
+    import httpx2
+
     from pipeline.llm.cache import Asked
     from pipeline.llm.config import llm_configs
     from pipeline.llm.dialect import Dialect
@@ -86,6 +88,8 @@ def raters_reader(folder: Path) -> Reader:
         for config in llm_configs(settings, {"SATU_KEY": "k"}).values():
             named = config.model_copy(update={"model": config.model or "m"})
             json.dumps(Dialect(named, {}).body("schema"))
+            # A file that was read describes a server that can at least be asked.
+            httpx2.URL(named.url)
             Asked.of(named, "p").key("c")
 
     return read

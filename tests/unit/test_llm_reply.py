@@ -79,7 +79,7 @@ def test_the_answer_is_what_stands_after_the_thought(begin: str, end: str, lengt
         assert isinstance(found, ReplyVerdict)
         assert found.labels == {"hate", "racist"}
     for cut in (DRAFT, f"{thought} {DRAFT}", ""):
-        if begin:
+        if begin and (cut or begin != "analysis"):
             assert read(f"{begin}{cut}") == Unusable("cut off")
         assert read(f"{begin}{thought}{end}") == Unusable("empty reply")
 

@@ -50,10 +50,10 @@ def read_rows(document: object, texts: int, dimension: int) -> list[Row]:
         raise UnreadableError(UnreadableError.__doc__)
     if len(items) != texts:
         raise WrongCountError(str(len(items)))
-    found = [_numbers(item["embedding"]) for item in _in_order(items)]
-    if found and all(row is None for row in found):
+    arrays = [_numbers(item["embedding"]) for item in _in_order(items)]
+    if arrays and all(row is None for row in arrays):
         raise UnreadableError(UnreadableError.__doc__)
-    return [_checked(row, dimension) for row in found]
+    return [_checked(row, dimension) for row in arrays]
 
 
 def _in_order(items: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
