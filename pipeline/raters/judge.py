@@ -20,6 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.judgement import RaterKind
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.llm.budget import Allowance
+from pipeline.llm.cache import keep_replies
 from pipeline.raters.make import make_rater
 from pipeline.raters.protocol import Answers, NoVerdict, Rater, StreamingRater, TextToJudge
 from pipeline.runs.ranges import spans_of_texts, texts_in
@@ -206,6 +207,10 @@ def judge_missing(
     """
     began = time.monotonic()
     for answers in _answers(home.engine, rater, ids, encoder, allowed, run_id):
+        if answers.paid:
+            # In a transaction of its own: whatever is wrong with the answers, the replies are kept.
+            with home.begin() as session:
+                keep_replies(session, answers.paid, run_id)
         verdicts = [answer for answer in answers.given if isinstance(answer, NewJudgement)]
         with home.begin() as session:
             record(session, who, verdicts, taxonomy_version=home.taxonomy.version, run_id=run_id)

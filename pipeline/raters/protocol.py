@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from pipeline.judgement import RaterRef
 from pipeline.ledger.book import NewJudgement
 from pipeline.llm.budget import Allowance
+from pipeline.llm.cache import PaidReply
 from pipeline.vectors.encoders.protocol import Vectors
 
 
@@ -39,6 +40,8 @@ class Answers:
     """Answers for some texts, to be stored in one transaction as soon as they arrive."""
 
     given: Sequence[NewJudgement | NoVerdict]
+    #: paid replies that are not stored yet; they are stored before the answers, so that no request is sent twice
+    paid: Sequence[PaidReply] = ()
     #: numbers by name, to be added up over a run
     counts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -179,7 +179,7 @@ class _Stream:
         }
         if estimated := sum(each.reply.estimated for each in batch.paid):
             counts["estimated"] = estimated
-        return Answers([*given, *read.given], counts)
+        return Answers([*given, *read.given], counts=counts)
 
     def _verdicts(self, replied: Sequence[tuple[Sequence[TextToJudge], Reply]], *, cached: bool = False) -> Answers:
         given: list[NewJudgement | NoVerdict] = []
