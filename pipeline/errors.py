@@ -9,6 +9,7 @@ The docstring of a class is its default message. A message is one line: what is 
     │   ├── StoreUnavailable       the database cannot be reached
     │   └── StoreNotReady          the database has no schema, or one older than this code
     ├── ServiceError               an embedded service cannot be started or stopped
+    │   └── LeftOut                it is not to be started
     ├── BackupError                a backup cannot be made, verified, or restored
     ├── InputError                 a file cannot be read at all (a bad *row* is a rejected row, not an error)
     ├── EncoderError               texts cannot be turned into vectors
@@ -89,6 +90,10 @@ class StoreNotReady(StoreError):
 
 class ServiceError(SaringError):
     """An embedded service cannot be started or stopped."""
+
+
+class LeftOut(ServiceError):
+    """The service was left out with `saring up --without`: `saring up` starts it."""
 
 
 class BackupError(SaringError):

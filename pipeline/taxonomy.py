@@ -10,16 +10,13 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.resources import files
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.reader import ReaderError
 
 from pipeline.errors import TaxonomyError
+from pipeline.yaml_text import YamlFault, read_yaml
 
 Sentiment = Literal["positive", "neutral", "negative"]
 SENTIMENTS: tuple[Sentiment, ...] = ("negative", "neutral", "positive")
@@ -163,13 +160,9 @@ def parse_taxonomy(content: bytes, where: str = "taxonomy") -> Taxonomy:
     except UnicodeDecodeError as error:
         raise TaxonomyError(f"{where}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     try:
-        document: Any = YAML(typ="rt").load(StringIO(written))
-    except ReaderError as error:
-        line = written.count("\n", 0, error.position) + 1
-        raise TaxonomyError(f"{where}:{line}: not valid YAML: control character {error.character:#04x}") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise TaxonomyError(f"{where}:{line}: not valid YAML: {error.problem}") from error
+        document: Any = read_yaml(written)
+    except YamlFault as error:
+        raise TaxonomyError(f"{where}:{error.line}: not valid YAML: {error.problem}") from error
     if not isinstance(document, dict) or not isinstance(document.get("labels"), list) or not document["labels"]:
         raise TaxonomyError(f"{where}:1: expected a mapping with a list `labels`")
     nodes: Any = document["labels"]

@@ -14,8 +14,10 @@ from pipeline.llm.config import LlmConfig
 N = TypeVar("N", int, float)
 #: seconds after which the spending of other processes is read again
 _LOOK = 5.0
-#: characters of a token, a low estimate; and the expected length of a reply as a share of the longest
-_PER_TOKEN, _OF_LONGEST = 3, 0.5
+#: bytes of a token, a low estimate
+_PER_TOKEN = 3
+#: the longest reply in tokens where the configuration names none
+_LONGEST = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Allowance:
 class Budget:
     """An allowance, and its use so far: by this process, and by others for the same rater.
 
-    A request without an answer yet counts as much as the average reply so far, so that the allowance is not exceeded.
+    A request without an answer yet counts as much as the largest reply so far, so that the allowance is not exceeded.
     """
 
     def __init__(
@@ -62,24 +64,24 @@ class Budget:
         self._spent = look() if self._limited else Spent()
         self._looked_at = clock()
         self._since = Spent()
-        self._replies, self._took = 0, Spent()
+        self._largest: Spent | None = None
 
     def paid(self, tokens: int, cost: float) -> None:
         """Count a paid reply."""
-        self._replies += 1
-        self._took = Spent(self._took.tokens + tokens, self._took.cost + cost)
+        before = self._largest or Spent()
+        self._largest = Spent(max(before.tokens, tokens), max(before.cost, cost))
         self._since = Spent(self._since.tokens + tokens, self._since.cost + cost)
 
-    def refusal(self, under_way: int, characters: int) -> str | None:
+    def refusal(self, under_way: int, size: int) -> str | None:
         """The reason why another request must not be sent now; None if it may.
 
         Args:
             under_way: number of requests without an answer yet.
-            characters: length of the request.
+            size: length of the request in bytes of UTF-8.
         """
         if not self._limited:
             return None
-        tokens, cost = self._each(characters)
+        tokens, cost = self._each(size)
         ahead = under_way + 1
         allowed = self._allowance
         if allowed.tokens is not None:
@@ -99,11 +101,11 @@ class Budget:
         if self._limited and self._clock() - self._looked_at > _LOOK:
             self._spent, self._since, self._looked_at = self._look(), Spent(), self._clock()
 
-    def _each(self, characters: int) -> tuple[float, float]:
-        if self._replies:
-            return self._took.tokens / self._replies, self._took.cost / self._replies
-        prompt = characters // _PER_TOKEN
-        completion = int(self._config.sampling.max_tokens * _OF_LONGEST)
+    def _each(self, size: int) -> tuple[float, float]:
+        if self._largest is not None:
+            return self._largest.tokens, self._largest.cost
+        prompt = -(-size // _PER_TOKEN)
+        completion = self._config.sampling.max_tokens or _LONGEST
         return prompt + completion, self._config.price.of(prompt, completion)
 
 

@@ -17,6 +17,7 @@ from pipeline import store
 from pipeline.judgement import RaterKind
 from pipeline.llm.config import LlmConfig
 from pipeline.llm.replies import Form, Reply
+from pipeline.storable import storable
 from pipeline.texts.normalise import text_id
 
 
@@ -34,7 +35,7 @@ class Asked:
     def of(cls, config: LlmConfig, prompt: str) -> Asked:
         """The identity of requests by a configuration, with a prompt of that hash."""
         assert config.model is not None, "the model must be known: see find_model"
-        return cls(config.name, config.model, prompt, config.sampling.model_dump(exclude_none=True))
+        return cls(config.name, config.model, prompt, config.params)
 
     def key(self, content: str) -> uuid.UUID:
         """The key of the request with that text: 128-bit BLAKE2b of the model, the prompt, the parameters, the text."""
@@ -96,9 +97,9 @@ def keep_replies(session: Session, replies: Sequence[PaidReply], run_id: int | N
             "prompt": paid.asked.prompt,
             "params": dict(paid.asked.params),
             "source_id": text_id(paid.source),
-            "reply": _storable(paid.reply.text),
-            "finish": paid.reply.finish,
-            "refusal": _storable(paid.reply.refusal) if paid.reply.refusal is not None else None,
+            "reply": storable(paid.reply.text),
+            "finish": storable(paid.reply.finish) if paid.reply.finish is not None else None,
+            "refusal": storable(paid.reply.refusal) if paid.reply.refusal is not None else None,
             "form": paid.reply.form,
             "prompt_tokens": paid.reply.prompt_tokens,
             "completion_tokens": paid.reply.completion_tokens,
@@ -135,8 +136,3 @@ def spending(session: Session) -> dict[int, tuple[int, float]]:
     )
     rows = session.execute(select(rater.id, *sums).join(reply, and_(*same)).group_by(rater.id))
     return {id_: (int(tokens), float(cost)) for id_, tokens, cost in rows}
-
-
-def _storable(text: str) -> str:
-    """Remove the characters that PostgreSQL cannot store: zero bytes and lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,10 +1,11 @@
-"""Chat completions of one server, through the official client, with retries and the response formats it supports."""
+"""Chat completions of one server, through the official client, with retries and the fields that it takes."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,25 +13,35 @@ from typing import Any
 import httpx2
 import openai
 import orjson
-from openai import AsyncOpenAI
 
 from pipeline.errors import LlmError, LlmUnavailable, UsageError
+from pipeline.llm.completion import read_completion
 from pipeline.llm.config import LlmConfig, key_of
+from pipeline.llm.dialect import Dialect
 from pipeline.llm.limiter import Limiter
-from pipeline.llm.replies import Form, NoReply, Reply
+from pipeline.llm.replies import NoReply, Reply
+from pipeline.openai_server import (
+    ServerError,
+    error_in,
+    error_of_status,
+    hint,
+    make_async_client,
+    make_client,
+    read_json,
+)
 from pipeline.retry_after import retry_after, wait_before
+from pipeline.storable import storable
+
+log = logging.getLogger(__name__)
 
 Message = Mapping[str, str]
-#: response formats, best first
-_FORMS: tuple[Form, ...] = ("schema", "json", "text")
 #: longest wait before the next attempt, in seconds, even if the server asks for more
 _LONGEST_WAIT = 120.0
-#: words in an error about the response format
-_OF_FORM = ("response_format", "json_schema", "json_object", "schema", "guided", "structured", "grammar")
 _TOO_MUCH = (429, 503, 529)
-_BAD_REQUEST = (400, 404, 415, 422, 501)
-#: sent in place of a key to a server that needs none
-_NO_KEY = "none"
+#: largest number of changes of one request's form
+_MOST_CHANGES = 12
+#: words of a server that refuses a text for what it says
+_FILTERED = re.compile(r"content.?(?:filter|management|policy|moderation)|safety|harmful|inappropriate", re.I)
 
 
 class LlmClient:
@@ -39,7 +50,7 @@ class LlmClient:
     Args:
         config: the server, its model and its limits.
         schema: the JSON schema of replies; None: replies are plain text.
-        form: the best response format that the server is known to support.
+        dialect: what is known of the server already; None: nothing.
         window: number of requests at once that the server is known to handle.
         clock: gives seconds, never decreasing.
         rng: draws the waits between attempts.
@@ -50,17 +61,14 @@ class LlmClient:
         config: LlmConfig,
         *,
         schema: Mapping[str, Any] | None = None,
-        form: Form | None = None,
+        dialect: Dialect | None = None,
         window: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
         assert config.model is not None, "the model must be known: see find_model"
         self._config, self._model = config, config.model
-        self._schema = schema
-        known = _FORMS.index(form) if form is not None else 0
-        self._forms: list[Form] = list(_FORMS[known:]) if schema is not None else ["text"]
-        self._bodies = {form: self._body(form) for form in self._forms}
+        self.dialect = dialect or Dialect(config, schema)
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - waits are no secret
         limits = config.limits
@@ -72,18 +80,8 @@ class LlmClient:
             clock=clock,
             rest=2 * limits.first_wait,
         )
-        self._client = AsyncOpenAI(
-            base_url=config.url,
-            api_key=key_of(config) or _NO_KEY,
-            timeout=limits.timeout_seconds,
-            # Retries are made here: the limiter would not see those of the openai client.
-            max_retries=0,
-        )
-
-    @property
-    def form(self) -> Form:
-        """The response format in use."""
-        return self._forms[0]
+        # Retries are made here: the limiter would not see those of the openai client.
+        self._client = make_async_client(config.url, key_of(config), timeout=limits.timeout_seconds, retries=0)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -93,7 +91,7 @@ class LlmClient:
         """Send a request, and retry it where that may help.
 
         Raises:
-            LlmError: the server refuses the key, or has no such model.
+            LlmError: the server refuses the key, or the first few requests, or has no such model.
             LlmUnavailable: the server failed too often.
         """
         last = NoReply("server error")
@@ -106,19 +104,22 @@ class LlmClient:
                 answer = await self._ask_once(messages, began)
             finally:
                 self.limiter.leave()
-            if self.limiter.given_up and isinstance(answer, NoReply):
+            if isinstance(answer, Reply) or answer.paid is not None:
+                return answer
+            if self.limiter.given_up:
+                words = f': "{answer.message}"' if answer.message else ""
                 raise LlmUnavailable(
-                    f"the server of {self._config.name!r} at {self._config.url} does not answer ({answer.reason}): "
-                    "check that it is running; the same command then continues"
+                    f"the server of {self._config.name!r} at {self._config.url} does not answer ({answer.reason}"
+                    f"{words}): check that it is running; the same command then continues"
                 )
-            if isinstance(answer, Reply) or answer.reason == "refused by the server":
+            if answer.reason == "refused by the server":
                 return answer
             last = answer
         return last
 
     async def _ask_once(self, messages: Sequence[Message], began: float) -> Reply | NoReply:
         try:
-            reply = await self._in_best_form(messages, began)
+            answer = await self._in_best_form(messages, began)
         except openai.APITimeoutError:
             self.limiter.overloaded(began)
             self.limiter.failed()
@@ -126,79 +127,84 @@ class LlmClient:
         except openai.APIConnectionError:
             self.limiter.failed()
             return NoReply("connection lost")
-        except openai.APIStatusError as error:
-            return self._refused(error, began)
         except (openai.APIError, ValueError):
             # There was an answer, but not a completion.
+            answer = None
+        if answer is None:
             self.limiter.failed()
             return NoReply("broken answer")
-        if reply is None:
-            self.limiter.failed()
-            return NoReply("broken answer")
-        self.limiter.answered(began)
-        return reply
+        return answer
 
-    async def _in_best_form(self, messages: Sequence[Message], began: float) -> Reply | None:
-        """Ask in the best format that the server supports. A refused format is dropped when another one works."""
-        forms = list(self._forms)
-        for position, form in enumerate(forms):
+    async def _in_best_form(self, messages: Sequence[Message], began: float) -> Reply | NoReply | None:
+        """Ask in the best form that the server supports. A refused format is dropped when another one works."""
+        sent = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+        hidden = (key_of(self._config) or "", *_texts_of(messages))
+        forms = list(self.dialect.forms)
+        refusal, wait = ServerError(500), None
+        for _ in range(_MOST_CHANGES):
+            body, wait = self.dialect.body(forms[0]), None
             try:
-                content = await self._create(messages, form)
+                content = await self._create(body | {"messages": messages})
             except openai.APIStatusError as error:
-                if position + 1 < len(forms) and _is_about_form(error):
-                    continue
-                raise
-            if position and len(self._forms) == len(forms):
-                self._forms = forms[position:]
-            return _read(content, form, self._clock() - began)
-        raise AssertionError("the last form ends the loop")
+                refusal = error_of_status(error, *hidden)
+                wait = retry_after(error.response.headers.get("retry-after"))
+            else:
+                document = read_json(content)
+                failure = _failure(document, hidden)
+                if failure is None:
+                    answer = read_completion(document, forms[0], self._clock() - began, sent)
+                    if answer is not None:
+                        self.dialect.answered(forms[0])
+                        self.limiter.answered(began)
+                    return answer
+                refusal = failure
+            if len(forms) > 1 and self.dialect.is_about_form(refusal):
+                del forms[0]
+            elif not self.dialect.learn(refusal, body):
+                break
+        return self._refused(refusal, began, wait)
 
-    async def _create(self, messages: Sequence[Message], form: Form) -> bytes:
-        body = self._bodies[form] | {"messages": messages}
+    async def _create(self, body: Mapping[str, Any]) -> bytes:
         # The raw response: the client's own types for requests and answers take longer than sending.
         response = await self._client.post("/chat/completions", cast_to=httpx2.Response, content=orjson.dumps(body))
         return response.content
 
-    def _body(self, form: Form) -> dict[str, Any]:
-        """The body of every request in that format, without the messages."""
-        sampling = self._config.sampling
-        body: dict[str, Any] = {"model": self._model, "max_tokens": sampling.max_tokens}
-        for name in ("temperature", "top_p", "seed"):
-            if (value := getattr(sampling, name)) is not None:
-                body[name] = value
-        if form == "schema":
-            wanted = {"name": "verdict", "strict": True, "schema": self._schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
-        elif form == "json":
-            body["response_format"] = {"type": "json_object"}
-        return body
+    def _refused(self, error: ServerError, began: float, wait: float | None) -> NoReply:
+        """The result of a request that the server does not answer.
 
-    def _refused(self, error: openai.APIStatusError, began: float) -> NoReply:
-        status, name = error.status_code, self._config.name
+        Raises:
+            LlmError: no other request will be answered either.
+        """
+        status, name = error.status, self._config.name
         if status in _TOO_MUCH:
-            asked = retry_after(error.response.headers.get("retry-after"))
-            self.limiter.overloaded(began, None if asked is None else min(asked, _LONGEST_WAIT))
-            return NoReply("too many requests")
-        if status == 408 or status == 504:
+            self.limiter.overloaded(began, None if wait is None else min(wait, _LONGEST_WAIT))
+            return NoReply("too many requests", error.message)
+        if status in (408, 504):
             self.limiter.overloaded(began)
             self.limiter.failed()
-            return NoReply("timed out")
+            return NoReply("timed out", error.message)
         if status in (401, 403):
+            # The message may repeat a key.
             raise LlmError(
                 f"the server of {name!r} refuses the key ({status}): check SARING_LLM_API_KEY or api_key_env"
             )
         if status == 402:
             raise LlmError(f"the server of {name!r} requires payment (402): add credit to your account there")
-        if status == 404:
+        if status in (404, 405):
             raise LlmError(
-                f"the server of {name!r} at {self._config.url} has no model {self._model!r}, or "
-                "no chat completions (404)"
+                f"the server of {name!r} at {self._config.url} has no model {self._model!r}, or no chat completions "
+                f"({status}{_after(error)}){hint(self._config.url)}"
             )
         if status >= 500:
             self.limiter.failed()
-            return NoReply("server error")
-        # The fault is in this request: most likely it is too long.
-        return NoReply("refused by the server")
+            return NoReply("server error", error.message)
+        # The fault is in this request: most likely it is too long. A filter of content is no sign of a wrong setting.
+        if not _FILTERED.search(error.message) and self.dialect.refused(error):
+            raise LlmError(
+                f"the server of {name!r} refuses every request ({status}{_after(error)}): change `sampling`, "
+                "`extra_body` or `model` in raters.yaml"
+            )
+        return NoReply("refused by the server", error.message)
 
 
 def find_model(config: LlmConfig) -> LlmConfig:
@@ -211,8 +217,8 @@ def find_model(config: LlmConfig) -> LlmConfig:
     if config.model is not None:
         return config
     try:
-        with openai.OpenAI(base_url=config.url, api_key=key_of(config) or _NO_KEY, timeout=30, max_retries=2) as client:
-            names = sorted(model.id for model in client.models.list())
+        with make_client(config.url, key_of(config), timeout=30, retries=2) as client:
+            names = _names(read_json(client.get("/models", cast_to=httpx2.Response).content))
     except openai.APIConnectionError as error:
         raise LlmUnavailable(
             f"the server of {config.name!r} at {config.url} cannot be reached: check its address"
@@ -220,10 +226,12 @@ def find_model(config: LlmConfig) -> LlmConfig:
     except openai.APIStatusError as error:
         raise LlmError(
             f"the server of {config.name!r} does not list its models ({error.status_code}): set "
-            "SARING_LLM_MODEL, or `model` in raters.yaml"
+            f"SARING_LLM_MODEL, or `model` in raters.yaml{hint(config.url)}"
         ) from error
-    except (openai.APIError, ValueError, AttributeError, TypeError) as error:
-        raise LlmError(f"the server of {config.name!r} at {config.url} does not support the OpenAI API") from error
+    except (openai.APIError, ValueError) as error:
+        raise LlmError(
+            f"the server of {config.name!r} at {config.url} does not support the OpenAI API{hint(config.url)}"
+        ) from error
     if len(names) != 1:
         if not names:
             raise UsageError(
@@ -237,46 +245,40 @@ def find_model(config: LlmConfig) -> LlmConfig:
     return config.model_copy(update={"model": names[0]})
 
 
-def _read(content: bytes, form: Form, seconds: float) -> Reply | None:
-    """The first choice of a completion; an empty reply if it has no choice; None if it is not a completion.
+def _names(listed: object) -> list[str]:
+    """Names of a server's models.
 
     Raises:
-        ValueError: the content is not JSON.
+        ValueError: the answer is not a list of models.
     """
-    completion = orjson.loads(content)
-    choices = completion.get("choices") if isinstance(completion, dict) else None
-    if not isinstance(choices, list):
-        return None
-    usage = _table(completion.get("usage"))
-    tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    if not choices:
-        return Reply("", None, None, *tokens, form, seconds)
-    choice = _table(choices[0])
-    message = _table(choice.get("message"))
-    return Reply(
-        _text(message.get("content")) or "",
-        _text(choice.get("finish_reason")),
-        _text(message.get("refusal")) or None,
-        *tokens,
-        form,
-        seconds,
-    )
+    models = listed.get("data") if isinstance(listed, dict) else listed
+    names = [model.get("id") for model in models if isinstance(model, dict)] if isinstance(models, list) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise ValueError("not a list of models")
+    return sorted(" ".join(storable(str(name), 200).split()) for name in names)
 
 
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _failure(document: object, hidden: Sequence[str]) -> ServerError | None:
+    """The error in an answer with status 200, of the whole or of its first choice; None if it is no error."""
+    choices = document.get("choices") if isinstance(document, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if (failure := error_in(first, *hidden)) is not None:
+        return failure
+    if isinstance(first, dict) and first.get("finish_reason") == "error":
+        return ServerError(500)
+    return error_in(document, *hidden) if not choices else None
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _after(error: ServerError) -> str:
+    return f": {error.quoted}" if error.message else ""
 
 
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
-
-
-def _is_about_form(error: openai.APIStatusError) -> bool:
-    if error.status_code not in _BAD_REQUEST:
-        return False
-    message = json.dumps(error.body, default=str) if error.body is not None else str(error)
-    return any(word in message.casefold() for word in _OF_FORM)
+def _texts_of(messages: Sequence[Message]) -> tuple[str, ...]:
+    """The texts of a request that an error must not repeat: its last message, and the values in it."""
+    content = messages[-1]["content"] if messages else ""
+    try:
+        fields = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        fields = None
+    values = [value for value in fields.values() if isinstance(value, str)] if isinstance(fields, dict) else []
+    return (content, *values)

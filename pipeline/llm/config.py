@@ -6,22 +6,24 @@ The file never holds keys of servers: it names the environment variable that hol
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from io import StringIO
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
+from pipeline.yaml_text import YamlFault, read_yaml
 
 #: the rater that SARING_LLM_URL defines
 SETTINGS_RATER = "llm"
 #: reserved names
 _TAKEN = ("bootstrap",)
+#: fields of a request that `extra_body` must not change: Saring reads one whole answer of one model
+_OURS = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -47,12 +49,12 @@ class PromptConfig(_Strict):
 
 
 class Sampling(_Strict):
-    """Sampling parameters of the model, sent unchanged."""
+    """Sampling parameters of the model, sent unchanged; None: the parameter is not sent."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: int | None = None
-    max_tokens: Annotated[int, Field(ge=1)] = 400
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = 400
 
 
 class Price(_Strict):
@@ -91,21 +93,58 @@ class Limits(_Strict):
     budget_cost: Annotated[float, Field(gt=0)] | None = None
 
 
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    # Reading the port checks that it is a number.
+    if not parts.hostname or parts.port == 0 or not url.isprintable():
+        raise ValueError("not an address")
+    return url
+
+
+def _extra(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in fields:
+        if name in _OURS:
+            raise ValueError(f"{name!r} is not a field to change")
+    try:
+        # Plain values, as the file's own types keep comments and places.
+        return dict(orjson.loads(orjson.dumps(fields, default=_plain)))
+    except TypeError as error:
+        raise ValueError("a field has a value that JSON does not have") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | Set):
+        return list(value)
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError
+
+
 class LlmConfig(_Strict):
     """The configuration of one language model."""
 
     name: Word
-    url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_address)]
     #: None: the only model that the server has
     model: Word | None = None
     #: the environment variable that holds the server's key
     api_key_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     prompt: PromptConfig = PromptConfig()
     sampling: Sampling = Sampling()
+    #: further fields of each request, as the server knows them; a null leaves out a field that would be sent
+    extra_body: Annotated[Mapping[str, Any], AfterValidator(_extra)] = Field(default_factory=dict)
     price: Price = Price()
     limits: Limits = Limits()
     #: read from the environment
     api_key: SecretStr | None = Field(default=None, exclude=True)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """All parameters that may change a reply; they identify stored replies."""
+        params = self.sampling.model_dump(exclude_none=True)
+        return params | ({"extra_body": dict(self.extra_body)} if self.extra_body else {})
 
 
 def llm_configs(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, LlmConfig]:
@@ -160,15 +199,13 @@ def default_rater(settings: Settings) -> str:
 
 def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
     try:
-        document: Any = YAML(typ="rt").load(StringIO(path.read_text(encoding="utf-8")))
+        document: Any = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise UsageError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}") from error
+    except YamlFault as error:
+        raise UsageError(f"{path}:{error.line}: not valid YAML: {error.problem}") from error
     raters: Any = document.get("raters") if isinstance(document, dict) else None
     if not isinstance(raters, dict):
         raise UsageError(f"{path}:1: expected a mapping `raters` from names to raters")

@@ -7,6 +7,8 @@ from typing import Literal
 
 #: response format of a request: a JSON schema, the server's JSON mode, or the prompt's instructions alone
 Form = Literal["schema", "json", "text"]
+#: what servers say of a model that reached the largest number of tokens
+CUT = frozenset({"length", "max_tokens", "model_length", "MAX_TOKENS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Reply:
     #: response format of the request
     form: Form
     seconds: float
+    #: True: the server did not say how many tokens it took, and they were estimated from lengths
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +35,7 @@ class NoReply:
 
     #: a short fixed phrase, so that reasons can be counted
     reason: str
+    #: the server's message, for people
+    message: str = ""
+    #: output of the model that is no answer, which was paid for all the same
+    paid: Reply | None = None

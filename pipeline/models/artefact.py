@@ -152,7 +152,7 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: there is no model ({MANIFEST} is missing)") from error
-    except (OSError, ValidationError) as error:
+    except (OSError, ValidationError, RecursionError) as error:
         raise ModelError(f"{path}: this is not the manifest of a model ({first_line(error)})") from error
 
 

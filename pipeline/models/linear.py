@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ModelError, NotEnoughLabels
+from pipeline.errors import ModelError, NotEnoughLabels, first_line
 from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
 from pipeline.models.features import NgramConfig, Ngrams
 from pipeline.models.folding import NEWEST, NONE, VERSIONS
@@ -23,6 +23,8 @@ from pipeline.models.plain_arrays import NotPlainError, read_plain
 from pipeline.models.protocol import Encode
 from pipeline.progress import Progress, silent
 
+#: longest n-gram, and most bits of a hash, of a model that is read: more would fill the memory
+_LONGEST_NGRAM, _MOST_BITS = 32, 26
 #: the file that holds all of it
 ARRAYS = "model.skops"
 
@@ -183,25 +185,50 @@ def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> Li
     try:
         given = state["ngrams"]
         config = NgramConfig(
-            tuple(given["char_range"]), given["char_bits"], tuple(given["word_range"]), given["word_bits"]
+            _pair(given["char_range"]), _bits(given["char_bits"]), _pair(given["word_range"]), _bits(given["word_bits"])
         )
-        labels, weights, intercepts = list(state["labels"]), np.asarray(state["weights"]), state["intercepts"]
-        idf = [np.asarray(state[name], dtype=np.float64) for name in ("char_idf", "word_idf")]
+        labels = list(state["labels"])
+        weights, intercepts = _numbers(state["weights"], np.float32), _numbers(state["intercepts"], np.float64)
+        idf = [_numbers(state[name], np.float64) for name in ("char_idf", "word_idf")]
         encoder = state["encoder"]
         # models from before there was a fold do not name one
         fold = state.get("fold", NONE)
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"the model's state is not that of a linear classifier ({error})") from error
-    if fold not in VERSIONS:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ModelError(
+            f"the model's state is not that of a linear classifier ({first_line(error)}): train it again"
+        ) from error
+    if not isinstance(fold, str) or fold not in VERSIONS:
         raise ModelError(
             f"the model folds its texts in a way that this Saring does not know ({fold!r}): upgrade Saring"
         )
     sizes = (2**config.char_bits, 2**config.word_bits)
-    rows, columns = weights.shape if weights.ndim == 2 else (0, 0)
+    flat = weights.ndim != 2 or any(array.ndim != 1 for array in (intercepts, *idf))
+    rows, columns = (0, 0) if flat else weights.shape
     fits = rows == sum(sizes) if encoder is None else rows > sum(sizes)
-    if not fits or tuple(map(len, idf)) != sizes or not columns == len(labels) == len(intercepts):
+    named = all(isinstance(label, str) for label in labels) and isinstance(encoder, str | None)
+    if flat or not named or not fits or tuple(map(len, idf)) != sizes or not columns == len(labels) == len(intercepts):
         raise ModelError("the parts of the model's state do not fit together: train it again")
     return LinearClassifier(labels, Ngrams(config, idf), weights, intercepts, encoder=encoder, encode=encode, fold=fold)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    least, most = value
+    if type(least) is not int or type(most) is not int or not 1 <= least <= most <= _LONGEST_NGRAM:
+        raise ValueError("lengths of n-grams are out of range")
+    return least, most
+
+
+def _bits(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST_BITS:
+        raise ValueError("bits of the hash are out of range")
+    return value
+
+
+def _numbers(value: Any, kind: Any) -> NDArray[Any]:
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "fiu" or not np.isfinite(numbers).all():
+        raise ValueError("an array does not hold finite numbers")
+    return np.asarray(numbers, dtype=kind)
 
 
 def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:
@@ -216,12 +243,17 @@ def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:
     except NotPlainError:
         # skops knows better what it is, and takes seconds to say so.
         import skops.io
+    except OSError as error:
+        raise ModelError(f"{arrays}: cannot be read ({first_line(error)}): fetch or train the model again") from error
     try:
         unknown = skops.io.get_untrusted_types(file=arrays)
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ModelError(f"{arrays}: not the arrays of a model ({error}): fetch or train the model again") from error
-    if unknown:
+        if not unknown:
+            return restore_linear(skops.io.load(arrays), encode)
+    except ModelError:
+        raise
+    except Exception as error:
         raise ModelError(
-            f"{arrays} holds types that are not allowed in a model ({', '.join(sorted(unknown)[:3])}): fetch it again"
-        )
-    return restore_linear(skops.io.load(arrays), encode)
+            f"{arrays}: not the arrays of a model ({first_line(error)}): fetch or train the model again"
+        ) from error
+    names = ", ".join(sorted(first_line(ValueError(name)) for name in unknown)[:3])
+    raise ModelError(f"{arrays} holds types that are not allowed in a model ({names}): fetch it again")

@@ -30,7 +30,9 @@ def read_plain(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             return _value(json.loads(archive.read("schema.json")), archive)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:
         raise NotPlainError(f"{path}: not plain values and arrays") from error
 
 

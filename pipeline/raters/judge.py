@@ -60,6 +60,10 @@ class JudgeReport:
     cost: float = 0.0
     #: names from a language model that are not labels, with their numbers
     invented: Mapping[str, int] = field(default_factory=dict)
+    #: number of replies whose tokens are estimated from lengths, because the server does not give them
+    estimated: int = 0
+    #: parameters that the server refuses, and what was done instead; with the number of processes that found it
+    adapted: Mapping[str, int] = field(default_factory=dict)
     #: the reason why it stopped before all texts were judged; None: it did not
     stopped: str | None = None
 
@@ -203,10 +207,13 @@ def judge_missing(
     """
     began = time.monotonic()
     for answers in _answers(home.engine, rater, ids, encoder, allowed, run_id):
+        if answers.paid:
+            # In a transaction of its own: whatever is wrong with the answers, the replies are kept.
+            with home.begin() as session:
+                keep_replies(session, answers.paid, run_id)
         verdicts = [answer for answer in answers.given if isinstance(answer, NewJudgement)]
         with home.begin() as session:
             record(session, who, verdicts, taxonomy_version=home.taxonomy.version, run_id=run_id)
-            keep_replies(session, answers.paid, run_id)
             counts["judged"] += len(verdicts)
             _tally(counts["no_verdict"], [answer.reason for answer in answers.given if isinstance(answer, NoVerdict)])
             _tally(counts["asserted"], [label for verdict in verdicts for label in verdict.asserted])

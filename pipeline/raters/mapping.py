@@ -192,7 +192,7 @@ def load_mapping(
         return LabelMapping(taxonomy, labels_field, separator=separator, rater_field=rater_field, preset=preset)
     try:
         document: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
+    except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: not UTF-8, or an impossible date
         raise UsageError(f"{path}: not a mapping file ({first_line(error)})") from error
     if not isinstance(document, dict) or not set(document) <= _PARTS or not document:
         raise UsageError(

@@ -40,7 +40,7 @@ class Answers:
     """Answers for some texts, to be stored in one transaction as soon as they arrive."""
 
     given: Sequence[NewJudgement | NoVerdict]
-    #: paid replies, which are stored so that no request is sent twice
+    #: paid replies that are not stored yet; they are stored before the answers, so that no request is sent twice
     paid: Sequence[PaidReply] = ()
     #: numbers by name, to be added up over a run
     counts: Mapping[str, Any] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.runs.record import shard_at_work
+from pipeline.storable import storable
 from pipeline.store.session import open_session
 
 #: Saring's own loggers; lines of libraries are in the worker's log only
@@ -43,7 +44,7 @@ class _RunLogHandler(logging.Handler):
                 "level": record.levelname.lower(),
                 "shard": self._shard,
                 "worker": f"{socket.gethostname()}:{os.getpid()}",
-                "message": record.getMessage().replace("\0", "")[:_LONGEST],
+                "message": storable(record.getMessage(), _LONGEST),
             }
         )
 

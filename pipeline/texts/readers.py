@@ -176,7 +176,7 @@ def _parquet_rows(path: str) -> Iterator[RawRow | Reject]:
                 for values in batch.to_pylist():
                     number += 1
                     yield RawRow(number, with_names(values, names) if names else values)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: not a Parquet file, or damaged ({first_line(error)})") from error
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
@@ -42,6 +43,14 @@ class EmbedParams:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedText:
+    """A text that the encoder has no vector for, with the reason. The next run tries it again."""
+
+    text: uuid.UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class EmbedReport:
     """Numbers of texts that were embedded now, and of texts that had a vector already."""
 
@@ -51,6 +60,17 @@ class EmbedReport:
     #: the space in use afterwards, and True where it was changed
     in_use: str | None = None
     switched: bool = False
+    #: texts without a vector, each with the reason
+    parked: Sequence[ParkedText] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedRange:
+    """Numbers of texts that were embedded now, and of texts that had a vector; and texts that have none."""
+
+    embedded: int
+    present: int
+    parked: tuple[ParkedText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +121,29 @@ class EmbedStage:
             except EncoderError as error:
                 log.warning("new texts have no vector of %s, which is in use: %s", beside, error)
         encoder = encoder_of(home, run.slice)
-        embedded, present = embed_range(home, encoder, chosen, step)
+        counts = embed_range(home, encoder, chosen, step)
+        parked = [{"text": str(each.text), "reason": each.reason} for each in counts.parked]
         if part.args.get("last"):
+            known = {uuid.UUID(text) for text in part.args.get("parked", ())} | {each.text for each in counts.parked}
             with home.begin() as session:
-                return {"embedded": embedded, "switched": int(switch(session, run.slice, encoder))}
-        return {"embedded": embedded, "present": present}
+                switched = switch(session, run.slice, encoder, parked=known)
+            return {"embedded": counts.embedded, "switched": int(switched), "parked": parked}
+        return {"embedded": counts.embedded, "present": counts.present, "parked": parked}
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> EmbedReport | Next:
         """Activate the space if it is wanted and complete; if there are new texts, embed them next."""
         before, rounds = active_space(session), run.prepared.get("rounds", 0)
         switched = bool(counts.get("switched"))
+        # A text may be tried in several rounds.
+        reasons = {uuid.UUID(each["text"]): str(each["reason"]) for each in counts.get("parked", ())}
         if run.params["encoder"] is None and before != run.slice and not run.parked:
-            switched = switch(session, run.slice)
+            switched = switch(session, run.slice, parked=reasons)
             if not switched and run.params["limit"] is None and rounds < _MOST_ROUNDS:
-                missing = len(missing_vectors(session, run.slice, sample(None)))
+                missing = len(set(missing_vectors(session, run.slice, sample(None))) - set(reasons))
                 spans, _ = spans_of_texts(session, size=self.shard_texts)
                 # A shard with few texts activates the space itself, since new texts may arrive after it.
-                parts = [Part(args={"last": True})] if missing <= self.shard_texts else [Part(span) for span in spans]
+                last = Part(args={"last": True, "parked": sorted(str(text) for text in reasons)})
+                parts = [last] if missing <= self.shard_texts else [Part(span) for span in spans]
                 return Next(parts, dict(run.prepared) | {"rounds": rounds + 1}, missing)
             if not switched and run.params["limit"] is None:
                 log.warning("%s is not in use yet, because texts are being added: run `saring embed` again", run.slice)
@@ -127,6 +153,7 @@ class EmbedStage:
             present=counts.get("present", 0),
             in_use=run.slice if switched else before,
             switched=switched,
+            parked=[ParkedText(text, reasons[text]) for text in sorted(reasons)],
         )
 
 
@@ -138,7 +165,7 @@ def encoder_of(home: WorkContext, name: str | None) -> Encoder:
 
 def embed_range(
     home: WorkContext, encoder: Encoder, chosen: Select[uuid.UUID], step: Step, *, counted: bool = True
-) -> tuple[int, int]:
+) -> EmbeddedRange:
     """Embed the chosen texts that have no vector.
 
     Args:
@@ -148,15 +175,21 @@ def embed_range(
         step: counts the texts as finished.
         counted: True: the texts are units of the run's work.
 
-    Returns:
-        The number of texts that were embedded, and of texts that had a vector already.
+    A text that the encoder has no vector for is logged and left, and the others get theirs.
+
+    Raises:
+        EncoderError: no text can be encoded.
     """
     with open_session(home.engine) as session:
         missing = missing_vectors(session, encoder.name, chosen)
         total = len(session.scalars(chosen).all())
+    parked: list[ParkedText] = []
     for start in range(0, len(missing), _STEP_TEXTS):
         ids = missing[start : start + _STEP_TEXTS]
         with home.begin() as session:
-            embed_chunk(session, encoder, ids)
+            failed = embed_chunk(session, encoder, ids)
             step(session, len(ids) if counted else 0)
-    return len(missing), total - len(missing)
+        for text_id, reason in failed.items():
+            log.warning("text %s has no vector of %s: %s", text_id, encoder.name, reason)
+            parked.append(ParkedText(text_id, reason))
+    return EmbeddedRange(len(missing) - len(parked), total - len(missing), tuple(parked))

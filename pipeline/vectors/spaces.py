@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -87,7 +88,9 @@ def spaces(session: Session, wanted: str) -> list[Space]:
     return listed
 
 
-def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> bool:
+def switch(
+    session: Session, wanted: str, encoder: Encoder | None = None, *, parked: Collection[uuid.UUID] = ()
+) -> bool:
     """Activate a space if every text in scope has a vector there; True where it is active now.
 
     Where new texts arrive all the time, some have no vector yet: the last few are embedded here, while transactions
@@ -99,6 +102,7 @@ def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> boo
         session: an open transaction; the caller commits it soon.
         wanted: the name of a registered space.
         encoder: the encoder for the last few texts; None: no vector may be missing.
+        parked: texts that the encoder has no vector for; they do not prevent the change.
 
     Raises:
         EncoderError: the space does not exist, or its encoder fails.
@@ -112,12 +116,12 @@ def switch(session: Session, wanted: str, encoder: Encoder | None = None) -> boo
     if before == wanted:
         return True
     most = 0 if encoder is None else _LAST
-    if len(_without_vector(session, wanted, most + 1)) > most:
+    if len(_without_vector(session, wanted, most + 1, parked)) > most:
         # This check needs no lock.
         return False
     session.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
     session.execute(text("LOCK TABLE text IN SHARE MODE"))
-    last = _without_vector(session, wanted, most + 1)
+    last = _without_vector(session, wanted, most + 1, parked)
     if len(last) > most:
         return False
     if last and encoder is not None:
@@ -200,7 +204,8 @@ def serving_models(session: Session) -> list[store.Model]:
     return list(session.scalars(select(m).where(m.state.in_((ModelState.CHAMPION, ModelState.CANDIDATE)))))
 
 
-def _without_vector(session: Session, name: str, most: int) -> list[uuid.UUID]:
+def _without_vector(session: Session, name: str, most: int, parked: Collection[uuid.UUID]) -> list[uuid.UUID]:
     ids, v = sample(None).subquery(), store.Vector
     has_one = exists().where(v.encoder == name, v.text_id == ids.c.id)
-    return list(session.scalars(select(ids.c.id).where(~has_one).limit(most)))
+    missing = session.scalars(select(ids.c.id).where(~has_one).order_by(ids.c.id).limit(most + len(parked)))
+    return [text_id for text_id in missing if text_id not in parked][:most]

@@ -18,7 +18,7 @@ from pipeline.errors import EncoderError
 from pipeline.store import locks
 from pipeline.store.locks import Lock
 from pipeline.store.migrate import PARTITION_PREFIX
-from pipeline.vectors.encoders.protocol import Encoder, Vectors
+from pipeline.vectors.encoders.protocol import Encoder, PartialEncoder, Vectors
 
 
 def partition_of(encoder: str) -> str:
@@ -88,9 +88,21 @@ def missing_vectors(session: Session, encoder: str, chosen: Select[uuid.UUID]) -
     return list(session.scalars(select(ids_of.c.id).where(~has_one).order_by(ids_of.c.id)))
 
 
-def embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) -> None:
-    """Compute and store the vectors of some texts; the encoder makes its own batches."""
+def embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Compute and store the vectors of some texts; the encoder makes its own batches.
+
+    Returns:
+        The texts that have no vector, with the reason.
+
+    Raises:
+        EncoderError: no text can be encoded.
+    """
     t = store.Text
     rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids)))).all()
-    vectors = encoder.encode([masked for _, masked in rows])
-    put_vectors(session, encoder.name, [text_id for text_id, _ in rows], vectors)
+    names, texts = [text_id for text_id, _ in rows], [masked for _, masked in rows]
+    if not isinstance(encoder, PartialEncoder):
+        put_vectors(session, encoder.name, names, encoder.encode(texts))
+        return {}
+    encoded = encoder.encode_some(texts)
+    put_vectors(session, encoder.name, [names[place] for place in encoded.places], encoded.vectors)
+    return {names[place]: reason for place, reason in encoded.failed.items()}

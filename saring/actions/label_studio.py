@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pipeline.backend_credentials import backend_credentials
-from pipeline.errors import UsageError
+from pipeline.errors import LeftOut, UsageError
 from pipeline.progress import Progress, silent
 from pipeline.runs.executor import Executor, Inline, run
 from saring.actions.label_studio_stages import (
@@ -27,6 +28,8 @@ from sync.api.client import LabelStudio
 from sync.project.projects import SetupReport
 from sync.project.projects import setup as set_up_project
 from sync.pull.reconcile import ReconcileReport
+
+log = logging.getLogger(__name__)
 
 #: executor that makes no run record: each project has its own record, which a pull without changes does not make
 _INLINE = Inline(recorded=False)
@@ -152,14 +155,12 @@ def setup(
         UsageError: there is no such account.
         LabelStudioError: the server refuses.
     """
-    from saring.services import ensure_backend
-
     with connect(home, progress) as client:
         return set_up_project(
             home.engine,
             client,
             taxonomy=home.taxonomy,
-            backend_url=ensure_backend(home.settings, progress) if backend else None,
+            backend_url=_backend(home, progress) if backend else None,
             credentials=backend_credentials(home.settings),
             volunteer=_account(client, volunteer) if volunteer is not None else None,
             opt_out=opt_out,
@@ -170,6 +171,17 @@ def setup(
             again=again,
             now=_now(),
         )
+
+
+def _backend(home: Context, progress: Progress) -> str | None:
+    """The address of the ML backend; None where a person left it out."""
+    from saring.services import ensure_backend
+
+    try:
+        return ensure_backend(home.settings, progress)
+    except LeftOut as error:
+        log.info("the project is not connected to the ML backend: %s", error)
+        return None
 
 
 def _account(client: LabelStudio, name: str) -> str:

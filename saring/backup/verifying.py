@@ -96,6 +96,8 @@ def _compare(path: Path, manifest: Manifest, met: Mapping[str, _Met], tables: Ma
     for file in manifest.files:
         if met.get(file.name) != _Met(file.bytes, file.sha256):
             raise BackupError(f"{path}: {file.name} was altered or is missing: take another copy of it")
+    if any(table.pieces > len(met) for table in manifest.tables):
+        raise BackupError(f"{path}: pieces of a table are missing: take another copy of it")
     expected = {piece_name(table.name, number) for table in manifest.tables for number in range(table.pieces)}
     expected |= {file.name for file in manifest.files} | {MANIFEST, SEAL}
     if strange := sorted(met.keys() ^ expected):

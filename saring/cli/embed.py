@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
 
@@ -39,6 +40,9 @@ def _say(report: EmbedReport) -> None:
         f"{counted(report.embedded, 'text')} embedded by {report.encoder}; {report.present:,} already had a vector",
         markup=False,
     )
+    output.say_counts("no vector", Counter(each.reason for each in report.parked), "texts")
+    if report.parked:
+        out.print("the next run tries these texts again; --json lists them")
     if report.switched:
         out.print(f"the encoder in use is now {report.encoder}", markup=False)
     elif report.in_use not in (None, report.encoder):

@@ -53,9 +53,13 @@ def _say(report: JudgeReport) -> None:
         cost = f", cost {report.cost:,.4f}" if report.cost else ""
         known = f"; {counted(report.cached, 'judgement')} from stored replies" if report.cached else ""
         replies = counted(report.replies, "reply", "replies")
-        out.print(f"{replies}, {counted(report.tokens, 'token')}{cost}{known}")
+        about = "about " if report.estimated else ""
+        out.print(f"{replies}, {about}{counted(report.tokens, 'token')}{cost}{known}")
+    if report.estimated:
+        out.print(f"the server does not say what {counted(report.estimated, 'reply', 'replies')} took: estimated")
     output.say_counts("label", report.asserted, "asserted")
     output.say_counts("no judgement", report.no_verdict, "texts")
+    output.say_counts("the server refuses", report.adapted, "processes")
     output.say_counts("not a label", report.invented, "times given")
     if report.stopped is not None:
         out.print(f"stopped: {report.stopped}; raise the limit and run the same command to continue", markup=False)

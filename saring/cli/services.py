@@ -19,6 +19,7 @@ from saring.services import (
     ensure_keeper,
     ensure_label_studio,
     ensure_worker,
+    leave_out,
     loop_status,
     owner_file,
     service_status,
@@ -40,7 +41,8 @@ class Part(enum.StrEnum):
 
 def up_command(
     without: Annotated[
-        list[Part] | None, typer.Option("--without", help="Do not start this service. May be repeated.")
+        list[Part] | None,
+        typer.Option("--without", help="Do not start this service, until the next `up`. May be repeated."),
     ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -48,7 +50,8 @@ def up_command(
 
     The scheduler (beat) sends regular jobs to the workers. The watchdog (keeper) restarts services that stop. The first
     time, Label Studio is installed in its own environment, which takes some minutes and 1 GB. The services run until
-    `saring down`. Commands that need the database or the broker start them too.
+    `saring down`. Commands that need the database or the broker start them too. Nothing starts what is left out with
+    --without, until you run `saring up` again.
 
     Example: saring up --without label-studio
     """
@@ -57,6 +60,8 @@ def up_command(
     access: LabelStudioAccess | None = None
     with output.progress_bar() as progress:
         start_services(settings, progress)
+        # Recorded before anything starts: jobs of a running worker look at it.
+        leave_out(settings, left_out)
         if Part.LABEL_STUDIO not in left_out:
             access = ensure_label_studio(settings, progress)
         if Part.BACKEND not in left_out:

@@ -15,6 +15,7 @@ from pipeline.progress import Progress, silent
 from pipeline.settings import Settings
 from saring.services.label_studio import OWNER_FILE, LabelStudio
 from saring.services.label_studio_install import ensure_installed, environment, make_template
+from saring.services.left_out import leave_out, refuse_left_out
 from saring.services.loopback import HOST
 from saring.services.places import Places
 from saring.services.postgres import Postgres
@@ -42,6 +43,7 @@ __all__ = [
     "ensure_worker",
     "install_label_studio",
     "label_studio_access",
+    "leave_out",
     "loop_status",
     "owner_file",
     "service_status",
@@ -126,10 +128,12 @@ def ensure_label_studio(settings: Settings, progress: Progress = silent) -> Labe
 
     Raises:
         ServiceError: it cannot be, or the settings name an address without a key.
+        LeftOut: a person left it out.
     """
     if settings.label_studio_url is None:
         server = _label_studio(settings)
         if server.ask() is not Answer.READY:
+            refuse_left_out(settings, "label-studio", server.name)
             install_label_studio(settings, progress)
             ensure_running(server, progress)
     access = label_studio_access(settings)
@@ -171,11 +175,12 @@ def ensure_backend(settings: Settings, progress: Progress = silent) -> str:
 
     Raises:
         ServiceError: it cannot be started.
+        LeftOut: a person left it out.
     """
     if settings.backend_url is not None:
         return settings.backend_url.rstrip("/")
     server = Backend(settings)
-    ensure_running(server, progress)
+    _ensure(server, "backend", settings, progress)
     url = server.port.url()
     assert url is not None, f"a running server has a port on {HOST}"
     return url
@@ -186,9 +191,10 @@ def ensure_worker(settings: Settings, progress: Progress = silent) -> None:
 
     Raises:
         ServiceError: one cannot be started.
+        LeftOut: a person left them out.
     """
     for make in (worker_program, io_worker_program, beat_program):
-        ensure_running(make(settings), progress)
+        _ensure(make(settings), "worker", settings, progress)
 
 
 def ensure_keeper(settings: Settings, without: Sequence[str] = (), progress: Progress = silent) -> None:
@@ -197,7 +203,13 @@ def ensure_keeper(settings: Settings, without: Sequence[str] = (), progress: Pro
     Raises:
         ServiceError: it cannot be started.
     """
-    ensure_running(keeper_program(settings, without), progress)
+    _ensure(keeper_program(settings, without), "keeper", settings, progress)
+
+
+def _ensure(server: Server, part: str, settings: Settings, progress: Progress) -> None:
+    if server.ask() is not Answer.READY:
+        refuse_left_out(settings, part, server.name)
+    ensure_running(server, progress)
 
 
 def stop_services(settings: Settings) -> list[str]:

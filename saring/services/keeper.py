@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from pipeline.errors import SaringError
+from pipeline.errors import LeftOut, SaringError
 from pipeline.settings import Settings
 from saring.services import (
     ensure_backend,
@@ -51,6 +51,9 @@ def _keep_one(name: str, ensure: Ensure, settings: Settings, stopped: threading.
     while not stopped.wait(pause):
         try:
             ensure(settings)
+        except LeftOut:
+            # It was left out after this keeper began.
+            reason, pause = "", _LOOK_SECONDS
         except (SaringError, OSError) as error:
             if str(error) != reason:
                 log.warning("%s: %s", name, error)

@@ -17,6 +17,7 @@ from pipeline import store
 from pipeline.errors import (
     LabelStudioError,
     LabelStudioMissing,
+    LeftOut,
     NotEnoughLabels,
     RunCancelled,
     RunConflict,
@@ -214,7 +215,7 @@ def _label_studio_may_fail(job: str) -> Iterator[None]:
         yield
     except RunConflict as error:
         log.info("%s: another run is active: %s", job, error)
-    except LabelStudioMissing as error:
+    except (LabelStudioMissing, LeftOut) as error:
         log.info("%s: nothing to do: %s", job, error)
     except LabelStudioError as error:
         log.warning("%s: %s", job, error)

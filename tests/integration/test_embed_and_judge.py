@@ -17,6 +17,7 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, judgements_by_text
 from pipeline.raters.bootstrap import BootstrapRater
 from pipeline.raters.protocol import NoVerdict, TextToJudge
+from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.taxonomy import Taxonomy, parse_taxonomy
@@ -26,7 +27,7 @@ from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import get_vectors
 from tests.support import embeddings_server
 from tests.support.embeddings_server import EmbeddingsStub
-from tests.support.stages import embed, judge_texts
+from tests.support.stages import embed, fill, judge_texts
 
 _TAXONOMY = """
 labels:
@@ -305,3 +306,31 @@ def test_an_empty_store_is_nothing_to_do(engine: Engine, taxonomy: Taxonomy) -> 
     assert embed(engine, encoder) == EmbedReport("openai:topic", 0, 0, in_use="openai:topic")
     report = judge_texts(engine, BootstrapRater(taxonomy, encoder), encoder=encoder)
     assert (report.judged, report.present) == (0, 0)
+
+
+def test_a_text_without_a_vector_is_parked_and_stops_neither_the_others_nor_a_change(
+    engine: Engine, stub: EmbeddingsStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = add_texts(engine, [f"teks {n}" for n in range(20)])
+    assert embed(engine, TopicEncoder()).in_use == "openai:topic"
+    [bad] = add_texts(engine, ["teks rosak"])
+
+    def answer(exchange: embeddings_server.Exchange, texts: list[str]) -> None:
+        broken = any("rosak" in text for text in texts)
+        (embeddings_server.status(500) if broken else embeddings_server.vectors)(exchange, texts)
+
+    stub.otherwise = answer
+    encoder = OpenAIEncoder("baharu", stub.url, attempts=1)
+    settings = Settings(encoder=encoder.name)
+    makers = {"openai:topic": TopicEncoder(), encoder.name: encoder}
+    report = fill(engine, settings, make=lambda _, name: makers[name])
+    assert (report.embedded, report.in_use, report.switched) == (20, encoder.name, True)
+    [parked] = report.parked
+    assert parked.text == bad
+    assert "answered 500" in parked.reason
+    assert vectors(engine, encoder.name, [*ids, bad]).keys() == set(ids)
+    assert any(str(bad) in line and "answered 500" in line for line in caplog.messages)
+    assert not any("rosak" in line for line in caplog.messages)
+    # once the server can, the text has its vector
+    stub.otherwise = embeddings_server.vectors
+    assert fill(engine, settings, make=lambda _, name: makers[name]).embedded == 1

@@ -2,74 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.errors import LlmError, LlmUnavailable, UsageError
 from pipeline.judgement import RaterKind
 from pipeline.llm.cache import spending
 from pipeline.llm.client import find_model
-from pipeline.llm.config import Limits, LlmConfig, Price, PromptConfig
+from pipeline.llm.config import Price, PromptConfig
 from pipeline.llm.translation.llm import LlmTranslator
-from pipeline.raters.judge import JudgeReport
 from pipeline.raters.llm.rater import LlmRater
 from pipeline.settings import Settings
 from pipeline.store import open_session
-from pipeline.taxonomy import load_taxonomy
 from saring.services import ensure_worker, stop_services
 from tests.support import llm_server
+from tests.support.llm_rater import QUICK, TAXONOMY, add_texts, config_of, count, judge, judgements
 from tests.support.llm_server import MODEL, LlmServer, verdict
 from tests.support.stages import judge_texts
 from tests.support.waiting import until
-
-TAXONOMY = load_taxonomy()
-#: retries that a test need not wait for
-QUICK = Limits(first_wait=0.01, timeout_seconds=20, concurrency=16, start=4)
 
 
 @pytest.fixture
 def server() -> Iterator[LlmServer]:
     with LlmServer() as server:
         yield server
-
-
-def add_texts(engine: Engine, texts: Sequence[str], **more: object) -> list[uuid.UUID]:
-    ids = [uuid.UUID(bytes=hashlib.blake2b(text.encode(), digest_size=16).digest()) for text in texts]
-    rows = [{"id": id_, "body": f"secret {text}", "masked": text} | more for id_, text in zip(ids, texts, strict=True)]
-    with open_session(engine) as session, session.begin():
-        session.execute(insert(store.Text), rows)
-    return ids
-
-
-def config_of(server: LlmServer, **more: Any) -> LlmConfig:
-    return LlmConfig(**({"name": "stub", "url": server.url, "model": MODEL, "limits": QUICK} | more))
-
-
-def judge(engine: Engine, config: LlmConfig, **more: Any) -> JudgeReport:
-    rater = LlmRater(config, TAXONOMY, engine)
-    return judge_texts(engine, rater, taxonomy=TAXONOMY, **more)
-
-
-def judgements(engine: Engine) -> list[store.Judgement]:
-    with open_session(engine) as session:
-        return list(session.scalars(select(store.Judgement).order_by(store.Judgement.text_id)))
-
-
-def count(engine: Engine, table: type[store.Base]) -> int:
-    with open_session(engine) as session:
-        return session.execute(select(func.count()).select_from(table)).scalar_one()
 
 
 def test_each_text_is_judged_by_what_the_model_says(engine: Engine, server: LlmServer) -> None:
@@ -289,7 +256,7 @@ def test_killed_at_any_moment_the_same_command_goes_on_and_nothing_is_paid_twice
     server.otherwise = llm_server.never
     said = command(environment, server, "judge", "--json")
     with subprocess.Popen(said, env=environment, start_new_session=True, stdout=subprocess.DEVNULL) as process:
-        until(lambda: count(engine, store.LlmReply) == 23, "what was answered is in the store")
+        until(lambda: count(engine, store.Judgement) == 23, "what was answered is in the store")
         os.killpg(process.pid, signal.SIGKILL)
     under_way = len(server.requests) - 23
     assert len(judgements(engine)) == 23

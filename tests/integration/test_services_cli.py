@@ -55,7 +55,12 @@ def test_from_nothing_to_running_and_back(variables: dict[str, str], new_home: P
 
     states = [service["state"] for service in answer(variables, "up", *_STORE_ONLY)["services"]]
     assert states == ["ready", "ready", *["stopped"] * 6]
+    # what was left out is started by nothing, not even by a command that needs it
+    refused = saring(variables, "sync", "pull")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "Label Studio was left out with `saring up --without label-studio`: `saring up` starts it" in refused.stderr
     during = answer(variables, "status")
+    assert [service["state"] for service in during["services"]] == states
     assert during["database"]["schema_is_current"]
     assert during["database"]["rows"]["text"] == 0
     assert during["database"]["bytes"] > 0

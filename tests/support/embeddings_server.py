@@ -34,6 +34,7 @@ class Exchange(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.packed = body.get("encoding_format") == "base64"
         self.stub.requests.append({"path": self.path, "key": self.headers["Authorization"]} | body)
+        self.stub.headers.append(dict(self.headers))
         behave = self.stub.script.pop(0) if self.stub.script else self.stub.otherwise
         behave(self, body["input"])
 
@@ -145,6 +146,8 @@ class EmbeddingsStub:
         self.otherwise: Behaviour = vectors
         #: every request: its path, its key, and the fields of its body
         self.requests: list[dict[str, Any]] = []
+        #: the headers of every request
+        self.headers: list[dict[str, str]] = []
         self.closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundExchange", (Exchange,), {"stub": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -23,6 +23,7 @@ from typing import Any, Self
 import uvicorn
 
 MODEL = "stub-model"
+USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -51,9 +52,8 @@ class Exchange:
         message = {"role": "assistant", "content": content, "refusal": refusal}
         await self.choices([{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}])
 
-    async def choices(self, choices: list[dict[str, Any]]) -> None:
+    async def choices(self, choices: list[dict[str, Any]], *, usage: Any = USAGE) -> None:
         """A completion with these choices."""
-        usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
         done = {
             "id": "chatcmpl-1",
             "object": "chat.completion",
@@ -98,6 +98,38 @@ def status(code: int, message: str = "not now", **headers: str) -> Behaviour:
         await exchange.raw(code, json.dumps(error).encode(), headers=headers)
 
     return refuse
+
+
+def message(said: dict[str, Any], *, finish: str | None = "stop", usage: Any = USAGE) -> Behaviour:
+    """A completion with that message, whatever it holds."""
+
+    async def say(exchange: Exchange) -> None:
+        choice = {"index": 0, "message": {"role": "assistant"} | said, "finish_reason": finish}
+        await exchange.choices([choice], usage=usage)
+
+    return say
+
+
+def error_as_answer(error: Any) -> Behaviour:
+    """Status 200, and an error in the body."""
+
+    async def say(exchange: Exchange) -> None:
+        await exchange.raw(200, json.dumps({"error": error}).encode())
+
+    return say
+
+
+def refusing(name: str, message: str, *, status: int = 400, **error: Any) -> Behaviour:
+    """Refuse a request that has a field of that name; answer well otherwise."""
+
+    async def behave(exchange: Exchange) -> None:
+        if name in exchange.body:
+            body = {"error": {"message": message, "type": "invalid_request_error"} | error}
+            await exchange.raw(status, json.dumps(body).encode())
+        else:
+            await well(exchange)
+
+    return behave
 
 
 async def not_json(exchange: Exchange) -> None:
@@ -153,6 +185,8 @@ class LlmServer:
         self.answer: Callable[[str], str] = lambda _: verdict("safe for work")
         #: every request for a completion, with the key that it brought
         self.requests: list[dict[str, Any]] = []
+        #: the headers of every request for a completion
+        self.headers: list[dict[str, str]] = []
         #: for each text, how often it was asked about and how often an answer was sent
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
@@ -220,8 +254,12 @@ class LlmServer:
             data = [{"id": name, "object": "model", "created": 1, "owned_by": "tests"} for name in self.models]
             await exchange.raw(200, json.dumps({"object": "list", "data": data}).encode())
             return
-        key = dict(scope["headers"]).get(b"authorization", b"").decode()
-        self.requests.append({"key": key} | exchange.body)
+        if scope["path"] != "/v1/chat/completions":
+            await exchange.raw(404, b"404 page not found", headers={"content-type": "text/plain"})
+            return
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.requests.append({"key": headers.get("authorization", "")} | exchange.body)
+        self.headers.append(headers)
         self.asked[exchange.text] += 1
         behave = self.script.pop(0) if self.script else self.otherwise
         self.under_way += 1
@@ -245,7 +283,7 @@ def main() -> None:
     args = parser.parse_args()
     server = LlmServer(latency=args.latency, port=args.port)
     # nothing is kept of what a load generator sends
-    server.requests = _Nothing()
+    server.requests, server.headers = _Nothing(), _Nothing()
     with contextlib.suppress(KeyboardInterrupt):
         server.serve()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,24 +107,28 @@ def test_a_server_that_recovers_is_asked_again(stub: EmbeddingsStub, remote: Ope
 @pytest.mark.parametrize(
     ("trouble", "said", "asked"),
     [
-        (embeddings_server.status(500), "answered 500 for model 'bge-m3'", 3),
+        # the last request is for a plain text: is it the server, or the texts?
+        (embeddings_server.status(500), "answered 500 for model 'bge-m3'", 4),
         (embeddings_server.status(429), "answered 429 for model 'bge-m3'", 3),
         (embeddings_server.status(401), "answered 401 for model 'bge-m3'", 1),
         (embeddings_server.status(404), "answered 404 for model 'bge-m3'", 1),
         (embeddings_server.truncated, "check SARING_EMBEDDINGS_URL", 3),
-        (embeddings_server.body(b"<html>sign in</html>"), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_server.body(b""), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_server.body(b"\xff\xfe"), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_server.body(b'{"data": null}'), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_server.body(b'{"data": [1, 2, 3, 4]}'), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_server.body(b"[]"), "does not have the form of OpenAI's /embeddings", 1),
-        (embeddings_server.rows([1.0] * 8, [1.0] * 7, [1.0] * 8, [1.0] * 8), "does not have the form", 1),
-        (embeddings_server.rows("AAAA", "AAAA", "AAAA", "AAAA"), "does not have the form", 1),
-        (embeddings_server.rows(*[[1.0] * 8] * 3), "gave 3 vectors for 4 texts", 1),
-        (embeddings_server.rows(*[[1.0] * 8] * 5), "gave 5 vectors for 4 texts", 1),
-        (embeddings_server.rows(), "gave 0 vectors for 4 texts", 1),
-        (embeddings_server.rows(*[[float("nan")] * 8] * 4), "not finite", 1),
-        (embeddings_server.rows(*[[1.0] * 5] * 4), "5 dimensions", 1),
+        (embeddings_server.body(b"<html>sign in</html>"), "does not have the form of OpenAI's /embeddings", 2),
+        (embeddings_server.body(b""), "does not have the form of OpenAI's /embeddings", 2),
+        (embeddings_server.body(b"\xff\xfe"), "does not have the form of OpenAI's /embeddings", 2),
+        (embeddings_server.body(b'{"data": null}'), "does not have the form of OpenAI's /embeddings", 2),
+        (embeddings_server.body(b'{"data": [1, 2, 3, 4]}'), "does not have the form of OpenAI's /embeddings", 2),
+        (embeddings_server.body(b"[]"), "gave 0 vectors for 4 texts", 2),
+        (embeddings_server.rows(*[[[1.0] * 8, [0.5] * 8]] * 4), "a vector for each token, not for each text", 2),
+        (embeddings_server.rows(*[[0.0] * 8] * 4), "only zeros", 2),
+        (embeddings_server.body(b'{"error": {"message": "no such model", "code": 404}}'), "answered 404 for model", 1),
+        (embeddings_server.body(b'{"error": {"message": "model overloaded"}}'), '"model overloaded"', 3),
+        (embeddings_server.rows("AAAA", "AAAA", "AAAA", "AAAA"), "does not have the form", 2),
+        (embeddings_server.rows(*[[1.0] * 8] * 3), "gave 3 vectors for 4 texts", 2),
+        (embeddings_server.rows(*[[1.0] * 8] * 5), "gave 5 vectors for 4 texts", 2),
+        (embeddings_server.rows(), "gave 0 vectors for 4 texts", 2),
+        (embeddings_server.rows(*[[float("nan")] * 8] * 4), "not finite", 2),
+        (embeddings_server.rows(*[[1.0] * 5] * 4), "5 dimensions", 2),
     ],
 )
 def test_a_server_that_fails_is_told_of_in_one_line(
@@ -179,6 +186,103 @@ def test_a_text_that_is_too_long_for_the_server_is_cut_and_the_others_are_not(
 def test_one_text_that_no_size_helps_is_told_of(stub: EmbeddingsStub, remote: OpenAIEncoder) -> None:
     stub.otherwise = embeddings_server.status(400)
     assert "answered 400 for model 'bge-m3'" in complaint(remote)
+
+
+def nothing_for(word: str, *, status: int | None = None) -> Behaviour:
+    """No vector for texts with that word: numbers that are none, or an error for the whole request."""
+
+    def answer(exchange: embeddings_server.Exchange, texts: list[str]) -> None:
+        if status is not None and any(word in text for text in texts):
+            error = {"error": "failed to encode response: json: unsupported value: NaN"}
+            exchange.answer(status, json.dumps(error).encode())
+            return
+        found = [[None] * DIMENSION if word in text else vector_of(text) for text in texts]
+        exchange.answer(
+            200, json.dumps({"data": [{"index": i, "embedding": row} for i, row in enumerate(found)]}).encode()
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(None, "not finite"), (500, "unsupported value: NaN"), (400, "unsupported value: NaN"), (422, "answered 422")],
+)
+def test_one_bad_text_is_named_and_the_others_get_vectors(
+    stub: EmbeddingsStub, status: int | None, reason: str
+) -> None:
+    encoder = OpenAIEncoder("bge-m3", stub.url, attempts=1)
+    stub.otherwise = nothing_for("rosak", status=status)
+    texts = [f"teks {n}" for n in range(100)]
+    texts[17] = texts[60] = "teks rosak"
+    encoded = encoder.encode_some(texts)
+    assert encoded.failed.keys() == {17, 60}
+    assert all(reason in said for said in encoded.failed.values())
+    want = unit(np.array([vector_of(texts[place]) for place in encoded.places], dtype=np.float32))
+    np.testing.assert_allclose(encoded.vectors, want, rtol=1e-5)
+    with pytest.raises(EncoderError, match=r"has no vector for text 18 of 100: .*" + re.escape(reason)):
+        encoder.encode(texts)
+
+
+@pytest.mark.parametrize("code", [400, 413, 500])
+def test_a_text_is_cut_if_it_is_too_long_whatever_the_status(stub: EmbeddingsStub, code: int) -> None:
+    encoder = OpenAIEncoder("bge-m3", stub.url, attempts=1)
+    stub.otherwise = embeddings_server.at_most(64, 1_000, code=code)
+    encoded = encoder.encode_some(["pendek", "y" * 3_000])
+    assert (list(encoded.places), encoded.failed) == ([0, 1], {})
+    want = vector_of("y" * 750)
+    np.testing.assert_allclose(encoded.vectors[1], np.array(want) / np.linalg.norm(want), rtol=1e-5)
+
+
+def embedded(change: Callable[[list[dict[str, Any]]], Any]) -> Behaviour:
+    """The right vectors, in another form."""
+
+    def answer(exchange: embeddings_server.Exchange, texts: list[str]) -> None:
+        data: list[dict[str, Any]] = [{"index": i, "embedding": vector_of(text)} for i, text in enumerate(texts)]
+        exchange.answer(200, json.dumps(change(data)).encode())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: {"data": data[::-1]},
+        lambda data: {"data": [{"embedding": row["embedding"]} for row in data]},
+        lambda data: {"data": [row | {"index": 0} for row in data]},
+        lambda data: {"data": [row | {"embedding": [row["embedding"]]} for row in data]},
+        lambda data: [row | {"embedding": [row["embedding"]]} for row in data],
+        lambda data: {"data": [row | {"embedding": [1e200 * x for x in row["embedding"]]} for row in data]},
+    ],
+    ids=["backwards", "without index", "index 0", "nested", "bare", "large"],
+)
+def test_a_dialect_is_understood(stub: EmbeddingsStub, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    encoder = OpenAIEncoder("bge-m3", stub.url, attempts=1)
+    want = encoder.encode(_TEXTS)
+    stub.otherwise = embedded(change)
+    np.testing.assert_allclose(encoder.encode(_TEXTS), want, rtol=1e-5)
+
+
+def test_a_passing_failure_with_status_200_is_asked_again(stub: EmbeddingsStub, remote: OpenAIEncoder) -> None:
+    stub.script = [embeddings_server.body(b'{"error": {"message": "overloaded, try again"}}')]
+    assert remote.encode(_TEXTS).shape == (len(_TEXTS), DIMENSION)
+    assert len(stub.requests) == 2
+
+
+def test_an_address_without_v1_gets_a_hint(stub: EmbeddingsStub) -> None:
+    stub.otherwise = embeddings_server.status(404)
+    root = stub.url.removesuffix("/v1")
+    with pytest.raises(EncoderError, match=rf"answered 404 .*did you mean {root}/v1\?$"):
+        OpenAIEncoder("bge-m3", root, attempts=1)
+
+
+def test_nothing_of_the_environment_is_sent(stub: EmbeddingsStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Team: team-secret\nAuthorization: Bearer other")
+    OpenAIEncoder("bge-m3", stub.url, attempts=1)
+    assert stub.requests[-1]["key"] is None
+    assert not {"openai-organization", "openai-project", "x-team"} & {name.lower() for name in stub.headers[-1]}
 
 
 def test_a_server_that_says_when_is_asked_then(stub: EmbeddingsStub) -> None:

@@ -62,6 +62,16 @@ def test_keys_come_from_the_environment(tmp_path: Path) -> None:
             "raters:\n  satu: {url: 'localhost:80'}",
             "rater 'satu', url: not an address: an address begins with http:// or https://",
         ),
+        (
+            "raters:\n  satu: {url: 'http://x', extra_body: {stream: true}}",
+            "extra_body: .*'stream' is not a field to change",
+        ),
+        ("raters:\n  satu: {url: 'http://x:port/v1'}", "rater 'satu', url: not an address"),
+        ("raters:\n  satu: {url: 'http://:80'}", "rater 'satu', url: not an address"),
+        ("raters:\n  satu: {url: 'http://[::1/v1'}", "rater 'satu', url: not an address"),
+        ("raters:\n  satu: {url: 'http://x', sampling: {max_tokens: 0}}", r"sampling\.max_tokens: "),
+        ("raters: " + "[" * 3_000, "raters.yaml:1: not valid YAML: nested too deeply"),
+        ("raters:\n  satu: 2024-13-45", "raters.yaml:1: not valid YAML: a value is not valid"),
         ("raters:\n  satu: {url: 'http://x', api_key: sk-secret}", "the file must not hold keys"),
         ("raters:\n  bootstrap: {url: 'http://x'}", "this name is reserved"),
     ],
@@ -76,3 +86,19 @@ def test_a_mistake_is_one_line_that_says_where(tmp_path: Path, written: str, sai
 def test_an_unknown_name_is_told_which_there_are(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no language model has the name 'dua' \(there are: satu\)"):
         llm_config(settings_of(tmp_path, ONE), "dua")
+
+
+def test_any_parameter_may_be_null_and_others_added(tmp_path: Path) -> None:
+    written = """
+raters:
+  satu:
+    url: http://localhost:1/v1
+    sampling: {temperature: null, max_tokens: null}
+    extra_body: {top_k: 20, chat_template_kwargs: {enable_thinking: false}, stop: [a, b]}
+"""
+    [config] = llm_configs(settings_of(tmp_path, written)).values()
+    extra = {"top_k": 20, "chat_template_kwargs": {"enable_thinking": False}, "stop": ["a", "b"]}
+    assert config.params == {"extra_body": extra}
+    # replies of raters that were described before are still found
+    [plain] = llm_configs(settings_of(tmp_path, "raters: {satu: {url: 'http://localhost:1/v1'}}")).values()
+    assert plain.params == {"temperature": 0.0, "max_tokens": 400}

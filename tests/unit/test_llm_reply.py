@@ -49,6 +49,78 @@ def test_one_answer_in_many_forms(text: str) -> None:
     assert (found.confidence, found.explanation) == (0.8, "aimed at a people")
 
 
+DRAFT = '{"labels": ["porn"], "confidence": 0.9, "explanation": "draft"}'
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("<think>", "</think>"),
+        ("", "</think>"),
+        ("<thinking>", "</thinking>"),
+        ("<thought>", "</thought>"),
+        ("<reasoning>", "</reasoning>"),
+        ("<seed:think>", "</seed:think>"),
+        ("[THINK]", "[/THINK]"),
+        ("◁think▷", "◁/think▷"),
+        ("<unused94>thought\n", "<unused95>"),
+        ("<|channel>thought\n", "<channel|>"),
+        ("<|begin_of_thought|>", "<|end_of_thought|><|begin_of_solution|>"),
+        ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+        ("analysis", "assistantfinal"),
+        ("", "<|start|>assistant<|channel|>final <|constrain|>json<|message|>"),
+    ],
+)
+@pytest.mark.parametrize("length", [0, 30_000])
+def test_the_answer_is_what_stands_after_the_thought(begin: str, end: str, length: int) -> None:
+    thought = f"One reading: {DRAFT} but {'so ' * length}no: {{it}} is a joke."
+    for answer in (GOOD, f"```json\n{GOOD}\n```", f"{GOOD}<|return|>", f"So: {GOOD}"):
+        found = read(f"{begin}{thought}{end}\n\n{answer}")
+        assert isinstance(found, ReplyVerdict)
+        assert found.labels == {"hate", "racist"}
+    for cut in (DRAFT, f"{thought} {DRAFT}", ""):
+        if begin and (cut or begin != "analysis"):
+            assert read(f"{begin}{cut}") == Unusable("cut off")
+        assert read(f"{begin}{thought}{end}") == Unusable("empty reply")
+
+
+def test_a_thought_without_marks_that_was_cut_is_no_answer() -> None:
+    for text in (f"Hmm, first: {DRAFT} but", f"{DRAFT} is one reading, but", f"Hmm {DRAFT[:-30]}"):
+        assert read(text, finish="length") == Unusable("cut off")
+    # what is nothing but the answer is one, even if its last line was cut
+    for text in (GOOD, f"```json\n{GOOD}", GOOD[:-12], f"<think>hm</think>{GOOD[:-12]}"):
+        found = read(text, finish="length")
+        assert isinstance(found, ReplyVerdict)
+        assert found.labels == {"hate", "racist"}
+
+
+def test_marks_that_an_answer_quotes_are_part_of_it() -> None:
+    quoting = '{"labels": ["hate"], "explanation": "it says </think> and <think>"}'
+    for text in (quoting, f"Here: {quoting}", f"<think>{DRAFT}</think>{quoting}"):
+        found = read(text)
+        assert isinstance(found, ReplyVerdict)
+        assert (found.labels, found.explanation) == (HATE, "it says </think> and <think>")
+
+
+def test_reasons_after_the_answer_do_not_hide_it() -> None:
+    found = read(f"{GOOD}\n<reasoning>or {DRAFT}?</reasoning>")
+    assert isinstance(found, ReplyVerdict)
+    assert found.labels == {"hate", "racist"}
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "1" + "0" * 5_000, '"' + "9" * 400 + '"'])
+def test_a_number_of_hundreds_of_digits_is_no_confidence(number: str) -> None:
+    found = read(f'{{"labels": ["hate"], "confidence": {number}}}')
+    assert isinstance(found, ReplyVerdict)
+    assert (found.labels, found.confidence) == (HATE, None)
+
+
+def test_an_invented_label_can_be_stored_whatever_it_is() -> None:
+    found = read('{"labels": ["hate", "a\\u0000b", "c\\ud800d"]}')
+    assert isinstance(found, ReplyVerdict)
+    assert found.invented == ("ab", "c?d")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -272,6 +272,17 @@ def test_a_file_more_is_refused_but_for_what_only_tells_of_the_model(folder: Pat
     assert not Planted.made
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [{"hidden_size": "x"}, {"num_attention_heads": None}, {"id2label": [1]}, {"model_type": 7}, {"hidden_act": {}}],
+)
+def test_a_configuration_that_makes_no_sense_is_refused_in_one_line(folder: Path, damage: dict[str, object]) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    vouch(folder)
+    refused(folder, "the model cannot be read")
+
+
 def test_parts_that_do_not_belong_together_are_refused(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     head = weights.pop("score.weight")

@@ -7,18 +7,21 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import json_repair
 import orjson
 from sqlalchemy import Engine
 
+from pipeline.llm.answer import answer_of
 from pipeline.llm.asker import Asker, Question, spent_so_far
 from pipeline.llm.budget import Allowance
 from pipeline.llm.cache import Asked, Spent
 from pipeline.llm.config import LlmConfig
 from pipeline.llm.quoting import as_data
-from pipeline.llm.replies import NoReply, Reply
+from pipeline.llm.repairing import repaired_json
+from pipeline.llm.replies import CUT, NoReply, Reply
 from pipeline.llm.translation.protocol import Language, Translated
 
+#: characters of a damaged reply that are read
+_LONGEST = 20_000
 _INTO = {"ms": "Malay as it is written in Malaysia", "en": "English"}
 _SYSTEM = (
     "You translate social media texts into {language}. The user's message is one JSON object; its field `text` is the "
@@ -60,9 +63,7 @@ class LlmTranslator:
         limited = most_tokens is not None or most_cost is not None
         spent = spent_so_far(engine, config.name) if limited else Spent()
         self._allowance = allowance or Allowance.of(config, spent, most_tokens, most_cost)
-        version = hashlib.blake2b(
-            orjson.dumps([config.model, _SYSTEM, config.sampling.model_dump(exclude_none=True)]), digest_size=6
-        ).hexdigest()
+        version = hashlib.blake2b(orjson.dumps([config.model, _SYSTEM, config.params]), digest_size=6).hexdigest()
         self._name = f"llm:{config.name}@{version}"
         # Kept for the next texts: an asker learns from the server.
         self._askers: dict[Language, Asker] = {}
@@ -77,7 +78,7 @@ class LlmTranslator:
         """See `Translator`."""
         return self._allowance
 
-    def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
+    def translate(self, texts: Sequence[str], language: Language, *, run_id: int | None = None) -> Iterator[Translated]:
         """See `Translator`.
 
         Raises:
@@ -88,13 +89,13 @@ class LlmTranslator:
         for text in texts:
             content = as_data({"text": text})
             key = asker.asked.key(content)
-            questions[key] = Question(key, text, content, len(text))
+            questions[key] = Question(key, text, content)
         kept = asker.kept(list(questions.values()))
         if kept:
             yield _read([(questions[key].source, reply) for key, reply in kept.items()])
         missing = [question for key, question in questions.items() if key not in kept]
         unanswered = len(missing)
-        for batch in asker.ask(missing, self._allowance):
+        for batch in asker.ask(missing, self._allowance, run_id=run_id):
             if batch.stopped is not None:
                 yield Translated(failed={batch.stopped: unanswered})
             else:
@@ -114,22 +115,19 @@ def parse_translation(reply: Reply) -> str | NoReply:
     """The translation in a reply. An answer without JSON is refused, as it may be anything."""
     if reply.refusal or reply.finish == "content_filter":
         return NoReply("refused")
-    if reply.finish == "length":
+    text = answer_of(reply.text)
+    if text is None or reply.finish in CUT:
         return NoReply("cut off")
-    start, end = reply.text.find("{"), reply.text.rfind("}")
+    start, end = text.find("{"), text.rfind("}")
     if start < 0:
-        return NoReply("no JSON" if reply.text.strip() else "empty reply")
+        return NoReply("no JSON" if text else "empty reply")
     try:
-        document = orjson.loads(reply.text[start : end + 1])
+        document = orjson.loads(text[start : end + 1])
     except orjson.JSONDecodeError:
-        try:
-            document = json_repair.loads(reply.text[start:], skip_json_loads=True)
-        except (ValueError, RecursionError, IndexError, TypeError, AttributeError, KeyError):
-            return NoReply("no JSON")
+        document = repaired_json(text[start : start + _LONGEST])
     body = document.get("translation") if isinstance(document, dict) else None
-    if not isinstance(body, str) or not body.strip():
-        return NoReply("no translation in the reply")
-    return body.replace("\0", "").encode("utf-8", "ignore").decode().strip()
+    clean = body.replace("\0", "").encode("utf-8", "ignore").decode().strip() if isinstance(body, str) else ""
+    return clean or NoReply("no translation in the reply")
 
 
 def _read(replies: Sequence[tuple[str, Reply | NoReply]]) -> Translated:

@@ -20,6 +20,7 @@ class Translated:
     bodies: dict[str, str] = field(default_factory=dict)
     #: number of texts by the reason why there is no translation
     failed: dict[str, int] = field(default_factory=dict)
+    #: paid replies, which are stored already
     paid: Sequence[PaidReply] = ()
 
 
@@ -34,5 +35,8 @@ class Translator(Protocol):
     def allowance(self) -> Allowance:
         """Limits on its spending over all runs."""
 
-    def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
-        """Translate texts into that language, batch by batch; each text occurs at most once, in any order."""
+    def translate(self, texts: Sequence[str], language: Language, *, run_id: int | None = None) -> Iterator[Translated]:
+        """Translate texts into that language, batch by batch; each text occurs at most once, in any order.
+
+        Paid replies are stored with `run_id`, the run that pays for them.
+        """

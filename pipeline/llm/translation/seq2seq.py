@@ -67,7 +67,13 @@ class Seq2SeqTranslator:
         """See `Translator`. There is no limit for a model on this machine."""
         return Allowance()
 
-    def translate(self, texts: Sequence[str], language: Language) -> Iterator[Translated]:
+    def translate(
+        self,
+        texts: Sequence[str],
+        language: Language,
+        *,
+        run_id: int | None = None,  # noqa: ARG002 - no reply is paid for
+    ) -> Iterator[Translated]:
         """See `Translator`."""
         tokens = dict(zip(texts, self._tokens(texts, language), strict=True)) if texts else {}
         short = [text for text, ids in tokens.items() if len(ids) <= self._longest]

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.llm.budget import Allowance
-from pipeline.llm.cache import keep_replies
 from pipeline.llm.config import default_rater
 from pipeline.llm.translation.make import make_translator
 from pipeline.llm.translation.protocol import Language, Translated, Translator
@@ -63,7 +62,7 @@ def translated(
     with open_session(engine) as session:
         bodies = stored(session, texts, language, translator.name)
     missing = list(dict.fromkeys(text for text in texts if text not in bodies))
-    for batch in translator.translate(missing, language) if missing else ():
+    for batch in translator.translate(missing, language, run_id=run_id or None) if missing else ():
         with open_session(engine) as session, session.begin():
             keep(session, batch, language, translator.name, run_id or None)
         told(batch)
@@ -158,7 +157,7 @@ class TranslateStage:
             step(session, len(ids) - len(texts) + len(known))
         counts["present"] += len(known)
         missing = [text for text in texts if text not in known]
-        for batch in translator.translate(missing, language) if missing else ():
+        for batch in translator.translate(missing, language, run_id=run.id) if missing else ():
             with home.begin() as session:
                 keep(session, batch, language, translator.name, run.id)
                 _count(counts, batch)
@@ -193,8 +192,7 @@ def stored(session: Session, texts: Sequence[str], language: Language, translato
 
 
 def keep(session: Session, batch: Translated, language: Language, translator: str, run_id: int | None) -> None:
-    """Store translations and paid replies in the caller's transaction."""
-    keep_replies(session, batch.paid, run_id)
+    """Store translations in the caller's transaction; paid replies are stored already."""
     rows = [
         {
             "source_id": text_id(text),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 
 from pipeline.errors import ModelError, first_line
@@ -31,7 +30,7 @@ def read_transformer(folder: Path) -> TransformerClassifier:
                 folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **_TRUSTED
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, **_TRUSTED)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
         raise unreadable(folder, error) from error
     if any(info[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys")):
         raise ModelError(f"{folder}: weights and configuration do not fit together: fetch or train the model again")

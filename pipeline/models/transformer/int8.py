@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer
 
-from pipeline.errors import ModelError, TrainingError
+from pipeline.errors import ModelError
 from pipeline.models.training.checkpoint import set_weights, weights_of
 from pipeline.models.transformer.base import new_model, quiet
 from pipeline.models.transformer.classifier import TransformerClassifier
@@ -133,7 +132,7 @@ def read_int8(folder: Path) -> Int8Classifier:
         model.float()
         _replace(model)
         set_weights(model, load_file(folder / WEIGHTS))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, TrainingError) as error:
+    except Exception as error:
         raise unreadable(folder, error) from error
     return _packed(model, tokenizer, tokenizer.model_max_length)
 

@@ -27,7 +27,7 @@ from pipeline.raters.protocol import Answers, NoVerdict, TextToJudge
 from pipeline.taxonomy import Taxonomy
 
 #: name of the method; it changes with the reading of replies, so that old judgements belong to another version
-_METHOD = "llm-1"
+_METHOD = "llm-2"
 
 
 class LlmRater:
@@ -83,7 +83,7 @@ class LlmRater:
         return Allowance.of(self._config, spent_by(session, self._config.name), tokens, cost)
 
     def judge(self, texts: Sequence[TextToJudge]) -> Iterator[NewJudgement | NoVerdict]:
-        """See `Rater`. Replies are not stored; the stage calls `stream`."""
+        """See `Rater`. Replies are stored without a run; the stage calls `stream`."""
         for batch in self.stream([texts], Allowance(), 0):
             yield from batch.given
 
@@ -117,11 +117,13 @@ class _Stream:
         self._known: list[Answers] = []
 
     def answers(self, texts: Iterable[Sequence[TextToJudge]]) -> Iterator[Answers]:
-        for batch in self._rater._asker.ask(self._questions(texts), self._allowance):
+        for batch in self._rater._asker.ask(self._questions(texts), self._allowance, run_id=self._run_id):
             known, self._known = self._known, []
             yield from known
             if batch.answers:
                 yield self._read(batch)
+            if batch.noted:
+                yield Answers([], counts={"adapted": dict.fromkeys(batch.noted, 1)})
             if batch.stopped is not None:
                 yield Answers([], counts={"stopped": batch.stopped})
 
@@ -149,7 +151,7 @@ class _Stream:
             content = rater._prompt.content(text.masked, translations.get(text.masked))
             key = rater._asked.key(content)
             if key not in self._whose:
-                questions[key] = Question(key, text.masked, content, len(content))
+                questions[key] = Question(key, text.masked, content)
             self._whose[key].append(text)
         if without:
             self._known.append(Answers(without))
@@ -175,7 +177,9 @@ class _Stream:
             "tokens": sum(each.reply.prompt_tokens + each.reply.completion_tokens for each in batch.paid),
             "cost": sum(each.cost for each in batch.paid),
         }
-        return Answers([*given, *read.given], batch.paid, counts)
+        if estimated := sum(each.reply.estimated for each in batch.paid):
+            counts["estimated"] = estimated
+        return Answers([*given, *read.given], counts=counts)
 
     def _verdicts(self, replied: Sequence[tuple[Sequence[TextToJudge], Reply]], *, cached: bool = False) -> Answers:
         given: list[NewJudgement | NoVerdict] = []

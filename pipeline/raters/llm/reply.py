@@ -6,32 +6,34 @@ refusal, an incomplete list, and two different answers are recorded as such.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import json_repair
 import orjson
 
+from pipeline.llm.answer import answer_of
+from pipeline.llm.repairing import repaired_json
+from pipeline.llm.replies import CUT
+from pipeline.storable import storable
 from pipeline.taxonomy import Taxonomy
 
 #: characters of the explanation that are kept
 _LONGEST_WHY = 300
-#: characters of a reply that are read; the expected reply is one line
+#: characters of an answer that are read, without the thought before it; the expected answer is one line
 _LONGEST = 20_000
 #: names of the fields: the requested name first, then others that models use
 _LABELS = ("labels", "label", "categories", "category", "label_list")
 _CONFIDENCE = ("confidence", "keyakinan", "score", "probability")
 _WHY = ("explanation", "penjelasan", "reason", "rationale", "alasan")
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)```", re.DOTALL)
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 #: a complete list of labels
 _WHOLE_LIST = re.compile(
     r"""["']?(?:labels?|categor(?:y|ies)|label_list)["']?\s*:\s*(?:\[[^\]]*\]|"[^"]*"|'[^']*')""", re.I
 )
 _OPENED = re.compile(r"""["']?(?:labels?|categor(?:y|ies)|label_list)["']?\s*:""", re.I)
+_OPENED_FENCE = re.compile(r"^```[a-zA-Z]*\s*")
 _LAST_COMMA = re.compile(r",\s*([}\]])")
 #: beginnings of refusals, in the languages that models answer in
 _REFUSAL = re.compile(
@@ -114,16 +116,22 @@ def parse_reply(
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _parse_damaged(text, names, cut=finish == "length")
+        return _parse_damaged(text, names, cut=finish in CUT)
     if type(document) is dict:
         return _verdict(document, names, mended=False)
-    return _parse_damaged(text, names, cut=finish == "length")
+    return _parse_damaged(text, names, cut=finish in CUT)
 
 
 def _parse_damaged(text: str, names: LabelNames, *, cut: bool) -> ReplyVerdict | Unusable:
-    text = _THOUGHT.sub("", text[:_LONGEST]).strip()
+    answer = answer_of(text)
+    if answer is None:
+        return Unusable("cut off")
+    text = answer[:_LONGEST]
     if not text:
         return Unusable("cut off" if cut else "empty reply")
+    if cut and not _begins_with_object(text):
+        # The server cut a text of which the beginning is no answer: an object in it may be a draft.
+        return Unusable("refused" if _REFUSAL.match(text.lstrip("*\"' \n")) else "cut off")
     objects = _objects(text)
     if not objects:
         if _REFUSAL.match(text.lstrip("*\"' \n")):
@@ -134,6 +142,16 @@ def _parse_damaged(text: str, names: LabelNames, *, cut: bool) -> ReplyVerdict |
     if any(isinstance(answer, ReplyVerdict) and _meaning(answer) != _meaning(first) for answer in answers):
         return Unusable("several answers")
     return first
+
+
+def _begins_with_object(text: str) -> bool:
+    """True where a text that was cut is one object, perhaps without its end: nothing stands before or after it."""
+    inside = _OPENED_FENCE.sub("", text).lstrip()
+    if not inside.startswith("{"):
+        return False
+    pieces = _pieces(inside)
+    rest = inside[len(pieces[0]) :] if pieces and inside.startswith(pieces[0]) else ""
+    return not rest.strip("` \n\t\r")
 
 
 def _meaning(answer: ReplyVerdict | Unusable) -> object:
@@ -212,10 +230,7 @@ def _repaired_json(piece: str) -> Any:
             return orjson.loads(piece + end)
         except orjson.JSONDecodeError:
             continue
-    try:
-        return json_repair.loads(piece, skip_json_loads=True)
-    except (ValueError, RecursionError, IndexError, TypeError, AttributeError, KeyError):
-        return None
+    return repaired_json(piece)
 
 
 def _verdict(fields_in: Mapping[str, Any], names: LabelNames, *, mended: bool) -> ReplyVerdict | Unusable:
@@ -262,7 +277,7 @@ def _labels(listed: Sequence[Any], names: LabelNames) -> tuple[set[str] | None, 
         if key is not None:
             labels.add(key)
         elif _fold(name) not in _NONE and _fold(name) not in names.others and name.strip():
-            invented.append(name.strip()[:60])
+            invented.append(storable(name.strip(), 60))
     return labels, tuple(invented)
 
 
@@ -287,12 +302,13 @@ def _confidence(value: Any) -> float | None:
             return None
         if percent:
             value /= 100
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        # A number that is none (NaN) is not in the range either.
         return None
     if 10 < value <= 100:
         # A smaller number may be on a scale of five or of ten.
         value /= 100
-    return float(value) if 0 <= value <= 1 else None
+    return float(value) if value <= 1 else None
 
 
 def _line(value: Any) -> str | None:

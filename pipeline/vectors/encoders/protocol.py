@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,31 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Encode any number of texts: vectors of shape [len(texts), dimension], each of Euclidean length 1."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Vectors of those texts that have one, and the reasons why others have none."""
+
+    #: places of the encoded texts, in order
+    places: Sequence[int]
+    #: their vectors, [len(places), dimension], each of Euclidean length 1
+    vectors: Vectors
+    #: the reason of each other text, by its place
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class PartialEncoder(Protocol):
+    """An encoder of which one text can fail, and the others still get their vectors."""
+
+    def encode_some(self, texts: Sequence[str]) -> Encoded:
+        """Encode any number of texts.
+
+        Raises:
+            EncoderError: no text can be encoded.
+        """
         ...
 
 
