@@ -59,7 +59,7 @@ class Tries:
 
 
 def _counted(address: str) -> str:
-    """What stands for an address: IPv6 by its network of 64 bits, since each host has all of one."""
+    """The key that stands for an address: IPv6 by its network of 64 bits, since each host has all of one."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

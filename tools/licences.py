@@ -45,12 +45,12 @@ class Found:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the base install may bring it."""
+        """Say if the base install may bring it."""
         return judge(self.licence)
 
 
 def judge(licence: str) -> Verdict:
-    """What a licence allows; of several that a user may choose from (OR), the freest counts."""
+    """Judge what a licence allows; of several that a user may choose from (OR), the freest counts."""
     if not licence.strip():
         return "unknown"
     verdicts = [_judge_one(one) for one in re.split(r"\s+OR\s+", licence)]

@@ -33,7 +33,7 @@ _LINE = re.compile(r"^([A-Za-z0-9._-]+)==([^\s\\]+)((?:\s*\\?\s*--hash=\S+)*)", 
 
 
 def read(text: str) -> Lock:
-    """What a lock file holds."""
+    """Read a lock file."""
     return {
         (name, version): frozenset(re.findall(r"--hash=(\S+)", hashes)) for name, version, hashes in _LINE.findall(text)
     }
@@ -53,7 +53,7 @@ def merged(old: Lock, new: Lock) -> Lock:
 
 
 def of_report(report: Mapping[str, list[Mapping[str, dict[str, dict[str, dict[str, str]]]]]]) -> Lock:
-    """What pip's installation report says that it would install, without this project itself."""
+    """Take the files from an installation report of pip, without this project itself."""
     found: dict[tuple[str, str], frozenset[str]] = {}
     for one in report["install"]:
         metadata: Mapping[str, object] = one["metadata"]
@@ -65,7 +65,7 @@ def of_report(report: Mapping[str, list[Mapping[str, dict[str, dict[str, dict[st
 
 
 def resolve(requirements: Iterable[str]) -> Lock:
-    """What pip would install for these, in the versions of constraints.txt, into an empty environment."""
+    """Ask pip what it would install for these, in the versions of constraints.txt, into an empty environment."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
