@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "down": "saring.cli.services:down_command",
     "status": "saring.cli.services:status_command",
     "demo": "saring.cli.demo:demo_command",
+    "taxonomy": "saring.cli.taxonomy:taxonomy_app",
     "ingest": "saring.cli.ingest:ingest_command",
     "import": "saring.cli.ingest:import_command",
     "judge": "saring.cli.judge:judge_command",
