@@ -113,9 +113,19 @@ class Taxonomy(_Frozen):
         )
 
     @property
+    def harmful(self) -> tuple[str, ...]:
+        """Keys of the labels that stand for something harmful (`benign: false`)."""
+        return tuple(label.key for label in self.labels if not label.benign)
+
+    @property
     def has_harmful(self) -> bool:
-        """True where a label stands for something harmful (`benign: false`)."""
-        return any(not label.benign for label in self.labels)
+        """True where a label stands for something harmful: only then are texts blurred and warnings given."""
+        return bool(self.harmful)
+
+    @property
+    def model_prefix(self) -> str:
+        """First word of the names of models that give these labels: `sfw` where one is "safe for work"."""
+        return "sfw" if "safe for work" in self else "labels"
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pipeline.models.purposes import shown_purpose, stored_purpose
 from saring.cli import output
 from saring.cli.lazy import LazyGroup
 
@@ -120,7 +121,7 @@ def promote_command(
 @models_app.command("rollback")
 def rollback_command(
     reason: Annotated[str, typer.Option(help="The reason, which is stored with the model.")],
-    purpose: Annotated[str, typer.Option(help="Which purpose: sfw (labels) or sentiment.")] = "sfw",
+    purpose: Annotated[str, typer.Option(help="Which purpose: labels or sentiment.")] = "labels",
     as_json: output.JsonFlag = False,
 ) -> None:
     """Make the previous champion the champion again.
@@ -131,7 +132,7 @@ def rollback_command(
 
     ctx = output.home()
     with ctx.begin() as session:
-        promotion = registry.rollback(session, purpose, reason=f"by hand: {reason}")
+        promotion = registry.rollback(session, stored_purpose(purpose), reason=f"by hand: {reason}")
     output.emit(asdict(promotion), as_json=as_json, say=_say_promotion)
 
 
@@ -166,7 +167,7 @@ def _say_models(result: dict[str, Any]) -> None:
         macro = model["macro_average_precision"]
         table.add_row(
             model["version"],
-            model["purpose"],
+            shown_purpose(model["purpose"]),
             model["state"],
             output.bracketed(macro) if macro else "-",
             f"v{model['test_set']['version']}" if model["test_set"] else "-",

@@ -158,8 +158,9 @@ def _parse_id(value: str) -> uuid.UUID:
 
 def _say_built(report: QueueReport) -> None:
     out = output.out()
+    harsh = f"{report.harsh:,} probably harsh, " if report.harsh else ""
     out.print(
-        f"Queued {report.drawn:,} of {counted(report.eligible, 'eligible text')}: {report.harsh:,} probably harsh, "
+        f"Queued {report.drawn:,} of {counted(report.eligible, 'eligible text')}: {harsh}"
         f"{report.blind:,} to be shown without ticks, {report.gold:,} with a known answer.",
         markup=False,
         soft_wrap=True,

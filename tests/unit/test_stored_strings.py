@@ -279,8 +279,8 @@ _VARIABLES = """
 """
 _COMMANDS = """
     init doctor up down status demo taxonomy ingest import judge raters embed encoders translate filter pseudolabel
-    pretrain train evaluate predict models dataset sources explore run queue sync serve worker beat keep runs schedule backup
-    restore
+    pretrain train evaluate predict models dataset sources explore run queue sync serve worker beat keep runs schedule
+    backup restore
 """
 _DATA = [
     "pipeline: card.md.j2",
