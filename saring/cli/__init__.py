@@ -34,8 +34,21 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            installed = version("saring")
+        except PackageNotFoundError:
+            installed = "unknown"
+        typer.echo(f"saring {installed}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
+    _: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
     verbose: int = typer.Option(0, "--verbose", "-v", count=True, help="Log on standard error; -vv logs more."),
 ) -> None:
     logging.basicConfig(
