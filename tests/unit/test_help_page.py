@@ -12,7 +12,7 @@ from saring.cli.lazy import COMMANDS, PANELS
 
 def test_every_command_is_in_one_group() -> None:
     grouped = Counter(name for names in PANELS.values() for name in names)
-    assert grouped == Counter(COMMANDS)
+    assert grouped == Counter(list(COMMANDS))
 
 
 def test_the_page_shows_the_groups_in_order_with_their_commands() -> None:
