@@ -17,6 +17,7 @@ import orjson
 from pipeline.errors import ModelError
 from pipeline.learning.gate.paired_comparison import Flip, PairedComparison
 from pipeline.learning.gate.rules import Cost, Margins, Verdict
+from pipeline.learning.gate.signs import shown_check
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.measure.metrics import rounded
 from pipeline.models.purposes import shown_purpose
@@ -124,7 +125,7 @@ def _write(document: dict[str, Any], folder: Path) -> Path:
         "pipeline.learning",
         "gate.html.j2",
         {"gate": document},
-        filters={"number": _number, "bracketed": _bracketed, "purpose": shown_purpose},
+        filters={"number": _number, "bracketed": _bracketed, "purpose": shown_purpose, "shown_check": shown_check},
     )
     return put_page(folder, PAGE, html)
 
