@@ -59,7 +59,7 @@ def outlook(session: Session, settings: Settings, *, now: datetime | None = None
     champion = session.execute(
         select(m.version, m.created_at).where(m.purpose == LABELS, m.state == ModelState.CHAMPION)
     ).one_or_none()
-    tasks = dict(session.execute(select(t.state, func.count()).group_by(t.state)).tuples().all())
+    tasks = dict(session.execute(select(t.state, func.count()).group_by(t.state)).all())
     queued = session.scalar(select(func.count()).where(q.state == QueueState.QUEUED)) or 0
     answered = exists().where(a.project_id == t.project_id, a.task_id == t.label_studio_id)
     # a paired task asks for two people from the start

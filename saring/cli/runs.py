@@ -200,7 +200,7 @@ def _row_of(run: RunStatus) -> tuple[str, ...]:
 
 def _row_of_pulls(group: PullsBetween) -> tuple[str, ...]:
     which = str(group.last) if group.count == 1 else f"{group.first}-{group.last}"
-    note = f"{counted(group.count, 'pull')} from Label Studio, the first at {_time(group.since)}"
+    note = f"{counted(group.count, 'pull')} since {_time(group.since)}"
     return (which, PULL, "", f"[{_COLOURS['done']}]done[/]", "", "", _time(group.until), "", note)
 
 
