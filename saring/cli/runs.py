@@ -13,6 +13,7 @@ from rich.table import Table
 from sqlalchemy import select
 
 from pipeline import store
+from pipeline.models.purposes import shown_purpose
 from pipeline.plural import counted
 from pipeline.runs.book import cancel_run
 from pipeline.runs.watch import RunStatus, follow, status
@@ -188,7 +189,7 @@ def _row_of(run: RunStatus) -> tuple[str, ...]:
     return (
         str(run.id),
         run.stage,
-        run.slice,
+        _slice(run.stage, run.slice),
         f"[{_COLOURS[run.state]}]{run.state}[/]",
         _progress(run),
         ", ".join(f"{count:,} {state}" for state, count in run.shards.items()),
@@ -202,6 +203,11 @@ def _row_of_pulls(group: PullsBetween) -> tuple[str, ...]:
     which = str(group.last) if group.count == 1 else f"{group.first}-{group.last}"
     note = f"{counted(group.count, 'pull')} since {_time(group.since)}"
     return (which, PULL, "", f"[{_COLOURS['done']}]done[/]", "", "", _time(group.until), "", note)
+
+
+def _slice(stage: str, slice_: str) -> str:
+    """The part that a run worked on; of a training it is the purpose."""
+    return shown_purpose(slice_) if stage == "train" else slice_
 
 
 def _time(at: datetime) -> str:
@@ -222,7 +228,7 @@ def _duration(run: RunStatus) -> str:
 def _say_run(result: dict[str, Any]) -> None:
     out = output.out()
     where = "on workers" if result["on_workers"] else "in one process"
-    of = f" of {result['slice']}" if result["slice"] else ""
+    of = f" of {_slice(result['stage'], result['slice'])}" if result["slice"] else ""
     out.print(f"run {result['id']}: {result['stage']}{of}, {where}, {result['state']}", markup=False)
     ended = f", ended {_time(result['finished_at'])}" if result["finished_at"] else ""
     out.print(f"started {_time(result['started_at'])}{ended}", markup=False)

@@ -85,7 +85,7 @@ def _listed(values: Sequence[object], name: str) -> Iterator[tuple[str, str]]:
         shown = ", ".join(_short(item) for item in values[:_MOST_ITEMS])
         yield name, shown if len(values) <= _MOST_ITEMS else f"{shown}, ... ({len(values):,} in all)"
     elif values:
-        yield name, f"{len(values):,} entries"
+        yield name, f"{len(values):,} {'entry' if len(values) == 1 else 'entries'}"
 
 
 def _short(value: object) -> str:

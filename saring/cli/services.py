@@ -224,6 +224,8 @@ def _say_work(result: dict[str, Any]) -> None:
         out.print(line, markup=False, soft_wrap=True)
     for problem in wrong:
         out.print(f"wrong:         {problem}", markup=False, soft_wrap=True, style="red")
+    if all(service["state"] == "stopped" for service in result["services"]):
+        out.print("Nothing runs: `saring up` starts everything.", markup=False)
     if lines and not wrong:
         out.print("wrong:         nothing", markup=False)
     if lines or wrong:

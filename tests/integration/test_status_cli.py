@@ -121,6 +121,7 @@ def test_what_a_maintainer_wants_comes_first(environment: Environment, engine: E
     assert any("the last run of push failed: `saring runs show " in one for one in wrong)
     assert any("no backup was made from this home" in one for one in wrong)
     assert page.index("model:") < page.index("PostgreSQL")
+    assert "Nothing runs" not in page
 
 
 def test_a_backup_is_noted(environment: Environment, engine: Engine, tmp_path: Path) -> None:
