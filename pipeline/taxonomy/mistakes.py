@@ -6,8 +6,6 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import ErrorDetails
-
 from pipeline.taxonomy.labels import SENTIMENTS, VARIETIES, Label, NearMiss
 
 #: fields that are given in English and in Malay
@@ -36,8 +34,12 @@ _EXAMPLES: Mapping[str, str] = {
 }
 
 
-def words_of(error: ErrorDetails) -> str:
-    """The mistake that a validation error of a label stands for."""
+def words_of(error: Mapping[str, Any]) -> str:
+    """The mistake that a validation error of a label stands for.
+
+    Args:
+        error: as pydantic lists it: `loc`, `type`, `msg`.
+    """
     loc, kind = error["loc"], error["type"]
     field = str(loc[0]) if loc else ""
     if kind == "extra_forbidden":
@@ -67,7 +69,7 @@ def words_of(error: ErrorDetails) -> str:
     return f"{_place(loc)}: {error['msg']}"
 
 
-def _is_one_language(error: ErrorDetails) -> bool:
+def _is_one_language(error: Mapping[str, Any]) -> bool:
     """True where a value in two languages is plain words, or lacks a language."""
     loc = error["loc"]
     return error["type"] in ("model_type", "model_attributes_type") if len(loc) == 1 else error["type"] == "missing"

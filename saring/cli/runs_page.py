@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
+from pipeline.plural import counted
 from pipeline.store.tables.core import RunState
 
 #: stage of the runs that webhooks and the schedule start all day
@@ -85,7 +86,7 @@ def _listed(values: Sequence[object], name: str) -> Iterator[tuple[str, str]]:
         shown = ", ".join(_short(item) for item in values[:_MOST_ITEMS])
         yield name, shown if len(values) <= _MOST_ITEMS else f"{shown}, ... ({len(values):,} in all)"
     elif values:
-        yield name, f"{len(values):,} {'entry' if len(values) == 1 else 'entries'}"
+        yield name, counted(len(values), "entry", "entries")
 
 
 def _short(value: object) -> str:
