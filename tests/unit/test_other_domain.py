@@ -7,9 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.errors import ModelError
+from pipeline.explore.explore import Duplicates, Exploration, LabelNumbers
+from pipeline.explore.page import write_page
 from pipeline.learning.gate.report import GateReport, Rows, write_gate
 from pipeline.learning.gate.rules import Margins, Verdict
 from pipeline.learning.sets.examples import gather
@@ -131,6 +134,26 @@ def test_the_page_of_the_gate_blurs_only_harm(buses: TrainReport, tmp_path: Path
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert _HARM.findall(write_gate(report, tmp_path, now=now).read_text()) == []
     assert "blur(" in write_gate(replace(report, harmful=True), tmp_path, now=now).read_text()
+
+
+@pytest.mark.parametrize(("taxonomy", "blurred"), [(BUSES, False), (BUILT_IN, True)], ids=["buses", "built in"])
+def test_the_page_about_the_texts_blurs_only_harm(taxonomy: Taxonomy, blurred: bool, tmp_path: Path) -> None:
+    nothing = LabelNumbers(0, 0, 0, {}, {}, [0] * 7, [], [])
+    exploration = Exploration(
+        texts=0,
+        in_scope=0,
+        judged=0,
+        languages={},
+        labels=dict.fromkeys(taxonomy.keys, nothing),
+        together={key: dict.fromkeys(taxonomy.keys, 0) for key in taxonomy.keys},
+        duplicates=Duplicates(0, 0, {}, []),
+        dots=[],
+        placed=np.zeros((0, 2), dtype=np.float32),
+        method=None,
+        taxonomy_version=taxonomy.version,
+    )
+    page = write_page(exploration, taxonomy, tmp_path).read_text()
+    assert [words in page for words in ("blur(", "may be abusive", "Don't blur")] == [blurred] * 3
 
 
 def test_a_purpose_is_written_and_shown_as_labels_and_stored_as_before(tmp_path: Path) -> None:
