@@ -6,18 +6,28 @@
 
 ARG PYTHON=3.11
 
+# Pin the two base images by digest where you build for others: --build-arg does not do it, write
+# python:3.11-slim@sha256:... below, with the digest that `docker buildx imagetools inspect python:3.11-slim` shows.
 FROM python:${PYTHON}-slim AS builder
-# of pyproject.toml, by comma: transformers, hub, s3, umap
+# of pyproject.toml, by comma: transformers, hub, s3, umap. Their packages are pinned by constraints.txt, without hashes.
 ARG EXTRAS=""
 WORKDIR /src
-RUN python -m venv /opt/saring
+RUN python -m venv /opt/build && python -m venv /opt/saring
+COPY requirements.lock requirements-build.lock ./
+# first what rarely changes; a file whose hash is not in the lock is refused (`make lock` writes it)
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/build/bin/pip install --disable-pip-version-check --require-hashes --requirement requirements-build.lock \
+    && /opt/saring/bin/pip install --disable-pip-version-check --require-hashes --requirement requirements.lock
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY pipeline pipeline
 COPY sync sync
 COPY ml_backend ml_backend
 COPY saring saring
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/saring/bin/pip install --disable-pip-version-check --constraint constraints.txt ".${EXTRAS:+[$EXTRAS]}"
+    /opt/build/bin/pip wheel --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir /src/dist . \
+    && /opt/saring/bin/pip install --disable-pip-version-check --no-deps --no-index /src/dist/*.whl \
+    && if [ -n "$EXTRAS" ]; then wheel=$(echo /src/dist/*.whl) && /opt/saring/bin/pip install \
+       --disable-pip-version-check --constraint constraints.txt "saring[$EXTRAS] @ file://$wheel"; fi
 
 FROM python:${PYTHON}-slim AS runtime
 # 10001: whatever is mounted at /data must be writable for it

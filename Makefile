@@ -15,7 +15,7 @@ WORKERS ?= 4
 PYTEST_ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check label-studio format bench clean
+.PHONY: help install demo test check licences lock sbom label-studio format bench clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +41,25 @@ $(DEV): $(STAMP)
 demo: $(STAMP) ## The whole pipeline on the demo corpus
 	$(BIN)/saring demo
 
-check: $(DEV) ## Style, types, and which package may import which
+check: $(DEV) ## Style, types, which package may import which, and licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/licences.py --quiet
+
+licences: $(STAMP) ## The licence of every package of the base install
+	@$(BIN)/python tools/licences.py
+
+lock: $(STAMP) ## Write the hashes of what the image installs, for this machine
+	$(BIN)/python tools/lock.py
+
+# in an environment of its own: it is no dependency
+sbom: $(STAMP) ## A bill of materials of the base install (CycloneDX), in out/sbom.json
+	@test -x out/sbom-env/bin/cyclonedx-py || $(PYTHON) -m venv out/sbom-env
+	out/sbom-env/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+	out/sbom-env/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-file out/sbom.json
+	@echo "out/sbom.json"
 
 # two things that keep one processor busy each: the checks, and what the first run of a user installs
 test: $(DEV) ## The checks, then every test

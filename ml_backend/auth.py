@@ -1,4 +1,4 @@
-"""Access: everybody may ask for the health, and those who know the password for the rest."""
+"""Access: everybody may ask for the health, and those who know the password for the rest. Guessers are slowed down."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ml_backend.tries import Tries
 from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials
 
 #: what is open to everybody
@@ -19,29 +20,47 @@ _WEBHOOK = "/webhook"
 
 
 class Gate:
-    """Lets nobody pass to any path without credentials, but for the open ones; paths to come are closed too."""
+    """Lets nobody pass to any path without credentials, but for the open ones; paths to come are closed too.
 
-    def __init__(self, app: ASGIApp, credentials: BackendCredentials) -> None:
+    Args:
+        app: what is behind it.
+        credentials: what opens it.
+        tries: counts wrong passwords by address.
+    """
+
+    def __init__(self, app: ASGIApp, credentials: BackendCredentials, tries: Tries | None = None) -> None:
         self._app = app
+        self._tries = Tries() if tries is None else tries
         self._user = credentials.user.encode()
         self._password = credentials.password.encode()
         self._secret = credentials.webhook_secret.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 401."""
-        if scope["type"] != "http" or self._may(scope["path"].rstrip("/"), Headers(scope=scope)):
+        """Pass the request on, or answer 401, or 429 after too many wrong passwords."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        response = PlainTextResponse(
-            "credentials are needed: `saring sync setup` gives them to Label Studio\n",
-            status_code=401,
-            headers={"WWW-Authenticate": 'Basic realm="saring", charset="UTF-8"'},
-        )
-        await response(scope, receive, send)
+        path, headers = scope["path"].rstrip("/"), Headers(scope=scope)
+        address = (scope.get("client") or ("",))[0]
+        if path in _OPEN:
+            await self._app(scope, receive, send)
+        elif wait := self._tries.wait(address):
+            await _refusal(429, "too many wrong passwords from this address", {"Retry-After": str(wait)})(
+                scope, receive, send
+            )
+        elif self._may(path, headers):
+            await self._app(scope, receive, send)
+        else:
+            # who sends nothing tries nothing: a browser's first request has no credentials
+            if headers.get("authorization") or headers.get(WEBHOOK_HEADER):
+                self._tries.failed(address)
+            await _refusal(
+                401,
+                "credentials are needed: `saring sync setup` gives them to Label Studio",
+                {"WWW-Authenticate": 'Basic realm="saring", charset="UTF-8"'},
+            )(scope, receive, send)
 
     def _may(self, path: str, headers: Headers) -> bool:
-        if path in _OPEN:
-            return True
         if path == _WEBHOOK and hmac.compare_digest(headers.get(WEBHOOK_HEADER, "").encode(), self._secret):
             return True
         user, password = _basic(headers.get("authorization", ""))
@@ -49,6 +68,10 @@ class Gate:
         right_user = hmac.compare_digest(user, self._user)
         right_password = hmac.compare_digest(password, self._password)
         return right_user and right_password
+
+
+def _refusal(status: int, words: str, headers: dict[str, str]) -> PlainTextResponse:
+    return PlainTextResponse(f"{words}\n", status_code=status, headers=headers)
 
 
 def _basic(header: str) -> tuple[bytes, bytes]:

@@ -31,6 +31,14 @@ class Limits:
     body: int = 64 << 20
     #: seconds that a request may take to arrive
     arrival: float = 60.0
+    #: bytes of the head of a request: its address and its fields
+    head: int = 32 << 10
+    #: seconds until the head of a request has arrived, counted from its first byte, or from the connection
+    head_seconds: float = 10.0
+    #: seconds that a connection may do nothing after an answer
+    idle: int = 5
+    #: wrong passwords from one address: so many at once, and so many a minute
+    tries: int = 10
     #: tasks up to which a request is answered together with others
     small: int = 16
     #: seconds that a small request waits for others

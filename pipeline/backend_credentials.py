@@ -9,13 +9,15 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.errors import SaringError
+from pipeline.errors import SaringError, UsageError
 from pipeline.settings import Settings
 
 #: the header that carries a webhook's secret
 WEBHOOK_HEADER = "X-Saring-Webhook-Secret"
 #: the user name that belongs to the password
 BACKEND_USER = "label-studio"
+#: characters of a password that others can reach
+LEAST_CHARACTERS = 12
 _FILE = "backend.json"
 
 
@@ -40,6 +42,24 @@ def backend_credentials(settings: Settings) -> BackendCredentials:
     password = settings.backend_password.get_secret_value() if settings.backend_password else kept["password"]
     webhook = settings.webhook_secret.get_secret_value() if settings.webhook_secret else kept["webhook_secret"]
     return BackendCredentials(BACKEND_USER, password, webhook)
+
+
+def check_strength(settings: Settings) -> None:
+    """Check that the password and the secret that somebody chose are long enough for others to meet.
+
+    Raises:
+        UsageError: one is too short; the message names the setting and never its value.
+    """
+    chosen = {
+        "SARING_BACKEND_PASSWORD": settings.backend_password,
+        "SARING_WEBHOOK_SECRET": settings.webhook_secret,
+    }
+    for name, value in chosen.items():
+        if value is not None and len(value.get_secret_value()) < LEAST_CHARACTERS:
+            raise UsageError(
+                f"{name} has {len(value.get_secret_value())} characters, and other machines can reach it: give it "
+                f"{LEAST_CHARACTERS} or more, as `openssl rand -hex 16` makes them"
+            )
 
 
 def _kept(path: Path) -> dict[str, str]:

@@ -36,6 +36,8 @@ The docstring of a class is its default message. A message is one line: what is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: characters of another program's error that a message quotes
 LONGEST_LINE = 500
 
@@ -74,6 +76,18 @@ class UsageError(SaringError):
 
 class TaxonomyError(SaringError):
     """The taxonomy file is not valid."""
+
+    #: every mistake of the file, one line each, in the order of lines; empty: the message says all
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def listing(cls, problems: Sequence[str]) -> TaxonomyError:
+        """An error for all these mistakes, whose message is the first of them and the number of the others."""
+        more = len(problems) - 1
+        message = problems[0] if not more else f"{problems[0]} ({more} more: `saring taxonomy check` lists them)"
+        error = cls(message)
+        error.problems = tuple(problems)
+        return error
 
 
 class StoreError(SaringError):

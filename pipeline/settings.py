@@ -173,6 +173,11 @@ def load_settings_file(home: Path) -> Settings:
         return Settings.model_construct(set())
 
 
+def home_folder(home: str | Path | None = None) -> Path:
+    """The home folder: the given one, else `SARING_HOME`, else `default_home`."""
+    return Path(home or os.environ.get("SARING_HOME") or default_home()).expanduser()
+
+
 def load_settings(home: str | Path | None = None) -> Settings:
     """Settings from the environment, then from ``saring.env`` in the home folder.
 
@@ -182,7 +187,7 @@ def load_settings(home: str | Path | None = None) -> Settings:
     Raises:
         UsageError: a setting has a value that is not valid.
     """
-    folder = Path(home or os.environ.get("SARING_HOME") or default_home()).expanduser()
+    folder = home_folder(home)
     env_file = folder / "saring.env"
     chosen: dict[str, Any] = {} if home is None else {"home": folder}
     try:

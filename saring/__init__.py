@@ -1,4 +1,4 @@
-"""Saring: label Malaysian social text with people and machines, and train a safe-for-work classifier from it.
+"""Saring: label Malaysian social text with people and machines, and train a classifier from it.
 
 `Home` is a home folder with all actions as methods. `load_model` needs neither a home nor a database. Names are
 imported when they are first used, so `import saring` is fast.

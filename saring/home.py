@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.llm.translation.translate import TranslationReport
     from pipeline.models.artefact import TrainedModel
     from pipeline.queue.config import QueueConfig, QueueReport
+    from pipeline.queue.waiting import Place
     from pipeline.raters.imported import ImportReport
     from pipeline.raters.judge import JudgeReport
     from pipeline.runs.executor import Executor
@@ -331,12 +332,18 @@ class Queue:
         return build(self._home, chosen, seed=seed, executor=executor, progress=progress)
 
     def show(
-        self, limit: int = 20, *, strategy: str | None = None, label: str | None = None, reveal: bool = False
+        self,
+        limit: int = 20,
+        *,
+        strategy: str | None = None,
+        label: str | None = None,
+        reveal: bool = False,
+        place: Place = "queued",
     ) -> Waiting:
-        """The queued texts, in the order in which they will be served; see `saring.actions.waiting.show`."""
+        """The texts of the queue, in the order in which they will be served; see `saring.actions.waiting.show`."""
         from saring.actions.waiting import show
 
-        return show(self._home, limit, strategy=strategy, label=label, reveal=reveal)
+        return show(self._home, limit, strategy=strategy, label=label, reveal=reveal, place=place)
 
     def to_frame(self, limit: int = 10_000, *, reveal: bool = False) -> Any:
         """The queued texts as a pandas data frame, one row for each: id, text, strategy, label, reason, probability.

@@ -35,6 +35,7 @@ def write_page(exploration: Exploration, taxonomy: Taxonomy, folder: Path) -> Pa
     values = {
         "exploration": exploration,
         "labels": list(taxonomy),
+        "harmful": taxonomy.has_harmful,
         "tiers": [str(tier) for tier in (Tier.GOLD, Tier.SILVER, Tier.PSEUDO)],
         "languages": list(exploration.languages)[:_LANGUAGES],
         "lengths": _lengths(),

@@ -110,6 +110,7 @@ def write_report(
         started = session.execute(select(store.Run.started_at).where(store.Run.id == report.run_id)).scalar_one()
     values = {
         "report": report,
+        "harmful": taxonomy.has_harmful,
         "sections": sections,
         "dots": dots,
         "started": started,

@@ -9,6 +9,7 @@ from pipeline.learning.evaluate import Evaluation
 from pipeline.learning.plots import precision_recall_plot, reliability_plot
 from pipeline.measure.intervals import Estimate
 from pipeline.models.artefact import Manifest
+from pipeline.models.purposes import shown_purpose
 from pipeline.pages.render import render
 
 CARD = "README.md"
@@ -31,9 +32,13 @@ def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation, *, held
         "slices": evaluation.slices,
         "labels": evaluation.labels,
         "held_out": held_out,
+        "harmful": manifest.data.get("harmful_labels", True),
     }
     path = folder / CARD
-    path.write_text(render("pipeline.learning", "card.md.j2", values, filters={"est": _bracketed}), encoding="utf-8")
+    path.write_text(
+        render("pipeline.learning", "card.md.j2", values, filters={"est": _bracketed, "purpose": shown_purpose}),
+        encoding="utf-8",
+    )
     return path
 
 

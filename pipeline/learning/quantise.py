@@ -40,10 +40,11 @@ def quantise_model(model: TrainedModel, examples: Examples, models_dir: Path, *,
 
     assert isinstance(model.classifier, TransformerClassifier)
     small = quantise(model.classifier)
-    purpose = manifest.purpose.replace(":", "-").replace(" ", "-")
+    # sfw-transformers-20260101-0a1b2c3d
+    prefix = manifest.version.partition(f"-{manifest.backend}-")[0]
     described = manifest.model_copy(
         update={
-            "version": f"{purpose}-{small.backend}-{datetime.now(UTC):%Y%m%d}",
+            "version": f"{prefix}-{small.backend}-{datetime.now(UTC):%Y%m%d}",
             "backend": small.backend,
             "created_at": datetime.now(UTC),
             "config": {**manifest.config, "quantised_from": manifest.version},

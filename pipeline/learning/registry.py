@@ -23,6 +23,7 @@ from pipeline.store.tables.core import ModelState
 
 if TYPE_CHECKING:
     from pipeline.models.artefact import Manifest
+from pipeline.models.purposes import shown_purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def rollback(session: Session, purpose: str, *, reason: str) -> Promotion:
     lock_registry(session)
     current = champion(session, purpose)
     if current is None:
-        raise ModelError(f"{purpose!r} has no champion to roll back; see `saring models list`")
+        raise ModelError(f"{shown_purpose(purpose)!r} has no champion to roll back; see `saring models list`")
     m = store.Model
     replaced = m.reason.contains(f": replaced by {current.version} (", autoescape=True)
     # A restored champion may have replaced several models; reasons begin with their time, so the last one comes first.
@@ -145,7 +146,9 @@ def rollback(session: Session, purpose: str, *, reason: str) -> Promotion:
         select(m).where(m.purpose == purpose, m.state == ModelState.RETIRED, replaced).order_by(m.reason.desc())
     ).first()
     if earlier is None:
-        raise ModelError(f"{current.version} is the first champion of {purpose!r}: there is no earlier one")
+        raise ModelError(
+            f"{current.version} is the first champion of {shown_purpose(purpose)!r}: there is no earlier one"
+        )
     promotion = promote(session, earlier.version, reason=reason)
     current.state, current.reason = ModelState.REJECTED, f"{_now()}: rolled back to {earlier.version} ({reason})"
     session.flush()

@@ -40,7 +40,11 @@ class TrainConfig:
     """Settings of a training."""
 
     purpose: str = "sfw"
+    #: first word of the model's name; empty: the purpose
+    prefix: str = ""
     taxonomy_version: str = ""
+    #: labels that stand for something harmful; None: not known, so all texts count as harmful where they are shown
+    harmful: tuple[str, ...] | None = None
     objective: Objective = field(default_factory=Objective)
     #: exactly one label is true of a text
     exclusive: bool = False
@@ -109,9 +113,9 @@ def train(
         classifier = fitted.classifier
         progress(0, None, "calibrating")
         settings = _calibrated(classifier.decisions(dev.texts), dev, config)
-        purpose = config.purpose.replace(":", "-").replace(" ", "-")
+        prefix = (config.prefix or config.purpose).replace(":", "-").replace(" ", "-")
         manifest = Manifest(
-            version=f"{purpose}-{classifier.backend}-{datetime.now(UTC):%Y%m%d}",
+            version=f"{prefix}-{classifier.backend}-{datetime.now(UTC):%Y%m%d}",
             purpose=config.purpose,
             backend=classifier.backend,
             created_at=datetime.now(UTC),
@@ -121,7 +125,7 @@ def train(
             objective=str(config.objective),
             labels=settings,
             config={**fitted.config, "seed": config.seed},
-            data={**(about or {}), **_described(examples, plan), "left_out": left_out},
+            data={**(about or {}), **_described(examples, plan), "left_out": left_out, **_harm(config)},
             metrics={},
             encoder=config.linear.encoder if config.transformer is None else None,
         )
@@ -210,6 +214,10 @@ def _calibrated(
             )
         )
     return tuple(settings)
+
+
+def _harm(config: TrainConfig) -> dict[str, Any]:
+    return {} if config.harmful is None else {"harmful_labels": list(config.harmful)}
 
 
 def _described(examples: Examples, plan: SplitPlan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.errors import ModelError
 from pipeline.models.artefact import MANIFEST, Manifest, TrainedModel, load_model, read_manifest
 from pipeline.models.protocol import Encoders
+from pipeline.models.purposes import shown_purpose
 
 
 def load_named(name: str, models_dir: Path, encoders: Encoders | None = None) -> TrainedModel:
@@ -65,7 +66,9 @@ def newest(models_dir: Path, purpose: str) -> tuple[Path, Manifest]:
     models = [(folder, read_manifest(folder)) for folder in list_folders(models_dir)]
     of_purpose = [model for model in models if model[1].purpose == purpose]
     if not of_purpose:
-        raise ModelError(f"no model for {purpose!r} in {models_dir}: train one with `saring train --data FILE`")
+        raise ModelError(
+            f"no model for {shown_purpose(purpose)!r} in {models_dir}: train one with `saring train --data FILE`"
+        )
     return max(of_purpose, key=lambda model: (model[1].created_at, model[0].name))
 
 

@@ -77,8 +77,11 @@ def _in_words(assertion: Assertion, explanations: Mapping[int, str]) -> str:
         return "a labelled data set"
     if assertion.source is Source.PSEUDO:
         return "pseudo-label" if assertion.score is None else f"pseudo-label {assertion.score:.2f}"
-    who = f"LLM {assertion.name}" if assertion.source is Source.LLM else "LLM stand-in"
-    explanation = _short(explanations.get(assertion.judgement, ""))
+    if assertion.source is Source.LLM:
+        who, explanation = f"LLM {assertion.name}", _short(explanations.get(assertion.judgement, ""))
+    else:
+        # its explanation is the example that is nearest, which says nothing of this text
+        who, explanation = "a program that compares texts with examples", ""
     words = (
         f"{who}: {explanation}" if explanation else who if assertion.score is None else f"{who} {assertion.score:.2f}"
     )

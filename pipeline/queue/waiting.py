@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import Literal
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import QueueError
 from pipeline.store import locks
 from pipeline.store.locks import Lock
-from pipeline.store.tables.human_loop import QueueState
+from pipeline.store.tables.human_loop import QueueState, TaskState
+
+#: waits to be pushed; is in Label Studio without an answer; was answered
+Place = Literal["queued", "sent", "answered"]
 
 
 def lock_queue(session: Session) -> None:
@@ -24,18 +28,24 @@ def lock_queue(session: Session) -> None:
 
 
 def queued(
-    session: Session, limit: int | None = None, *, strategy: str | None = None, label: str | None = None
+    session: Session,
+    limit: int | None = None,
+    *,
+    strategy: str | None = None,
+    label: str | None = None,
+    place: Place = "queued",
 ) -> Sequence[store.QueueItem]:
-    """The texts that wait to be pushed, in serving order.
+    """The texts that wait to be pushed, or that were, in serving order.
 
     Args:
         session: an open session.
         limit: at most so many texts.
         strategy: only texts drawn by this strategy.
         label: only texts drawn for this label, or that probably have it.
+        place: where they are.
     """
     q = store.QueueItem
-    query = select(q).where(q.state == QueueState.QUEUED).order_by(q.priority.desc(), q.id).limit(limit)
+    query = select(q).where(_in(place)).order_by(q.priority.desc(), q.id).limit(limit)
     if strategy is not None:
         query = query.where(q.strategy == strategy)
     if label is not None:
@@ -43,9 +53,17 @@ def queued(
     return session.scalars(query).all()
 
 
-def waiting(session: Session) -> int:
-    """Count the texts that wait to be pushed."""
-    return session.execute(select(func.count()).where(store.QueueItem.state == QueueState.QUEUED)).scalar_one()
+def waiting(session: Session, place: Place = "queued") -> int:
+    """Count the texts that wait to be pushed, or that were."""
+    return session.execute(select(func.count()).select_from(store.QueueItem).where(_in(place))).scalar_one()
+
+
+def _in(place: Place) -> ColumnElement[bool]:
+    q, t = store.QueueItem, store.Task
+    if place == "queued":
+        return q.state == QueueState.QUEUED
+    states = (TaskState.DONE,) if place == "answered" else (TaskState.PUSHING, TaskState.OPEN)
+    return exists().where(t.queue_item_id == q.id, t.state.in_(states)).correlate(q)
 
 
 def bump(session: Session, text_id: uuid.UUID, *, first: bool) -> None:

@@ -78,7 +78,11 @@ def rater_report(
     if row is not None:
         consensus, why, at = Consensus.from_dict(row.content), str(row.report.get("why", "")), row.created_at
     else:
-        consensus, why, at = Consensus(families=families(votes, details)), "none was fitted yet", None
+        consensus, why, at = (
+            Consensus(families=families(votes, details)),
+            "no consensus model yet, so the figures use a majority vote",
+            None,
+        )
     progress(0, None, "measuring raters")
     judged = list(_judged_texts(session))
     totals = {ref: texts for _, ref, texts in judged}

@@ -59,9 +59,10 @@ def write_card(
         withheld: number of texts left out because of their licences.
     """
     values = {
-        "front": _yaml(front_matter(name, counts, sources)),
+        "front": _yaml(front_matter(name, counts, sources, taxonomy)),
         "name": _cell(name),
         "taxonomy": taxonomy,
+        "harmful": [taxonomy[key].name.en.lower() for key in taxonomy.harmful],
         "labels": [label for label in taxonomy if any(counts.label_tiers[label.key, tier] for tier in _TIERS)],
         "counts": counts,
         "splits": [split for split in SPLITS if counts.rows[split]],
@@ -77,7 +78,9 @@ def write_card(
     path.write_text(content, encoding="utf-8")
 
 
-def front_matter(name: str, counts: DatasetCounts, sources: Sequence[KnownSource]) -> dict[str, Any]:
+def front_matter(
+    name: str, counts: DatasetCounts, sources: Sequence[KnownSource], taxonomy: Taxonomy
+) -> dict[str, Any]:
     """Metadata of the card, for the Hub and `datasets`."""
     splits = [split for split in SPLITS if counts.rows[split]]
     # A mixture such as `ms-en` counts for both.
@@ -87,12 +90,12 @@ def front_matter(name: str, counts: DatasetCounts, sources: Sequence[KnownSource
         **({"language": languages} if languages else {}),
         **_licence(sources),
         "task_categories": ["text-classification"],
-        "task_ids": ["multi-label-classification", "hate-speech-detection"],
+        "task_ids": ["multi-label-classification", *(["hate-speech-detection"] if "hate" in taxonomy else [])],
         "size_categories": [size_category(counts.total)],
         "annotations_creators": _creators(counts),
         "language_creators": ["found"],
         "source_datasets": ["original"],
-        "tags": ["content-moderation", "safe-for-work", "malaysia", "saring", "not-for-all-audiences"],
+        "tags": _tags(taxonomy),
         "configs": [
             {
                 "config_name": "default",
@@ -100,6 +103,16 @@ def front_matter(name: str, counts: DatasetCounts, sources: Sequence[KnownSource
             }
         ],
     }
+
+
+def _tags(taxonomy: Taxonomy) -> list[str]:
+    return [
+        *(["content-moderation"] if taxonomy.has_harmful else []),
+        *(["safe-for-work"] if "safe for work" in taxonomy else []),
+        "malaysia",
+        "saring",
+        *(["not-for-all-audiences"] if taxonomy.has_harmful else []),
+    ]
 
 
 def size_category(rows: int) -> str:

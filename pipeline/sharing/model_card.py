@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline.learning.card import CARD
 from pipeline.models.artefact import Manifest
+from pipeline.models.purposes import LABELS
 from pipeline.pages.render import render
 from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
@@ -46,8 +47,13 @@ def write_model_card(
         licence: of the model, as the Hub names licences; None: `other`, and the card says that none was named.
         name: of the model in the examples: a folder, or a name on the Hub.
     """
+    harmful = bool(
+        set(manifest.data.get("harmful_labels", taxonomy.harmful)) & {label.key for label in manifest.labels}
+    )
     values = {
-        "front": _front_matter(manifest, licence),
+        "front": _front_matter(manifest, licence, harmful=harmful),
+        "harmful": harmful,
+        "gives_labels": manifest.purpose == LABELS,
         "manifest": manifest,
         "metrics": manifest.metrics,
         "definitions": {key: " ".join(taxonomy[key].definition.en.split()) for key in taxonomy.keys},
@@ -65,7 +71,7 @@ def write_model_card(
     return path
 
 
-def _front_matter(manifest: Manifest, licence: str | None) -> str:
+def _front_matter(manifest: Manifest, licence: str | None, *, harmful: bool) -> str:
     linear = manifest.backend == "linear"
     languages = [
         language
@@ -76,7 +82,7 @@ def _front_matter(manifest: Manifest, licence: str | None) -> str:
         "license": licence or "other",
         "library_name": "sklearn" if linear else "transformers",
         "pipeline_tag": "text-classification",
-        "tags": ["text-classification", "content-moderation", "saring"],
+        "tags": ["text-classification", *(["content-moderation"] if harmful else []), "saring"],
     }
     if languages:
         front["language"] = languages

@@ -248,7 +248,9 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
         TransformerConfig(**({"base": home.settings.base_model} | asked)) if chosen == "transformers" else None
     )
     return TrainConfig(
+        prefix=home.taxonomy.model_prefix,
         taxonomy_version=home.taxonomy.version,
+        harmful=home.taxonomy.harmful,
         objective=parse_objective(options.objective),
         linear=LinearConfig(encoder=encoder if options.vectors else None),
         transformer=transformer,

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from pipeline import store
 from pipeline.queue import waiting
+from pipeline.queue.waiting import Place
 from pipeline.store.session import open_session
 from saring.actions.labels import require_label
 from saring.context import Context
@@ -18,9 +19,9 @@ from saring.context import Context
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Queued texts, in the order in which they will be served."""
+    """Texts of the queue in one place, in the order in which they are served."""
 
-    #: number of all queued texts
+    #: number of all texts in that place
     waiting: int
     items: Sequence[Mapping[str, Any]]
 
@@ -32,8 +33,9 @@ def show(
     strategy: str | None = None,
     label: str | None = None,
     reveal: bool = False,
+    place: Place = "queued",
 ) -> Waiting:
-    """The queued texts, each with its reason, label and inclusion probability.
+    """The texts of the queue, each with its reason, label and inclusion probability.
 
     Texts are masked. Harsh texts are None unless `reveal` is set.
 
@@ -43,17 +45,20 @@ def show(
         strategy: only texts drawn by this strategy; None: all.
         label: only texts drawn for this label or expected to have it; None: all.
         reveal: show harsh texts too.
+        place: `queued` texts, those `sent` to Label Studio without an answer, or `answered` ones.
 
     Raises:
         UsageError: there is no such label.
     """
     key = require_label(home, label) if label is not None else None
     with open_session(home.engine) as session:
-        items = waiting.queued(session, limit, strategy=strategy, label=key)
+        items = waiting.queued(session, limit, strategy=strategy, label=key, place=place)
         t = store.Text
         ids = [item.text_id for item in items]
         masked = {row.id: row.masked for row in session.execute(select(t.id, t.masked).where(t.id == func.any(ids)))}
-        return Waiting(waiting.waiting(session), [_as_row(item, masked[item.text_id], reveal=reveal) for item in items])
+        return Waiting(
+            waiting.waiting(session, place), [_as_row(item, masked[item.text_id], reveal=reveal) for item in items]
+        )
 
 
 def bump(home: Context, text_id: uuid.UUID, *, first: bool = True) -> None:

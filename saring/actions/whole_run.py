@@ -119,11 +119,17 @@ def run_everything(
         given = f"macro average precision {macro['value']:.3f} [{macro['low']:.3f}, {macro['high']:.3f}]"
         sizes = ", ".join(f"{count:,} {name}" for name, count in trained.splits.items())
         aside = f"{'champion' if trained.promoted else 'not promoted'}: {trained.reason}"
+        if not trained.promoted:
+            aside += f'. To use it anyway: saring models promote {trained.model} --reason "..."'
+        if trained.left_out:
+            left_out = "; ".join(f"{label} ({why})" for label, why in trained.left_out.items())
+            aside += f". Not learnt: {left_out}"
         details = {
             "model": trained.model,
             "path": trained.path,
             "metrics": trained.metrics,
             "promoted": trained.promoted,
+            "left_out": dict(trained.left_out),
             "snapshot": trained.data.get("snapshot"),
             "judged_by_people_or_data_sets": trained.data.get("judged_by_people_or_data_sets"),
         }

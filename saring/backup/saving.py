@@ -40,6 +40,7 @@ from saring.backup.belongings import (
     label_studio_folder,
 )
 from saring.backup.manifest import MANIFEST, SEAL, File, Manifest, Table, piece_name
+from saring.services.backup_note import note_backup
 from saring.services.label_studio_install import DATABASE
 
 #: they speak of this machine, or of servers that a restored home must not take for its own
@@ -91,6 +92,7 @@ def back_up(
         with writing(path) as archive, tempfile.TemporaryDirectory(prefix=".saring-", dir=path.parent) as aside:
             manifest = _fill(archive, engine, settings, Path(aside), allow_missing, progress)
         size = path.stat().st_size
+    note_backup(settings.home, where, datetime.now(UTC))
     return Saved(
         archive=where,
         bytes=size,

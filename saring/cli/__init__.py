@@ -25,7 +25,7 @@ _INTERRUPTED = 130
 app = typer.Typer(
     name="saring",
     cls=LazyGroup,
-    help="Label Malaysian social text, and train a safe-for-work classifier from it.",
+    help="Label Malaysian social text with people and machines, and train a classifier from it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -34,8 +34,21 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            installed = version("saring")
+        except PackageNotFoundError:
+            installed = "unknown"
+        typer.echo(f"saring {installed}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
+    _: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
     verbose: int = typer.Option(0, "--verbose", "-v", count=True, help="Log on standard error; -vv logs more."),
 ) -> None:
     logging.basicConfig(

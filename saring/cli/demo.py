@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pipeline.errors import UsageError
 from pipeline.plural import counted
+from pipeline.settings import home_folder, load_settings
 from saring.cli import output
 from saring.cli.run import say_stages
 from saring.cli.sync_quality import say_quality
@@ -34,17 +36,18 @@ def demo_command(
     First the machines: duplicates, near-duplicates, other languages, broken rows and wrong labels are planted in the
     input, and the demo counts how many of them each stage catches. Then the people: a queue is drawn and pushed to
     Label Studio, five simulated volunteers annotate over its HTTP interface, their annotations are pulled, and a new
-    model is trained and measured. Your own store is not changed. The first time, Label Studio is installed, which
+    model is trained and measured. Your own store is not changed, and your own settings and taxonomy are not used. The
+    first time, Label Studio is installed, which
     takes some minutes and 1 GB.
 
     Example: saring demo --keep
     """
-    settings = output.home().settings
-    ctx = Home(settings=demo_settings(settings, home or settings.home / "demo"))
+    settings = demo_settings(home or home_folder() / "demo", _installed_label_studio())
+    ctx = Home(settings=settings)
     loop: LoopResult | None = None
     try:
         with output.progress_bar() as progress:
-            result = run_demo(settings, ctx.settings.home, progress)
+            result = run_demo(settings, progress)
             if people:
                 loop = run_loop(ctx, result.planted, progress=progress)
                 ctx.close()
@@ -54,6 +57,14 @@ def demo_command(
     shown = {name: value for name, value in asdict(result).items() if name != "planted"}
     shown |= {"loop": asdict(loop) if loop is not None else None, "kept": keep}
     output.emit(shown, as_json=as_json, say=lambda _: _say(result, loop, keep))
+
+
+def _installed_label_studio() -> Path | None:
+    """The folder of Label Studio's environment that is in force; None: the default one, also if settings are wrong."""
+    try:
+        return load_settings().label_studio_env
+    except UsageError:
+        return None
 
 
 def _say(result: DemoResult, loop: LoopResult | None, keep: bool) -> None:

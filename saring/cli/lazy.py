@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "down": "saring.cli.services:down_command",
     "status": "saring.cli.services:status_command",
     "demo": "saring.cli.demo:demo_command",
+    "taxonomy": "saring.cli.taxonomy:taxonomy_app",
     "ingest": "saring.cli.ingest:ingest_command",
     "import": "saring.cli.ingest:import_command",
     "judge": "saring.cli.judge:judge_command",
@@ -49,6 +50,23 @@ COMMANDS: Mapping[str, str] = {
     "backup": "saring.cli.backup:backup_command",
     "restore": "saring.cli.backup:restore_command",
 }
+
+
+#: groups of the help page, in its order; a command of no group goes into the first
+PANELS: Mapping[str, tuple[str, ...]] = {
+    "Begin": ("init", "demo", "taxonomy", "doctor", "status"),
+    "Texts and labels": ("ingest", "import", "sources", "translate", "embed", "encoders", "judge", "raters"),
+    "Filter and learn": ("run", "filter", "pseudolabel", "pretrain", "train", "evaluate", "predict", "models"),
+    "People": ("queue", "sync"),
+    "Look and share": ("explore", "dataset"),
+    "Services and upkeep": (
+        *("up", "down", "serve", "worker", "beat", "keep", "runs", "schedule", "backup", "restore"),
+    ),
+}
+
+
+def _panel_of(name: str) -> str | None:
+    return next((panel for panel, names in PANELS.items() if name in names), None)
 
 
 #: key in a context's `meta`: only the help texts of commands are needed
@@ -83,8 +101,11 @@ class LazyGroup(TyperGroup):
     later: Mapping[str, str] = COMMANDS
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Every command, in order."""
-        return [*super().list_commands(ctx), *self.later]
+        """Every command, in order; on the help page in the order of its groups."""
+        names = [*super().list_commands(ctx), *self.later]
+        if ctx is not None and ctx.meta.get(_LISTING) and self.later is COMMANDS:
+            names.sort(key=[name for panel in PANELS.values() for name in panel].index)
+        return names
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help page without loading any command: loading all of them takes seconds."""
@@ -96,7 +117,7 @@ class LazyGroup(TyperGroup):
         if name not in self.later:
             return super().get_command(ctx, name)
         if ctx.meta.get(_LISTING):
-            return TyperCommand(name, help=help_of(self.later[name]))
+            return TyperCommand(name, help=help_of(self.later[name]), rich_help_panel=_panel_of(name))
         module, _, attribute = self.later[name].partition(":")
         target = getattr(import_module(module), attribute)
         if not isinstance(target, typer.Typer):

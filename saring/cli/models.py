@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pipeline.models.purposes import shown_purpose, stored_purpose
 from saring.cli import output
 from saring.cli.lazy import LazyGroup
 
@@ -56,6 +57,8 @@ def list_command(as_json: output.JsonFlag = False) -> None:
                 "macro_average_precision": (model.metrics or {}).get("macro_average_precision"),
                 "test_set": (model.metrics or {}).get("test_set"),
                 "created_at": model.created_at.isoformat(timespec="seconds"),
+                "labels": len(model.labels),
+                "bytes": _bytes_in(Path(model.path)),
                 "reason": model.reason,
                 "path": model.path,
             }
@@ -120,7 +123,7 @@ def promote_command(
 @models_app.command("rollback")
 def rollback_command(
     reason: Annotated[str, typer.Option(help="The reason, which is stored with the model.")],
-    purpose: Annotated[str, typer.Option(help="Which purpose: sfw (labels) or sentiment.")] = "sfw",
+    purpose: Annotated[str, typer.Option(help="Which purpose: labels or sentiment.")] = "labels",
     as_json: output.JsonFlag = False,
 ) -> None:
     """Make the previous champion the champion again.
@@ -131,7 +134,7 @@ def rollback_command(
 
     ctx = output.home()
     with ctx.begin() as session:
-        promotion = registry.rollback(session, purpose, reason=f"by hand: {reason}")
+        promotion = registry.rollback(session, stored_purpose(purpose), reason=f"by hand: {reason}")
     output.emit(asdict(promotion), as_json=as_json, say=_say_promotion)
 
 
@@ -160,19 +163,35 @@ def _say_models(result: dict[str, Any]) -> None:
         output.out().print("`saring models promote VERSION` a model that was trained from files.")
         return
     table = Table(box=None)
-    for column in ("version", "purpose", "state", "macro average precision", "test set", "why"):
+    for column in ("version", "purpose", "state", "trained"):
         table.add_column(column, overflow="fold")
+    for column in ("labels", "MB", "precision", "test set"):
+        table.add_column(column, justify="right")
     for model in result["models"]:
         macro = model["macro_average_precision"]
         table.add_row(
             model["version"],
-            model["purpose"],
+            shown_purpose(model["purpose"]),
             model["state"],
-            output.bracketed(macro) if macro else "-",
+            model["created_at"][:10],
+            f"{model['labels']:,}",
+            "-" if model["bytes"] is None else f"{model['bytes'] / 1e6:,.1f}",
+            "-" if not macro or macro["value"] is None else f"{macro['value']:.3f}",
             f"v{model['test_set']['version']}" if model["test_set"] else "-",
-            model["reason"] or "",
         )
-    output.out(least_width=130).print(table)
+    out = output.out(least_width=100)
+    out.print(table)
+    out.print("precision: macro average precision; `saring models show VERSION` has its interval", markup=False)
+    for model in result["models"]:
+        if model["reason"]:
+            out.print(f"{model['version']}: {model['reason']}", markup=False, soft_wrap=True)
+
+
+def _bytes_in(folder: Path) -> int | None:
+    """Bytes of a model's files; None: its folder is not on this machine."""
+    if not folder.is_dir():
+        return None
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _say_promotion(result: dict[str, Any]) -> None:

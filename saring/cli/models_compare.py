@@ -16,6 +16,7 @@ from pipeline.learning import registry
 from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.report import write_gate
 from pipeline.learning.gate.rules import Margins
+from pipeline.learning.gate.signs import shown_check
 from pipeline.learning.stream_rows import measure_stream, stream_rows
 from pipeline.models.find import folder_of
 from pipeline.plural import counted
@@ -116,14 +117,14 @@ def _say_gate(result: dict[str, Any]) -> None:
     )
     table = Table(box=None)
     table.add_column("check")
-    for column in ("passed", "measured", "margin"):
+    for column in ("passed", "difference", "allowed"):
         table.add_column(column, justify="right")
     table.add_column("explanation", overflow="fold")
     for check in verdict["checks"]:
         table.add_row(
             check["name"],
             "yes" if check["passed"] else "no",
-            output.bracketed(check),
+            shown_check(check),
             f"{check['margin']:g}",
             check["says"],
         )

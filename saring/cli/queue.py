@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,6 +14,9 @@ from pipeline.errors import UsageError
 from pipeline.plural import counted
 from pipeline.queue.config import QueueConfig, QueueReport
 from saring.cli import output
+
+if TYPE_CHECKING:
+    from pipeline.queue.waiting import Place
 
 queue_app = typer.Typer(
     add_completion=False,
@@ -88,16 +91,22 @@ def show_command(
         str | None, typer.Option(help="Show only texts drawn for this label or expected to have it.")
     ] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show harsh texts too.")] = False,
+    sent: Annotated[bool, typer.Option("--sent", help="Show the texts that people have before them instead.")] = False,
+    answered: Annotated[bool, typer.Option("--answered", help="Show the texts that people answered instead.")] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Show the queued texts in serving order, each with its reason, label and inclusion probability.
 
-    Personal data is masked. Harsh texts are hidden unless you give --reveal.
+    With --sent or --answered, show texts that left the queue for Label Studio. Personal data is masked. Harsh texts are
+    hidden unless you give --reveal.
 
     Example: saring queue show --label hate --limit 10
     """
-    queued = output.home().queue.show(limit, strategy=strategy, label=label, reveal=reveal)
-    output.emit(asdict(queued), as_json=as_json, say=_say_queue)
+    if sent and answered:
+        raise UsageError("give --sent or --answered, not both")
+    place: Place = "sent" if sent else "answered" if answered else "queued"
+    queued = output.home().queue.show(limit, strategy=strategy, label=label, reveal=reveal, place=place)
+    output.emit(asdict(queued), as_json=as_json, say=lambda result: _say_queue(result, place))
 
 
 @queue_app.command("bump")
@@ -158,8 +167,9 @@ def _parse_id(value: str) -> uuid.UUID:
 
 def _say_built(report: QueueReport) -> None:
     out = output.out()
+    harsh = f"{report.harsh:,} probably harsh, " if report.harsh else ""
     out.print(
-        f"Queued {report.drawn:,} of {counted(report.eligible, 'eligible text')}: {report.harsh:,} probably harsh, "
+        f"Queued {report.drawn:,} of {counted(report.eligible, 'eligible text')}: {harsh}"
         f"{report.blind:,} to be shown without ticks, {report.gold:,} with a known answer.",
         markup=False,
         soft_wrap=True,
@@ -180,12 +190,12 @@ def _say_built(report: QueueReport) -> None:
         out.print(note, markup=False, soft_wrap=True)
 
 
-def _say_queue(result: dict[str, Any]) -> None:
+def _say_queue(result: dict[str, Any], place: Place) -> None:
     out = output.out(least_width=150)
     if not result["items"]:
         out.print(
-            "No such text is queued."
-            if result["waiting"]
+            f"No such text is {place}."
+            if result["waiting"] or place != "queued"
             else "The queue is empty: `saring queue build` draws a new queue."
         )
         return
@@ -204,7 +214,7 @@ def _say_queue(result: dict[str, Any]) -> None:
             f"{row['priority']:.4f}",
         )
     out.print(table)
-    out.print(f"{len(result['items']):,} of {counted(result['waiting'], 'queued text')}", markup=False)
+    out.print(f"{len(result['items']):,} of {counted(result['waiting'], f'{place} text')}", markup=False)
 
 
 def _plain(cell: str) -> Text:

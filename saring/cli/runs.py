@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import select
 
 from pipeline import store
+from pipeline.models.purposes import shown_purpose
 from pipeline.plural import counted
 from pipeline.runs.book import cancel_run
 from pipeline.runs.watch import RunStatus, follow, status
@@ -19,6 +21,7 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
 from saring.cli import output
+from saring.cli.runs_page import PULL, PullsBetween, page_lines, pulls_between
 
 runs_app = typer.Typer(
     add_completion=False,
@@ -37,22 +40,32 @@ def list_command(
     limit: Annotated[int, typer.Option(min=1, help="How many runs to show, newest first.")] = 20,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Show the newest runs.
+    """Show the newest runs. Pulls that ended well are summed up, unless --stage pull asks for them.
 
     Example: saring runs list --stage train
     """
     ctx = output.home()
     r = store.Run
-    query = select(r.id).order_by(r.id.desc()).limit(limit)
+    query = select(r.id).order_by(r.id.desc())
     with open_session(ctx.engine) as session:
-        ids = session.scalars(query if stage is None else query.where(r.stage == stage)).all()
-        runs = [status(session, run_id) for run_id in ids]
-    output.emit({"runs": [asdict(run) for run in runs]}, as_json=as_json, say=lambda _: _say_runs(runs))
+        if as_json or stage is not None:
+            # every run, as programs expect it
+            ids = session.scalars((query if stage is None else query.where(r.stage == stage)).limit(limit)).all()
+            runs = [status(session, run_id) for run_id in ids]
+            pulls: list[PullsBetween] = []
+        else:
+            calm = (r.stage == PULL) & (r.state == RunState.DONE)
+            ids = session.scalars(query.where(~calm).limit(limit)).all()
+            runs = [status(session, run_id) for run_id in ids]
+            pulls = pulls_between(session, ids, limit=limit)
+    output.emit({"runs": [asdict(run) for run in runs]}, as_json=as_json, say=lambda _: _say_runs(runs, pulls))
 
 
 @runs_app.command("show")
 def show_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
-    """Show a run: its parameters, progress and result, and the shards that were parked after repeated failures.
+    """Show a run on a page: its parameters, counts and result, and the shards that were parked after repeated failures.
+
+    --json has every value.
 
     Example: saring runs show 12
     """
@@ -83,7 +96,7 @@ def watch_command(run: _RunId, as_json: output.JsonFlag = False) -> None:
     with output.progress_bar() as progress:
         Workers(output.warn).wait(ctx, run, progress)
     with open_session(ctx.engine) as session:
-        _say_runs([status(session, run)])
+        _say_runs([status(session, run)], [])
 
 
 @runs_app.command("cancel")
@@ -159,26 +172,46 @@ def logs_command(
     output.emit({"run": run, "lines": lines}, as_json=as_json, say=say)
 
 
-def _say_runs(runs: list[RunStatus]) -> None:
-    if not runs:
+def _say_runs(runs: list[RunStatus], pulls: list[PullsBetween]) -> None:
+    if not runs and not pulls:
         output.out().print("There are no runs yet.")
         return
     table = Table(box=None)
     for column in ("run", "stage", "of", "state", "progress", "shards", "started", "duration", "note"):
         table.add_column(column, overflow="fold")
-    for run in runs:
-        table.add_row(
-            str(run.id),
-            run.stage,
-            run.slice,
-            f"[{_COLOURS[run.state]}]{run.state}[/]",
-            _progress(run),
-            ", ".join(f"{count:,} {state}" for state, count in run.shards.items()),
-            f"{run.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
-            _duration(run),
-            run.error or "",
-        )
+    rows = [(run.id, _row_of(run)) for run in runs] + [(group.last, _row_of_pulls(group)) for group in pulls]
+    for _, row in sorted(rows, key=lambda pair: -pair[0]):
+        table.add_row(*row)
     output.out(least_width=130).print(table)
+
+
+def _row_of(run: RunStatus) -> tuple[str, ...]:
+    return (
+        str(run.id),
+        run.stage,
+        _slice(run.stage, run.slice),
+        f"[{_COLOURS[run.state]}]{run.state}[/]",
+        _progress(run),
+        ", ".join(f"{count:,} {state}" for state, count in run.shards.items()),
+        _time(run.started_at),
+        _duration(run),
+        escape(run.error or ""),
+    )
+
+
+def _row_of_pulls(group: PullsBetween) -> tuple[str, ...]:
+    which = str(group.last) if group.count == 1 else f"{group.first}-{group.last}"
+    note = f"{counted(group.count, 'pull')} since {_time(group.since)}"
+    return (which, PULL, "", f"[{_COLOURS['done']}]done[/]", "", "", _time(group.until), "", note)
+
+
+def _slice(stage: str, slice_: str) -> str:
+    """The part that a run worked on; of a training it is the purpose."""
+    return shown_purpose(slice_) if stage == "train" else slice_
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _progress(run: RunStatus) -> str:
@@ -195,17 +228,21 @@ def _duration(run: RunStatus) -> str:
 def _say_run(result: dict[str, Any]) -> None:
     out = output.out()
     where = "on workers" if result["on_workers"] else "in one process"
-    of = f" of {result['slice']}" if result["slice"] else ""
+    of = f" of {_slice(result['stage'], result['slice'])}" if result["slice"] else ""
     out.print(f"run {result['id']}: {result['stage']}{of}, {where}, {result['state']}", markup=False)
-    for name in ("params", "counts", "result"):
+    ended = f", ended {_time(result['finished_at'])}" if result["finished_at"] else ""
+    out.print(f"started {_time(result['started_at'])}{ended}", markup=False)
+    for name, title in (("params", "asked for"), ("counts", "counts"), ("result", "result")):
         if result[name]:
-            out.print(f"{name}:", markup=False)
-            out.print_json(orjson.dumps(result[name], default=str).decode())
+            out.print(f"{title}:", markup=False)
+            for line in page_lines(result[name]):
+                out.print(f"  {line}", markup=False, soft_wrap=True)
     if result["error"]:
         out.print(result["error"], markup=False, soft_wrap=True, style="red")
     for shard in result["parked"]:
         line = f"shard {shard['shard']} was parked ({shard['worker']}): {shard['error']}"
         out.print(line, markup=False, soft_wrap=True)
+    out.print("every value: add --json", markup=False)
 
 
 def _say_cancelled(result: dict[str, Any]) -> None:

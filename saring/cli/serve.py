@@ -16,7 +16,8 @@ from sqlalchemy import Engine, make_url
 
 from ml_backend.app import create_app
 from ml_backend.config import BackendConfig, QueueDepths, SendJob
-from pipeline.backend_credentials import backend_credentials
+from ml_backend.server import server_config
+from pipeline.backend_credentials import backend_credentials, check_strength
 from pipeline.errors import ServiceError, UsageError
 from pipeline.models.artefact import TrainedModel
 from pipeline.settings import Settings
@@ -29,8 +30,6 @@ from saring.services import ensure_database
 #: seconds that a request waits for the store before the champion answers alone
 _CONNECT_SECONDS = 3
 _STATEMENT_SECONDS = 5
-#: seconds that open requests may still take when the server is stopped
-_GRACE_SECONDS = 10
 #: number of connections that may wait until they are accepted
 _BACKLOG = 2048
 
@@ -42,7 +41,7 @@ def serve_command(
     """Run the ML backend: serve predictions to Label Studio, and receive its events.
 
     On this machine only (127.0.0.1), a password is generated and stored in the home; `saring sync setup` gives it to
-    Label Studio. For another address, set a password yourself with SARING_BACKEND_PASSWORD.
+    Label Studio. For another address, set a password of 12 characters or more with SARING_BACKEND_PASSWORD.
 
     Example: saring serve --port 9090
     """
@@ -53,6 +52,8 @@ def serve_command(
         raise UsageError(
             f"--host {host} can be reached from other machines: set SARING_BACKEND_PASSWORD first, or leave out --host"
         )
+    if not on_loopback:
+        check_strength(ctx.settings)
     try:
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
@@ -60,23 +61,15 @@ def serve_command(
     with listener:
         # Connections inherit this option. Without it, the body of a response waits 40 ms until its head is confirmed.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        app = create_app(_config(ctx))
+        config = _config(ctx)
+        app = create_app(config)
         shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
         output.err.print(f"serving on http://{shown}:{port}", markup=False, soft_wrap=True)
         if on_loopback:
             output.err.print(
                 "for this machine only; to serve other machines, set SARING_BACKEND_PASSWORD and --host", soft_wrap=True
             )
-        # The command has its own logging. A line for each request would show who looked at which task.
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-        _Server(config).run([listener])
+        _Server(server_config(app, config.limits)).run([listener])
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -93,7 +94,7 @@ def down_command(as_json: output.JsonFlag = False) -> None:
 
 
 def status_command(as_json: output.JsonFlag = False) -> None:
-    """Show which services run, and how many rows the store holds. It starts nothing.
+    """Show the state of the work and of the services, what is wrong, and how much the store holds. It starts nothing.
 
     Example: saring status --json
     """
@@ -103,6 +104,7 @@ def status_command(as_json: output.JsonFlag = False) -> None:
         "home": settings.home,
         "services": [asdict(status) for status in (*services, *loop_status(settings))],
         "database": None,
+        "work": None,
     }
     if services[0].state == "ready":
         # Where nothing runs, nothing is asked of the store.
@@ -110,6 +112,7 @@ def status_command(as_json: output.JsonFlag = False) -> None:
         from pipeline.store.overview import count_rows, size_bytes
         from pipeline.store.session import make_engine, open_session
         from saring.actions.encoders import known_spaces
+        from saring.actions.outlook import outlook
 
         engine = make_engine(ensure_database(settings))
         current, head = current_and_head(engine)
@@ -121,6 +124,8 @@ def status_command(as_json: output.JsonFlag = False) -> None:
                 "rows": count_rows(session) if current == head else None,
                 "encoders": [asdict(space) for space in known_spaces(session, settings)] if current == head else None,
             }
+            if current == head:
+                result["work"] = asdict(outlook(session, settings))
         engine.dispose()
     output.emit(result, as_json=as_json, say=_say_status)
 
@@ -204,7 +209,42 @@ def _say_stopped(result: dict[str, Any]) -> None:
     output.out().print(f"stopped {names}" if last else "nothing was running", soft_wrap=True)
 
 
+def _say_work(result: dict[str, Any]) -> None:
+    work, out = result["work"], output.out()
+    away = [service for service in result["services"] if service["state"] in ("unreachable", "busy")]
+    wrong = [f"{each['name']} is {each['state']}: {each['detail'] or 'see `saring doctor`'}" for each in away]
+    lines: list[str] = []
+    if work is not None:
+        wrong += work["wrong"]
+        champion = "none yet"
+        if work["champion"]:
+            champion = f"{work['champion']}, trained {_ago(work['champion_at'])}"
+        lines = [
+            f"model:         {champion}",
+            f"tasks:         {work['open_tasks']:,} open, {work['done_tasks']:,} done, {work['queued']:,} in the queue",
+            f"new answers:   {work['answers']:,} since the last training ({_ago(work['trained_at'])})",
+            f"next training: {work['next_training']}",
+            f"disagreements: {counted(work['disagreements'], 'task')} waiting for another person",
+            f"last backup:   {_ago(work['backup_at'])}{f', {backup}' if (backup := work['backup']) else ''}",
+        ]
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+    for problem in wrong:
+        out.print(f"wrong:         {problem}", markup=False, soft_wrap=True, style="red")
+    if all(service["state"] == "stopped" for service in result["services"]):
+        out.print("Nothing runs: `saring up` starts everything.", markup=False)
+    if lines and not wrong:
+        out.print("wrong:         nothing", markup=False)
+    if lines or wrong:
+        out.print()
+
+
+def _ago(at: datetime | None) -> str:
+    return "never" if at is None else f"{_span(max(0.0, (datetime.now(UTC) - at).total_seconds()))} ago"
+
+
 def _say_status(result: dict[str, Any]) -> None:
+    _say_work(result)
     _say_services(result)
     database = result["database"]
     if database is None:

@@ -65,7 +65,8 @@ def _say_pushed(reports: Sequence[PushReport]) -> None:
     for report in reports:
         line = f"project {report.project_id}: {counted(report.sent, 'task')} sent"
         if report.sent:
-            line += f" ({report.blind:,} without ticks, {report.harsh:,} harsh)"
+            harsh = f", {report.harsh:,} harsh" if report.harsh else ""
+            line += f" ({report.blind:,} without ticks{harsh})"
         out.print(line, markup=False)
         if report.adopted:
             out.print(f"  {report.adopted:,} of them were sent by an earlier push that was interrupted", markup=False)

@@ -172,6 +172,8 @@ def _say_acceptance(report: QualityReport) -> None:
 
 
 def _say_days(report: QualityReport, names: Mapping[str, str]) -> None:
+    if not any(day.harsh for day in report.days):
+        return
     table = Table(box=None, title="\nharsh content", title_justify="left")
     for column in ("day", "volunteer"):
         table.add_column(column)

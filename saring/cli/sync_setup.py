@@ -61,10 +61,35 @@ def setup_command(
     output.emit(asdict(report), as_json=as_json, say=lambda _: _say(report))
 
 
+#: changes of a project, by their names in the report
+_CHANGES = {
+    "project made": "made the project",
+    "task list made that keeps texts out of sight": "made the task list, without the text column",
+    "webhook made": "made the webhook",
+    "webhook repaired": "repaired the webhook",
+    "doubled webhook removed": "removed a webhook that was there twice",
+    "ML backend connected": "connected the ML backend",
+    "ML backend repaired": "repaired the ML backend's address",
+    "doubled ML backend removed": "removed an ML backend that was there twice",
+    "expert_instruction set": "updated the guidelines",
+    "title set": "changed the title",
+    "description set": "updated the description",
+    "color set": "changed the colour",
+    "sampling set": "put the tasks in the order of the queue",
+    "skip_queue set": "skipped tasks go to another volunteer",
+    "show_skip_button set": "switched the button Skip on",
+    "show_instruction set": "the guidelines are shown first",
+    "show_collab_predictions set": "switched the ticks on",
+    "enable_empty_annotation set": "empty answers cannot be submitted",
+    "min_annotations_to_start_training set": "Label Studio starts no training by itself",
+}
+
+
 def _say(report: SetupReport) -> None:
     out = output.out()
     state = "created" if report.created else "updated" if report.changed else "up to date"
-    lines = [f"Project {report.title!r} is {state} ({report.url})", *(f"  {change}" for change in report.changed)]
+    changes = (_CHANGES.get(change, change) for change in report.changed)
+    lines = [f"Project {report.title!r} is {state} ({report.url})", *(f"  {change}" for change in changes)]
     lines += [f"  not changed, because Saring did not make it: {other}" for other in report.others]
     lines += [f"warning: {warning}" for warning in report.warnings]
     for line in lines:

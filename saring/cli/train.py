@@ -112,6 +112,11 @@ def train_command(
     output.emit(result, as_json=as_json, say=_say)
 
 
+def promote_anyway(version: str) -> str:
+    """Tell how to use a model that the gate refused."""
+    return f'To use it anyway: saring models promote {version} --reason "..."'
+
+
 def _say(result: dict[str, Any]) -> None:
     out = output.out()
     sizes = ", ".join(f"{count:,} {name}" for name, count in result["splits"].items())
@@ -121,5 +126,7 @@ def _say(result: dict[str, Any]) -> None:
     say_metrics(result["metrics"])
     if "verdict" in result:
         out.print(result["verdict"], markup=False, soft_wrap=True)
+        if result.get("promoted") is False:
+            out.print(promote_anyway(result["model"]), markup=False, soft_wrap=True)
         out.print(f"gate report: {result['gate']}", markup=False, soft_wrap=True)
     out.print(f"card and plots: {Path(result['path']) / 'README.md'}", markup=False, soft_wrap=True)

@@ -45,17 +45,34 @@ class DemoResult:
     planted: Planted
 
 
-def demo_settings(settings: Settings, home: Path) -> Settings:
-    """Settings for a demo in the folder `home`, without the servers of the settings, which hold real work."""
-    elsewhere = ("database_url", "redis_url", "label_studio_url", "label_studio_api_key", "backend_url")
+def demo_settings(home: Path, label_studio_env: Path | None = None) -> Settings:
+    """Settings for a demo in the folder `home`: the defaults, whatever the environment and other homes say.
+
+    So its servers, which hold real work, are not touched, and the labels are those of the demo's corpus.
+
+    Args:
+        home: the demo's folder.
+        label_studio_env: where Label Studio is installed, so that it is not installed twice; None: the default place.
+    """
     # The demo itself decides when to retrain, not the scheduler.
-    by_hand = {"retrain_labels": 0, "retrain_hours": 0}
-    return settings.model_copy(update={"home": home.absolute()} | dict.fromkeys(elsewhere) | by_hand)
+    return Settings.model_construct(
+        # All count as chosen, so that the processes that the demo starts have them too.
+        set(Settings.model_fields),
+        home=home.absolute(),
+        label_studio_env=label_studio_env,
+        retrain_labels=0,
+        retrain_hours=0.0,
+    )
 
 
-def run_demo(settings: Settings, folder: Path, progress: Progress) -> DemoResult:
-    """Run the pipeline on the demo corpus in a home of its own; a second call repeats no work."""
-    home = Home(settings=demo_settings(settings, folder))
+def run_demo(settings: Settings, progress: Progress) -> DemoResult:
+    """Run the pipeline on the demo corpus in a home of its own; a second call repeats no work.
+
+    Args:
+        settings: of the demo (`demo_settings`).
+        progress: told of each step.
+    """
+    home, folder = Home(settings=settings), settings.home
     progress(0, None, "writing the demo's files")
     planted = plant(folder / "input", home.taxonomy, seed=settings.seed)
     source, authors = (SourceInfo(name, licence="Apache-2.0", redistributable=True) for name in (SOURCE, AUTHORS))

@@ -48,7 +48,7 @@ def guidelines(taxonomy: Taxonomy) -> str:
     parts = [f'<div class="{PLACE}">', *_paragraphs(_INTRODUCTION)]
     for label in taxonomy:
         parts += _about(label, taxonomy)
-    parts += [*_paragraphs(_CARE), "</div>"]
+    parts += [*(_paragraphs(_CARE) if taxonomy.has_harmful else []), "</div>"]
     return seal("\n".join(parts))
 
 

@@ -25,11 +25,15 @@ _SPARE_HOTKEYS = "wzxpyrtg"
 #: what XML cannot hold, not even escaped
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+_POINT_HERE = "Text (point here to read it) / Teks (halakan ke sini untuk membaca)"
 #: The blur goes with a pointer over the text, or with the keyboard's focus on its heading. No `>`: Label Studio cleans
 #: styles as if they were HTML.
-_STYLE = """
+_BLUR = """
 .saring-blur { filter: blur(0.6em); transition: filter 0.15s; font-size: 1.2em; line-height: 1.6; }
 .saring-text:hover .saring-blur, .saring-text:focus-within .saring-blur { filter: none; }
+""".strip()
+_PLAIN = ".saring-plain { font-size: 1.2em; line-height: 1.6; }"
+_STYLE = """
 .saring-choices small { opacity: 0.75; }
 .saring-why * { white-space: pre-line; font-size: 14px; font-weight: normal; }
 """.strip()
@@ -42,11 +46,13 @@ def label_config(taxonomy: Taxonomy) -> str:
         TaxonomyError: a label's hotkey is one that Label Studio has for itself, or no page can hold its words.
     """
     root = Element("View", className=PLACE)
-    SubElement(root, "Style").text = f"\n{_STYLE}\n"
+    harmful = taxonomy.has_harmful
+    SubElement(root, "Style").text = f"\n{_BLUR if harmful else _PLAIN}\n{_STYLE}\n"
     _header(root, "Which labels fit this text? / Label manakah yang sesuai dengan teks ini?", size="4")
     text = SubElement(root, "View", className="saring-text")
-    panel = _panel(text, "Text (point here to read it) / Teks (halakan ke sini untuk membaca)", is_open=True)
-    SubElement(SubElement(panel, "View", className="saring-blur"), "Text", name=TEXT, value="$text")
+    panel = _panel(text, _POINT_HERE if harmful else "Text / Teks", is_open=True)
+    shown = SubElement(panel, "View", className="saring-blur" if harmful else "saring-plain")
+    SubElement(shown, "Text", name=TEXT, value="$text")
     choices = SubElement(root, "View", className="saring-choices")
     labels = SubElement(choices, "Choices", name=LABELS, toName=TEXT, choice="multiple", layout="inline")
     for label in taxonomy:

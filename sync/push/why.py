@@ -116,10 +116,8 @@ def _explain(
     here = [prediction for prediction in predictions if prediction.model_version == explanation.version]
     if not here:
         versions = sorted({str(prediction.model_version) for prediction in predictions})
-        others = f"; it has {', '.join(versions)}" if versions else ""
-        explanation.reasons.append(
-            f"it has no prediction of the version that is shown{others}: run `saring sync predict`"
-        )
+        others = f"its ticks come from an older model ({', '.join(versions)})" if versions else "it has no ticks yet"
+        explanation.reasons.append(f"{others}: `saring sync predict` renews them")
         return
     ticked = [label for region in here[-1].result or [] for label in region.get("value", {}).get("choices", ())]
     shown = read_config(settings.label_config or "")

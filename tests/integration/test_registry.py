@@ -156,7 +156,7 @@ def test_rolling_back_twice_goes_two_champions_back_and_never_to_a_rejected_one(
         models.promote(version, "better than m1 and m2")
     assert [models.rollback().champion, models.rollback().champion] == ["m2", "m1"]
     assert models.states() == {"m1": "champion", "m2": "rejected", "m3": "rejected"}
-    with pytest.raises(ModelError, match="m1 is the first champion of 'sfw'"):
+    with pytest.raises(ModelError, match="m1 is the first champion of 'labels'"):
         models.rollback()
     assert models.champion() == "m1"
 
@@ -204,7 +204,7 @@ def test_the_champion_is_not_rejected_nor_is_an_unknown_model(models: Registry) 
 
 def test_there_must_be_a_champion_to_roll_back(models: Registry) -> None:
     models.register("m1")
-    with pytest.raises(ModelError, match="'sfw' has no champion to roll back"):
+    with pytest.raises(ModelError, match="'labels' has no champion to roll back"):
         models.rollback()
 
 

@@ -42,6 +42,7 @@ def test_from_nothing_to_running_and_back(variables: dict[str, str], new_home: P
     assert {service["state"] for service in before["services"]} == {"stopped"}
     assert [service["name"] for service in before["services"]] == _NAMES
     assert before["database"] is None
+    assert "Nothing runs: `saring up` starts everything." in saring(variables, "status").stdout
     assert not home.exists()
 
     begun = answer(variables, "init")

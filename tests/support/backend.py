@@ -21,6 +21,7 @@ from sqlalchemy import Engine, insert
 
 from ml_backend.app import create_app
 from ml_backend.config import BackendConfig, Limits
+from ml_backend.server import server_config
 from pipeline import store
 from pipeline.backend_credentials import BACKEND_USER, BackendCredentials
 from pipeline.judgement import RaterKind, RaterRef
@@ -189,7 +190,7 @@ def served(
     config = dataclasses.replace(config, **changes)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server = uvicorn.Server(uvicorn.Config(create_app(config), log_config=None, timeout_graceful_shutdown=10))
+        server = uvicorn.Server(server_config(create_app(config), config.limits))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -234,7 +234,7 @@ def test_the_reasons_name_the_sources_best_first_and_what_a_filter_doubts() -> N
         EXCLUDES,
     )
     assert reasons("hate", evidence, 0.834, {2: "names a group"}, by_people=False).split("; ") == [
-        "LLM stand-in 0.71",
+        "a program that compares texts with examples 0.71",
         "pseudo-label 0.96",
         "a labelled data set",
         "LLM llm-2: names a group (rejected by a filter)",

@@ -278,13 +278,14 @@ _VARIABLES = """
     SARING_TRAIN_QUEUE SARING_WEBHOOK_SECRET
 """
 _COMMANDS = """
-    init doctor up down status demo ingest import judge raters embed encoders translate filter pseudolabel pretrain
-    train evaluate predict models dataset sources explore run queue sync serve worker beat keep runs schedule backup
-    restore
+    init doctor up down status demo taxonomy ingest import judge raters embed encoders translate filter pseudolabel
+    pretrain train evaluate predict models dataset sources explore run queue sync serve worker beat keep runs schedule
+    backup restore
 """
 _DATA = [
     "pipeline: card.md.j2",
     "pipeline: dataset_card.md.j2",
+    "pipeline: example.yaml",
     "pipeline: explore.html.j2",
     "pipeline: gate.html.j2",
     "pipeline: markers.txt",

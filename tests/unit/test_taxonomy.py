@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import TaxonomyError
-from pipeline.taxonomy import VARIETIES, Taxonomy, load_taxonomy, parse_taxonomy
+from pipeline.taxonomy import VARIETIES, Taxonomy, example_taxonomy, load_taxonomy, parse_taxonomy
 
 _KEYS = (
     "hate",
@@ -31,8 +31,8 @@ def label(number: int, **changed: str | None) -> str:
         "name": f"{{en: Name {number}, ms: Nama {number}}}",
         "definition": "{en: What it is, ms: Apa ia}",
         "benign": "false",
-        "colour": f'"#00000{number}"',
-        "hotkey": f'"{number}"',
+        "colour": f'"#{number:06}"',
+        "hotkey": f'"{number}"' if number < 10 else f"{chr(87 + number)}",
         "aliases": f"[alias {number}]",
         "exemplars": f"{{ms: [contoh {number}], en: [example {number}]}}",
         "near_misses": f"{{en: [{{text: miss {number}, why: it is not}}]}}",
@@ -154,15 +154,27 @@ def test_what_may_be_left_out_may_be_left_out() -> None:
         ("exemplars", "{en: [miss 1]}", "text 'miss 1' is used twice"),
         ("excludes", "[label 3]", "excludes 'label 3', which is not another label"),
         ("excludes", "[label 2]", "excludes 'label 2', which is not another label"),
-        ("colour", "red", "colour: String should match"),
-        ("colour", '"#12345"', "colour: String should match"),
-        ("hotkey", "ab", "hotkey: String should have at most 1 character"),
-        ("benign", "perhaps", "benign: Input should be a valid boolean"),
-        ("sentiment", "[furious]", "sentiment.0: Input should be"),
+        ("colour", "red", "`colour` is six hexadecimal digits after #"),
+        ("colour", '"#12345"', "`colour` is six hexadecimal digits after #"),
+        ("hotkey", "ab", "`hotkey` is one character"),
+        ("benign", "perhaps", "`benign` is true or false"),
+        ("sentiment", "[furious]", "`sentiment` is a list of any of negative, neutral, positive"),
         ("exemplars", "{fr: [bonjour]}", "unknown variety 'fr'"),
-        ("exemplars", "{}", "exemplars: "),
-        ("definition", "{en: What it is}", "definition.ms: Field required"),
-        ("hotkye", "x", "hotkye: Extra inputs are not permitted"),
+        ("exemplars", "{}", "`exemplars` has a list of texts for each variety"),
+        ("definition", "{en: What it is}", "`definition` needs both languages, as in `definition: {en: "),
+        ("hotkye", "x", "there is no field `hotkye`: did you mean `hotkey`?"),
+        ("why", "x", "there is no field `why`: there are key, name, definition"),
+        ("name", "Late", "`name` needs both languages, as in `name: {en: Late, ms: Lewat}`"),
+        ("name", "{en: Late}", "`name` needs both languages, as in `name: {en: Late, ms: Lewat}`"),
+        ("name", "{en: Late, ms: Lewat, id: Telat}", "there is no field `id` in `name`: there are en, ms"),
+        ("aliases", "one", "`aliases` is a list, as in `aliases: [one, two]`"),
+        ("aliases", "[one, 2]", "`aliases`, entry 2 is no text: put it in quotes"),
+        ("exemplars", "{en: one}", "`exemplars` has a list of texts for each variety"),
+        ("exemplars", "[one]", "`exemplars` has a list of texts for each variety"),
+        ("exemplars", "{en: [one, 2026]}", "`exemplars.en`, entry 2 is no text: put it in quotes"),
+        ("near_misses", "{en: [one]}", "as in `{text: a text, why: the reason}`"),
+        ("near_misses", "{en: [{text: one}]}", "`near_misses.en`, entry 1 lacks `why`"),
+        ("near_misses", "{en: [{text: one, wy: a, why: b}]}", "there is no field `wy` in `near_misses.en`, entry 1"),
     ],
 )
 def test_what_is_wrong_is_shown_with_its_line(field: str, value: str, said: str) -> None:
@@ -194,11 +206,103 @@ def test_a_text_repeated_within_a_label_is_found(text: str) -> None:
     assert "is used twice" in complaint(content)
 
 
-@pytest.mark.parametrize("field", ["name", "definition", "benign", "colour", "hotkey", "exemplars"])
+@pytest.mark.parametrize("field", ["definition", "exemplars"])
 def test_a_missing_field_is_shown_with_the_line_of_its_label(field: str) -> None:
     content = file_of(label(1), label(2, **{field: None}))
     start = content.decode().splitlines().index("  - key: label 2") + 1
-    assert complaint(content) == f"mine.yaml:{start}: label 'label 2': {field}: Field required"
+    message = complaint(content)
+    assert message.startswith(f"mine.yaml:{start}: label 'label 2': `{field}` is missing: write it, as in `{field}: {{")
+
+
+@pytest.mark.parametrize(
+    "words", ["Field required", "Input should", "String should", "valid dictionary", "instance of"]
+)
+def test_no_mistake_is_told_in_the_words_of_a_library(words: str) -> None:
+    wrong = label(2, name="3", definition="[a]", benign="perhaps", colour="red", hotkey="ab", aliases="{a: b}")
+    with pytest.raises(TaxonomyError) as caught:
+        parse_taxonomy(file_of(wrong, label(3, exemplars="[one]", near_misses="3", name=None)), "mine.yaml")
+    assert len(caught.value.problems) == 8
+    assert not [problem for problem in caught.value.problems if words in problem]
+
+
+def test_every_mistake_is_listed_in_the_order_of_lines() -> None:
+    content = file_of(
+        label(1, colour="red", hotkye="x"),
+        label(2, excludes="[nobody]"),
+        "  - just words",
+        label(3, aliases="[Label 2]"),
+    )
+    with pytest.raises(TaxonomyError) as caught:
+        parse_taxonomy(content, "mine.yaml")
+    problems = caught.value.problems
+    lines = [int(problem.split(":")[1]) for problem in problems]
+    assert lines == sorted(lines)
+    expected = ("`colour`", "`hotkye`", "excludes 'nobody'", "a label is a list entry", "'label 2' is used twice")
+    assert [words for words in expected if not any(words in problem for problem in problems)] == []
+    assert len(problems) == 5
+    # everywhere else it is one line, which says how to see the others
+    assert str(caught.value) == f"{problems[0]} (4 more: `saring taxonomy check` lists them)"
+
+
+def test_a_label_that_excludes_one_with_a_mistake_is_not_reported_itself() -> None:
+    with pytest.raises(TaxonomyError) as caught:
+        parse_taxonomy(file_of(label(1, excludes="[label 2]"), label(2, colour="red")))
+    assert len(caught.value.problems) == 1
+
+
+def test_what_is_left_out_gets_a_default_that_nothing_else_has() -> None:
+    bare = dict.fromkeys(("name", "benign", "colour", "hotkey", "aliases", "near_misses"))
+    first = parse_taxonomy(file_of(label(3, colour='"#1565C0"', hotkey="1"), *(label(i, **bare) for i in (1, 2))))
+    assert [(one.name.en, one.name.ms) for one in first][1:] == [("Label 1", "Label 1"), ("Label 2", "Label 2")]
+    assert [one.benign for one in first] == [False, True, True]
+    assert [one.hotkey for one in first] == ["1", "2", "3"]
+    assert len({one.colour for one in first}) == 3
+    assert all(one.aliases == () and one.near_misses == {} for one in list(first)[1:])
+
+
+def test_thirty_labels_get_colours_and_hotkeys_of_their_own() -> None:
+    bare = dict.fromkeys(("colour", "hotkey"))
+    many = parse_taxonomy(file_of(*(label(i, **bare) for i in range(30))))
+    assert len({one.colour.casefold() for one in many}) == len({one.hotkey.casefold() for one in many}) == 30
+    # Label Studio has this one for itself
+    assert "u" not in {one.hotkey for one in many}
+
+
+def test_a_label_for_which_no_hotkey_is_left_is_named() -> None:
+    message = complaint(file_of(*(label(i, colour=None, hotkey=None) for i in range(35))))
+    assert "label 'label 34': `hotkey` is missing" in message
+
+
+def test_a_label_that_is_not_said_to_be_harmful_is_not() -> None:
+    assert not parse_taxonomy(file_of(label(1, benign=None), label(2, benign="true"))).has_harmful
+    assert parse_taxonomy(file_of(label(1, benign=None), label(2))).has_harmful
+
+
+def test_exclusion_goes_both_ways_whichever_label_says_it() -> None:
+    one_way = parse_taxonomy(file_of(label(1, excludes="[label 2]"), label(2), label(3, excludes="[label 2]")))
+    assert [one.excludes for one in one_way] == [("label 2",), ("label 1", "label 3"), ("label 2",)]
+
+
+def test_a_label_is_found_by_its_name_in_either_language() -> None:
+    found = parse_taxonomy(
+        file_of(
+            label(1, name="{en: Late, ms: Lewat Sangat}"),
+            label(2, name="{en: alias 1, ms: Sama}"),
+            label(3, name="{en: label 1, ms: Sama}"),
+        )
+    )
+    assert found.canonical("LATE") == found.canonical(" lewat  sangat ") == "label 1"
+    # a key and an alias go before a name, and a name that two labels have stands for neither
+    assert found.canonical("Alias 1") == found.canonical("Label 1") == "label 1"
+    assert found.canonical("sama") is None
+
+
+def test_the_example_is_a_taxonomy_that_the_documentation_shows_word_for_word() -> None:
+    example = parse_taxonomy(example_taxonomy(), "example.yaml")
+    assert example.keys == ("late", "crowded", "praise")
+    assert not example.has_harmful
+    page = Path(__file__).resolve().parents[2].joinpath("docs/taxonomy.md").read_text(encoding="utf-8")
+    assert f"```yaml\n{example_taxonomy().decode()}```" in page
 
 
 @pytest.mark.parametrize(

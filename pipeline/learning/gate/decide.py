@@ -57,6 +57,7 @@ def compare_with_champion(
     ]
     return GateReport(
         purpose=challenger.model.manifest.purpose,
+        harmful=bool(challenger.model.manifest.data.get("harmful_labels", True)),
         challenger=challenger.version,
         champion=champion.version if champion is not None else None,
         verdict=judge_challenger(

@@ -17,8 +17,10 @@ import orjson
 from pipeline.errors import ModelError
 from pipeline.learning.gate.paired_comparison import Flip, PairedComparison
 from pipeline.learning.gate.rules import Cost, Margins, Verdict
+from pipeline.learning.gate.signs import shown_check
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.measure.metrics import rounded
+from pipeline.models.purposes import shown_purpose
 from pipeline.pages.render import put_page, render
 
 REPORT, PAGE = "gate.json", "gate.html"
@@ -45,6 +47,8 @@ class GateReport:
     """A verdict with all its reasons."""
 
     purpose: str
+    #: texts may be harmful, so that the page blurs them
+    harmful: bool
     challenger: str
     #: None: there was none
     champion: str | None
@@ -60,6 +64,7 @@ class GateReport:
         """Plain values, as `gate.json` holds them."""
         return {
             "purpose": self.purpose,
+            "harmful": self.harmful,
             "challenger": self.challenger,
             "champion": self.champion,
             "made_at": made_at.isoformat(timespec="seconds"),
@@ -117,7 +122,10 @@ def read_gate(folder: Path) -> dict[str, Any] | None:
 def _write(document: dict[str, Any], folder: Path) -> Path:
     put_page(folder, REPORT, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
     html = render(
-        "pipeline.learning", "gate.html.j2", {"gate": document}, filters={"number": _number, "bracketed": _bracketed}
+        "pipeline.learning",
+        "gate.html.j2",
+        {"gate": document},
+        filters={"number": _number, "bracketed": _bracketed, "purpose": shown_purpose, "shown_check": shown_check},
     )
     return put_page(folder, PAGE, html)
 

@@ -149,6 +149,9 @@ def _macro(paired: MacroComparison, margin: float) -> Check:
         says = "macro average precision looks better; there are too few texts to be sure"
     else:
         says = f"macro average precision may be worse by more than the {margin:g} allowed"
+        if difference.value >= -margin:
+            # what was measured is within the margin; only the interval is not
+            says += f"; {counted(paired.texts, 'test text')} {'is' if paired.texts == 1 else 'are'} too few to tell"
     return Check(
         "macro average precision",
         sure or better,
