@@ -29,6 +29,11 @@ _NOT_WINDOWS = re.compile(rb"[\x81\x8d\x8f\x90\x9d\xfe\xff]")
 _WIDE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
+#: the beginning of such a letter at the end of the bytes, and bytes from which on more may follow
+_CUT_LETTER = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{0,2}\Z")
+_LONG = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A file's layout as a caller says it; None: as the first bytes show.
@@ -73,6 +78,9 @@ def encoding_of(head: bytes) -> str:
         for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
             if zeros > 0.6 * pairs and others < 0.01 * pairs:
                 return name
+    if len(head) >= _LONG:
+        # The last letter may be cut.
+        head = _CUT_LETTER.sub(b"", head)
     if head.isascii() or _WIDE.search(head) is not None or _NOT_WINDOWS.search(head) is not None:
         return "utf-8"
     return "cp1252"

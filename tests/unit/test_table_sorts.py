@@ -86,6 +86,13 @@ def test_utf8_with_a_damaged_row_is_not_taken_for_another_encoding(tmp_path: Pat
     assert b"caf\xe9" in second.payload
 
 
+def test_a_letter_that_the_first_bytes_cut_is_no_sign_of_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for before in range((1 << 16) - 20, (1 << 16) + 4):
+        path.write_text("text\n" + "a" * before + "é\n", encoding="utf-8")
+        assert read(path)[0][0]["text"][-2:] == "aé"
+
+
 def test_quotes_after_a_backslash_are_part_of_the_text(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('id,text\n1,"Dia kata \\"jangan\\", lepas tu diam"\n2,"tanda ""biasa"" pun"\n3,baik\n')
