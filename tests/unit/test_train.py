@@ -176,7 +176,7 @@ def test_labels_with_too_few_texts_are_left_out_by_name(tmp_path: Path) -> None:
 
 
 def test_without_a_label_that_can_be_learnt_there_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(NotEnoughLabels, match="for example 'buah'"):
+    with pytest.raises(NotEnoughLabels, match="for example 'minuman': 2 positive"):
         train(gather(sentences(8), _LABELS), _CONFIG, tmp_path / "models")
     with pytest.raises(NotEnoughLabels, match="there are no labelled texts"):
         train(gather([], _LABELS), _CONFIG, tmp_path / "models")
