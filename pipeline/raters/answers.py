@@ -37,6 +37,8 @@ class Preset:
     read: tuple[str, ...]
     #: the answers in a row, by its fields and the name of the labels field
     answers: Callable[[Mapping[str, Any], str], list[Answer]]
+    #: fields in which the tool says whether an answer counts
+    state: tuple[str, ...] = ()
 
 
 PRESETS = ("prodigy", "argilla", "doccano", "label-studio")
@@ -79,7 +81,9 @@ def make_preset(name: str, labels_field: str | None, rows: Sequence[Mapping[str,
     columns = list(dict.fromkeys(column for row in rows for column in row))
     if name == "prodigy":
         field = labels_field or ("accept" if "accept" in columns else "label")
-        return Preset(name, field, ("answer", "accept", "options", "_annotator_id", "_session_id"), _of_prodigy)
+        return Preset(
+            name, field, ("answer", "accept", "options", "_annotator_id", "_session_id"), _of_prodigy, ("answer",)
+        )
     if name == "label-studio":
         others = [column for column in columns if column not in _NO_LABELS]
         field = labels_field or likely_labels(others) or (others[0] if others else "label")

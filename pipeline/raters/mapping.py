@@ -85,6 +85,11 @@ class LabelMapping:
         tool = self.preset.read if self.preset is not None else ()
         return tuple(dict.fromkeys((self.labels_field, self.denied_field, *self.fields, *more, *tool)))
 
+    def reads_state_of_tool(self) -> bool:
+        """True where the mapping gives a meaning to a field in which the tool says whether an answer counts."""
+        state = set(self.preset.state) if self.preset is not None else set[str]()
+        return not state.isdisjoint((self.labels_field, *self.fields, *self.only_if, *self.deny_if))
+
     def fingerprint(self) -> str:
         """A hash that changes where the mapping gives any row other labels or another rater."""
         fields = {name: _plain(meanings) for name, meanings in self.fields.items()}

@@ -125,6 +125,9 @@ def import_labelled(
         rater_field=rater_field,
         preset=tool,
     )
+    if preset is None and mapped.reads_state_of_tool():
+        # The mapping itself says what accepted and rejected rows mean.
+        mapped.preset = None
     for look in looks:
         look.refuse_without_labels(mapped, text_field)
     return import_files(

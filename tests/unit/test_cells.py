@@ -203,3 +203,15 @@ def test_of_doccano_each_user_is_a_rater(taxonomy: Taxonomy) -> None:
     made = LabelMapping(taxonomy, "label", preset=make_preset("doccano", None, rows))
     assert made.voices(rows[0]) == [Voice(said("hate"), "1"), Voice(said("porn"), "2")]
     assert made.voices({"text": "hai", "label": ["hate"]}) == [Voice(said("hate"))]
+
+
+def test_a_mapping_that_reads_the_tools_own_answer_decides_by_itself(taxonomy: Taxonomy, tmp_path: Path) -> None:
+    rows = [{"text": "hai", "answer": "reject"}]
+    preset = make_preset("prodigy", "answer", rows)
+    path = tmp_path / "map.yaml"
+    path.write_text("values: {accept: {assert: [hate]}, reject: {deny: [hate]}}")
+    assert load_mapping(path, taxonomy, "answer", preset=preset).reads_state_of_tool()
+    assert not load_mapping(path, taxonomy, "label", preset=preset).reads_state_of_tool()
+    path.write_text("only_if: {answer: accept}")
+    assert load_mapping(path, taxonomy, "label", preset=preset).reads_state_of_tool()
+    assert not load_mapping(path, taxonomy, "answer").reads_state_of_tool()
