@@ -1,6 +1,8 @@
 """Atomic files and folders: written under a temporary name in the same folder, then renamed.
 
 The temporary name is hidden and unique, so that two processes may write the same file: the later one wins.
+
+Most of what is written holds texts that people wrote, so files are for their owner's eyes only, and folders too.
 """
 
 from __future__ import annotations
@@ -12,29 +14,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+#: permissions of files and of folders: for their owner only
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
-def write_file(path: Path, content: str | bytes, *, mode: int | None = None, durable: bool = False) -> None:
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it lies in, as far as they are not there; what is there stays as it is."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    # where something else has the name, it says so
+    path.mkdir(exist_ok=True)
+
+
+def private(path: str, flags: int) -> int:
+    """Opener for `open`: a file that it makes is for its owner only."""
+    return os.open(path, flags, PRIVATE_FILE)
+
+
+def write_file(path: Path, content: str | bytes, *, mode: int = PRIVATE_FILE, durable: bool = False) -> None:
     """Write a file in place of an older one; text as UTF-8. See `new_file`."""
     with new_file(path, mode=mode, durable=durable) as fresh:
         fresh.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def new_file(path: Path, *, mode: int | None = None, durable: bool = False) -> Iterator[Path]:
+def new_file(path: Path, *, mode: int = PRIVATE_FILE, durable: bool = False) -> Iterator[Path]:
     """Give a path to write a file at, and put the file in place of an older one when the block ends.
 
     Nothing is left of a block that fails.
 
     Args:
         path: of the file; its folder is there.
-        mode: permissions, held from the first byte on; None: those of any new file.
+        mode: permissions, held from the first byte on.
         durable: wait until it is on the disk.
     """
     fresh = _beside(path)
     try:
-        if mode is not None:
-            os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
         yield fresh
+        # some libraries put a new file in the place of the one that they are given
+        fresh.chmod(mode)
         if durable:
             to_disk(fresh)
         fresh.replace(path)
@@ -54,12 +74,20 @@ def new_folder(path: Path) -> Iterator[Path]:
         path: of the folder; the one that it lies in is there.
     """
     fresh = _beside(path)
-    fresh.mkdir()
+    fresh.mkdir(mode=PRIVATE_FOLDER)
     try:
         yield fresh
+        _close_to_others(fresh)
         _swap(fresh, path)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _close_to_others(folder: Path) -> None:
+    for inner, _, names in os.walk(folder):
+        Path(inner).chmod(PRIVATE_FOLDER)
+        for name in names:
+            Path(inner, name).chmod(PRIVATE_FILE)
 
 
 def _swap(fresh: Path, path: Path) -> None:

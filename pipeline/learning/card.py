@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from pipeline.atomic import write_file
 from pipeline.learning.evaluate import Evaluation
 from pipeline.learning.plots import precision_recall_plot, reliability_plot
 from pipeline.measure.intervals import Estimate
@@ -35,10 +36,8 @@ def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation, *, held
         "harmful": manifest.data.get("harmful_labels", True),
     }
     path = folder / CARD
-    path.write_text(
-        render("pipeline.learning", "card.md.j2", values, filters={"est": _bracketed, "purpose": shown_purpose}),
-        encoding="utf-8",
-    )
+    filters = {"est": _bracketed, "purpose": shown_purpose}
+    write_file(path, render("pipeline.learning", "card.md.j2", values, filters=filters))
     return path
 
 

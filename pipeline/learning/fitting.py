@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from pipeline.atomic import make_folder
 from pipeline.errors import TrainingError
 from pipeline.learning.sets.examples import Examples
 from pipeline.models.linear import LinearConfig, fit_linear
@@ -102,7 +103,7 @@ def checkpoints_of(
         TrainingError: another process does this training.
     """
     root = models_dir / CHECKPOINTS
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     folder = root / _fingerprint(config, seed, fitting, dev)
     _forget(root, time.time)
     lock = FileLock(folder.with_suffix(".lock"))

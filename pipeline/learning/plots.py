@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.atomic import new_file
 from pipeline.learning.evaluate import Evaluation
 from pipeline.measure.arrays import UNKNOWN
 
@@ -65,4 +66,5 @@ def _panels(evaluation: Evaluation, path: Path, draw: Any, x: str, y: str) -> No
         axes.tick_params(labelsize=6)
     figure.supxlabel(x, fontsize=8)
     figure.supylabel(y, fontsize=8)
-    figure.savefig(path, dpi=110)
+    with new_file(path) as fresh:
+        figure.savefig(fresh, dpi=110, format="png")

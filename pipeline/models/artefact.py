@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.atomic import new_folder, write_file
+from pipeline.atomic import make_folder, new_folder, write_file
 from pipeline.errors import ModelError, first_line
 from pipeline.measure.arrays import Scores
 from pipeline.models.backends import backend_of
@@ -111,7 +111,7 @@ def save_model(model: TrainedModel, models_dir: Path) -> tuple[TrainedModel, Pat
     Training again from the same texts in the same way gives the same version: its files stay unchanged, because
     they may be in use, and only the manifest is written again.
     """
-    models_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(models_dir)
     manifest = model.manifest.model_copy(update={"version": f"{model.manifest.version}-{_content_hash(model)}"})
     folder = models_dir / manifest.version
     if (digest := _whole(folder)) is not None:

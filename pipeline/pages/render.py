@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pipeline.atomic import write_file
+from pipeline.atomic import make_folder, write_file
 from pipeline.errors import UsageError
 
 
@@ -44,7 +44,7 @@ def put_page(folder: Path, name: str, content: str | bytes) -> Path:
     """
     path = folder / name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_file(path, content)
     except OSError as error:
         raise UsageError(f"{folder}: the report cannot be written ({error.strerror}): name another folder") from error

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine
 
-from pipeline.atomic import new_folder
+from pipeline.atomic import make_folder, new_folder
 from pipeline.errors import InputError, UsageError
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.progress import Progress, silent
@@ -86,7 +86,7 @@ def export_dataset(
     _check_place(out)
     with ExitStack() as stack:
         try:
-            out.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(out.parent)
             fresh = stack.enter_context(new_folder(out))
         except OSError as error:
             raise UsageError(f"{out}: cannot be written ({error.strerror}): name another folder") from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import new_folder
+from pipeline.atomic import make_folder, new_folder
 from pipeline.errors import ModelError, UsageError
 from pipeline.models import artefact, folding
 from pipeline.models.artefact import MANIFEST, Manifest
@@ -65,7 +65,7 @@ def export_model(folder: Path, out: Path, about: About) -> Exported:
     manifest = artefact.read_manifest(folder)
     _fit_to_share(folder, manifest)
     _free(out, manifest)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with new_folder(out) as made:
         for path in _files_of(folder, manifest):
             shutil.copyfile(path, made / path.name)

@@ -9,6 +9,8 @@ from typing import IO
 
 import orjson
 
+from pipeline.atomic import make_folder, private
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:
@@ -37,8 +39,8 @@ class RejectSink:
         if self.path is None:
             return
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab")
+            make_folder(self.path.parent)
+            self._file = open(self.path, "ab", opener=private)  # noqa: SIM115 - closed in close()
         row = {"file": reject.file, "line": reject.line, "reason": reject.reason, "detail": reject.detail}
         self._file.write(orjson.dumps(row) + b"\n")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from pipeline.atomic import private
 from pipeline.errors import UsageError
 from pipeline.llm.translation.make import make_translator
 from pipeline.llm.translation.protocol import Language
@@ -110,7 +111,7 @@ def _write(rows: Iterator[LabelledText], out: Path) -> None:
     partial = out.with_name(f"{out.name}.partial")
     written = 0
     try:
-        with partial.open("wb") as file:
+        with open(partial, "wb", opener=private) as file:
             for written, row in enumerate(rows, 1):  # noqa: B007 - the last is the number of rows
                 file.write(row.to_json() + b"\n")
         if written:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fsspec.core import url_to_fs
 
+from pipeline.atomic import make_folder
 from pipeline.errors import BackupError, UsageError
 
 
@@ -29,7 +30,7 @@ def sending(target: str, name: str, folder: Path) -> Iterator[tuple[Path, str]]:
         path = path / name if path.is_dir() or target.endswith("/") else path
         if path.exists():
             raise UsageError(f"{path} exists: name another file, or a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield path, str(path)
         return
     system, where = _open(target)

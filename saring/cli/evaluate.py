@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
+from pipeline.atomic import make_folder
 from pipeline.learning.card import write_card
 from pipeline.models.learnt import count_learnt
 from pipeline.plural import counted
@@ -50,7 +51,7 @@ def evaluate_command(
     )
     tell_rejects(rejects, output.warn)
     if card is not None:
-        card.mkdir(parents=True, exist_ok=True)
+        make_folder(card)
         write_card(card, trained.manifest, evaluation, held_out=False)
     output.emit(
         {

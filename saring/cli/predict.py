@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.atomic import private
 from pipeline.learning.predict import predict_rows
 from pipeline.plural import counted
 from pipeline.texts.inputs import read_input_lines, read_inputs
@@ -46,7 +47,7 @@ def predict_command(
     )
     written, errors = 0, Counter[str]()
     with contextlib.ExitStack() as stack:
-        stream = sys.stdout.buffer if out is None else stack.enter_context(out.open("wb"))
+        stream = sys.stdout.buffer if out is None else stack.enter_context(open(out, "wb", opener=private))
         for row in predict_rows(trained, rows):
             stream.write(dump_json(row) + b"\n")
             written += 1

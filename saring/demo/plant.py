@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.atomic import make_folder, write_file
 from pipeline.taxonomy import Taxonomy
 
 #: share of the lines that the stand-in LLM labels wrongly
@@ -63,7 +64,7 @@ def read_corpus() -> list[Line]:
 
 def plant(folder: Path, taxonomy: Taxonomy, *, seed: int) -> Planted:
     """Write the demo's files into `folder`: `raw.jsonl`, `llm.jsonl`, `human.jsonl`, `planted.json`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     rng = random.Random(seed)  # noqa: S311 - a demo, not a secret
     lines = read_corpus()
     own = [line for line in lines if line.labels]
@@ -81,24 +82,25 @@ def plant(folder: Path, taxonomy: Taxonomy, *, seed: int) -> Planted:
     tail = [*exact, *near, *broken]
     rng.shuffle(tail)
     # Duplicates come after their originals, as in a stream.
-    planted.raw.write_bytes(b"\n".join([*rows, *tail]) + b"\n")
+    write_file(planted.raw, b"\n".join([*rows, *tail]) + b"\n")
 
-    planted.llm.write_bytes(b"\n".join(_llm_row(line, taxonomy, planted, rng) for line in own) + b"\n")
+    write_file(planted.llm, b"\n".join(_llm_row(line, taxonomy, planted, rng) for line in own) + b"\n")
     people = rng.sample(own, round(len(own) * HUMAN))
     test = round(len(people) * 2 / 3)
-    planted.human.write_bytes(
+    write_file(
+        planted.human,
         b"\n".join(
             _row(line, set(line.labels), taxonomy, split="test" if place < test else "dev")
             for place, line in enumerate(people)
         )
-        + b"\n"
+        + b"\n",
     )
     known = {line.id for line in people}
     # Judgements of people have priority, so the filters decide only on lines that people did not judge.
     planted.wrong = [pair for pair in planted.wrong if pair[0] not in known]
     planted.right = [pair for pair in planted.right if pair[0] not in known]
     listed = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(planted).items()}
-    (folder / "planted.json").write_bytes(orjson.dumps(listed, option=orjson.OPT_INDENT_2))
+    write_file(folder / "planted.json", orjson.dumps(listed, option=orjson.OPT_INDENT_2))
     return planted
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.atomic import new_file
+from pipeline.atomic import make_folder, new_file
 from pipeline.errors import NotEnoughLabels
 from pipeline.judgement import Tier
 from pipeline.ledger import test_set as testset
@@ -123,7 +123,7 @@ def take_snapshot(
     digest = _hash(rows)
     path = folder / f"{digest}.parquet"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with new_file(path) as building:
             pq.write_table(table, building, compression="zstd")
     in_force = current_consensus(session)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from pipeline.atomic import new_folder, write_file
+from pipeline.atomic import make_folder, new_folder, write_file
 from pipeline.errors import ModelError, UsageError, first_line
 from pipeline.models.backends import file_hash
 from pipeline.models.pretraining.mntp import Masker, held_out_loss, unigram_loss
@@ -189,7 +189,7 @@ def _begin(out: Path, plan: Mapping[str, Any]) -> Path:
         return work
     if out.is_dir() and any(path.name != _UNDER_WAY for path in out.iterdir()):
         raise UsageError(f"{out} is not empty: choose another --out")
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     _write_json(work / _PLAN, plan)
     return work
 

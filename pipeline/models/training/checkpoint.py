@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipeline.atomic import new_file, to_disk, write_file
+from pipeline.atomic import make_folder, new_file, to_disk, write_file
 from pipeline.errors import TrainingError, first_line
 from pipeline.models.training.seeding import random_state, restore_random_state
 
@@ -74,10 +74,10 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
     """Write a checkpoint, and remove the one before."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     building, final = folder / ".writing", folder / f"step-{position.step}-{position.epoch}"
     shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
+    make_folder(building)
     tensors, plain = _optimizer_state(optimizer)
     save_tensors(weights_of(model), building / _MODEL)
     save_tensors(tensors, building / _OPTIMIZER)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pipeline.atomic import make_folder
 from pipeline.errors import TrainingError
 from pipeline.models.training.checkpoint import (
     Position,
@@ -216,7 +217,7 @@ class _Run:
         if self.checkpoints is None:
             self.best = {name: weight.cpu().clone() for name, weight in weights_of(self.model).items()}
         else:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            make_folder(self.checkpoints)
             save_tensors(weights_of(self.model), self.checkpoints / best_name(self.at.epoch))
 
     def _save(self) -> None:
