@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.atomic import write_file
@@ -36,7 +37,7 @@ def write_card(folder: Path, manifest: Manifest, evaluation: Evaluation, *, held
         "harmful": manifest.data.get("harmful_labels", True),
     }
     path = folder / CARD
-    filters = {"est": _bracketed, "purpose": shown_purpose}
+    filters: dict[str, Callable[..., str]] = {"est": _bracketed, "purpose": shown_purpose}
     write_file(path, render("pipeline.learning", "card.md.j2", values, filters=filters))
     return path
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.atomic import write_file
+from pipeline.atomic import make_folder, write_file
 
 
 def write_learnt(folder: Path, version: str, ids: Iterable[uuid.UUID]) -> None:
     """Note, in a folder for all models, the ids of the texts that a model was fitted on."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_file(folder / version, np.unique(_short(ids)).astype("<u8").tobytes())
 
 

@@ -2,6 +2,7 @@
 
 models/VERSION/...      model folders: those that the registry names, wherever they lie, and the others of the home
 snapshots/...           frozen training sets
+learnt/VERSION          which texts a model was trained on
 label-studio/...        data of the embedded Label Studio: secret key, owner, port, media, exports
 backend.json, backend/port    what Label Studio and its webhooks are to tell the ML backend, and where it listens
 pseudonyms.key          what people are called by in exported data sets
@@ -77,7 +78,7 @@ def place(home: Path, name: str) -> Path:
         BackupError: no backup has a file of that name.
     """
     root, *rest = PurePosixPath(name).parts
-    if (root == "models" and rest) or (root == "snapshots" and len(rest) == 1):
+    if (root == "models" and rest) or (root in ("snapshots", "learnt") and len(rest) == 1):
         return home.joinpath(root, *rest)
     if root == "label-studio" and ("/".join(rest) in _OF_LABEL_STUDIO or (len(rest) > 1 and rest[0] in _FOLDERS)):
         return home.joinpath("services", root, *rest)
@@ -107,7 +108,7 @@ def check_secrets(path: Path) -> None:
 
 def occupied(home: Path) -> Path | None:
     """Something in a home that a restored backup would lie beside or upon; None in an empty one."""
-    for folder in (home / "models", home / "snapshots", home / "services" / "label-studio"):
+    for folder in (home / "models", home / "snapshots", home / "learnt", home / "services" / "label-studio"):
         entry = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
         if entry is not None:
             return entry
@@ -128,6 +129,9 @@ def belongings(settings: Settings, registered: Registered) -> Iterator[Belonging
     for path in _entries(settings.snapshots_dir):
         if path.name not in frozen and path.is_file():
             yield Belonging(f"snapshots/{path.name}", path)
+    for path in _entries(settings.learnt_dir):
+        if path.is_file():
+            yield Belonging(f"learnt/{path.name}", path)
     if has_label_studio(settings):
         for name in sorted((*_OF_LABEL_STUDIO, *_FOLDERS)):
             if name != DATABASE:

@@ -55,7 +55,7 @@ def executor(on_workers: bool) -> Executor | None:
 
 def note(sentence: str) -> None:
     """Print a less important message on standard error."""
-    err.print(sentence, style="dim", markup=False)
+    err.print(sentence, style="dim", markup=False, soft_wrap=True)
 
 
 def warn(sentence: str) -> None:

@@ -98,8 +98,8 @@ def test_a_volunteer_changes_a_tick_and_the_ledger_has_it(page: Page, pushed: Pu
     expect(page.get_by_text(_TEXT).first).to_be_visible()
     why = page.locator(".saring-why")
     why.get_by_text("Why these labels?").click()
-    expect(why.get_by_text("a program that compares texts with examples")).to_be_visible()
-    why.get_by_text("a program that compares texts with examples").hover()  # which waits until the panel has opened
+    expect(why.get_by_text("LLM stand-in")).to_be_visible()
+    why.get_by_text("LLM stand-in").hover()  # which waits until the panel has opened
     _picture(page, "why")
 
     _box(page, "hate").click(force=True)

@@ -36,7 +36,7 @@ from tests.support.store import new_database
 
 _LIMIT = 400
 #: what belongs to a run or an attempt at it, and not to what it found out
-_TABLES_OF_RUNS = {"run", "shard", "run_log", "event", "alembic_version"}
+_TABLES_OF_RUNS = {"store_key", "run", "shard", "run_log", "event", "alembic_version"}
 _VOLATILE = {
     "id",
     "artefact_hash",

@@ -41,7 +41,7 @@ def test_why_names_what_is_ticked_and_where_each_tick_comes_from(pushed: Pushed)
     assert by_number == by_text
     assert by_number.shown == ["hate"]
     assert by_number.version == pushed.version
-    assert by_number.sources["hate"].startswith("a program that compares texts with examples")
+    assert by_number.sources["hate"].startswith("LLM stand-in")
     assert by_number.queued == "random: drawn at random"
     assert by_number.reasons == []
     with pytest.raises(UsageError, match="no task 999999999 was pushed"):
@@ -82,7 +82,7 @@ def test_why_says_that_somebody_shows_another_version_or_the_backend(pushed: Pus
     found = explain(pushed, pushed.id_of(0))
     assert "'mine'" in found.reasons[0]
     assert "saring sync setup" in found.reasons[0]
-    assert f"it has {pushed.version}" in found.reasons[1]
+    assert f"from an older model ({pushed.version})" in found.reasons[1]
     with served(pushed.engine, credentials=credentials(pushed.engine)) as backend:
         make_project(pushed.engine, pushed.client, title=None, backend_url=backend.url)
         pushed.api.patch(path, json={"model_version": "Saring"}).raise_for_status()

@@ -336,7 +336,7 @@ def test_killed_half_way_and_run_again_it_ends_in_the_same_store(
     assert contents(engine, new_home) == contents(world.engine, world.settings.home, judgements=saved)
     assert drift(engine) == []
     assert files_of(new_home / "models") == files_of(world.settings.home / "models")
-    assert {path.name for path in new_home.iterdir()} == {"models", "snapshots", "services", "taxonomy.yaml"}
+    assert {path.name for path in new_home.iterdir()} == {"models", "snapshots", "learnt", "services", "taxonomy.yaml"}
     assert "is not empty" in refused(typed(environment, "restore", str(world.backup)))
 
 

@@ -49,9 +49,9 @@ def test_texts_in_files_can_be_read_by_their_owner_only(
             environment, "evaluate", str(given), "--labels-field", "labels", "--card", str(out / "a" / "card"), "--json"
         )
     )
-    answered(typed(environment, "explore", "--out", str(out / "explore"), "--json"))
+    answered(typed(environment, "explore", "--report", str(out / "explore"), "--json"))
     answered(typed(environment, "dataset", "export", str(out / "b" / "data"), "--json"))
-    answered(typed(environment, "models", "export", trained["model"], str(out / "c" / "model"), "--json"))
+    answered(typed(environment, "models", "export", trained["model"], "--out", str(out / "c" / "model"), "--json"))
     assert typed(environment, "predict", str(given), "--out", str(out / "predicted.jsonl")).returncode == 0
     assert {path.name for path in out.iterdir()} == {"a", "b", "c", "explore", "predicted.jsonl"}
     assert {path.name for path in new_home.iterdir()} >= {"models", "snapshots", "rejects"}
