@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from ml_backend.auth import Gate
+from ml_backend.auth import BY_PASSWORD, Gate
 from ml_backend.config import BackendConfig
 from ml_backend.metrics import CONTENT_TYPE, Stopwatch
 from ml_backend.service import Service, decode
@@ -92,10 +92,11 @@ def create_app(config: BackendConfig) -> FastAPI:
 
     @app.post("/webhook")
     async def webhook(request: Request) -> Response:
+        by_password = bool(request.scope.get(BY_PASSWORD))
         body = await _body(request, config)
         try:
             kept = await asyncio.get_running_loop().run_in_executor(
-                events, lambda: service.receive(decode(body), len(body))
+                events, lambda: service.receive(decode(body), len(body), by_password=by_password)
             )
         except (StoreError, SQLAlchemyError) as error:
             logger.warning("an event was not stored: %s", type(error).__name__)

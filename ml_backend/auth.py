@@ -11,12 +11,16 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ml_backend.tries import Tries
-from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials
+from pipeline.backend_credentials import METRICS_USER, WEBHOOK_HEADER, BackendCredentials
 
 #: what is open to everybody
 _OPEN = frozenset({"/health"})
 #: where the secret of a webhook will do instead: Label Studio sends no password with events
 _WEBHOOK = "/webhook"
+#: what has a password of its own, which opens nothing else
+_METRICS = "/metrics"
+#: key of a request's scope; True: it came with Label Studio's password, not only with the secret of a webhook
+BY_PASSWORD = "saring.by_password"  # noqa: S105 - no secret
 
 
 class Gate:
@@ -31,8 +35,8 @@ class Gate:
     def __init__(self, app: ASGIApp, credentials: BackendCredentials, tries: Tries | None = None) -> None:
         self._app = app
         self._tries = Tries() if tries is None else tries
-        self._user = credentials.user.encode()
-        self._password = credentials.password.encode()
+        self._label_studio = credentials.user.encode(), credentials.password.encode()
+        self._metrics = METRICS_USER.encode(), credentials.metrics_password.encode()
         self._secret = credentials.webhook_secret.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +52,9 @@ class Gate:
             await _refusal(429, "too many wrong passwords from this address", {"Retry-After": str(wait)})(
                 scope, receive, send
             )
-        elif self._may(path, headers):
+        elif self._has_password(path, headers):
+            await self._app({**scope, BY_PASSWORD: True}, receive, send)
+        elif self._has_secret(path, headers):
             await self._app(scope, receive, send)
         else:
             # who sends nothing tries nothing: a browser's first request has no credentials
@@ -60,14 +66,17 @@ class Gate:
                 {"WWW-Authenticate": 'Basic realm="saring", charset="UTF-8"'},
             )(scope, receive, send)
 
-    def _may(self, path: str, headers: Headers) -> bool:
-        if path == _WEBHOOK and hmac.compare_digest(headers.get(WEBHOOK_HEADER, "").encode(), self._secret):
-            return True
+    def _has_secret(self, path: str, headers: Headers) -> bool:
+        given = headers.get(WEBHOOK_HEADER, "").encode()
+        return path == _WEBHOOK and bool(self._secret) and hmac.compare_digest(given, self._secret)
+
+    def _has_password(self, path: str, headers: Headers) -> bool:
+        wanted_user, wanted = self._metrics if path == _METRICS else self._label_studio
         user, password = _basic(headers.get("authorization", ""))
         # both are compared in full, so that the time taken says nothing of either
-        right_user = hmac.compare_digest(user, self._user)
-        right_password = hmac.compare_digest(password, self._password)
-        return right_user and right_password
+        right_user = hmac.compare_digest(user, wanted_user)
+        right_password = hmac.compare_digest(password, wanted)
+        return bool(wanted) and right_user and right_password
 
 
 def _refusal(status: int, words: str, headers: dict[str, str]) -> PlainTextResponse:

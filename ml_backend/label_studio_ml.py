@@ -64,7 +64,7 @@ class Saring(LabelStudioMLBase):
     def fit(self, event: str, data: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         """Keep the event; nothing is trained within a request."""
         body = {**data, "action": event}
-        return {"kept": service().receive(body, len(orjson.dumps(body, default=str)))}
+        return {"kept": service().receive(body, len(orjson.dumps(body, default=str)), by_password=True)}
 
 
 @cache

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.batching import Batcher
 from ml_backend.config import BackendConfig
-from ml_backend.jobs import JOBS, Jobs, keep_event
+from ml_backend.jobs import JOBS, RETRAIN, Jobs, keep_event
 from ml_backend.metrics import Metrics
 from ml_backend.redact import read_event
 from ml_backend.request import Asked, read_project
@@ -99,15 +99,24 @@ class Service:
             raise InputError("the request has no list `tasks`")
         return Asked(tasks, self._read_config(payload.get("label_config")), read_project(payload.get("project")))
 
-    def receive(self, payload: Any, size: int) -> bool:
+    def receive(self, payload: Any, size: int, *, by_password: bool) -> bool:
         """Store an event, then have its job sent; False if it is not one.
 
+        Args:
+            payload: the event as it came.
+            size: bytes of its body.
+            by_password: it came with Label Studio's password. The secret of a webhook, which volunteers can read, may
+                wake a pull and start no training.
+
         Raises:
+            InputError: it asks for a training without the password.
             StoreUnavailable: the database cannot be reached.
         """
         row = read_event(payload, size=size, most=self.config.limits.event)
         if row is None:
             return False
+        if JOBS.get(row["action"]) == RETRAIN and not by_password:
+            raise InputError(f"{row['action']} needs the password of the ML backend")
         keep_event(self.config.engine, row)
         if (job := JOBS.get(row["action"])) is not None:
             self._jobs.wake(job)

@@ -1,4 +1,8 @@
-"""Credentials that Label Studio must send to the ML backend: made once, kept in the home, never shown."""
+"""Credentials of the ML backend, each for one purpose: made once, kept in the home, never shown.
+
+Volunteers can read the secret of a webhook in Label Studio, and Label Studio sends the password wherever somebody
+points the address of the ML backend. So neither opens anything but what Label Studio itself needs.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,14 @@ from pathlib import Path
 
 import orjson
 
+from pipeline.atomic import write_file
 from pipeline.errors import SaringError, UsageError
 from pipeline.settings import Settings
 
 #: the header that carries a webhook's secret
 WEBHOOK_HEADER = "X-Saring-Webhook-Secret"
-#: the user name that belongs to the password
-BACKEND_USER = "label-studio"
+#: the user names that belong to the passwords: Label Studio's, and whoever reads the metrics
+BACKEND_USER, METRICS_USER = "label-studio", "metrics"
 #: characters of a password that others can reach
 LEAST_CHARACTERS = 12
 _FILE = "backend.json"
@@ -23,11 +28,14 @@ _FILE = "backend.json"
 
 @dataclass(frozen=True, slots=True)
 class BackendCredentials:
-    """A user name, a password, and the secret that a webhook must send."""
+    """The credentials: of Label Studio's requests, of its webhooks, and of whoever reads the metrics."""
 
     user: str
     password: str = field(repr=False)
+    #: a webhook must send it; it opens nothing but the events of one
     webhook_secret: str = field(repr=False)
+    #: opens the metrics and nothing else; empty: they are closed
+    metrics_password: str = field(repr=False, default="")
 
 
 def backend_credentials(settings: Settings) -> BackendCredentials:
@@ -36,12 +44,14 @@ def backend_credentials(settings: Settings) -> BackendCredentials:
     Raises:
         SaringError: the file does not hold credentials.
     """
-    kept = {}
-    if settings.backend_password is None or settings.webhook_secret is None:
-        kept = _kept(settings.home / _FILE)
-    password = settings.backend_password.get_secret_value() if settings.backend_password else kept["password"]
-    webhook = settings.webhook_secret.get_secret_value() if settings.webhook_secret else kept["webhook_secret"]
-    return BackendCredentials(BACKEND_USER, password, webhook)
+    given = {
+        "password": settings.backend_password,
+        "webhook_secret": settings.webhook_secret,
+        "metrics_password": settings.metrics_password,
+    }
+    kept = _kept(settings.home / _FILE) if None in given.values() else {}
+    used = {name: value.get_secret_value() if value is not None else kept[name] for name, value in given.items()}
+    return BackendCredentials(BACKEND_USER, **used)
 
 
 def check_strength(settings: Settings) -> None:
@@ -53,6 +63,7 @@ def check_strength(settings: Settings) -> None:
     chosen = {
         "SARING_BACKEND_PASSWORD": settings.backend_password,
         "SARING_WEBHOOK_SECRET": settings.webhook_secret,
+        "SARING_METRICS_PASSWORD": settings.metrics_password,
     }
     for name, value in chosen.items():
         if value is not None and len(value.get_secret_value()) < LEAST_CHARACTERS:
@@ -66,7 +77,7 @@ def _kept(path: Path) -> dict[str, str]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        made = {"password": secrets.token_urlsafe(32), "webhook_secret": secrets.token_urlsafe(32)}
+        made = {name: secrets.token_urlsafe(32) for name in ("password", "webhook_secret", "metrics_password")}
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(orjson.dumps(made))
         try:
@@ -78,7 +89,11 @@ def _kept(path: Path) -> dict[str, str]:
             fresh.unlink()
     try:
         content = orjson.loads(path.read_bytes())
-        return {"password": str(content["password"]), "webhook_secret": str(content["webhook_secret"])}
+        if "metrics_password" not in content:
+            # a file from before there was one
+            content["metrics_password"] = secrets.token_urlsafe(32)
+            write_file(path, orjson.dumps(content))
+        return {name: str(content[name]) for name in ("password", "webhook_secret", "metrics_password")}
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise SaringError(
             f"{path} is not a credentials file of Saring: remove it, then run `saring sync setup` again"

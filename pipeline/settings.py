@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     backend_password: SecretStr | None = None
     #: secret that a webhook must send; unset means one that Saring makes and keeps in ``home``
     webhook_secret: SecretStr | None = None
+    #: password of the ML backend's metrics; unset means one that Saring makes and keeps in ``home``
+    metrics_password: SecretStr | None = None
     #: method that combines the judgements of several machines; `auto`: the method that is measurably better on gold
     consensus: Literal["auto", "majority", "dawid-skene"] = "auto"
     #: number of newly judged texts at which the frozen test set grows: all of them are then added

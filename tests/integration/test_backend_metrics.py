@@ -14,6 +14,7 @@ from sqlalchemy import Engine, make_url
 
 from ml_backend.config import Limits
 from pipeline import store
+from pipeline.backend_credentials import METRICS_USER
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.store import make_engine, open_session
@@ -22,7 +23,7 @@ from pipeline.store.tables.human_loop import ProjectState
 from pipeline.store.tables.work import ShardState
 from saring.services.valkey import client
 from tests.support.backend import (
-    PASSWORD,
+    METRICS,
     PROJECT,
     Backend,
     add_text,
@@ -76,6 +77,15 @@ def test_strangers_see_nothing(backend: Backend) -> None:
     assert refused.status_code == 401
     assert "saring_" not in refused.text
     assert scrape(backend).value("saring_request_seconds_count", endpoint="/metrics", status="401") == 1
+
+
+def test_the_metrics_have_a_password_of_their_own_which_opens_nothing_else(backend: Backend) -> None:
+    with backend.client() as label_studio, backend.client((METRICS_USER, METRICS)) as reader:
+        assert label_studio.get("/versions").status_code == 200
+        assert label_studio.get("/metrics").status_code == 401
+        assert reader.get("/metrics").status_code == 200
+        for ask in (reader.get("/versions"), reader.post("/predict", json={}), reader.post("/webhook", json={})):
+            assert ask.status_code == 401
 
 
 def test_predictions_are_counted_by_where_they_come_from(engine: Engine, tmp_path: Path) -> None:
@@ -185,14 +195,14 @@ def test_many_scrapes_ask_the_store_once(engine: Engine) -> None:
 
 def test_the_queues_of_a_real_broker_are_shown(environment: dict[str, str], broker_url: str) -> None:
     port = free_port()
-    environment = environment | {"SARING_REDIS_URL": broker_url, "SARING_BACKEND_PASSWORD": PASSWORD}
+    environment = environment | {"SARING_REDIS_URL": broker_url, "SARING_METRICS_PASSWORD": METRICS}
     url = f"http://127.0.0.1:{port}/metrics"
     with client(broker_url) as broker:
         before = {queue: broker.llen(queue) for queue in ("io", "cpu")}
         broker.rpush("io", "a", "b")
         try:
             with serving(environment, port):
-                answer = httpx.get(url, auth=("label-studio", PASSWORD), timeout=60, trust_env=False)
+                answer = httpx.get(url, auth=("metrics", METRICS), timeout=60, trust_env=False)
         finally:
             broker.rpop("io", 2)
     seen = Scrape(answer.raise_for_status().text)
@@ -203,10 +213,10 @@ def test_the_queues_of_a_real_broker_are_shown(environment: dict[str, str], brok
 
 def test_a_broker_that_is_away_is_a_figure(environment: dict[str, str]) -> None:
     port = free_port()
-    nowhere = {"SARING_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "SARING_BACKEND_PASSWORD": PASSWORD}
+    nowhere = {"SARING_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "SARING_METRICS_PASSWORD": METRICS}
     with serving(environment | nowhere, port):
         url = f"http://127.0.0.1:{port}/metrics"
-        answer = httpx.get(url, auth=("label-studio", PASSWORD), timeout=60, trust_env=False)
+        answer = httpx.get(url, auth=("metrics", METRICS), timeout=60, trust_env=False)
     seen = Scrape(answer.raise_for_status().text)
     assert seen.value("saring_broker_up") == 0
     assert seen.value("saring_queue_depth") is None

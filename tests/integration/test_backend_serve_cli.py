@@ -33,7 +33,7 @@ def test_it_serves_this_home_until_it_is_stopped(
             client.auth = httpx.BasicAuth("label-studio", kept["password"])
             [prediction] = client.post("/predict", json=request([task("cerita lucah lagi")])).json()["results"]
             secret = {WEBHOOK_HEADER: kept["webhook_secret"]}
-            told = httpx.post(f"{client.base_url}/webhook", json={"action": "START_TRAINING"}, headers=secret)
+            told = httpx.post(f"{client.base_url}/webhook", json={"action": "ANNOTATION_UPDATED"}, headers=secret)
         assert choices(prediction) == ["porn"]
         assert told.status_code == 201
         process.send_signal(signal.SIGTERM)
@@ -44,7 +44,7 @@ def test_it_serves_this_home_until_it_is_stopped(
     for secret_value in kept.values():
         assert secret_value not in said
     with open_session(engine) as session:
-        assert session.scalars(select(store.Event.action)).all() == ["START_TRAINING"]
+        assert session.scalars(select(store.Event.action)).all() == ["ANNOTATION_UPDATED"]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

@@ -15,7 +15,6 @@ from sqlalchemy import Engine, insert, select
 
 from ml_backend.jobs import JOBS
 from pipeline import store
-from pipeline.backend_credentials import WEBHOOK_HEADER
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.raters.imported import import_labelled
 from pipeline.raters.mapping import load_mapping
@@ -26,7 +25,7 @@ from pipeline.texts.ingest import SourceInfo
 from saring.services import LabelStudioAccess, stop_services
 from saring.workers.app import QUEUES, job_sender, make_app
 from sync.api.client import LabelStudio
-from tests.support.backend import SECRET, served
+from tests.support.backend import served
 from tests.support.label_studio import (
     TAXONOMY,
     annotate,
@@ -231,9 +230,9 @@ def test_a_broker_that_is_away_when_a_webhook_comes_loses_nothing(
     sender = job_sender(settings)
     assert stop_services(settings) == ["Valkey"]
     created = {"action": "ANNOTATION_CREATED", "annotation": {"id": 1}, "project": {"id": None}}
-    with served(engine, send_job=sender) as backend, backend.client(auth=None) as client:
+    with served(engine, send_job=sender) as backend, backend.client() as client:
         for event in (created, {"action": "START_TRAINING"}):
-            told = client.post("/webhook", json=event, headers={WEBHOOK_HEADER: SECRET})
+            told = client.post("/webhook", json=event)
             assert told.status_code == 201
     assert waiting(engine) == 2
     assert said(engine) == []

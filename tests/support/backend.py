@@ -41,7 +41,7 @@ from pipeline.texts.normalise import text_id
 from tests.support.waiting import until
 
 TAXONOMY = load_taxonomy()
-PASSWORD, SECRET = "a-password", "a-secret"
+PASSWORD, SECRET, METRICS = "a-password", "a-secret", "a-third"
 #: Label Studio's id of the project, and the second of its making
 PROJECT, MADE_AT = 7, 1_795_437_340
 _WORDS = ["semalam", "kami", "pergi", "kedai", "kawan", "baru", "jalan", "jauh", "pagi", "petang", "rumah", "besar"]
@@ -182,7 +182,7 @@ def served(
     config = BackendConfig(
         engine=engine,
         taxonomy=taxonomy or TAXONOMY,
-        credentials=BackendCredentials(BACKEND_USER, PASSWORD, SECRET),
+        credentials=BackendCredentials(BACKEND_USER, PASSWORD, SECRET, METRICS),
         load_model=load_model,
         send_job=send_job or remember,
         limits=limits or Limits(poll=0.05, retry=0.05),

@@ -6,10 +6,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from pipeline import store
+from pipeline.backend_credentials import METRICS_USER
 from pipeline.store import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
-from tests.support.backend import Backend
+from tests.support.backend import METRICS, Backend
 
 
 class Scrape:
@@ -27,7 +28,7 @@ class Scrape:
 
 
 def scrape(backend: Backend) -> Scrape:
-    with backend.client() as asking:
+    with backend.client((METRICS_USER, METRICS)) as asking:
         answer = asking.get("/metrics").raise_for_status()
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     return Scrape(answer.text)
