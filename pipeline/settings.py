@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     )
     #: folder of the embedded Label Studio's virtual environment; unset means the user's cache folder
     label_studio_env: Path | None = None
+    #: private addresses that the embedded Label Studio may call beside Saring's ML backend, as HOST or HOST:PORT
+    label_studio_may_call: Annotated[tuple[str, ...], NoDecode] = ()
     #: address of the ML backend for Label Studio; unset means the backend that `saring up` starts, on loopback
     backend_url: str | None = None
     #: password of the ML backend; unset means one that Saring makes and keeps in ``home``
@@ -109,9 +111,9 @@ class Settings(BaseSettings):
     #: format of the workers' logs: `text`, or `json` (one object a line, with the ids of run, shard and task)
     log_format: Literal["text", "json"] = "text"
 
-    @field_validator("languages", mode="before")
+    @field_validator("languages", "label_studio_may_call", mode="before")
     @classmethod
-    def _split_languages(cls, value: object) -> object:
+    def _split_at_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @property

@@ -189,8 +189,10 @@ def _backend_address(settings: Settings, access: LabelStudioAccess, backends: li
     if not _is_private(host):
         return
     if access.embedded:
-        fault = f"{host} is a private address, and the embedded Label Studio calls public ones and loopback only"
-        yield Check(name, Verdict.FAIL, fault, "unset SARING_BACKEND_URL, or use a Label Studio of yours")
+        if not any(host == allowed.partition(":")[0] for allowed in settings.label_studio_may_call):
+            fault = f"{host} is a private address, and the embedded Label Studio calls no such one but Saring's own"
+            mend = "unset SARING_BACKEND_URL, or name the address in SARING_LABEL_STUDIO_MAY_CALL, and restart"
+            yield Check(name, Verdict.FAIL, fault, mend)
         return
     yield Check(
         name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.errors import ServiceError
 from pipeline.progress import Progress, silent
@@ -243,4 +244,7 @@ def _embedded(settings: Settings) -> list[Server]:
 
 
 def _label_studio(settings: Settings) -> LabelStudio:
-    return LabelStudio(Places(settings.home), environment(settings))
+    own = urlsplit(settings.backend_url or "")
+    # a backend that somebody serves on this machine
+    addresses = [f"{HOST}:{own.port}"] if own.hostname in (HOST, "localhost") and own.port else []
+    return LabelStudio(Places(settings.home), environment(settings), (*addresses, *settings.label_studio_may_call))

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,15 +29,6 @@ from saring.services.server import Answer, is_alive
 if TYPE_CHECKING:
     import httpx
 
-#: The networks that Label Studio 1.23 refuses to call by default, as its own list has them, but for loopback. Its only
-#: switch turns the whole list off, so the rest of it is given back as additions of ours.
-REFUSED_NETWORKS = (
-    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24"),
-    *("192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4"),
-    *("233.252.0.0/24", "240.0.0.0/4", "255.255.255.255/32", "::/128", "::ffff:0:0/96", "::ffff:0:0:0/96"),
-    *("64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001:0000::/32", "2001:20::/28", "2001:db8::/32", "2002::/16"),
-    *("fc00::/7", "fe80::/10", "ff00::/8"),
-)
 OWNER_FILE = "owner.json"
 #: Label Studio's own settings, with a SQLite that several people can write to at once. By default a transaction that
 #: reads first and writes then fails at once ("database is locked") if somebody else wrote in between, and page loads
@@ -46,14 +38,17 @@ _SETTINGS = """\
 # first, because the next one asks for some of them while it is imported
 from core.settings.base import *
 from label_studio.core.settings.label_studio import *
-from label_studio.core.settings.label_studio import DATABASES
+from label_studio.core.settings.label_studio import DATABASES, INSTALLED_APPS
 
+INSTALLED_APPS = [*INSTALLED_APPS, "label_studio_guard.GuardConfig"]
 DATABASES["default"]["OPTIONS"] = {
     "timeout": 30,
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode = WAL",
 }
 """
+#: the file that runs within Label Studio, in whose environment is Django
+_GUARD = "label_studio_guard.py"
 _OWNER = "owner@saring.local"
 _ASK_SECONDS = 5.0
 #: as Django 5.2 stores a password; it asks for as many rounds
@@ -76,6 +71,8 @@ class LabelStudio:
 
     places: Places
     programs: Environment
+    #: private addresses that it may call beside the home's own ML backend, as HOST or HOST:PORT
+    may_call: Sequence[str] = ()
     name: str = "Label Studio"
     process_name: None = None
     #: its development server ends at once, and SQLite's transactions keep the database whole
@@ -142,8 +139,9 @@ class LabelStudio:
             "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
             # whoever can reach the address might otherwise make an account, which sees everything
             "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-            "LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS": "0",
-            "LABEL_STUDIO_USER_ADDITIONAL_BANNED_SUBNETS": ",".join(REFUSED_NETWORKS),
+            # what it may call beside public addresses: see label_studio_guard.py
+            "SARING_BACKEND_PORT_FILE": str(self.places.services / "backend" / "port"),
+            "SARING_MAY_CALL": ",".join(self.may_call),
         }
 
     def ask(self) -> Answer:
@@ -184,6 +182,8 @@ class LabelStudio:
         self.pid_file.unlink(missing_ok=True)
         self.settings.mkdir(exist_ok=True, mode=0o700)
         (self.settings / f"{_SETTINGS_MODULE}.py").write_text(_SETTINGS)
+        guard = files("saring.services").joinpath(f"{_GUARD}.in").read_text(encoding="utf-8")
+        (self.settings / _GUARD).write_text(guard, encoding="utf-8")
         number = self.port.claim()
         database = self.data / DATABASE
         known = database.exists()

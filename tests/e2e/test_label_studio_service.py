@@ -33,6 +33,7 @@ from saring.services import (
     stop_services,
 )
 from tests.support.commands import typed
+from tests.support.proxies import QuietHandler, serving
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = '<View><Text name="text" value="$text"/><Choices name="l" toName="text"><Choice value="a"/></Choices></View>'
@@ -235,6 +236,55 @@ def test_of_private_addresses_only_loopback_may_be_called(
     hook = {"url": f"http://{host}:9/webhook", "project": made["id"], "actions": ["ANNOTATION_CREATED"]}
     done = label_studio_api.post("/api/webhooks/", json=hook)
     assert done.status_code == (403 if refused else 201), done.text
+
+
+def test_of_this_machine_it_calls_the_ml_backend_of_its_home_and_nothing_else(standing: Settings) -> None:
+    access = ensure_label_studio(standing)
+    place = standing.home / "services" / "backend" / "port"
+    with listening() as (backend, heard), listening() as (database, met), client(access) as api:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f"{backend}\n")
+        made = api.post("/api/projects/", json={"title": "hooks", "label_config": _CONFIG}).raise_for_status().json()
+        kinds = {"actions": ["PROJECT_UPDATED"], "send_for_all_actions": False, "project": made["id"]}
+        for host in ("127.0.0.1", "localhost"):
+            hook = kinds | {"url": f"http://{host}:{backend}/webhook"}
+            assert api.post("/api/webhooks/", json=hook).status_code == 201
+            hook = kinds | {"url": f"http://{host}:{database}/webhook"}
+            assert api.post("/api/webhooks/", json=hook).status_code == 403
+        api.patch(f"/api/projects/{made['id']}/", json={"title": "changed"}).raise_for_status()
+        assert len(heard) == 2
+        # nor does it fetch from there, by itself or by a redirection of the backend's address
+        for address in (f"http://127.0.0.1:{database}/rows.json", f"http://127.0.0.1:{backend}/to/{database}"):
+            assert api.post(f"/api/projects/{made['id']}/import", data={"url": address}).status_code in (400, 403)
+        ml = {"url": f"http://127.0.0.1:{database}", "project": made["id"], "title": "other"}
+        assert api.post("/api/ml", json=ml).status_code == 403
+        assert met == []
+        api.delete(f"/api/projects/{made['id']}/").raise_for_status()
+    place.unlink()
+
+
+@contextmanager
+def listening() -> Iterator[tuple[int, list[str]]]:
+    """A server on loopback: its port, and what was asked of it."""
+    asked: list[str] = []
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            asked.append(self.path)
+            to = self.path.partition("/to/")[2]
+            self.send_response(302 if to else 200)
+            if to:
+                self.send_header("Location", f"http://127.0.0.1:{to}/rows.json")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def do_POST(self) -> None:  # noqa: N802
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.do_GET()
+
+    with serving(Handler) as url:
+        yield int(url.rpartition(":")[2]), asked
 
 
 def test_a_server_of_ones_own_replaces_it(new_home: Path) -> None:

@@ -76,7 +76,8 @@ def label_studio(home: Path, pytestconfig: pytest.Config) -> LabelStudioAccess:
     """A real Label Studio with an owner, for all tests of this process. Each test makes a project of its own."""
     if NOT_INSTALLED in pytestconfig.stash:
         pytest.fail(pytestconfig.stash[NOT_INSTALLED], pytrace=False)
-    return ensure_label_studio(Settings(home=home))
+    # tests serve ML backends of their own, at free ports
+    return ensure_label_studio(Settings(home=home, label_studio_may_call=("127.0.0.1",)))
 
 
 @pytest.fixture
