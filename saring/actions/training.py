@@ -37,6 +37,8 @@ from saring.actions.models import encode_of, load_folder
 from saring.context import Context
 
 BACKENDS = ("linear", "transformers")
+#: rows between two reports of progress
+_REPORTED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def train_from_files(
     chosen = options or TrainOptions()
     config = training_config(home, chosen, encoder=space_name(home.settings.encoder))
     progress(0, None, "reading")
-    examples, about = _examples_of(files, frozenset(chosen.without), home.taxonomy, labels_field, tell)
+    examples, about = _examples_of(files, frozenset(chosen.without), home.taxonomy, labels_field, tell, progress)
     report = train_examples(
         examples,
         config,
@@ -317,6 +319,7 @@ def _examples_of(
     taxonomy: Taxonomy,
     labels_field: str | None,
     tell: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[Examples, dict[str, Any]]:
     rejects = RejectSink()
     sources: Counter[str] = Counter()
@@ -327,6 +330,8 @@ def _examples_of(
             unknown.update(unknown_labels([row], taxonomy.keys))
             if row.source in without:
                 continue
+            if sources.total() % _REPORTED == 0:
+                progress(sources.total(), None, "reading")
             sources[row.source or "unnamed"] += 1
             yield row
 
