@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import space_in_use
 from saring.actions.models import encode_of, load_folder
 from saring.context import Context
+
+log = logging.getLogger(__name__)
 
 BACKENDS = ("linear", "transformers")
 #: rows between two reports of progress
@@ -117,6 +120,8 @@ class TrainStage(WholeStage[TrainOptions, Trained]):
         """Take a snapshot, train, compare with the champion, and register the model."""
         retrained = _retrain(home, params, progress)
         trained = Trained.of(retrained.report)
+        # For a training on workers, whose log is all that a person sees of it before it ends.
+        log.info("trained %s: %s", trained.model, retrained.verdict)
         verdict = f"{'promoted' if retrained.promoted else 'not promoted'}: {retrained.verdict}"
         return Trained(
             trained.model,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
+from pipeline.runs.run_logs import LoggedSteps
 from saring.cli.progress import shown, words
 from saring.cli.steps import Lines, Steps, duration, line
 
@@ -171,3 +172,20 @@ def test_a_file_gets_no_bar_even_where_it_gets_colours(clock: Clock) -> None:
 )
 def test_lengths_of_time_are_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_worker_logs_each_step_once_and_its_count_once_a_minute(clock: Clock) -> None:
+    said: list[str] = []
+    steps = LoggedSteps(said.append, clock)
+    steps(0, None, "splitting 120 texts")
+    for step in range(1, 131):
+        clock.now += 1
+        steps(step, 200, "training", "loss 0.1")
+    steps(0, None, "calibrating on 12 texts")
+    assert said == [
+        "splitting 120 texts",
+        "training: 1 of 200, loss 0.1",
+        "training: 61 of 200, loss 0.1",
+        "training: 121 of 200, loss 0.1",
+        "calibrating on 12 texts",
+    ]
