@@ -25,7 +25,7 @@ _WRITERS = ("import", "ingest")
 
 @dataclass(frozen=True, slots=True)
 class SourceRemoval:
-    """What the removal of a source does, or did."""
+    """Numbers of what the removal of a source changes."""
 
     source: str
     #: judgements that are withdrawn, and the number of raters whose they were
@@ -40,7 +40,7 @@ class SourceRemoval:
 
 
 def preview_removal(engine: Engine, name: str) -> SourceRemoval:
-    """What `remove_source` would do now.
+    """Count what `remove_source` would do now.
 
     Raises:
         UsageError: there is no such source.
@@ -92,11 +92,11 @@ def remove_source(engine: Engine, name: str, *, taxonomy_version: str) -> Source
 
 def _id_of(session: Session, name: str) -> int:
     s = store.Source
-    found = session.scalars(select(s.id).where(s.name == name)).one_or_none()
-    if found is None:
+    source_id = session.scalars(select(s.id).where(s.name == name)).one_or_none()
+    if source_id is None:
         names = ", ".join(session.scalars(select(s.name).order_by(s.name))) or "none yet"
         raise UsageError(f"no source {name!r}: known sources are {names}")
-    return found
+    return source_id
 
 
 def _standing(name: str) -> Select[tuple[int, object, str]]:

@@ -1,4 +1,4 @@
-"""What `saring demo` says at its end: commands that work as they are printed, whatever settings its reader has."""
+"""Last lines of `saring demo`: commands that work as they are printed, whatever settings their reader has."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from saring.demo.loop import LoopResult
 def program() -> str:
     """The word that starts this Saring in a shell: `saring` if the shell finds this one, else its path."""
     own = Path(sys.executable).parent / "saring"
-    found = shutil.which("saring")
-    if found is not None and Path(found).absolute() == own.absolute():
+    in_path = shutil.which("saring")
+    if in_path is not None and Path(in_path).absolute() == own.absolute():
         return "saring"
     return shlex.quote(str(own)) if own.is_file() else f"{shlex.quote(sys.executable)} -m saring"
 

@@ -1,4 +1,4 @@
-"""What a command shows of its progress on standard error: one line that changes on a terminal, else plain lines."""
+"""Display of progress on standard error: one line that changes on a terminal, else plain lines."""
 
 from __future__ import annotations
 
