@@ -89,7 +89,7 @@ def once(engine: Engine, taxonomy: Taxonomy, config: TrainConfig, folder: Path, 
     begun: dict[str, float] = {}
 
     def note(count: int, total: int | None, step: str, figures: str = "") -> None:  # noqa: ARG001
-        begun.setdefault(step, time.perf_counter())
+        begun.setdefault(step.partition(" ")[0], time.perf_counter())
 
     load_before = os.getloadavg()[0]
     with timed(retraining, _STEPS) as seconds, measured() as took:

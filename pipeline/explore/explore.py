@@ -13,15 +13,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, exists, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.explore.duplicates import Duplicates, find_duplicates
 from pipeline.explore.words import Term, telling, terms_of
 from pipeline.ledger.decisions import DecidedText, decided_texts
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 from pipeline.store.session import open_session
+from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.plane import Points, project
 from pipeline.vectors.table import get_vectors
@@ -124,12 +126,15 @@ def explore(
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         t = store.Text
         texts, in_scope = session.execute(select(func.count(), func.count().filter(t.in_scope))).one()
-        tally = _Tally(taxonomy, points)
+        tally, judged = _Tally(taxonomy, points), _judged(session)
         for text in decided_texts(session, taxonomy):
             tally.add(text)
             if tally.judged % 2_000 == 0:
-                progress(tally.judged, None, "texts")
+                progress(tally.judged, judged, "reading the judged texts")
+        progress(0, None, f"placing texts on a map of {counted(points, 'point')} at most")
         dots, placed, method = _map(session, tally, taxonomy, encoder, points, seed)
+        progress(0, None, f"comparing {counted(texts, 'text')} with their near-duplicates")
+        duplicates = find_duplicates(session)
         return Exploration(
             texts,
             in_scope,
@@ -137,12 +142,19 @@ def explore(
             dict(tally.languages.most_common()),
             tally.numbers(),
             {key: {other: tally.together[key, other] for other in taxonomy.keys} for key in taxonomy.keys},
-            find_duplicates(session),
+            duplicates,
             dots,
             placed,
             method,
             taxonomy.version,
         )
+
+
+def _judged(session: Session) -> int:
+    """The number of texts in scope with a judgement: about as many as are read."""
+    chosen = sample(None).subquery()
+    judged = exists().where(store.Judgement.text_id == chosen.c.id)
+    return session.scalar(select(func.count()).select_from(chosen).where(judged)) or 0
 
 
 class _Tally:

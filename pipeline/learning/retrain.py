@@ -20,6 +20,7 @@ from pipeline.learning.sets.snapshot import Frozen, SnapshotPolicy, learnt_from,
 from pipeline.learning.train import TrainConfig, TrainReport, train
 from pipeline.models.artefact import TrainedModel
 from pipeline.models.protocol import Encode
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session
@@ -70,18 +71,18 @@ def retrain(
         RunConflict: another training is under way.
     """
     with stage_run(engine, "train", slice=config.purpose, progress=progress) as run:
-        run.advance(0, None, "taking a snapshot")
+        run.advance(0, None, "taking a snapshot of the judged texts")
         with open_session(engine) as session, session.begin():
-            snapshot = take_snapshot(session, taxonomy, policy, snapshots_dir, run_id=run.id)
+            snapshot = take_snapshot(session, taxonomy, policy, snapshots_dir, run_id=run.id, progress=run.advance)
         examples = gather(snapshot.rows, taxonomy.keys)
         about = {"snapshot": snapshot.hash, **snapshot.counts}
         report = train(examples, config, models_dir, encode=encode, about=about, progress=progress)
         manifest = report.model.manifest
         challenger = Contender(report.model, report.path)
         while True:
-            run.advance(0, None, "comparing")
             with open_session(engine) as session:
                 before, held_out, rows = _opponent(session, examples, snapshot, report, config.purpose, load)
+            run.advance(0, None, f"comparing on {counted(len(held_out), 'text')}")
             gate = compare_with_champion(before, challenger, held_out, rows, margins or Margins(), seed=config.seed)
             serves = before is not None and before.version == manifest.version
             if not (serves and read_gate(report.path) is not None):

@@ -26,6 +26,7 @@ from pipeline.models.linear import LinearConfig
 from pipeline.models.protocol import Encode
 from pipeline.models.thresholds import Objective, Threshold, choose_threshold
 from pipeline.models.transformer.config import TransformerConfig
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import code_version
 
@@ -98,7 +99,7 @@ def train(
         TrainingError: the training cannot go on.
         ModelError: the base of a transformer cannot be loaded.
     """
-    progress(0, None, "splitting")
+    progress(0, None, f"splitting {counted(len(examples), 'text')}")
     plan = plan_splits(examples, seed=config.seed)
     learnable, left_out = _learnable(examples, plan)
     if not learnable:
@@ -111,7 +112,7 @@ def train(
     with ExitStack() as stack:
         fitted = _fit(stack, fitting, dev, config, models_dir, encode, progress)
         classifier = fitted.classifier
-        progress(0, None, "calibrating")
+        progress(0, None, f"calibrating on {counted(len(dev), 'text')}")
         settings = _calibrated(classifier.decisions(dev.texts), dev, config)
         prefix = (config.prefix or config.purpose).replace(":", "-").replace(" ", "-")
         manifest = Manifest(
@@ -129,7 +130,7 @@ def train(
             metrics={},
             encoder=config.linear.encoder if config.transformer is None else None,
         )
-        progress(0, None, "evaluating")
+        progress(0, None, f"evaluating on {counted(len(plan.test), 'text')}")
         evaluation = evaluate_examples(
             TrainedModel(classifier, manifest), examples.take(plan.test), rng=np.random.default_rng(config.seed)
         )

@@ -21,6 +21,7 @@ from pipeline.models.features import NgramConfig, Ngrams
 from pipeline.models.folding import NEWEST, NONE, VERSIONS
 from pipeline.models.plain_arrays import NotPlainError, read_plain
 from pipeline.models.protocol import Encode
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 
 #: longest n-gram, and most bits of a hash, of a model that is read: more would fill the memory
@@ -139,8 +140,12 @@ def fit_linear(
 
     ngrams = Ngrams(config.ngrams)
     progress(0, len(labels), "training")
+    progress(0, None, f"counting the n-grams of {counted(len(texts), 'text')}")
     features = ngrams.fit(_folded(texts, config.fold), config.workers)
-    dense = encode(texts) if encode is not None and config.encoder is not None else None
+    dense = None
+    if encode is not None and config.encoder is not None:
+        progress(0, None, f"embedding {counted(len(texts), 'text')}")
+        dense = encode(texts)
 
     def fit_label(column: NDArray[np.int8]) -> tuple[NDArray[np.float32], float]:
         known = column != UNKNOWN
@@ -152,6 +157,7 @@ def fit_linear(
         model.fit(rows, column[known])
         return model.coef_[0].astype(np.float32), float(model.intercept_[0])
 
+    progress(0, len(labels), "training")
     weights, intercepts = [], []
     # Labels are fitted one after the other: liblinear has one random generator for the whole process, so with threads
     # the same texts would give another model each time.

@@ -18,6 +18,7 @@ from pipeline.ledger.consensus.saved import newest
 from pipeline.ledger.consensus.voices import families
 from pipeline.ledger.consensus.votes import Gold, read_votes
 from pipeline.measure.metrics import rounded
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 from pipeline.raters.worth import RaterWorth, Spent, worth
 from pipeline.taxonomy import Taxonomy
@@ -83,7 +84,7 @@ def rater_report(
             "no consensus model yet, so the figures use a majority vote",
             None,
         )
-    progress(0, None, "measuring raters")
+    progress(0, None, f"measuring raters on {counted(votes.texts, 'text')}")
     judged = list(_judged_texts(session))
     totals = {ref: texts for _, ref, texts in judged}
     measured = worth(votes, consensus, spent_on(judged, details, prices or {}, spending or {}), seed=seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import ActiveRun, current_shard, stage_run
+from pipeline.runs.run_logs import kept_log
 from pipeline.runs.stage import Next, Part, RunView, Stage, WorkContext, mark_together
 from pipeline.runs.values import Values, add_up, to_values
 from pipeline.settings import Settings
@@ -43,9 +44,11 @@ class Inline:
 
     Args:
         recorded: False: write no run record, for a stage whose parts write records of their own.
+        logged: True: store the log with the run, for a run that a worker began.
     """
 
     recorded: bool = True
+    logged: bool = False
 
     def run(self, stage: Stage[P, R], home: WorkContext, params: P, progress: Progress) -> R:
         """Run a stage to its end; see `Executor.run`."""
@@ -58,7 +61,8 @@ class Inline:
                 return _run_parts(stage, context, unrecorded, view, plan.parts, plan.total)
             with stage_run(home.engine, stage.name, slice=plan.slice, params=kept, progress=progress) as active:
                 view = RunView(active.id, stage.name, plan.slice, kept, to_values(plan.prepared))
-                with current_shard(active.id, stage.name, plan.slice, 0):
+                log_of = kept_log(home.engine, active.id, 0) if self.logged else nullcontext()
+                with current_shard(active.id, stage.name, plan.slice, 0), log_of:
                     report = _run_parts(stage, context, active, view, plan.parts, plan.total)
                 # The run is recorded as done only once its decisions are in the store.
                 commit()

@@ -21,10 +21,10 @@ from pipeline.errors import (
     ServiceError,
     StoreUnavailable,
 )
-from pipeline.progress import Progress, silent
+from pipeline.progress import Progress
 from pipeline.runs import book
 from pipeline.runs.record import current_shard, one_line
-from pipeline.runs.run_logs import kept_log
+from pipeline.runs.run_logs import LoggedSteps, kept_log
 from pipeline.runs.stage import Next, RunView, Stage, WorkContext
 from pipeline.runs.values import Values, to_values
 from pipeline.store.locks import held, lock_key
@@ -104,22 +104,23 @@ def run_shard(
             problem = f"this worker has no stage {run.stage!r}: its version of Saring is not the run's"
             book.park_shard(engine, run_id, number, problem)
             return Outcome.PARKED
-        try:
-            with current_shard(run_id, run.stage, run.slice, number), kept_log(engine, run_id, number):
+        # What is logged of an error belongs to the run's log too.
+        with current_shard(run_id, run.stage, run.slice, number), kept_log(engine, run_id, number):
+            try:
                 log.debug("shard %s of run %s begins", number, run_id)
                 counts = stage.work(home, run, started.part, ShardStep(run_id))
-        except RunCancelled:
-            return Outcome.CANCELLED
-        except Exception as error:
-            if is_worth_retrying(error) and not last:
-                log.warning("shard %s of run %s will be tried again: %s", number, run_id, one_line(error))
-                if not isinstance(error, StoreUnavailable):
-                    book.note_error(engine, run_id, number, one_line(error))
-                raise
-            log.error("shard %s of run %s is parked: %s", number, run_id, one_line(error))  # noqa: TRY400 - may quote rows
-            log.debug("the error of shard %s of run %s", number, run_id, exc_info=error)
-            book.park_shard(engine, run_id, number, one_line(error))
-            return Outcome.PARKED
+            except RunCancelled:
+                return Outcome.CANCELLED
+            except Exception as error:
+                if is_worth_retrying(error) and not last:
+                    log.warning("shard %s of run %s will be tried again: %s", number, run_id, one_line(error))
+                    if not isinstance(error, StoreUnavailable):
+                        book.note_error(engine, run_id, number, one_line(error))
+                    raise
+                log.error("shard %s of run %s is parked: %s", number, run_id, one_line(error))  # noqa: TRY400 - may quote rows
+                log.debug("the error of shard %s of run %s", number, run_id, exc_info=error)
+                book.park_shard(engine, run_id, number, one_line(error))
+                return Outcome.PARKED
         is_first = book.finish_shard(connection, run_id, number, counts, in_shards=stage.in_shards)
         return Outcome.DONE if is_first else Outcome.NOTHING
 
@@ -138,37 +139,39 @@ def finish_run(home: WorkContext, stages: Mapping[str, Stage[Any, Any]], run_id:
     with held(engine, lock_key("reduce", str(run_id))) as connection:
         if connection is None:
             return []
-        try:
-            with open_session(engine) as session, session.begin():
-                settled = book.settled(session, run_id)
-                if settled is None:
-                    return []
-                run, counts = settled
-                result = _reduced(home, stages[run.stage], session, run, counts)
-                if isinstance(result, Next):
-                    return book.add_next_shards(session, run_id, result)
-                note = book.parked_note(session, run_id)
-                if note is not None:
-                    result |= {"parked": run.parked}
-                book.end_run(session, run_id, RunState.DONE, result=result, error=note)
-        except Exception as error:
-            if is_worth_retrying(error):
-                raise
-            log.error("run %s failed: %s", run_id, one_line(error))  # noqa: TRY400 - may quote rows
-            log.debug("the error of run %s", run_id, exc_info=error)
-            with open_session(engine) as session, session.begin():
-                book.end_run(session, run_id, RunState.FAILED, result=None, error=one_line(error))
-            return []
-    if note is not None:
-        log.warning("run %s: %s", run_id, note)
-    return []
+        # What is logged of the end belongs to the run's log too.
+        with current_shard(run_id, "", "", None), kept_log(engine, run_id, None, at_end=True):
+            try:
+                with open_session(engine) as session, session.begin():
+                    settled = book.settled(session, run_id)
+                    if settled is None:
+                        return []
+                    run, counts = settled
+                    result = _reduced(home, stages[run.stage], session, run, counts)
+                    if isinstance(result, Next):
+                        return book.add_next_shards(session, run_id, result)
+                    note = book.parked_note(session, run_id)
+                    if note is not None:
+                        result |= {"parked": run.parked}
+                    book.end_run(session, run_id, RunState.DONE, result=result, error=note)
+            except Exception as error:
+                if is_worth_retrying(error):
+                    raise
+                log.error("run %s failed: %s", run_id, one_line(error))  # noqa: TRY400 - may quote rows
+                log.debug("the error of run %s", run_id, exc_info=error)
+                with open_session(engine) as session, session.begin():
+                    book.end_run(session, run_id, RunState.FAILED, result=None, error=one_line(error))
+                return []
+            if note is not None:
+                log.warning("run %s: %s", run_id, note)
+        return []
 
 
 def _reduced(
     home: WorkContext, stage: Stage[Any, Any], session: Session, run: RunView, counts: Values
 ) -> Values | Next:
     """The plain values of the run's report, or the next work."""
-    with current_shard(run.id, run.stage, run.slice, None), kept_log(home.engine, run.id, None):
+    with current_shard(run.id, run.stage, run.slice, None):
         outcome = stage.reduce(home, session, run, counts)
     if isinstance(outcome, Next):
         return outcome
@@ -181,11 +184,12 @@ class ShardStep:
 
     def __init__(self, run_id: int) -> None:
         self._run_id = run_id
+        self._logged = LoggedSteps()
 
     @property
     def progress(self) -> Progress:
-        """No progress reports: `saring runs watch` reads the run's record."""
-        return silent
+        """The function that logs the steps within the shard; `saring runs watch` reads the run's record."""
+        return self._logged
 
     def __call__(self, session: Session, units: int, note: str = "") -> None:  # noqa: ARG002 - for a progress bar
         """Count units as finished, in the transaction that holds their results."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pipeline import store
+from pipeline.errors import RunFailed
 from pipeline.progress import Progress
 from pipeline.runs.stage import Next, Part, Plan, RunView, Step, WorkContext
 from pipeline.runs.values import Values, from_values, to_values
+from pipeline.store.tables.work import ShardState
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -43,5 +47,13 @@ class WholeStage(ABC, Generic[P, R]):
         return values
 
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> R | Next:  # noqa: ARG002
-        """Return the report of the work."""
+        """Return the report of the work.
+
+        Raises:
+            RunFailed: the work failed on a worker.
+        """
+        if run.parked:
+            s = store.Shard
+            error = session.scalars(select(s.error).where(s.run_id == run.id, s.state == ShardState.PARKED)).first()
+            raise RunFailed(error or "its work failed")
         return from_values(self.report, counts)

@@ -57,13 +57,16 @@ def write(
     written = Written()
     sightings = _new_sightings(connection, rows, splits, source_id, path, written)
 
-    known = _known_texts(connection, {row.key for row in written.seen})
+    known, removed = _known_texts(connection, {row.key for row in written.seen})
+    # A text whose only source was removed is taken up like a new one.
     fresh: dict[bytes, PreparedText] = {}
     for row in written.seen:
         if row.key not in known:
             fresh.setdefault(row.key, row)
     roots = _find_roots(connection, list(fresh.values()))
-    _copy_texts(connection, fresh, roots)
+    _copy_texts(connection, {key: row for key, row in fresh.items() if key not in removed}, roots)
+    _take_up(connection, [fresh[key] for key in fresh.keys() & removed], roots)
+    _copy_bands(connection, [row for key, row in fresh.items() if key not in roots])
     _copy_sightings(connection, sightings, source_id, run_id)
 
     written.counts["present"] = len(written.seen) - len(sightings)
@@ -104,9 +107,16 @@ def _new_sightings(
     return fresh
 
 
-def _known_texts(connection: Connection[Any], keys: Collection[bytes]) -> set[bytes]:
-    rows = connection.execute("SELECT uuid_send(id) FROM text WHERE id = ANY(%s::uuid[])", (_uuids(keys),), binary=True)
-    return {key for (key,) in rows}
+def _known_texts(connection: Connection[Any], keys: Collection[bytes]) -> tuple[set[bytes], set[bytes]]:
+    """The texts that the store has, and apart from them those that no source has any more (see `removal`)."""
+    rows = connection.execute(
+        "SELECT uuid_send(t.id), NOT t.in_scope AND t.duplicate_of IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM text_source s WHERE s.text_id = t.id)"
+        " FROM text t WHERE t.id = ANY(%s::uuid[])",
+        (_uuids(keys),),
+        binary=True,
+    ).fetchall()
+    return {key for key, is_removed in rows if not is_removed}, {key for key, is_removed in rows if is_removed}
 
 
 def _find_roots(connection: Connection[Any], fresh: Sequence[PreparedText]) -> dict[bytes, bytes]:
@@ -181,7 +191,15 @@ def _copy_texts(connection: Connection[Any], fresh: dict[bytes, PreparedText], r
             for key, row in fresh.items()
         ),
     )
-    firsts = [row for key, row in fresh.items() if key not in roots]
+
+
+def _take_up(connection: Connection[Any], rows: Sequence[PreparedText], roots: dict[bytes, bytes]) -> None:
+    changes = [(row.in_scope, root.hex() if (root := roots.get(row.key)) else None, row.key.hex()) for row in rows]
+    with connection.cursor() as cursor:
+        cursor.executemany("UPDATE text SET in_scope = %s, duplicate_of = %s::uuid WHERE id = %s::uuid", changes)
+
+
+def _copy_bands(connection: Connection[Any], firsts: Sequence[PreparedText]) -> None:
     packed = copying.bands([row.buckets for row in firsts], [row.key for row in firsts])
     copying.copy(connection, "minhash_band (bucket, text_id)", (packed,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,11 @@ from pipeline.vectors.spaces import space_in_use
 from saring.actions.models import encode_of, load_folder
 from saring.context import Context
 
+log = logging.getLogger(__name__)
+
 BACKENDS = ("linear", "transformers")
+#: rows between two reports of progress
+_REPORTED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,8 @@ class TrainStage(WholeStage[TrainOptions, Trained]):
         """Take a snapshot, train, compare with the champion, and register the model."""
         retrained = _retrain(home, params, progress)
         trained = Trained.of(retrained.report)
+        # For a training on workers, whose log is all that a person sees of it before it ends.
+        log.info("trained %s: %s", trained.model, retrained.verdict)
         verdict = f"{'promoted' if retrained.promoted else 'not promoted'}: {retrained.verdict}"
         return Trained(
             trained.model,
@@ -185,7 +192,7 @@ def train_from_files(
     chosen = options or TrainOptions()
     config = training_config(home, chosen, encoder=space_name(home.settings.encoder))
     progress(0, None, "reading")
-    examples, about = _examples_of(files, frozenset(chosen.without), home.taxonomy, labels_field, tell)
+    examples, about = _examples_of(files, frozenset(chosen.without), home.taxonomy, labels_field, tell, progress)
     report = train_examples(
         examples,
         config,
@@ -317,6 +324,7 @@ def _examples_of(
     taxonomy: Taxonomy,
     labels_field: str | None,
     tell: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[Examples, dict[str, Any]]:
     rejects = RejectSink()
     sources: Counter[str] = Counter()
@@ -327,6 +335,8 @@ def _examples_of(
             unknown.update(unknown_labels([row], taxonomy.keys))
             if row.source in without:
                 continue
+            if sources.total() % _REPORTED == 0:
+                progress(sources.total(), None, "reading")
             sources[row.source or "unnamed"] += 1
             yield row
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.plural import counted
 from pipeline.settings import home_folder, load_settings
 from saring.cli import output
+from saring.cli.demo_words import goodbye, start_of
 from saring.cli.run import say_stages
 from saring.cli.sync_quality import say_quality
 from saring.demo.loop import LoopResult, run_loop
@@ -56,7 +58,7 @@ def demo_command(
             stop_services(ctx.settings)
     shown = {name: value for name, value in asdict(result).items() if name != "planted"}
     shown |= {"loop": asdict(loop) if loop is not None else None, "kept": keep}
-    output.emit(shown, as_json=as_json, say=lambda _: _say(result, loop, keep))
+    output.emit(shown, as_json=as_json, say=lambda _: _say(result, loop, keep, settings.label_studio_env))
 
 
 def _installed_label_studio() -> Path | None:
@@ -67,17 +69,19 @@ def _installed_label_studio() -> Path | None:
         return None
 
 
-def _say(result: DemoResult, loop: LoopResult | None, keep: bool) -> None:
-    _say_machines(result)
+def _say(result: DemoResult, loop: LoopResult | None, keep: bool, label_studio_env: Path | None) -> None:
+    start = start_of(result.paths["home"], os.environ, label_studio_env)
+    _say_machines(result, start)
     if loop is not None:
         _say_loop(loop)
     _say_paths(result.paths)
-    _say_goodbye(result.paths["home"], loop, keep)
+    _say_goodbye(start, loop, keep)
 
 
-def _say_machines(result: DemoResult) -> None:
+def _say_machines(result: DemoResult, start: str) -> None:
     out = output.out(least_width=130)
-    say_stages(result.stages)
+    # A command that a stage advises is for the demo's home too.
+    say_stages([replace(stage, aside=stage.aside.replace(": saring ", f": {start} ")) for stage in result.stages])
     table = Table(box=None, title="\nplanted problems, and how many were caught", title_justify="left")
     table.add_column("planted")
     table.add_column("count", justify="right")
@@ -143,24 +147,10 @@ def _say_before_and_after(loop: LoopResult) -> None:
     )
 
 
-def _say_goodbye(home: Path, loop: LoopResult | None, keep: bool) -> None:
+def _say_goodbye(start: str, loop: LoopResult | None, keep: bool) -> None:
     out = output.out()
-    start = f"SARING_HOME={home} saring"
-    lines = []
-    if loop is not None:
-        if not keep:
-            lines.append(f"Everything is stopped again. To start it: {start} up")
-        lines += [
-            f"Label Studio: {loop.url}, as {loop.email}; the password is in {loop.password_file}",
-            f"Open {loop.project_url} and click *Label All Tasks*: some labels are ticked already; "
-            "*Why these labels?* gives the reasons.",
-            f"{start} sync quality      shows the volunteers' results",
-            f"{start} sync why TASK     explains the ticks of a task",
-        ]
-    if keep or loop is None:
-        lines.append(f"{start} down              stops all services")
     out.print()
-    for line in lines:
+    for line in goodbye(start, loop, keep=keep):
         out.print(line, markup=False, soft_wrap=True)
 
 

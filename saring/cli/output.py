@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.progress import Progress as ProgressCallback
+from saring.cli.progress import shown
 
 if TYPE_CHECKING:
     from pipeline.runs.executor import Executor
@@ -86,42 +87,9 @@ def out(least_width: int = 0) -> Console:
     return Console(highlight=False, width=max(console.width, least_width))
 
 
-@contextmanager
-def progress_bar() -> Iterator[ProgressCallback]:
-    """A progress bar on standard error; one line for each `what` that is reported."""
-    # Most commands are over before anybody could watch one.
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-        console=err,
-        transient=True,
-        # Without a terminal nobody sees the bar.
-        disable=not err.is_terminal,
-    )
-    tasks: dict[str, Any] = {}
-
-    def report(finished: int, total: int | None, what: str, note: str = "", /) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total, note=note)
-        bar.update(tasks[what], completed=finished, total=total, note=note)
-
-    with bar:
-        yield report
+def progress_bar() -> AbstractContextManager[ProgressCallback]:
+    """Progress on standard error: the step at work on a terminal, elsewhere a plain line every ten seconds at most."""
+    return shown(err)
 
 
 def bracketed(estimate: dict[str, float | None]) -> str:

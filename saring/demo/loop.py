@@ -27,6 +27,7 @@ from pipeline.progress import Progress
 from pipeline.queue.config import QueueConfig
 from pipeline.store.public_ids import PublicIds
 from pipeline.store.session import open_session
+from pipeline.store.tables.human_loop import TaskState
 from pipeline.texts.labelled_files import read_labelled
 from pipeline.texts.rejects import RejectSink
 from saring.actions.models import load_champion, load_folder
@@ -84,6 +85,8 @@ class LoopResult:
     project_url: str = ""
     email: str = ""
     password_file: str = ""
+    #: number of a task in Label Studio that shows what is ticked, and why; None: there is none
+    example_task: int | None = None
     seconds: float = 0.0
 
 
@@ -133,6 +136,7 @@ def run_loop(
 
     result.tiers_after = _tiers(home)
     result.quality = _measured(home, project.project_id)
+    result.example_task = _example_task(home, project.project_id)
     _learn(home, project.label_studio_id, planted, champion, result, progress)
     result.seconds = round(time.monotonic() - began, 1)
     return result
@@ -145,6 +149,14 @@ def _send_out(home: Home, project: int, each: int, result: LoopResult, progress:
     result.queued = {"drawn": queued.drawn, "eligible": queued.eligible, "by_strategy": dict(queued.by_strategy)}
     (sent,) = home.label_studio.push(project, progress=progress).projects
     result.pushed = {"sent": sent.sent, "blind": sent.blind, "harsh": sent.harsh}
+
+
+def _example_task(home: Home, project_id: int) -> int | None:
+    t = store.Task
+    with open_session(home.engine) as session:
+        return session.scalar(
+            select(func.min(t.label_studio_id)).where(t.project_id == project_id, t.state != TaskState.GONE)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,13 +180,12 @@ def _locked(path: Path, progress: Progress) -> Iterator[int]:
     others out until it ends."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        began = time.monotonic()
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                progress(int(time.monotonic() - began), None, "waiting for another process that installs Label Studio")
+                progress(0, None, "waiting for another process that installs Label Studio")
                 time.sleep(_WAIT_SECONDS)
         yield lock
     finally:

@@ -138,7 +138,7 @@ def ensure_running(server: Server, progress: Progress) -> bool:
             return started
         if answer is Answer.BUSY:
             last_sign = now
-        progress(int(now - began), None, f"waiting for {server.name}")
+        progress(0, None, f"waiting for {server.name}")
         if now - last_sign > SILENCE_SECONDS or now - began > RECOVERY_SECONDS:
             raise ServiceError(
                 f"{server.name} of {server.places.home} is alive but did not answer for {now - began:.0f} s: run "

@@ -29,6 +29,8 @@ from pipeline.learning.due import news_since_training, why_due
 from pipeline.plural import counted
 from pipeline.queue.build import STAGE as QUEUE_STAGE
 from pipeline.queue.config import QueueConfig
+from pipeline.runs.executor import Inline
+from pipeline.runs.run_logs import LoggedSteps
 from pipeline.runs.tasks import send_shards
 from pipeline.store.locks import lock_key, tried
 from pipeline.store.session import open_session
@@ -100,7 +102,8 @@ def retrain_job(self: Task, **_: object) -> None:
         promoted = False
         newest = _newest_judgement(home.engine)
         try:
-            trained = train(home)
+            # A person finds the log by the run, on whichever machine it was.
+            trained = train(home, executor=Inline(logged=True), progress=LoggedSteps())
             promoted = trained.promoted is True
             log.info("retrained: %s, %s", trained.model, trained.verdict)
         except (NotEnoughLabels, RunCancelled) as error:

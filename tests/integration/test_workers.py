@@ -162,6 +162,36 @@ def test_a_run_is_cancelled_and_goes_on_although_its_worker_is_killed(
     assert answer(variables, "embed")["embedded"] == 0
 
 
+def logged(variables: dict[str, str], run_id: int) -> list[str]:
+    return [line["message"] for line in answer(variables, "runs", "logs", str(run_id))["lines"]]
+
+
+def test_the_log_of_a_run_has_what_a_training_on_a_worker_said(
+    workers: Settings, variables: dict[str, str], tmp_path: Path
+) -> None:
+    assert typed(variables, "train", "--async").returncode == 1
+    [failed] = answer(variables, "runs", "list")["runs"]
+    # the reason of the run is the work's own
+    assert failed["error"].startswith("RunFailed: NotEnoughLabels: no text has a decided label")
+    assert any("is parked: NotEnoughLabels: " in line for line in logged(variables, failed["id"]))
+
+    file = tmp_path / "rows.jsonl"
+    file.write_text((_CORPUS / "hate.jsonl").read_text() + (_CORPUS / "everyday.jsonl").read_text())
+    answer(variables, "import", str(file), "--source", "notes", "--labels-field", "labels", "--kind", "human")
+    trained = answer(variables, "train", "--async")
+    newest = answer(variables, "runs", "list", "--stage", "train")["runs"][0]
+    lines = logged(variables, newest["id"])
+    words = [line.split(" ")[0].rstrip(":") for line in lines]
+    for word in ("taking", "splitting", "training", "calibrating", "evaluating", "comparing"):
+        assert word in words, lines
+    assert lines[-1].startswith(f"trained {trained['model']}: ")
+    texts = [json.loads(row)["text"] for row in file.read_text().splitlines()]
+    assert not any(text in line for text in texts for line in lines)
+    # for a person
+    shown = typed(variables, "runs", "logs", str(newest["id"])).stdout
+    assert f"shard 0: {lines[0]}" in shown
+
+
 def _run_in_thread(variables: dict[str, str], *words: str) -> int:
     return subprocess.run(
         [sys.executable, "-m", "saring", *words], env=os.environ | variables, capture_output=True

@@ -143,4 +143,5 @@ def _bracketed(estimate: dict[str, float | None], signed: bool = False) -> str:
     if estimate["value"] is None:
         return "-"
     value, low, high = (_number(estimate[name], signed=signed) for name in ("value", "low", "high"))
-    return value if estimate["low"] is None else f"{value} [{low}, {high}]"
+    # The space within the brackets does not break: in a narrow column the whole interval goes to the next line.
+    return value if estimate["low"] is None else f"{value} [{low},\N{NO-BREAK SPACE}{high}]"

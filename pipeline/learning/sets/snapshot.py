@@ -27,11 +27,14 @@ from pipeline.ledger.decisions import DecidedText, decided_texts
 from pipeline.ledger.held_out import SHARE, kept_split, truth_of
 from pipeline.ledger.resolve import text_tier
 from pipeline.ledger.test_set import FrozenTest
+from pipeline.progress import Progress, silent
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled import LabelledText, Split
 
 #: least number of texts judged by people or data sets to make both dev and test
 _LEAST_TRUSTED = 60
+#: texts between two reports of progress
+_REPORTED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def take_snapshot(
     folder: Path,
     *,
     run_id: int | None = None,
+    progress: Progress = silent,
 ) -> Frozen:
     """Freeze the ledger as it is now. The same ledger and policy give the same snapshot, stored once.
 
@@ -86,11 +90,12 @@ def take_snapshot(
     Raises:
         NotEnoughLabels: nothing is decided of any text.
     """
-    judged_texts = [
-        text
-        for text in decided_texts(session, taxonomy, limit=policy.limit, copies=True)
-        if not set(text.sources) & set(policy.without)
-    ]
+    judged_texts: list[DecidedText] = []
+    for count, text in enumerate(decided_texts(session, taxonomy, limit=policy.limit, copies=True)):
+        if count % _REPORTED == 0:
+            progress(count, None, "taking a snapshot of the judged texts")
+        if not set(text.sources) & set(policy.without):
+            judged_texts.append(text)
     decided = told_apart(session, judged_texts)
     named = group_splits(decided)
     decided = [replace(text, split=named.get(group_of(text))) for text in decided]

@@ -20,6 +20,7 @@ from pipeline.ledger.consensus.saved import put_in_force
 from pipeline.ledger.consensus.voices import families
 from pipeline.ledger.consensus.votes import LEAST_GOLD, Gold, Votes, read_votes
 from pipeline.ledger.resolve import WEIGHED_KINDS
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session
@@ -116,7 +117,7 @@ def fit_consensus(
         with open_session(engine) as session:
             votes = read_votes(session, taxonomy, progress=progress)
             details = rater_details(session)
-        run.advance(0, None, "fitting the consensus")
+        run.advance(0, None, f"fitting the consensus to {counted(votes.texts, 'text')}")
         fit = choose(votes, details, choice=choice, rng=np.random.default_rng(seed))
         with open_session(engine) as session, session.begin():
             new = put_in_force(session, fit.consensus, fit.to_dict(), run_id=run.id)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import CompoundSelect, exists, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
@@ -108,11 +108,15 @@ def read_votes(
     hidden = members(session) | _test_texts(session, taxonomy)
     kinds = frozenset(RaterKind) if people else frozenset(RaterKind) - {RaterKind.HUMAN}
     building = _Building(taxonomy, kinds)
-    for count, (text_id, judgements) in enumerate(_judged(session, most)):
+    chosen = _chosen(most)
+    texts = chosen.subquery()
+    judged = exists().where(store.Judgement.text_id == texts.c[0])
+    total = session.scalar(select(func.count()).select_from(texts).where(judged))
+    for count, (text_id, judgements) in enumerate(judgements_by_text(session, texts=chosen)):  # type: ignore[arg-type]
         if text_id not in hidden:
             building.add(judgements)
         if count % _REPORTED == 0:
-            progress(count, None, "reading judgements")
+            progress(count, total, "reading the judged texts")
     return building.built()
 
 
@@ -125,14 +129,15 @@ def _test_texts(session: Session, taxonomy: Taxonomy) -> set[uuid.UUID]:
     }
 
 
-def _judged(session: Session, most: int) -> Iterator[tuple[uuid.UUID, list[Judgement]]]:
+def _chosen(most: int) -> CompoundSelect[uuid.UUID]:
+    """The ids of a random sample of the texts, and of all that people or data sets judged."""
     j, r = store.Judgement, store.Rater
     drawn = select(sample(most).subquery().c.id)
     everything = select(sample(None).subquery().c.id)
     trusted = (
         select(j.text_id).join(r, r.id == j.rater_id).where(r.kind.in_(TRUSTED), j.text_id.in_(everything)).distinct()
     )
-    return judgements_by_text(session, texts=drawn.union(trusted))  # type: ignore[arg-type]
+    return drawn.union(trusted)
 
 
 class _Building:

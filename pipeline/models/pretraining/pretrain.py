@@ -22,6 +22,7 @@ from pipeline.models.pretraining.tokens import encode, mask_id_of
 from pipeline.models.training.loop import LoopConfig, best_device, run_loop
 from pipeline.models.training.order import Rows
 from pipeline.models.transformer.base import quiet, train_tokenizer
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 
 #: report in the finished folder; written last
@@ -102,7 +103,7 @@ def pretrain(texts: Iterable[str], config: PretrainConfig, out: Path, *, progres
     if (earlier := _finished(out, plan)) is not None:
         return earlier
     work = _begin(out, plan)
-    progress(0, None, "tokenizer")
+    progress(0, None, f"making the tokenizer for {counted(len(learnt), 'text')}")
     with quiet():
         tokenizer, model = _network(config, learnt, work)
     encoded = encode(tokenizer, learnt, config.length, progress=progress)

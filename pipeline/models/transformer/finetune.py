@@ -19,6 +19,7 @@ from pipeline.models.transformer.classifier import TransformerClassifier
 from pipeline.models.transformer.config import TransformerConfig
 from pipeline.models.transformer.loss import masked_loss, positive_weights
 from pipeline.models.transformer.tokens import batch_of, tokenise
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 
 
@@ -71,7 +72,7 @@ def fit_transformer(
         TrainingError: the training cannot go on.
     """
     device = device or best_device()
-    progress(0, None, "loading the base")
+    progress(0, None, "loading the base" if config.base is not None else "making a network")
     if config.base is None:
         base = make_scratch(fitting.texts, labels, config.scratch, longest=config.max_length, seed=seed)
     else:
@@ -79,6 +80,7 @@ def fit_transformer(
     model = base.model.to(device)
     longest = longest_text(model, base.tokenizer, config.max_length)
     classifier = TransformerClassifier(model, base.tokenizer, longest)
+    progress(0, None, f"dividing {counted(len(fitting.texts), 'text')} into tokens")
     tokens = tokenise(base.tokenizer, fitting.texts, longest)
     truth = torch.from_numpy(np.ascontiguousarray(fitting.truth)).to(device)
     weights = torch.from_numpy(positive_weights(fitting.truth, config.pos_weight_cap)).to(device)

@@ -155,7 +155,7 @@ class Text(Base):
     masked: Mapped[str]
     language: Mapped[str | None]
     language_score: Mapped[float | None]
-    #: True: its language was in scope when it was read
+    #: True: its language was in scope when it was read, and a source has it
     in_scope: Mapped[bool] = mapped_column(server_default=text("true"))
     #: the first stored text that it is a near-duplicate of; never a chain
     duplicate_of: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("text.id"))
@@ -167,8 +167,9 @@ class Text(Base):
 class TextSource(Base):
     """One row of a source that had the text: its provenance.
 
-    The only module that writes it, `pipeline.texts.write`, writes the text with it, and nothing removes either. So
-    there are no foreign keys: checking them took a quarter of the database's time for ingest.
+    The only module that writes it, `pipeline.texts.write`, writes the text with it, and nothing removes a text. The
+    rows of a source go when the source is removed (`pipeline.texts.removal`). So there are no foreign keys: checking
+    them took a quarter of the database's time for ingest.
     """
 
     __tablename__ = "text_source"
