@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing
+from pipeline.preannotation.label_studio_format import Reading, reading_of
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import ActiveRun, stage_run
 from pipeline.store.session import open_session
@@ -127,6 +128,7 @@ def _pull_one(
         return
     # now, because the client belongs to the thread that reads ahead as soon as that has begun
     maintainer = client.own_user
+    reading = reading_for(client, project, taxonomy)
     own = PullReport()
     with (
         stage_run(engine, "pull", slice=str(project.id), progress=progress) as run,
@@ -135,7 +137,7 @@ def _pull_one(
     ):
         while page is not None:
             following = ahead.submit(fetch)
-            _store(engine, project, page, taxonomy, languages, maintainer, run, report, own)
+            _store(engine, project, page, taxonomy, reading, languages, maintainer, run, report, own)
             at, page = following.result()
             asked = asked if page is None else at
         # the project may have been removed meanwhile, which looks like a list that ends
@@ -149,6 +151,7 @@ def _store(
     project: store.Project,
     page: Sequence[dict[str, Any]],
     taxonomy: Taxonomy,
+    reading: Reading,
     languages: Sequence[str],
     maintainer: str,
     run: ActiveRun,
@@ -165,6 +168,7 @@ def _store(
             taxonomy=taxonomy,
             languages=languages,
             maintainer=maintainer,
+            reading=reading,
             run_id=run.id,
         )
         _advance(session, project, max(parse_time(counted["updated_at"]) for counted in page))
@@ -217,6 +221,11 @@ def is_there(client: LabelStudio, project: store.Project) -> bool:
         # whatever stands before the server says 404 as well: only a list without the project is proof
         there = [identity(listed) for listed in client.projects()]
     return (project.label_studio_id, project.label_studio_created_at) in there
+
+
+def reading_for(client: LabelStudio, project: store.Project, taxonomy: Taxonomy) -> Reading:
+    """What the choices of a project mean: people may have edited its label config, and given choices an alias."""
+    return reading_of(client.project(project.label_studio_id).label_config or "", taxonomy)
 
 
 def note_gone(engine: Engine, project: store.Project) -> None:

@@ -24,7 +24,7 @@ from sync.api.client import LabelStudio, parse_time
 from sync.known import open_projects
 from sync.pull.apply import apply_tasks
 from sync.pull.authorship import GONE
-from sync.pull.pull import is_there, note_gone
+from sync.pull.pull import is_there, note_gone, reading_for
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +137,7 @@ def _reconcile_one(
     differing += [entry for entry in seen.stamps if entry not in known and entry not in differing]
     missing = sorted((known | set(mirrored)) - set(seen.stamps))
     repaired = 0
+    reading = reading_for(client, project, taxonomy) if differing else None
     for start in range(0, len(differing), _BATCH):
         some = differing[start : start + _BATCH]
         with open_session(engine) as session, session.begin():
@@ -148,6 +149,7 @@ def _reconcile_one(
                 taxonomy=taxonomy,
                 languages=languages,
                 maintainer=client.own_user,
+                reading=reading,
                 run_id=run.id,
             )
             report.counts += applied.counts
