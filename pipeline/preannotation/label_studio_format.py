@@ -127,7 +127,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the choices in a project's annotations mean, by the label config that it has now."""
+    """The meaning of the choices in a project's annotations, by the label config that it has now."""
 
     #: names of the controls whose choices are labels
     controls: frozenset[str] = frozenset({LABELS})
@@ -184,7 +184,7 @@ def find_control(config: str, taxonomy: Taxonomy) -> Control | str:
 
 
 def reading_of(config: str, taxonomy: Taxonomy) -> Reading:
-    """What choices mean in a project of Saring's, whose label config may have been edited by hand.
+    """The meaning of choices in a project of Saring's, whose label config may have been edited by hand.
 
     The control with the name that Saring gives it counts, or where it takes no label, the one that takes most.
     """
@@ -197,10 +197,10 @@ def reading_of(config: str, taxonomy: Taxonomy) -> Reading:
             names.setdefault(tag.get("name", ""), {}).update(_names(tag, taxonomy))
     if names.get(LABELS):
         return Reading(names={LABELS: names[LABELS]})
-    found = find_control(config, taxonomy)
-    if isinstance(found, str) or found.from_name == UNDECIDED:
+    control = find_control(config, taxonomy)
+    if isinstance(control, str) or control.from_name == UNDECIDED:
         return Reading()
-    return Reading(frozenset({LABELS, found.from_name}), {found.from_name: names[found.from_name]})
+    return Reading(frozenset({LABELS, control.from_name}), {control.from_name: names[control.from_name]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +220,9 @@ def _control(tag: Element, values: Mapping[str | None, str], taxonomy: Taxonomy)
         return None
     if any(_is_set(tag, attribute) for attribute in ("perregion", "peritem", "labeling")):
         # about a part of the text
+        return None
+    if _attribute(tag, "apiurl"):
+        # its choices are at that address, and any here are not shown
         return None
     kind = _KINDS[tag.tag]
     if kind == "choices":

@@ -224,7 +224,7 @@ def is_there(client: LabelStudio, project: store.Project) -> bool:
 
 
 def reading_for(client: LabelStudio, project: store.Project, taxonomy: Taxonomy) -> Reading:
-    """What the choices of a project mean: people may have edited its label config, and given choices an alias."""
+    """The meaning of a project's choices: people may have edited its label config, and given choices an alias."""
     return reading_of(client.project(project.label_studio_id).label_config or "", taxonomy)
 
 

@@ -212,7 +212,7 @@ class _Writer:
         for task in tasks:
             proposal = proposals[task.text_id]
             there = str(task.label_studio_id)
-            reasons = {"why": panel(proposal.why), "confidence": proposal.confidence}
+            reasons = {"why": panel(proposal.told), "confidence": proposal.confidence}
             try:
                 self.client.tasks.update(there, data=self.client.tasks.get(there).data | reasons)
             except LabelStudioMissing:

@@ -23,7 +23,7 @@ def task_row(
             "text": text,
             "text_id": str(public_id),
             "batch": task.batch,
-            "why": panel(proposal.why) if shown else "",
+            "why": panel(proposal.told) if shown else "",
             "confidence": proposal.confidence if shown else None,
             "queue": task.strategy,
             "lang": language,

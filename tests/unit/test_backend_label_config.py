@@ -163,9 +163,14 @@ def test_how_many_a_taxonomy_takes(attributes: str, limit: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("tag", "attributes"),
-    [("Choices", 'perRegion="true"'), ("Choices", 'perItem="true"'), ("Taxonomy", 'labeling="true"')],
+    [
+        ("Choices", 'perRegion="true"'),
+        ("Choices", 'perItem="true"'),
+        ("Taxonomy", 'labeling="true"'),
+        ("Taxonomy", 'apiUrl="https://example.com/tree"'),
+    ],
 )
-def test_a_control_for_parts_of_a_text_takes_none(tag: str, attributes: str) -> None:
+def test_a_control_for_parts_of_a_text_or_with_choices_from_elsewhere_takes_none(tag: str, attributes: str) -> None:
     assert offered('<Choice value="hate"/>', tag=tag, attributes=attributes) == {}
 
 
