@@ -100,10 +100,7 @@ def _share(value: float) -> float:
 
 def _result(control: Control, proposal: Proposal) -> list[dict[str, Any]]:
     labels = [label for label in proposal.labels if label in control.choices]
-    if control.limit is not None and len(labels) > control.limit:
-        # Label Studio refuses to submit more
-        labels = sorted(labels, key=lambda label: -proposal.scores.get(label, 0.0))[: control.limit]
-    return [control.region(labels, score=_share(proposal.confidence))] if labels else []
+    return [control.region(labels, proposal.scores, _share(proposal.confidence))] if labels else []
 
 
 def _task_of(item: Item, pushed: Mapping[uuid.UUID, Sequence[_Pushed]]) -> _Pushed | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import unescape
@@ -119,9 +119,18 @@ class Control:
         """The largest number of choices that may be ticked; None: any number."""
         return self.most if self.multiple else 1
 
-    def region(self, labels: Iterable[str], *, score: float | None = None) -> dict[str, Any]:
-        """The region that ticks these labels, which must be among `choices`."""
-        spelled = [self.choices[label] for label in labels]
+    def region(self, labels: Sequence[str], scores: Mapping[str, float], score: float | None = None) -> dict[str, Any]:
+        """The region that ticks these labels, or where they are too many, the likeliest of them.
+
+        Args:
+            labels: label keys; one that the control has no choice for is sent by its key.
+            scores: probability of each label.
+            score: of the region, from 0 to 1; None: without one.
+        """
+        if self.limit is not None and len(labels) > self.limit:
+            # Label Studio refuses to submit more
+            labels = sorted(labels, key=lambda label: -scores.get(label, 0.0))[: self.limit]
+        spelled = [self.choices.get(label, (label,) if self.kind == "taxonomy" else label) for label in labels]
         return ticks(spelled, control=self.from_name, to=self.to_name, kind=self.kind, score=score)
 
 
@@ -170,17 +179,30 @@ def find_control(config: str, taxonomy: Taxonomy) -> Control | str:
     root = _parse(config)
     if isinstance(root, str):
         return f"the label config cannot be parsed ({root})"
-    values = {tag.get("name"): tag.get("value", "") for tag in root.iter() if tag.get("name")}
-    controls = [
-        control for tag in root.iter() if tag.tag in _KINDS and (control := _control(tag, values, taxonomy)) is not None
-    ]
     # Several controls may share words with the taxonomy: the one that takes most labels is meant.
-    best = max(controls, key=lambda control: len(control.choices), default=None)
+    best = max(_controls(root, taxonomy), key=lambda control: len(control.choices), default=None)
     if best is None:
         return "the label config has no <Choices> or <Taxonomy> for a text from the task data"
     if not best.choices:
         return "no choice in the label config is a label of the taxonomy"
     return best
+
+
+def own_control(config: str, taxonomy: Taxonomy) -> Control | None:
+    """The control for labels in a project of Saring's, whose label config may have been edited by hand.
+
+    It is the one with the name that Saring gives it, or where that takes no label, the one that takes most; None: no
+    control takes any.
+    """
+    root = _parse(config)
+    if isinstance(root, str):
+        return None
+    controls = _controls(root, taxonomy)
+    own = next((control for control in controls if control.from_name == LABELS and control.choices), None)
+    if own is not None:
+        return own
+    other = find_control(config, taxonomy)
+    return None if isinstance(other, str) or other.from_name == UNDECIDED else other
 
 
 def reading_of(config: str, taxonomy: Taxonomy) -> Reading:
@@ -211,6 +233,13 @@ class _Node:
     tag: Element
     #: whether it can be ticked by itself
     tickable: bool
+
+
+def _controls(root: Element, taxonomy: Taxonomy) -> list[Control]:
+    values = {tag.get("name"): tag.get("value", "") for tag in root.iter() if tag.get("name")}
+    return [
+        control for tag in root.iter() if tag.tag in _KINDS and (control := _control(tag, values, taxonomy)) is not None
+    ]
 
 
 def _control(tag: Element, values: Mapping[str | None, str], taxonomy: Taxonomy) -> Control | None:

@@ -171,6 +171,11 @@ def read_annotation(
     )
 
 
+def labels_in(result: object, taxonomy: Taxonomy, reading: Reading) -> tuple[frozenset[str], frozenset[str]]:
+    """Keys of the labels that a result ticks, and the names in it that mean none."""
+    return _canonical(_Regions.read(result, reading.controls).labels, taxonomy, reading)
+
+
 @dataclass(slots=True)
 class _Regions:
     """The parts of a result, by what they are for."""
@@ -247,7 +252,7 @@ def _snapshot(prediction: object, taxonomy: Taxonomy, reading: Reading) -> Ticke
     if not isinstance(prediction, dict) or not isinstance(prediction.get("result"), list):
         return None
     version = prediction.get("model_version")
-    labels, _ = _canonical(_Regions.read(prediction["result"], reading.controls).labels, taxonomy, reading)
+    labels, _ = labels_in(prediction["result"], taxonomy, reading)
     return Ticked(labels, _clean(version[:MAX_NAME]) if isinstance(version, str) and version else None)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
@@ -28,6 +28,9 @@ from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio, identity, parse_time
 from sync.known import open_projects
 from sync.pull.apply import Applied, apply_tasks
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import AllRolesProjectList, LseProjectResponse
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +92,13 @@ def pull(
         report.projects += 1
         newest = _newest_event(engine)
         try:
-            if not is_there(client, project):
+            page = page_of(client, project)
+            if page is None:
                 note_gone(engine, project)
                 report.gone.append(project.title)
                 continue
-            _pull_one(engine, client, project, taxonomy, languages, report, progress)
+            reading = reading_of(page, taxonomy)
+            _pull_one(engine, client, project, taxonomy, reading, languages, report, progress)
         except LabelStudioError as error:
             log.warning("project %s (%s) could not be pulled: %s", project.label_studio_id, project.title, error)
             report.failed[project.title] = str(error)
@@ -109,6 +114,7 @@ def _pull_one(
     client: LabelStudio,
     project: store.Project,
     taxonomy: Taxonomy,
+    reading: Reading,
     languages: Sequence[str],
     report: PullReport,
     progress: Progress,
@@ -128,7 +134,6 @@ def _pull_one(
         return
     # now, because the client belongs to the thread that reads ahead as soon as that has begun
     maintainer = client.own_user
-    reading = reading_for(client, project, taxonomy)
     own = PullReport()
     with (
         stage_run(engine, "pull", slice=str(project.id), progress=progress) as run,
@@ -213,19 +218,21 @@ def _note_looked(engine: Engine, project: store.Project, at: datetime | None) ->
         session.execute(update(c).where(c.project_id == project.id).values(looked_at=at, updated_at=func.now()))
 
 
-def is_there(client: LabelStudio, project: store.Project) -> bool:
-    """True where the project is still the same one: ids are given again."""
+def page_of(client: LabelStudio, project: store.Project) -> str | None:
+    """The label config that a project has now; None: the project is not there, or another one has its id."""
+    there: LseProjectResponse | AllRolesProjectList | None
+    ours = (project.label_studio_id, project.label_studio_created_at)
     try:
-        there = [identity(client.project(project.label_studio_id))]
+        there = client.project(project.label_studio_id)
     except LabelStudioMissing:
         # whatever stands before the server says 404 as well: only a list without the project is proof
-        there = [identity(listed) for listed in client.projects()]
-    return (project.label_studio_id, project.label_studio_created_at) in there
+        there = next((listed for listed in client.projects() if identity(listed) == ours), None)
+    return there.label_config or "" if there is not None and identity(there) == ours else None
 
 
-def reading_for(client: LabelStudio, project: store.Project, taxonomy: Taxonomy) -> Reading:
-    """The meaning of a project's choices: people may have edited its label config, and given choices an alias."""
-    return reading_of(client.project(project.label_studio_id).label_config or "", taxonomy)
+def is_there(client: LabelStudio, project: store.Project) -> bool:
+    """True where the project is still the same one: ids are given again."""
+    return page_of(client, project) is not None
 
 
 def note_gone(engine: Engine, project: store.Project) -> None:

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.answers import _result
-from pipeline.preannotation import Proposal
 from pipeline.preannotation.label_studio_format import Control, control_reader
 from pipeline.taxonomy import load_taxonomy
 from tests.support.backend import label_config
@@ -136,7 +134,7 @@ def test_a_taxonomy_takes_the_path_to_a_label() -> None:
         "safe for work": ("Safe for work",),
     }
     assert control.limit is None
-    region = control.region(["hate", "racist"])
+    region = control.region(["hate", "racist"], {})
     assert region["type"] == "taxonomy"
     assert region["value"] == {"taxonomy": [["h", "1"], ["h", "Racist"]]}
 
@@ -181,14 +179,13 @@ def test_a_config_of_any_depth_is_read() -> None:
 
 def test_no_more_is_sent_than_may_be_ticked() -> None:
     labels = ["hate", "porn", "racist"]
-    proposal = Proposal(tuple(labels), {"hate": 0.6, "porn": 0.9, "racist": 0.8})
+    scores = {"hate": 0.6, "porn": 0.9, "racist": 0.8}
     sent = []
     for attributes in ('choice="single"', 'maxUsages="2"', ""):
         tag = "Choices" if "choice" in attributes else "Taxonomy"
         control = read(choices_of(*(f'<Choice value="{one}"/>' for one in labels), tag=tag, attributes=attributes))
         assert control is not None
-        [region] = _result(control, proposal)
-        sent.append(region["value"])
+        sent.append(control.region(labels, scores)["value"])
     assert sent == [
         {"choices": ["porn"]},
         {"taxonomy": [["porn"], ["racist"]]},
