@@ -61,7 +61,7 @@ def test_ticks_are_sent_as_the_page_stores_them_and_answers_are_read_as_labels(
     assert (report.counts["judgements"], report.unknown_labels) == (1, {})
     with open_session(pushed.engine) as session:
         [annotation] = session.scalars(select(store.Annotation))
-        [judgement] = session.scalars(select(store.Judgement).where(store.Judgement.external_ref.is_not(None)))
+        [judgement] = session.scalars(select(store.Judgement).where(store.Judgement.external_ref.startswith("ls:")))
     assert (annotation.state, annotation.chosen) == (AnnotationState.SUBMITTED, ["hate"])
     assert annotation.change is Change.KEPT
     # only what the page has a choice for is denied

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.preannotation.label_studio_format import Control, control_reader
+from pipeline.preannotation import Proposal
+from pipeline.preannotation.label_studio_format import Control, control_reader, own_control
 from pipeline.taxonomy import load_taxonomy
+from sync.project.label_config import label_config as saring_page
+from sync.push.task_rows import prediction_result
 from tests.support.backend import label_config
 
 TAXONOMY = load_taxonomy()
@@ -191,6 +194,32 @@ def test_no_more_is_sent_than_may_be_ticked() -> None:
         {"taxonomy": [["porn"], ["racist"]]},
         {"taxonomy": [["hate"], ["porn"], ["racist"]]},
     ]
+
+
+def test_in_a_project_of_ours_the_control_with_our_name_counts_while_it_takes_labels() -> None:
+    more = "".join(f'<Choice value="{label}"/>' for label in ("hate", "porn", "racist"))
+    mood = f'<Choices name="mood" toName="text">{more}</Choices></View>'
+
+    def own(choices: str) -> str | None:
+        control = own_control(choices_of(choices).replace("</View>", mood), TAXONOMY)
+        return control.from_name if control is not None else None
+
+    assert own('<Choice value="hate"/>') == "labels"
+    assert own('<Choice value="sports"/>') == "mood"
+    assert own_control("<View>", TAXONOMY) is None
+    assert own_control(label_config(["sports"]), TAXONOMY) is None
+
+
+def test_our_own_page_ticks_keys_and_an_edited_one_what_it_stores() -> None:
+    proposal = Proposal(("hate", "porn"), {"hate": 0.9, "porn": 0.8}, confidence=0.7)
+    own = own_control(saring_page(TAXONOMY), TAXONOMY)
+    assert own is not None
+    assert prediction_result(proposal, own) == prediction_result(proposal)
+    assert prediction_result(proposal)[0]["value"] == {"choices": ["hate", "porn"]}
+    edited = own_control(choices_of('<Choice value="Hate" alias="2"/>', tag="Taxonomy", attributes=""), TAXONOMY)
+    assert edited is not None
+    # a label that the page lacks is sent all the same: Label Studio's refusal says which one it is
+    assert prediction_result(proposal, edited)[0]["value"] == {"taxonomy": [["2"], ["porn"]]}
 
 
 @given(st.text() | st.text(alphabet="<>/\"'=&;$ Choicesvalue"))
