@@ -19,7 +19,7 @@ from ml_backend.serving import Serving
 from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.preannotation import Proposal
-from pipeline.preannotation.label_studio_format import Control, score_of, ticks
+from pipeline.preannotation.label_studio_format import Control, score_of
 from pipeline.store import open_session
 from pipeline.store.public_ids import PublicIds
 from pipeline.store.tables.human_loop import ProjectState
@@ -100,13 +100,7 @@ def _share(value: float) -> float:
 
 def _result(control: Control, proposal: Proposal) -> list[dict[str, Any]]:
     labels = [label for label in proposal.labels if label in control.choices]
-    if not control.multiple:
-        # Label Studio refuses to submit a second choice of such a control
-        labels = sorted(labels, key=lambda label: -proposal.scores.get(label, 0.0))[:1]
-    if not labels:
-        return []
-    spelled = [control.choices[label] for label in labels]
-    return [ticks(spelled, control=control.from_name, to=control.to_name, score=_share(proposal.confidence))]
+    return [control.region(labels, proposal.scores, _share(proposal.confidence))] if labels else []
 
 
 def _task_of(item: Item, pushed: Mapping[uuid.UUID, Sequence[_Pushed]]) -> _Pushed | None:

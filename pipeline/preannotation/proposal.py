@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.preannotation.evidence import Assertion, Evidence, Source
+from pipeline.taxonomy import Bilingual, Label
 from pipeline.texts.limits import cut
 from pipeline.texts.masking import mask
 
@@ -15,6 +16,12 @@ from pipeline.texts.masking import mask
 TICK_FROM = 0.5
 #: characters of an explanation that are shown
 _LONGEST = 200
+#: how an explanation begins that is an example of the taxonomy: it says nothing of the text, and may be an ugly one
+_EXEMPLAR = "nearest exemplar"
+_NOTHING = Bilingual(
+    en="Nothing is ticked: no label has a probability of 50% or more.",
+    ms="Tiada label ditandakan: tiada label yang kebarangkaliannya 50% atau lebih.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +32,12 @@ class Proposal:
     labels: tuple[str, ...]
     #: probability of every label
     scores: Mapping[str, float] = field(default_factory=dict)
-    #: for each ticked label, its sources in words
+    #: for each ticked label, its sources in words, in English
     why: Mapping[str, str] = field(default_factory=dict)
     #: the probability that no box needs to be changed, if labels were independent: 0 to 1
     confidence: float = 1.0
+    #: for each ticked label, its name and sources in English and Malay, on one line
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 def ticks(scores: Mapping[str, float], excludes: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
@@ -48,21 +57,45 @@ def confidence(scores: Mapping[str, float], labels: tuple[str, ...]) -> float:
 
 def reasons(
     label: str, evidence: Evidence, champion: float | None, explanations: Mapping[int, str], *, by_people: bool
-) -> str:
-    """The sources of a tick, in words. No person is named, and texts by raters are masked once more."""
+) -> Bilingual:
+    """The sources of a tick, in words. No person is named, and texts by raters are masked once more.
+
+    Args:
+        label: the label that is ticked.
+        evidence: the judgements of its text.
+        champion: the champion's probability; None: it does not know the label.
+        explanations: the raters' words, by judgement; the Malay sentence leaves them out.
+        by_people: whether people agreed on the label.
+    """
     if by_people:
-        return "people agreed on it"
+        return Bilingual(en="people agreed on it", ms="orang bersetuju dengannya")
     sources = [_in_words(assertion, explanations) for assertion in _best_first(evidence.assertions.get(label, ()))]
     if champion is not None:
-        sources.append(f"our model is {champion:.0%} sure")
-    return "; ".join(dict.fromkeys(sources)) or "many texts have this label"
+        sources.append(Bilingual(en=f"our model is {champion:.0%} sure", ms=f"model kami {champion:.0%} yakin"))
+    if not sources:
+        return Bilingual(en="many texts have this label", ms="banyak teks mempunyai label ini")
+    return Bilingual(
+        en=_joined(source.en for source in sources),
+        ms=_joined(source.ms for source in sources),
+    )
 
 
-def panel(why: Mapping[str, str]) -> str:
-    """The reasons of a proposal as one text for people, a line a label."""
-    if not why:
-        return "Nothing is ticked: no label has a probability of 50% or more."
-    return "\n".join(f"{label}: {reason}" for label, reason in why.items())
+def line_of(label: Label, why: Bilingual) -> str:
+    """The name of a label and the sources of its tick, in English and Malay."""
+    return " ".join(f"{label.name.en}: {why.en} / {label.name.ms}: {why.ms}".split())
+
+
+def panel(told: Mapping[str, str]) -> str:
+    """The reasons of a proposal (`Proposal.told`) as one text for people, a line a label."""
+    return "\n".join(told.values()) or f"{_NOTHING.en}\n{_NOTHING.ms}"
+
+
+def _joined(sources: Iterable[str]) -> str:
+    """Sources on one line, each once; without those of which another one says more."""
+    once = list(dict.fromkeys(sources))
+    return "; ".join(
+        source for source in once if not any(other.startswith(f"{source}: ") for other in once if other != source)
+    )
 
 
 def _best_first(assertions: tuple[Assertion, ...]) -> list[Assertion]:
@@ -72,22 +105,25 @@ def _best_first(assertions: tuple[Assertion, ...]) -> list[Assertion]:
     )
 
 
-def _in_words(assertion: Assertion, explanations: Mapping[int, str]) -> str:
+def _in_words(assertion: Assertion, explanations: Mapping[int, str]) -> Bilingual:
     if assertion.source is Source.EXTERNAL:
-        return "a labelled data set"
+        return Bilingual(en="a labelled data set", ms="set data berlabel")
+    score = "" if assertion.score is None else f" {assertion.score:.2f}"
     if assertion.source is Source.PSEUDO:
-        return "pseudo-label" if assertion.score is None else f"pseudo-label {assertion.score:.2f}"
+        return Bilingual(en=f"pseudo-label{score}", ms=f"label pseudo{score}")
     if assertion.source is Source.LLM:
-        who, explanation = f"LLM {assertion.name}", _short(explanations.get(assertion.judgement, ""))
+        en = ms = f"LLM {assertion.name}"
+        if explanation := _short(explanations.get(assertion.judgement, "")):
+            en, score = f"{en}: {explanation}", ""
     else:
-        # its explanation is the example that is nearest, which says nothing of this text
-        who, explanation = "a program that compares texts with examples", ""
-    words = (
-        f"{who}: {explanation}" if explanation else who if assertion.score is None else f"{who} {assertion.score:.2f}"
-    )
-    return f"{words} (rejected by a filter)" if assertion.doubted else words
+        en, ms = "a program that compares texts with examples", "program yang membandingkan teks dengan contoh"
+    if assertion.doubted:
+        return Bilingual(en=f"{en}{score} (rejected by a filter)", ms=f"{ms}{score} (ditolak oleh penapis)")
+    return Bilingual(en=f"{en}{score}", ms=f"{ms}{score}")
 
 
 def _short(explanation: str) -> str:
+    if explanation.lstrip().startswith(_EXEMPLAR):
+        return ""
     masked = mask(" ".join(cut(explanation).split()))
     return masked if len(masked) <= _LONGEST else masked[: _LONGEST - 1].rstrip() + "…"

@@ -16,7 +16,7 @@ from pipeline.measure.arrays import Floats
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation.evidence import Evidence, gather_evidence
 from pipeline.preannotation.policy import Policy, features_of
-from pipeline.preannotation.proposal import Proposal, confidence, reasons, ticks
+from pipeline.preannotation.proposal import Proposal, confidence, line_of, reasons, ticks
 from pipeline.taxonomy import Taxonomy
 
 #: texts that are read at once
@@ -150,24 +150,28 @@ def _proposals(
         ),
     )
     column = {key: i for i, key in enumerate(keys)}
-    return [
-        Proposal(
-            labels,
-            scores,
-            {
-                label: reasons(
-                    label,
-                    of_text,
-                    _number(row[column[label]]),
-                    explanations,
-                    by_people=of_text.people.get(label) is True,
-                )
-                for label in labels
-            },
-            round(confidence(scores, labels), 4),
+    proposals = []
+    for of_text, row, (scores, labels) in zip(evidence, champion, decided, strict=True):
+        why = {
+            label: reasons(
+                label,
+                of_text,
+                _number(row[column[label]]),
+                explanations,
+                by_people=of_text.people.get(label) is True,
+            )
+            for label in labels
+        }
+        proposals.append(
+            Proposal(
+                labels,
+                scores,
+                {label: words.en for label, words in why.items()},
+                round(confidence(scores, labels), 4),
+                {label: line_of(taxonomy[label], words) for label, words in why.items()},
+            )
         )
-        for of_text, row, (scores, labels) in zip(evidence, champion, decided, strict=True)
-    ]
+    return proposals
 
 
 def _explanations(session: Session | None, judgements: Iterable[int]) -> Mapping[int, str]:

@@ -75,7 +75,8 @@ def format_of(path: str) -> Format:
     if suffixes and suffixes[-1] in _SUFFIXES:
         return _SUFFIXES[suffixes[-1]]
     if suffixes and suffixes[-1] in _WORKBOOKS:
-        raise InputError(f"{path}: spreadsheets cannot be read; save it as 'CSV UTF-8' first")
+        kind = "spreadsheets" if suffixes[-1] == ".ods" else "Excel workbooks"
+        raise InputError(f"{path}: {kind} cannot be read: save it as 'CSV UTF-8' first")
     raise InputError(
         f"{path}: the name does not show the format; name a file, or give --format jsonl, csv, parquet or txt"
     )

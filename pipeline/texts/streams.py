@@ -65,7 +65,8 @@ def member_of(path: str) -> str:
 def _only_member(path: str, archive: zipfile.ZipFile) -> str:
     names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     if "xl/workbook.xml" in names or "content.xml" in names:
-        raise InputError(f"{path}: this is a workbook, and spreadsheets cannot be read; {_SAVE_AS_CSV}")
+        kind = "an Excel workbook" if "xl/workbook.xml" in names else "a spreadsheet"
+        raise InputError(f"{path}: this is {kind}, which cannot be read: {_SAVE_AS_CSV}")
     # macOS adds files of its own.
     names = [name for name in names if not name.startswith("__MACOSX/") and PurePosixPath(name).name[:1] != "."]
     if len(names) != 1:
@@ -117,7 +118,7 @@ def refuse_binary(path: str, head: bytes) -> None:
     if head[:4] == b"PAR1":
         raise InputError(f"{path}: this is a Parquet file; give --format parquet")
     if head[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
-        raise InputError(f"{path}: this is an old workbook, and spreadsheets cannot be read; {_SAVE_AS_CSV}")
+        raise InputError(f"{path}: this is an old Excel workbook, which cannot be read: {_SAVE_AS_CSV}")
     controls = sum(byte < 9 or 13 < byte < 32 for byte in head[:8192])
     if head and controls > len(head[:8192]) // 10:
         raise InputError(f"{path}: this is a binary file, not text")

@@ -16,6 +16,8 @@ from pipeline.texts.rejects import Reject
 
 #: rows whose columns are looked at
 LOOKED_AT = 50
+#: what separates columns, as --delimiter names it
+_DELIMITERS = {";": "semicolon", "\t": "tab", "|": "pipe", ",": "comma"}
 
 
 def first_rows(path: str, form: Format, layout: Layout) -> list[Mapping[str, Any]]:
@@ -46,6 +48,11 @@ def why_unusable(
     rows = sum(rejected.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
     guess = likely_text({name: values for name, values in columns.items() if name != text_field})
+    if form is Format.CSV and text_field not in columns and (between := _separators(columns)) is not None:
+        return (
+            f"{path}: there is no column {text_field!r}; its only column is {named(columns)}: separated by {between}s? "
+            f"Give --delimiter {between}"
+        )
     if columns and text_field not in columns:
         advice = f"perhaps --text-field {_quoted(guess)}" if guess else "name the one with the text with --text-field"
         return f"{path}: there is no column {text_field!r}; its columns are {named(columns)}: {advice}"
@@ -86,6 +93,16 @@ def _objects(rows: Iterable[RawRow]) -> Iterable[Mapping[str, Any]]:
                 continue
         if isinstance(value, Mapping):
             yield value
+
+
+def _separators(columns: Mapping[str, object]) -> str | None:
+    """The name of what separates columns that were read as one; None: nothing does."""
+    [only, *others] = [*columns, ""]
+    if others != [""]:
+        return None
+    counts = {name: only.count(character) for character, name in _DELIMITERS.items()}
+    best = max(counts, key=lambda name: counts[name])
+    return best if counts[best] else None
 
 
 def _quoted(name: str | None) -> str:

@@ -56,7 +56,7 @@ def why_command(
     """
     home = output.home()
     with connect(home) as client:
-        explanation = why(home.engine, client, task)
+        explanation = why(home.engine, client, task, taxonomy=home.taxonomy)
     output.emit(asdict(explanation), as_json=as_json, say=lambda _: _say_why(explanation))
 
 

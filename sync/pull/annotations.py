@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.preannotation.label_studio_format import COMMENT, LABELS, UNDECIDED
+from pipeline.preannotation.label_studio_format import COMMENT, UNDECIDED, Path, Reading
 from pipeline.store.tables.human_loop import AnnotationState, Change
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.limits import MAX_COMMENT, MAX_NAME, MAX_TEXT, cut
 from pipeline.texts.masking import mask
 from sync.api.client import parse_time
 
-#: names of the controls in the label config that `saring sync setup` writes
 #: states in which an annotation counts as a judgement
 COUNTED = frozenset({AnnotationState.SUBMITTED, AnnotationState.UNDECIDED})
 
 #: the largest id that the store can hold
 _MAX_ID = 2**31 - 1
+#: levels of a path of choices that are read
+_MAX_LEVELS = 50
 
 
 class Malformed(Exception):
@@ -38,8 +39,8 @@ class Shown:
     #: keys of the labels that could be ticked; None: all of the taxonomy
     labels: frozenset[str] | None
     taxonomy_version: str
-    #: names of controls whose choices are labels
-    controls: frozenset[str] = frozenset({LABELS})
+    #: which controls' choices are labels, and what they mean
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +144,9 @@ def read_annotation(
         known: what it is already known to have begun from: Label Studio forgets that when predictions are removed.
         recalled: what our own records say was ticked, for regions that name a prediction no longer there.
     """
-    regions = _Regions.read(raw.get("result"), shown.controls)
-    chosen, unknown = _canonical(regions.labels, taxonomy)
-    ticked = _snapshot(raw.get("prediction"), taxonomy, shown.controls) or known
+    regions = _Regions.read(raw.get("result"), shown.reading.controls)
+    chosen, unknown = _canonical(regions.labels, taxonomy, shown.reading)
+    ticked = _snapshot(raw.get("prediction"), taxonomy, shown.reading) or known
     if ticked is None and (regions.origins or raw.get("parent_prediction") is not None):
         ticked = recalled
     state = _state(raw, regions, chosen, unknown)
@@ -154,6 +155,9 @@ def read_annotation(
     denied = frozenset[str]()
     if state is AnnotationState.SUBMITTED:
         denied = (frozenset(taxonomy.keys) if shown.labels is None else shown.labels) - chosen
+        if shown.reading.names:
+            # what somebody took from the page by hand could not be ticked
+            denied -= frozenset(taxonomy.keys) - shown.reading.labels
     return Said(
         state=state,
         chosen=chosen,
@@ -167,11 +171,17 @@ def read_annotation(
     )
 
 
+def labels_in(result: object, taxonomy: Taxonomy, reading: Reading) -> tuple[frozenset[str], frozenset[str]]:
+    """Keys of the labels that a result ticks, and the names in it that mean none."""
+    return _canonical(_Regions.read(result, reading.controls).labels, taxonomy, reading)
+
+
 @dataclass(slots=True)
 class _Regions:
     """The parts of a result, by what they are for."""
 
-    labels: list[str]
+    #: the name of the control, and the choices from the top of its tree down to the one that is ticked
+    labels: list[tuple[str, Path]]
     comments: list[str]
     #: where the regions with labels say they come from, as far as that is a prediction
     origins: frozenset[str]
@@ -194,13 +204,13 @@ class _Regions:
         if not isinstance(name, str):
             return
         if name in controls or name == UNDECIDED:
-            choices = _strings(value.get("choices")) if isinstance(value, dict) else None
+            choices = _paths(value.get("choices", value.get("taxonomy"))) if isinstance(value, dict) else None
             if choices is None:
                 self.whole = False
             elif name == UNDECIDED:
                 self.undecided = self.undecided or bool(choices)
             else:
-                self.labels += choices
+                self.labels += [(name, path) for path in choices]
             if name != UNDECIDED and region.get("origin") in ("prediction", "prediction-changed"):
                 self.origins |= {region["origin"]}
         elif name == COMMENT:
@@ -237,20 +247,32 @@ def _change(
     return Change.KEPT if kept else Change.CHANGED
 
 
-def _snapshot(prediction: object, taxonomy: Taxonomy, controls: frozenset[str]) -> Ticked | None:
+def _snapshot(prediction: object, taxonomy: Taxonomy, reading: Reading) -> Ticked | None:
     """The labels that a prediction ticked; None if there is none that can be read."""
     if not isinstance(prediction, dict) or not isinstance(prediction.get("result"), list):
         return None
     version = prediction.get("model_version")
-    labels, _ = _canonical(_Regions.read(prediction["result"], controls).labels, taxonomy)
+    labels, _ = labels_in(prediction["result"], taxonomy, reading)
     return Ticked(labels, _clean(version[:MAX_NAME]) if isinstance(version, str) and version else None)
 
 
-def _canonical(names: list[str], taxonomy: Taxonomy) -> tuple[frozenset[str], frozenset[str]]:
-    """Keys of the taxonomy, and the names that mean none."""
-    meant = {name: taxonomy.canonical(name) for name in (name[:MAX_COMMENT] for name in names)}
-    known = frozenset(key for key in meant.values() if key is not None)
-    return known, frozenset(_clean(name[:MAX_NAME]) for name, key in meant.items() if key is None)
+def _canonical(
+    ticked: list[tuple[str, Path]], taxonomy: Taxonomy, reading: Reading
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Keys of the taxonomy, and the names that mean none.
+
+    A choice of a tree stands for the labels above it as well: whoever ticks "hate / of a faith" says "hate".
+    """
+    known: set[str] = set()
+    unknown: set[str] = set()
+    for control, path in ticked:
+        names = reading.names.get(control, {})
+        steps = [step[:MAX_COMMENT] for step in path[:_MAX_LEVELS]]
+        meant = {taxonomy.canonical(step) or names.get(tuple(steps[: i + 1])) for i, step in enumerate(steps)}
+        if meant == {None}:
+            unknown.add(_clean(steps[-1][:MAX_NAME]))
+        known.update(key for key in meant if key is not None)
+    return frozenset(known), frozenset(unknown)
 
 
 def _comment(lines: list[str]) -> str | None:
@@ -276,6 +298,21 @@ def _strings(value: object) -> list[str] | None:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return list(value)
     return None
+
+
+def _paths(value: object) -> list[Path] | None:
+    """Choices as paths; None: they are neither strings nor lists of strings."""
+    if isinstance(value, str):
+        return [(value,)]
+    if not isinstance(value, list):
+        return None
+    paths: list[Path] = []
+    for item in value:
+        steps = _strings(item)
+        if not steps:
+            return None
+        paths.append(tuple(steps))
+    return paths
 
 
 def _clean(text: str) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.preannotation.label_studio_format import Reading
 from pipeline.store.tables.human_loop import AnnotationState, InterventionKind, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.pull.annotations import COUNTED, Malformed, Name, Said, Shown, Ticked, moment, name_of, read_annotation
@@ -58,6 +59,7 @@ def apply_tasks(
     taxonomy: Taxonomy,
     languages: Sequence[str],
     maintainer: str,
+    reading: Reading | None = None,
     run_id: int | None = None,
     gone: Sequence[int] = (),
 ) -> Applied:
@@ -70,13 +72,14 @@ def apply_tasks(
         taxonomy: the labels in force.
         languages: those that count as in scope, for texts that people brought to Label Studio.
         maintainer: Label Studio user id of the account whose deletions count as a maintainer's.
+        reading: what the choices of the project mean; None: they are the names that the taxonomy knows.
         run_id: the run that brings them.
         gone: ids of tasks that are no longer there, whose annotations are to be taken back.
     """
     applied = Applied()
     texts = texts_of_tasks(session, project, tasks, languages=languages, run_id=run_id, counts=applied.counts)
     mirrored = _mirrored(session, project, [*texts, *gone])
-    shown = _Configs(session, project, taxonomy)
+    shown = _Configs(session, project, taxonomy, reading or Reading())
     recalled = _Recalled(session, project, texts.values())
     rows = _rows(session, project, texts.values())
     raters = _Raters(session)
@@ -301,11 +304,11 @@ class _Raters:
 class _Configs:
     """The labels that the project showed at each moment."""
 
-    def __init__(self, session: Session, project: store.Project, taxonomy: Taxonomy) -> None:
+    def __init__(self, session: Session, project: store.Project, taxonomy: Taxonomy, reading: Reading) -> None:
         c = store.ProjectConfig
         rows = session.scalars(select(c).where(c.project_id == project.id).order_by(c.since))
-        self._rows = [(row.since, Shown(frozenset(row.labels), row.taxonomy_version)) for row in rows]
-        self._default = Shown(None, taxonomy.version)
+        self._rows = [(row.since, Shown(frozenset(row.labels), row.taxonomy_version, reading)) for row in rows]
+        self._default = Shown(None, taxonomy.version, reading)
 
     def at(self, moment: datetime) -> Shown:
         in_force = [shown for since, shown in self._rows if since <= moment]

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing
+from pipeline.preannotation.label_studio_format import Reading, reading_of
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import ActiveRun, stage_run
 from pipeline.store.session import open_session
@@ -27,6 +28,9 @@ from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio, identity, parse_time
 from sync.known import open_projects
 from sync.pull.apply import Applied, apply_tasks
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import AllRolesProjectList, LseProjectResponse
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +92,13 @@ def pull(
         report.projects += 1
         newest = _newest_event(engine)
         try:
-            if not is_there(client, project):
+            page = page_of(client, project)
+            if page is None:
                 note_gone(engine, project)
                 report.gone.append(project.title)
                 continue
-            _pull_one(engine, client, project, taxonomy, languages, report, progress)
+            reading = reading_of(page, taxonomy)
+            _pull_one(engine, client, project, taxonomy, reading, languages, report, progress)
         except LabelStudioError as error:
             log.warning("project %s (%s) could not be pulled: %s", project.label_studio_id, project.title, error)
             report.failed[project.title] = str(error)
@@ -108,6 +114,7 @@ def _pull_one(
     client: LabelStudio,
     project: store.Project,
     taxonomy: Taxonomy,
+    reading: Reading,
     languages: Sequence[str],
     report: PullReport,
     progress: Progress,
@@ -135,7 +142,7 @@ def _pull_one(
     ):
         while page is not None:
             following = ahead.submit(fetch)
-            _store(engine, project, page, taxonomy, languages, maintainer, run, report, own)
+            _store(engine, project, page, taxonomy, reading, languages, maintainer, run, report, own)
             at, page = following.result()
             asked = asked if page is None else at
         # the project may have been removed meanwhile, which looks like a list that ends
@@ -149,6 +156,7 @@ def _store(
     project: store.Project,
     page: Sequence[dict[str, Any]],
     taxonomy: Taxonomy,
+    reading: Reading,
     languages: Sequence[str],
     maintainer: str,
     run: ActiveRun,
@@ -165,6 +173,7 @@ def _store(
             taxonomy=taxonomy,
             languages=languages,
             maintainer=maintainer,
+            reading=reading,
             run_id=run.id,
         )
         _advance(session, project, max(parse_time(counted["updated_at"]) for counted in page))
@@ -209,14 +218,21 @@ def _note_looked(engine: Engine, project: store.Project, at: datetime | None) ->
         session.execute(update(c).where(c.project_id == project.id).values(looked_at=at, updated_at=func.now()))
 
 
-def is_there(client: LabelStudio, project: store.Project) -> bool:
-    """True where the project is still the same one: ids are given again."""
+def page_of(client: LabelStudio, project: store.Project) -> str | None:
+    """The label config that a project has now; None: the project is not there, or another one has its id."""
+    there: LseProjectResponse | AllRolesProjectList | None
+    ours = (project.label_studio_id, project.label_studio_created_at)
     try:
-        there = [identity(client.project(project.label_studio_id))]
+        there = client.project(project.label_studio_id)
     except LabelStudioMissing:
         # whatever stands before the server says 404 as well: only a list without the project is proof
-        there = [identity(listed) for listed in client.projects()]
-    return (project.label_studio_id, project.label_studio_created_at) in there
+        there = next((listed for listed in client.projects() if identity(listed) == ours), None)
+    return there.label_config or "" if there is not None and identity(there) == ours else None
+
+
+def is_there(client: LabelStudio, project: store.Project) -> bool:
+    """True where the project is still the same one: ids are given again."""
+    return page_of(client, project) is not None
 
 
 def note_gone(engine: Engine, project: store.Project) -> None:

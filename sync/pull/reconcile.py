@@ -14,6 +14,7 @@ from sqlalchemy import Engine, func, select
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioMissing
+from pipeline.preannotation.label_studio_format import Reading, reading_of
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import ActiveRun, stage_run
 from pipeline.store.public_ids import PublicIds
@@ -24,7 +25,7 @@ from sync.api.client import LabelStudio, parse_time
 from sync.known import open_projects
 from sync.pull.apply import apply_tasks
 from sync.pull.authorship import GONE
-from sync.pull.pull import is_there, note_gone
+from sync.pull.pull import is_there, note_gone, page_of
 
 log = logging.getLogger(__name__)
 
@@ -93,13 +94,17 @@ def reconcile(
     for project in open_projects(engine, client, projects):
         report.projects += 1
         try:
-            if not is_there(client, project):
+            page = page_of(client, project)
+            if page is None:
                 note_gone(engine, project)
                 report.gone.append(project.title)
                 continue
+            reading = reading_of(page, taxonomy)
             # the slice of pull, so that the two take turns
             with stage_run(engine, "pull", slice=str(project.id), params={"whole": True}, progress=progress) as run:
-                _reconcile_one(engine, client, project, taxonomy, languages, withdraw_deleted, now, run, report)
+                _reconcile_one(
+                    engine, client, project, taxonomy, reading, languages, withdraw_deleted, now, run, report
+                )
         except LabelStudioError as error:
             log.warning("project %s (%s) could not be compared: %s", project.label_studio_id, project.title, error)
             report.failed[project.title] = str(error)
@@ -111,6 +116,7 @@ def _reconcile_one(
     client: LabelStudio,
     project: store.Project,
     taxonomy: Taxonomy,
+    reading: Reading,
     languages: Sequence[str],
     withdraw_deleted: bool,
     now: datetime,
@@ -148,6 +154,7 @@ def _reconcile_one(
                 taxonomy=taxonomy,
                 languages=languages,
                 maintainer=client.own_user,
+                reading=reading,
                 run_id=run.id,
             )
             report.counts += applied.counts

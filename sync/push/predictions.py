@@ -25,7 +25,7 @@ from pipeline.errors import (
 )
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, Preannotator, Proposal
-from pipeline.preannotation.label_studio_format import score_of
+from pipeline.preannotation.label_studio_format import Control, score_of
 from pipeline.preannotation.proposal import panel
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
@@ -34,7 +34,7 @@ from pipeline.store.tables.human_loop import ProjectState, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
 from sync.project.page_check import refusals
-from sync.push.task_rows import prediction_result, prediction_rows
+from sync.push.task_rows import control_of, prediction_result, prediction_rows
 from sync.push.turns import in_turn
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,13 @@ def predict_ahead(
             project = session.get(store.Project, project_id)
         if project is None or project.state is not ProjectState.OPEN:
             raise LabelStudioMissing(f"project {project_id} is not in Label Studio any more: run `saring sync setup`")
-        writer = _Writer(engine, client, project, Preannotator(taxonomy, model, policy))
+        writer = _Writer(
+            engine,
+            client,
+            project,
+            Preannotator(taxonomy, model, policy),
+            control_of(client, project, taxonomy),
+        )
         if project.model_version:
             # otherwise what a push wrote before it died may be all that is shown, so it goes last
             writer.clean_up(("writing", "failed"))
@@ -117,6 +123,8 @@ class _Writer:
     client: LabelStudio
     project: store.Project
     preannotator: Preannotator
+    #: of the project's page, for the ticks
+    control: Control
 
     def open_tasks(self) -> Sequence[store.Task]:
         t = store.Task
@@ -155,7 +163,7 @@ class _Writer:
         created = 0
         for start in range(0, len(tasks), _BATCH):
             some = tasks[start : start + _BATCH]
-            rows = [_row(task, proposals[task.text_id], version) for task in some]
+            rows = [_row(task, proposals[task.text_id], version, self.control) for task in some]
             try:
                 created += self.client.import_predictions(self.project.label_studio_id, rows)
             except (UncertainOutcome, LabelStudioUnavailable, LabelStudioRefused, LabelStudioMissing):
@@ -182,7 +190,7 @@ class _Writer:
     def _why_refused(self, tasks: Sequence[store.Task], proposals: dict[uuid.UUID, Proposal], version: str) -> str:
         """The reasons why the project's page has no room for predictions: the server drops them silently."""
         page = self.client.project(self.project.label_studio_id).label_config or ""
-        reasons = refusals(page, [_row(task, proposals[task.text_id], version) for task in tasks])
+        reasons = refusals(page, [_row(task, proposals[task.text_id], version, self.control) for task in tasks])
         if not reasons:
             return ""
         [(reason, number)] = reasons.most_common(1)
@@ -212,7 +220,7 @@ class _Writer:
         for task in tasks:
             proposal = proposals[task.text_id]
             there = str(task.label_studio_id)
-            reasons = {"why": panel(proposal.why), "confidence": proposal.confidence}
+            reasons = {"why": panel(proposal.told), "confidence": proposal.confidence}
             try:
                 self.client.tasks.update(there, data=self.client.tasks.get(there).data | reasons)
             except LabelStudioMissing:
@@ -244,10 +252,10 @@ class _Writer:
         return tuple(old)
 
 
-def _row(task: store.Task, proposal: Proposal, version: str) -> dict[str, Any]:
+def _row(task: store.Task, proposal: Proposal, version: str, control: Control) -> dict[str, Any]:
     return {
         "task": task.label_studio_id,
-        "result": [] if task.blind else prediction_result(proposal),
+        "result": [] if task.blind else prediction_result(proposal, control),
         "score": score_of(task.priority),
         "model_version": version,
     }

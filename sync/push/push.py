@@ -24,6 +24,7 @@ from pipeline import store
 from pipeline.errors import LabelStudioMissing, UncertainOutcome
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, Preannotator, Proposal
+from pipeline.preannotation.label_studio_format import Control
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
 from pipeline.store.public_ids import PublicIds
@@ -32,7 +33,7 @@ from pipeline.store.tables.human_loop import ProjectState, QueueState, TaskState
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
 from sync.push.claim import claim
-from sync.push.task_rows import prediction_rows, task_row
+from sync.push.task_rows import control_of, prediction_rows, task_row
 from sync.push.turns import in_turn
 
 log = logging.getLogger(__name__)
@@ -103,11 +104,12 @@ def push(
             raise LabelStudioMissing(f"project {project_id} is not in Label Studio any more: run `saring sync setup`")
         sender = _Sender(engine, client, project, Preannotator(taxonomy, model, policy), sleep)
         adopted = sender.settle()
+        control = control_of(client, project, taxonomy)
         with open_session(engine) as session, session.begin():
             batch, held_back = claim(session, project, limit, at)
         begun = None if project.model_version else sender.begun()
         version = project.model_version or begun or f"{sender.preannotator.version}-{at:%Y%m%dT%H%M%SZ}"
-        sent = sender.send(batch, version, run.advance)
+        sent = sender.send(batch, version, control, run.advance)
         shown = bool(sent or begun)
         if shown:
             sender.show(version)
@@ -143,7 +145,7 @@ class _Sender:
                     self._put_back(session, task)
         return adopted
 
-    def send(self, batch: str, version: str, tell: Progress) -> int:
+    def send(self, batch: str, version: str, control: Control, tell: Progress) -> int:
         """Send what was claimed under `batch`, with its predictions; how many tasks arrived."""
         t = store.Task
         with open_session(self.engine) as session:
@@ -157,11 +159,11 @@ class _Sender:
         self._open(version)
         batches = [tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)]
         with ThreadPoolExecutor(1) as ahead:
-            rows = ahead.submit(self._rows, batches[0], version)
+            rows = ahead.submit(self._rows, batches[0], version, control)
             for some, following in zip_longest(batches, batches[1:]):
                 ready = rows.result()
                 if following is not None:
-                    rows = ahead.submit(self._rows, following, version)
+                    rows = ahead.submit(self._rows, following, version, control)
                 sent += self._send(some, ready, version)
                 tried += len(some)
                 tell(tried, len(tasks), "sending tasks to Label Studio")
@@ -181,7 +183,7 @@ class _Sender:
         there = self.client.model_versions(self.project.label_studio_id)
         return next((version for version in written if there.get(version)), None)
 
-    def _rows(self, tasks: Sequence[store.Task], version: str) -> list[dict[str, Any]]:
+    def _rows(self, tasks: Sequence[store.Task], version: str, control: Control) -> list[dict[str, Any]]:
         """The tasks as Label Studio takes them; what is ticked is kept first, so that whatever arrives is known."""
         wanted = [task.text_id for task in tasks]
         known = store.Text
@@ -192,7 +194,7 @@ class _Sender:
             texts = {text_id: (masked, language) for text_id, masked, language in rows}
         self._keep(tasks, proposals, version)
         return [
-            task_row(task, ids.of(task.text_id), *texts[task.text_id], proposals[task.text_id], version)
+            task_row(task, ids.of(task.text_id), *texts[task.text_id], proposals[task.text_id], version, control)
             for task in tasks
         ]
 

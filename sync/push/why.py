@@ -11,12 +11,14 @@ from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.errors import LabelStudioMissing, UsageError
-from pipeline.preannotation.label_studio_format import LABELS, read_config
+from pipeline.preannotation.label_studio_format import reading_of
 from pipeline.store.public_ids import PublicIds
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import TaskState
+from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
 from sync.known import follow_address
+from sync.pull.annotations import labels_in
 
 if TYPE_CHECKING:
     from label_studio_sdk.types import LseProjectResponse, MlBackend, RoleBasedTask
@@ -42,13 +44,16 @@ class Explanation:
     reasons: list[str] = field(default_factory=list)
 
 
-def why(engine: Engine, client: LabelStudio, wanted: str, *, project: int | None = None) -> Explanation:
+def why(
+    engine: Engine, client: LabelStudio, wanted: str, *, taxonomy: Taxonomy, project: int | None = None
+) -> Explanation:
     """Explain the ticks of a task.
 
     Args:
         engine: the store.
         client: the server.
         wanted: Label Studio's id of the task, or the id of its text.
+        taxonomy: the labels.
         project: our own id of the project, where several have that text.
 
     Raises:
@@ -72,7 +77,7 @@ def why(engine: Engine, client: LabelStudio, wanted: str, *, project: int | None
         return explanation
     settings = client.project(of.label_studio_id)
     backends = client.ml.list(project=of.label_studio_id)
-    _explain(explanation, task, of, there, settings, backends)
+    _explain(explanation, task, of, there, settings, backends, taxonomy)
     with open_session(engine) as session:
         kept = (
             session.get(store.Prediction, (of.id, explanation.version, task.text_id)) if explanation.version else None
@@ -90,6 +95,7 @@ def _explain(
     there: RoleBasedTask,
     settings: LseProjectResponse,
     backends: Sequence[MlBackend],
+    taxonomy: Taxonomy,
 ) -> None:
     """Follow Label Studio's own rules for what it shows."""
     live = next((backend for backend in backends if backend.title == settings.model_version), None)
@@ -119,14 +125,13 @@ def _explain(
         others = f"its ticks come from an older model ({', '.join(versions)})" if versions else "it has no ticks yet"
         explanation.reasons.append(f"{others}: `saring sync predict` renews them")
         return
-    ticked = [label for region in here[-1].result or [] for label in region.get("value", {}).get("choices", ())]
-    shown = read_config(settings.label_config or "")
-    known = shown.choices.get(LABELS, ()) if shown is not None else ()
-    strange = [label for label in ticked if label not in known]
-    if strange:
-        explanation.reasons.append(f"the project has no label {', '.join(strange)}: run `saring sync setup`")
-    explanation.shown = [label for label in ticked if label in known]
-    if not ticked and not task.blind:
+    reading = reading_of(settings.label_config or "", taxonomy)
+    ticked, strange = labels_in(here[-1].result, taxonomy, reading)
+    lacking = sorted((ticked - reading.labels) | strange)
+    if lacking:
+        explanation.reasons.append(f"the project has no label {', '.join(lacking)}: run `saring sync setup`")
+    explanation.shown = [key for key in taxonomy.keys if key in ticked & reading.labels]
+    if not ticked and not strange and not task.blind:
         explanation.reasons.append("no label is likelier than not, so nothing is ticked")
 
 

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.backend_credentials import BACKEND_USER, WEBHOOK_HEADER
+from pipeline.preannotation.label_studio_format import reading_of
+from sync.pull.annotations import Shown, read_annotation
 from tests.support.backend import (
     PASSWORD,
     SECRET,
@@ -127,6 +129,46 @@ def test_a_task_that_somebody_made_is_predicted_when_it_is_opened(
     answer = label_studio_api.post(f"/api/ml/{backend_id}/interactive-annotating", json=asked).raise_for_status()
     assert choices(answer.json()["data"]) == ["porn"]
     assert bola != lucah
+
+
+_ALIAS = '<Choice value="Porn" alias="2"/><Choice value="Hate" alias="3"/>'
+_TREE = f'<Choice value="Harmful" alias="h">{_ALIAS}</Choice>'
+
+
+@pytest.mark.parametrize(
+    ("control", "sent"),
+    [
+        (f'<Choices name="c" toName="text">{_ALIAS}</Choices>', {"choices": ["2"]}),
+        (f'<Choices name="c" toName="text" allowNested="true">{_TREE}</Choices>', {"choices": [["h", "2"]]}),
+        (f'<Taxonomy name="c" toName="text">{_TREE}</Taxonomy>', {"taxonomy": [["h", "2"]]}),
+    ],
+)
+def test_choices_with_an_alias_are_taken_and_shown(
+    label_studio_api: httpx.Client, backend: Backend, control: str, sent: dict[str, Any]
+) -> None:
+    config = f'<View><Text name="text" value="$text"/>{control}</View>'
+    fields = {"title": "edited by hand", "label_config": config}
+    project = label_studio_api.post("/api/projects/", json=fields).raise_for_status().json()["id"]
+    try:
+        connect(label_studio_api, backend, project).raise_for_status()
+        import_tasks(label_studio_api, project, 2)
+        retrieve(label_studio_api, project)
+        texts = {task["id"]: task["data"]["text"] for task in tasks_of(label_studio_api, project)}
+        stored = {texts[one["task"]]: one["result"] for one in predictions(label_studio_api, project)}
+        assert stored["cerita bola nombor 0"] == []
+        [region] = stored["cerita lucah nombor 1"]
+        assert region["value"] == sent
+        lucah = next(number for number, text in texts.items() if "lucah" in text)
+        opened = label_studio_api.get(f"/api/tasks/{lucah}").raise_for_status().json()
+        assert [one["result"][0]["value"] for one in opened["predictions"]] == [sent]
+
+        # a volunteer who keeps what is ticked says the label
+        url = f"/api/tasks/{lucah}/annotations/"
+        answered = label_studio_api.post(url, json={"result": [region]}).raise_for_status().json()
+        shown = Shown(None, TAXONOMY.version, reading_of(config, TAXONOMY))
+        assert read_annotation(answered, taxonomy=TAXONOMY, shown=shown).chosen == {"porn"}
+    finally:
+        label_studio_api.delete(f"/api/projects/{project}/").raise_for_status()
 
 
 def test_the_training_button_is_heard(

@@ -65,8 +65,8 @@ def test_new_ticks_and_their_reasons_replace_the_old_ones_in_the_same_order(push
 
     assert [ticks(pushed.task(i), new) for i in range(4)] == [[["hate"]], [["sexist"]], [["hate"]], [[]]]
     data = pushed.task(1)["data"]
-    assert data["why"].startswith("sexist: LLM stand-in")
-    assert "hate" not in data["why"]
+    assert data["why"].startswith(f"{TAXONOMY['sexist'].name.en}: LLM stand-in / {TAXONOMY['sexist'].name.ms}: ")
+    assert TAXONOMY["hate"].name.en not in data["why"]
     assert pushed.task(0)["data"] == untouched
     # nor do reasons tell of ticks where there must be none
     assert pushed.task(3)["data"]["why"] == ""

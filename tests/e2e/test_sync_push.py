@@ -76,7 +76,8 @@ def test_tasks_are_served_in_the_order_of_the_queue_with_their_ticks(
         served_texts.append(task["data"]["text"])
         assert ticks(task) == [list(one.labels)]
         assert task["predictions"][0]["model_version"] == report.version
-        assert f"{one.labels[0]}: LLM stand-in" in task["data"]["why"]
+        name = TAXONOMY[one.labels[0]].name
+        assert f"{name.en}: LLM stand-in / {name.ms}: LLM stand-in" in task["data"]["why"]
         annotate(label_studio_api, task["id"], one.labels)
     assert served_texts == [one.text for one in wanted]
 

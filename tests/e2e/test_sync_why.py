@@ -33,7 +33,7 @@ def pushed(
 
 
 def explain(pushed: Pushed, wanted: object) -> Explanation:
-    return why(pushed.engine, pushed.client, str(wanted), project=pushed.project)
+    return why(pushed.engine, pushed.client, str(wanted), taxonomy=TAXONOMY, project=pushed.project)
 
 
 def test_why_names_what_is_ticked_and_where_each_tick_comes_from(pushed: Pushed) -> None:

@@ -123,9 +123,11 @@ def test_a_machines_words_travel_masked_to_the_panel_and_a_blind_task_has_none(s
     ]
     shown, blind = (row["data"]["why"] for row in rows)
     # as plain text: the page's header escapes it
-    assert shown.startswith("hate: LLM a-model: blames a group") and shown.endswith("our model is 90% sure")
+    hate = TAXONOMY["hate"].name
+    assert shown.startswith(f"{hate.en}: LLM a-model: blames a group")
+    assert shown.endswith(f"our model is 90% sure / {hate.ms}: LLM a-model; model kami 90% yakin")
     assert "ali@example.com" not in shown and "\n" not in shown
-    assert shown == panel(proposal.why)
+    assert shown == panel(proposal.told)
     assert (blind, rows[1]["data"]["confidence"], rows[1]["predictions"][0]["result"]) == ("", None, [])
     assert rows[0]["predictions"][0]["result"][0]["value"] == {"choices": ["hate"]}
     # of both it is the queue's order that is served

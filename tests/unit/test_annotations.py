@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.preannotation.label_studio_format import reading_of
 from pipeline.store.tables.human_loop import AnnotationState, Change
 from sync.pull.annotations import Malformed, Name, Said, Shown, Ticked, name_of, read_annotation
 from tests.support.taxonomy import make_label, taxonomy_named, taxonomy_of
@@ -56,7 +57,7 @@ _MOMENTS = st.datetimes(timezones=st.sampled_from([None, UTC])).map(datetime.iso
 )
 _ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=8) | _WORDS | _MOMENTS
 _NAMES = st.sampled_from(
-    ["from_name", "value", "choices", "text", "origin", "result", "model_version", "id", "completed_by"]
+    ["from_name", "value", "choices", "taxonomy", "text", "origin", "result", "model_version", "id", "completed_by"]
 )
 _JSON = st.recursive(
     _ATOMS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_NAMES | st.text(max_size=5), inner, max_size=5)
@@ -317,3 +318,76 @@ def test_a_comment_or_a_label_of_any_length_is_read(sign: str) -> None:
 
 def test_a_number_that_is_no_account_is_nobody() -> None:
     assert name_of(annotation(completed_by=10**5_000)).rater == ""
+
+
+def edited(control: str, *, name: str = "labels") -> Shown:
+    """What raters saw on a page that somebody edited by hand."""
+    config = f'<View><Text name="text" value="$text"/>{control}</View>'
+    config = config.replace("NAME", f'name="{name}" toName="text"')
+    return Shown(frozenset(TAXONOMY.keys), "v-shown", reading_of(config, TAXONOMY))
+
+
+def tree(*paths: object, control: str = "labels") -> Json:
+    return {"from_name": control, "to_name": "text", "type": "taxonomy", "value": {"taxonomy": list(paths)}}
+
+
+def test_an_alias_is_read_as_the_label_that_was_shown() -> None:
+    shown = edited('<Choices NAME><Choice value="Hate" alias="2"/><Choice value="porn"/></Choices>')
+    said = read(annotation(region(["2"])), shown=shown)
+    assert (said.state, said.chosen, said.unknown) == (AnnotationState.SUBMITTED, {"hate"}, frozenset())
+    # two of the four labels could be ticked, and only what could be ticked is denied
+    assert said.denied == {"porn"}
+    assert read(annotation(region(["3"])), shown=shown).unknown == {"3"}
+    # without a config that says so, the alias means nothing
+    assert read(annotation(region(["2"]))).chosen == frozenset()
+
+
+def test_ticks_under_an_alias_are_kept_ones() -> None:
+    shown = edited('<Choices NAME><Choice value="Hate" alias="2"/></Choices>')
+    begun = {"id": 1, "model_version": "m-1", "result": [region(["2"])]}
+    said = read(annotation(region(["2"]), prediction=begun), shown=shown)
+    assert (said.change, said.ticked) == (Change.KEPT, Ticked(frozenset({"hate"}), "m-1"))
+
+
+def test_paths_of_a_taxonomy_are_labels() -> None:
+    shown = edited(
+        '<Taxonomy NAME><Choice value="Harm" alias="h"><Choice value="hate" alias="1">'
+        '<Choice value="of a place"/></Choice><Choice value="porn" alias="2"/></Choice>'
+        '<Choice value="Safe for work"><Choice value="praise" alias="1"/></Choice></Taxonomy>'
+    )
+    assert read(annotation(tree(["h", "2"])), shown=shown).chosen == {"porn"}
+    assert read(annotation(tree(["h", "1", "of a place"])), shown=shown).chosen == {"hate"}
+    # the same alias elsewhere in the tree is another choice
+    both = read(annotation(tree(["Safe for work", "1"], ["h", "2"])), shown=shown)
+    assert both.chosen == {"safe for work", "porn"}
+    assert both.denied == {"hate"}
+    other = read(annotation(tree(["h", "gone"])), shown=shown)
+    assert (other.state, other.unknown) == (AnnotationState.INVALID, {"gone"})
+
+
+def test_nested_choices_are_labels() -> None:
+    shown = edited(
+        '<Choices NAME allowNested="true"><Choice value="Hate"><Choice value="c" alias="3"/></Choice></Choices>'
+    )
+    assert read(annotation(region([["Hate", "3"]])), shown=shown).chosen == {"hate"}
+
+
+def test_labels_under_another_name_are_read_where_ours_is_gone() -> None:
+    shown = edited('<Taxonomy NAME><Choice value="hate"/></Taxonomy>', name="kinds")
+    assert read(annotation(tree(["hate"], control="kinds")), shown=shown).chosen == {"hate"}
+    both = edited(
+        '<Choices NAME><Choice value="hate"/></Choices>'
+        '<Choices name="mood" toName="text"><Choice value="hate"/><Choice value="porn"/></Choices>'
+    )
+    assert read(annotation(region(["porn"], control="mood")), shown=both).state is AnnotationState.EMPTY
+
+
+@pytest.mark.parametrize("paths", [[[]], ["hate", 3], [["hate", 3]], [{"a": 1}], None, 7])
+def test_paths_that_cannot_be_read_make_it_invalid(paths: object) -> None:
+    raw = {"from_name": "labels", "type": "taxonomy", "value": {"taxonomy": paths}}
+    assert read(annotation(raw)).state is AnnotationState.INVALID
+
+
+@given(config=st.text(alphabet="<>/\"'=&; Choicesvaluealias") | st.text())
+def test_no_config_makes_reading_annotations_fail(config: str) -> None:
+    reading_of(config, TAXONOMY)

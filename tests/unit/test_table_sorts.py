@@ -239,6 +239,34 @@ def test_of_an_unusable_file_the_columns_are_named_and_one_is_guessed(tmp_path: 
     assert "perhaps --text-field tweet" in said
 
 
+def test_columns_that_were_read_as_one_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "aduan.csv"
+    path.write_text("No. Aduan;Teks Aduan;Tarikh\n1;lampu jalan rosak;2026\n")
+    said = why_unusable([(str(path), Format.CSV)], Layout(delimiter=","), "Teks Aduan", {"missing field": 1})
+    assert said == (
+        f"{path}: there is no column 'Teks Aduan'; its only column is 'No. Aduan;Teks Aduan;Tarikh': separated by "
+        "semicolons? Give --delimiter semicolon"
+    )
+    path.write_text("Aduan\nlampu jalan rosak\n")
+    said = why_unusable([(str(path), Format.CSV)], Layout(), "text", {"missing field": 1})
+    assert said.endswith("its columns are 'Aduan': perhaps --text-field Aduan")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.xlsx", b"PK", "Excel workbooks cannot be read: save it as 'CSV UTF-8' first"),
+        ("a.ods", b"PK", "spreadsheets cannot be read: save it as 'CSV UTF-8' first"),
+    ],
+)
+def test_a_workbook_is_named_with_what_to_do(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        format_of(str(path))
+    assert str(caught.value) == f"{path}: {said}"
+
+
 _CELLS = st.text(st.sampled_from('ab ,;"\n\r\\…'), max_size=12)
 
 

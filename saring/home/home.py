@@ -1,16 +1,16 @@
-"""The interface for programs: a home, with its actions as methods."""
+"""A home, with its actions as methods."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UsageError
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings, load_settings
 from saring.context import Context
+from saring.home.label_studio import LabelStudio
+from saring.home.queue import Queue
 
 if TYPE_CHECKING:
     from pipeline.filters.cuts import Cut
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pipeline.llm.translation.protocol import Language
     from pipeline.llm.translation.translate import TranslationReport
     from pipeline.models.artefact import TrainedModel
-    from pipeline.queue.config import QueueConfig, QueueReport
-    from pipeline.queue.waiting import Place
     from pipeline.raters.imported import ImportReport
     from pipeline.raters.judge import JudgeReport
     from pipeline.runs.executor import Executor
@@ -30,11 +28,7 @@ if TYPE_CHECKING:
     from pipeline.texts.readers import Format
     from pipeline.vectors.embed import EmbedReport
     from saring.actions.filtering import Filtered
-    from saring.actions.label_studio_stages import Predicted, Pulled, Pushed
     from saring.actions.training import Trained
-    from saring.actions.waiting import Waiting
-    from sync.project.projects import SetupReport
-    from sync.pull.reconcile import ReconcileReport
 
 
 class Home(Context):
@@ -295,160 +289,3 @@ class Home(Context):
     def label_studio(self) -> LabelStudio:
         """The Label Studio of this home, where people label."""
         return LabelStudio(self)
-
-
-class Queue:
-    """The queue of texts for people."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-
-    def build(
-        self,
-        size: int | None = None,
-        *,
-        config: QueueConfig | None = None,
-        seed: int | None = None,
-        executor: Executor | None = None,
-        progress: Progress = silent,
-    ) -> QueueReport:
-        """Draw a new queue, in place of the queued texts that have not been pushed.
-
-        Args:
-            size: number of texts to draw; None: the configuration's.
-            config: size, mix and limits of the queue; None: the defaults.
-            seed: seed of every random choice; None: the settings'.
-            executor: the place where the stage runs; None: this process.
-            progress: called after every chunk that is read.
-        """
-        from dataclasses import replace
-
-        from pipeline.queue.config import QueueConfig as Config
-        from saring.actions.queue import build
-
-        chosen = config or Config()
-        if size is not None:
-            chosen = replace(chosen, size=size)
-        return build(self._home, chosen, seed=seed, executor=executor, progress=progress)
-
-    def show(
-        self,
-        limit: int = 20,
-        *,
-        strategy: str | None = None,
-        label: str | None = None,
-        reveal: bool = False,
-        place: Place = "queued",
-    ) -> Waiting:
-        """The texts of the queue, in the order in which they will be served; see `saring.actions.waiting.show`."""
-        from saring.actions.waiting import show
-
-        return show(self._home, limit, strategy=strategy, label=label, reveal=reveal, place=place)
-
-    def to_frame(self, limit: int = 10_000, *, reveal: bool = False) -> Any:
-        """The queued texts as a pandas data frame, one row for each: id, text, strategy, label, reason, probability.
-
-        Args:
-            limit: largest number of rows.
-            reveal: show harsh texts too; otherwise their text is None.
-
-        Raises:
-            UsageError: pandas is not installed.
-        """
-        import pyarrow as pa
-
-        rows = pa.Table.from_pylist([dict(row) for row in self.show(limit, reveal=reveal).items])
-        try:
-            return rows.to_pandas()
-        except ImportError as error:
-            raise UsageError("a data frame needs pandas: run `pip install pandas`") from error
-
-    def bump(self, text_id: uuid.UUID, *, first: bool = True) -> None:
-        """Move a queued text to the first or last place."""
-        from saring.actions.waiting import bump
-
-        bump(self._home, text_id, first=first)
-
-    def drop(self, text_id: uuid.UUID) -> None:
-        """Remove a text from the queue for ever."""
-        from saring.actions.waiting import drop
-
-        drop(self._home, text_id)
-
-
-class LabelStudio:
-    """The Label Studio of a home, where people label."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-
-    def setup(
-        self,
-        *,
-        title: str | None = None,
-        volunteer: str | None = None,
-        opt_out: Sequence[str] | None = None,
-        harsh_cap: int | None = None,
-        backend: bool = True,
-        force: bool = False,
-        drop_labels: bool = False,
-        again: bool = False,
-        progress: Progress = silent,
-    ) -> SetupReport:
-        """Create the project from the taxonomy, or update it; see `saring.actions.label_studio.setup`."""
-        from saring.actions.label_studio import setup
-
-        return setup(
-            self._home,
-            title=title,
-            volunteer=volunteer,
-            opt_out=opt_out,
-            harsh_cap=harsh_cap,
-            backend=backend,
-            force=force,
-            drop_labels=drop_labels,
-            again=again,
-            progress=progress,
-        )
-
-    def push(
-        self,
-        project: int | None = None,
-        *,
-        limit: int | None = None,
-        executor: Executor | None = None,
-        progress: Progress = silent,
-    ) -> Pushed:
-        """Send queued texts to Label Studio, with labels ticked; see `saring.actions.label_studio.push`."""
-        from saring.actions.label_studio import push
-
-        return push(self._home, project, limit=limit, executor=executor, progress=progress)
-
-    def pull(
-        self, project: int | None = None, *, executor: Executor | None = None, progress: Progress = silent
-    ) -> Pulled:
-        """Copy changed annotations into the ledger; see `saring.actions.label_studio.pull`."""
-        from saring.actions.label_studio import pull
-
-        return pull(self._home, project, executor=executor, progress=progress)
-
-    def reconcile(
-        self,
-        project: int | None = None,
-        *,
-        withdraw_deleted: bool = False,
-        executor: Executor | None = None,
-        progress: Progress = silent,
-    ) -> ReconcileReport:
-        """Compare annotations with the ledger, and repair differences; see `saring.actions.label_studio.reconcile`."""
-        from saring.actions.label_studio import reconcile
-
-        return reconcile(self._home, project, withdraw_deleted=withdraw_deleted, executor=executor, progress=progress)
-
-    def predict(
-        self, project: int | None = None, *, executor: Executor | None = None, progress: Progress = silent
-    ) -> Predicted:
-        """Renew the ticks of open tasks; see `saring.actions.label_studio.predict`."""
-        from saring.actions.label_studio import predict
-
-        return predict(self._home, project, executor=executor, progress=progress)
