@@ -81,7 +81,7 @@ def service() -> Service:
     made = Service(
         BackendConfig(
             engine=make_engine(settings.database_url.get_secret_value()),
-            taxonomy=load_taxonomy(settings.taxonomy),
+            taxonomy=load_taxonomy(settings.taxonomy_file),
             credentials=backend_credentials(settings),
             load_model=lambda folder: open_model(folder, encoders_of(settings)),
             send_job=_left_to_the_schedule,

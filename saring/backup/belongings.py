@@ -112,7 +112,7 @@ def occupied(home: Path) -> Path | None:
         entry = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
         if entry is not None:
             return entry
-    singles = (*(home / name for name in _SINGLE), home / "services" / "backend" / "port")
+    singles = (*(home / name for name in _SINGLE if name != TAXONOMY), home / "services" / "backend" / "port")
     return next((path for path in singles if path.exists()), None)
 
 

@@ -248,7 +248,11 @@ def _read_back(connection: transfer.Psycopg, manifest: Manifest, progress: Progr
 
 
 def _put_in_place(home: Path, aside: Path, manifest: Manifest) -> None:
+    # who used the taxonomy that comes with Saring goes on with it, whichever version comes then
+    left_out = TAXONOMY if manifest.taxonomy_version == load_taxonomy().version else None
     for file in manifest.files:
+        if file.name == left_out:
+            continue
         to = place(home, file.name)
         to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # a folder of the home may be a link to another disk
@@ -262,7 +266,7 @@ def _clear(home: Path) -> None:
 
 def _taxonomy_to_set(settings: Settings, manifest: Manifest) -> Path | None:
     try:
-        in_force = load_taxonomy(settings.taxonomy).version
+        in_force = load_taxonomy(settings.taxonomy_file).version
     except TaxonomyError:
         in_force = None
     return None if in_force == manifest.taxonomy_version else place(settings.home, TAXONOMY)

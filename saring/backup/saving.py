@@ -130,7 +130,7 @@ def _fill(
         saring=code_version(),
         created_at=begun,
         schema_revision=revision,
-        taxonomy_version=load_taxonomy(settings.taxonomy).version,
+        taxonomy_version=load_taxonomy(settings.taxonomy_file).version,
         label_studio=any(file.name == LABEL_STUDIO_DATABASE for file in kept),
         settings=_told(settings),
         tables=tuple(tables),
@@ -205,8 +205,8 @@ def _save_bytes(archive: Writer, name: str, data: bytes) -> File:
 
 
 def _taxonomy(settings: Settings) -> bytes:
-    if settings.taxonomy is not None:
-        return settings.taxonomy.read_bytes()
+    if settings.taxonomy_file is not None:
+        return settings.taxonomy_file.read_bytes()
     return files("pipeline").joinpath("taxonomy.yaml").read_bytes()
 
 

@@ -35,7 +35,7 @@ def evaluate_command(
 
     Figures are too good on texts that the model was trained on: with its own training data, use --split test.
 
-    Example: saring evaluate held-out.jsonl --model sfw-linear-20260101-0a1b2c3d
+    Example: saring evaluate held-out.jsonl --model labels-linear-20260101-0a1b2c3d
     """
     home = output.home()
     trained = home.model(model, tell=output.note)
@@ -66,8 +66,8 @@ def evaluate_command(
 
 
 def _say(result: dict[str, Any]) -> None:
-    say_metrics(result["metrics"])
     texts, learnt = result["metrics"]["texts"], result["learnt"]
+    say_metrics(result["metrics"], held_out=learnt == 0)
     if learnt is None:
         sentence = "it is not known which of these texts the model was trained on"
     elif learnt:
@@ -77,8 +77,9 @@ def _say(result: dict[str, Any]) -> None:
     output.out().print(sentence, markup=False, soft_wrap=True)
 
 
-def say_metrics(metrics: dict[str, Any]) -> None:
-    """Print the figures of each label, and those over all labels."""
+def say_metrics(metrics: dict[str, Any], *, held_out: bool = True) -> None:
+    """Print the figures of each label, and those over all labels, and whether the texts were held out of training."""
+    text = "held-out text" if held_out else "text"
     table = Table(box=None)
     table.add_column("label")
     for column in ("pos", "neg", "average precision", "precision", "recall", "F1", "ECE"):
@@ -96,7 +97,7 @@ def say_metrics(metrics: dict[str, Any]) -> None:
     out.print(
         f"macro average precision {output.bracketed(metrics['macro_average_precision'])}, "
         f"micro {output.bracketed(metrics['micro_average_precision'])}; "
-        f"macro F1 {output.bracketed(metrics['macro_f1'])}; {counted(metrics['texts'], 'held-out text')}",
+        f"macro F1 {output.bracketed(metrics['macro_f1'])}; {counted(metrics['texts'], text)}",
         markup=False,
         soft_wrap=True,
     )
@@ -106,4 +107,4 @@ def say_metrics(metrics: dict[str, Any]) -> None:
             size = f"{counted(len(language['labels']), 'label')}, {counted(language['texts'], 'text')}"
             out.print(f"  {name}: {output.bracketed(macro)} over {size}", markup=False)
     if metrics["unmeasured"]:
-        out.print(f"not measured (too few held-out texts): {', '.join(metrics['unmeasured'])}", markup=False)
+        out.print(f"not measured (too few {text}s): {', '.join(metrics['unmeasured'])}", markup=False)

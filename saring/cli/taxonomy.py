@@ -161,4 +161,4 @@ def _say_labels(result: dict[str, Any], taxonomy: Taxonomy) -> None:
 
 def _file(given: Path | None, settings: Settings) -> Path | None:
     """The file that is meant; None: the built-in one."""
-    return given or settings.taxonomy
+    return given or settings.taxonomy_file

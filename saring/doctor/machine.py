@@ -244,7 +244,7 @@ def _database(settings: Settings) -> Iterable[Check]:
 
 def taxonomy(settings: Settings) -> Iterable[Check]:
     """The labels."""
-    taxonomy = load_taxonomy(settings.taxonomy)
+    taxonomy = load_taxonomy(settings.taxonomy_file)
     yield Check("taxonomy", Verdict.OK, f"{len(taxonomy.labels)} labels, version {taxonomy.version}")
 
 

@@ -65,7 +65,7 @@ class WorkEnvironment:
 
 
 def _stamp(ctx: Context) -> _Stamp:
-    taxonomy = ctx.settings.taxonomy
+    taxonomy = ctx.settings.taxonomy_file
     changed = (_changed(ctx.settings.env_file), _changed(ctx.settings.raters_file))
     return os.getpid(), *changed, _changed(taxonomy) if taxonomy is not None else 0.0
 

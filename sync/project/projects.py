@@ -292,7 +292,7 @@ def _show_version(
         if now in backend_titles(client, project.label_studio_id):
             client.update_project(project.label_studio_id, model_version="")
         return []
-    return ["predictions written ahead are shown" if wanted else "live predictions switched off"]
+    return ["predictions written ahead are shown" if wanted else "no predictions are asked for while people wait"]
 
 
 def _fields(

@@ -101,7 +101,7 @@ def test_uncertain_prefers_what_the_champion_is_unsure_of_and_says_of_which_labe
     assert found.chance.argmin() == 0
     assert found.label is not None
     assert found.label[1] == HATE
-    assert found.reason(1) == "the champion is unsure: hate 0.50, safe for work 0.40"
+    assert found.reason(1) == "of the texts left, one that the champion is less sure of: hate 0.50, safe for work 0.40"
     assert found.note is None
 
 

@@ -304,6 +304,7 @@ _DATA = [
     "saring: hate.jsonl",
     "saring: informative.jsonl",
     "saring: label_studio_constraints.txt",
+    "saring: label_studio_guard.py.in",
     "saring: porn.jsonl",
     "saring: psychiatric.jsonl",
     "saring: racist.jsonl",

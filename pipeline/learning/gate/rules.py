@@ -19,6 +19,10 @@ from pipeline.settings import Settings
 MEGABYTE = 1_000_000
 
 
+#: beginning of the verdict on a training that ended in the champion itself
+NOTHING_NEW = "nothing new to learn"
+
+
 @dataclass(frozen=True, slots=True)
 class Margins:
     """Margins of the gate: how much worse a challenger may be, and how much it may cost."""
@@ -113,7 +117,7 @@ def judge_challenger(
     """
     budgets = _budgets(cost, margins)
     if champion == challenger:
-        return Verdict(True, f"nothing new to learn: {challenger} stays champion", budgets)
+        return Verdict(True, f"{NOTHING_NEW}: {challenger} stays champion", budgets)
     if champion is None:
         return _verdict("the first model of its purpose", budgets)
     if comparison is None or not comparison.labels:

@@ -51,7 +51,7 @@ class Uncertain:
                 return "nothing is known about it yet"
             two = [j for j in np.argsort(-entropies[row], kind="stable")[:2] if entropies[row, j] > 0]
             shown = ", ".join(f"{candidates.labels[j]} {believed[row, j]:.2f}" for j in two)
-            return f"{who} is unsure: {shown}"
+            return f"of the texts left, one that {who} is less sure of: {shown}"
 
         return Chances(spread(total, stratum, size), total, reason, label=label, note=note)
 
