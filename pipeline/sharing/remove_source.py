@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -99,7 +100,7 @@ def _id_of(session: Session, name: str) -> int:
     return source_id
 
 
-def _standing(name: str) -> Select[tuple[int, object, str]]:
+def _standing(name: str) -> Select[int, uuid.UUID, str]:
     """Rater, text and reference of the judgements that imports of the source wrote and nobody withdrew, by rater."""
     j, r, later = store.Judgement, store.Run, aliased(store.Judgement)
     imports = select(r.id).where(r.stage == "import", r.params["source"].astext == name)
