@@ -8,8 +8,10 @@ many tasks as in `saring demo`, enough for the careless one to be found out.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from typing import Any
 import pytest
 
 from pipeline.settings import Settings
+from saring.cli.demo_words import goodbye, start_of
+from saring.demo.loop import LoopResult
 from saring.demo.volunteers import PERSONAS
 from saring.services import stop_services
 from tests.support.commands import refused
@@ -282,3 +286,14 @@ def test_the_verdict_is_noted_with_the_new_model_which_serves_only_if_it_passed(
     assert new["state"] == ("champion" if passed else "rejected")
     assert new["reason"].endswith(f": {loop['verdict']}")
     assert bool(loop["predicted_anew"]) is passed
+
+
+def test_the_commands_that_it_ends_with_work_as_printed(demo: Demo, loop: Json) -> None:
+    """Typed into a shell by somebody with settings of their own."""
+    theirs = os.environ | {"SARING_HOME": str(demo.own), "SARING_TAXONOMY": "mine.yaml"}
+    lines = goodbye(start_of(demo.home, theirs), LoopResult(**loop), keep=True)
+    printed = {word: line.strip() for line in lines for word in ("quality", "why") if f" sync {word}" in line}
+    for word, shown in (("quality", "volunteer"), ("why", str(loop["example_task"]))):
+        done = subprocess.run(printed[word], shell=True, env=theirs, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert shown in done.stdout

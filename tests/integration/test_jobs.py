@@ -163,6 +163,11 @@ def test_presses_of_the_training_button_are_one_retraining(
         wait_until_idle(settings)
     with open_session(engine) as session:
         assert len(session.scalars(select(store.Model)).all()) == 2
+        # a person who asks for the log of such a run sees its steps, although no shard was sent
+        logged = session.scalars(
+            select(store.RunLog.message).where(store.RunLog.message.like("calibrating on %"))
+        ).all()
+        assert len(logged) == 2
 
 
 def test_a_press_during_a_training_that_has_missed_new_labels_is_not_forgotten(

@@ -11,6 +11,7 @@ from rich.console import Console
 from pipeline.runs.run_logs import LoggedSteps
 from saring.cli.progress import shown, words
 from saring.cli.steps import Lines, Steps, duration, line
+from tests.support.waiting import until
 
 
 class Clock:
@@ -189,3 +190,13 @@ def test_a_worker_logs_each_step_once_and_its_count_once_a_minute(clock: Clock) 
         "training: 121 of 200, loss 0.1",
         "calibrating on 12 texts",
     ]
+
+
+def test_a_line_comes_while_a_step_is_silent(clock: Clock) -> None:
+    file = io.StringIO()
+    with shown(Console(file=file, width=20), clock) as report:
+        report(0, None, "evaluating on 1,203 texts")
+        clock.now += 90
+        until(lambda: "\n" in file.getvalue(), "a line")
+    # not broken, however narrow the file is thought to be
+    assert file.getvalue() == "evaluating on 1,203 texts, 2 min so far\n"
