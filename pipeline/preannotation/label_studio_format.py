@@ -286,16 +286,18 @@ def _nodes(tag: Element) -> Iterator[_Node]:
     A `<Taxonomy>` is a tree, and so is a `<Choices>` with `allowNested`, in which only a choice without choices below
     it can be ticked by itself. In any other `<Choices>`, a choice within a choice is not shown.
     """
-    tree, only_leaves = _is_tree(tag), tag.tag == "Choices" or _is_set(tag, "leafsonly")
+    tree = _is_tree(tag)
+    only_leaves = tree and (tag.tag == "Choices" or _is_set(tag, "leafsonly"))
     # a stack, because a config may be nested more deeply than calls can be
     waiting: list[tuple[Element, Path]] = [(child, ()) for child in reversed(tag)]
     while waiting:
         element, above = waiting.pop()
         below = above
         if element.tag == "Choice":
-            below = (*above, _spelled(element)) if tree else (_spelled(element),)
-            tickable = not only_leaves or element.find(".//Choice") is None if tree else not above
-            yield _Node(below, element, tickable)
+            below = (*above, _spelled(element))
+            yield _Node(below, element, not only_leaves or element.find(".//Choice") is None)
+            if not tree:
+                continue
         if len(below) < _DEEPEST:
             waiting += [(child, below) for child in reversed(element)]
 

@@ -55,7 +55,8 @@ def test_ticks_are_sent_as_the_page_stores_them_and_answers_are_read_as_labels(
     assert (told.shown, told.reasons) == (["hate"], [])
     assert told.sources["hate"].startswith("LLM stand-in")
 
-    answer = {"result": prediction["result"], "prediction": prediction["id"]}
+    kept = [region | {"origin": "prediction"} for region in prediction["result"]]
+    answer = {"result": kept, "parent_prediction": prediction["id"]}
     pushed.api.post(f"/api/tasks/{pushed.id_of(0)}/annotations/", json=answer).raise_for_status()
     report = pull(pushed.engine, pushed.client, taxonomy=TAXONOMY, now=datetime.now(UTC))
     assert (report.counts["judgements"], report.unknown_labels) == (1, {})

@@ -372,6 +372,13 @@ def test_nested_choices_are_labels() -> None:
     assert read(annotation(region([["Hate", "3"]])), shown=shown).chosen == {"hate"}
 
 
+def test_a_choice_that_the_page_does_not_show_is_not_denied() -> None:
+    shown = edited(
+        '<Choices NAME><Choice value="hate"><Choice value="racist"/></Choice><Choice value="porn"/></Choices>'
+    )
+    assert read(annotation(region(["porn"])), shown=shown).denied == {"hate"}
+
+
 def test_labels_under_another_name_are_read_where_ours_is_gone() -> None:
     shown = edited('<Taxonomy NAME><Choice value="hate"/></Taxonomy>', name="kinds")
     assert read(annotation(tree(["hate"], control="kinds")), shown=shown).chosen == {"hate"}
