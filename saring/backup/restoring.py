@@ -248,11 +248,7 @@ def _read_back(connection: transfer.Psycopg, manifest: Manifest, progress: Progr
 
 
 def _put_in_place(home: Path, aside: Path, manifest: Manifest) -> None:
-    # who used the taxonomy that comes with Saring goes on with it, whichever version comes then
-    left_out = TAXONOMY if manifest.taxonomy_version == load_taxonomy().version else None
     for file in manifest.files:
-        if file.name == left_out:
-            continue
         to = place(home, file.name)
         to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # a folder of the home may be a link to another disk
