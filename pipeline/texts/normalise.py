@@ -29,6 +29,8 @@ _LINES = re.compile(r"\s*\n\s*")
 def repair(text: str) -> str:
     """Repair damaged encoding (ftfy), remove control characters, normalise to NFC, and join blanks; lines are kept."""
     if not text.isascii() or "&" in text:
+        # what ftfy makes of a line depends on the blanks around it, which do not stay
+        text = text.strip()
         if "<" not in text:
             # ftfy decodes entities here, one layer after the other
             text = AMPERSANDS.sub("&amp;", text)
