@@ -136,8 +136,8 @@ def run_loop(
 
     result.tiers_after = _tiers(home)
     result.quality = _measured(home, project.project_id)
-    result.example_task = _example_task(home, project.project_id)
     _learn(home, project.label_studio_id, planted, champion, result, progress)
+    result.example_task = _example_task(home, project.project_id)
     result.seconds = round(time.monotonic() - began, 1)
     return result
 
@@ -152,11 +152,17 @@ def _send_out(home: Home, project: int, each: int, result: LoopResult, progress:
 
 
 def _example_task(home: Home, project_id: int) -> int | None:
-    t = store.Task
+    """A task that a volunteer would still be shown, with a label ticked; None: there is none."""
+    t, p, made = store.Task, store.Project, store.Prediction
+    shown = (made.project_id == t.project_id) & (made.text_id == t.text_id) & (made.version == p.model_version)
+    query = (
+        select(func.min(t.label_studio_id))
+        .join(p, p.id == t.project_id)
+        .join(made, shown)
+        .where(p.id == project_id, t.state == TaskState.OPEN, ~t.blind, func.cardinality(made.labels) > 0)
+    )
     with open_session(home.engine) as session:
-        return session.scalar(
-            select(func.min(t.label_studio_id)).where(t.project_id == project_id, t.state != TaskState.GONE)
-        )
+        return session.scalar(query)
 
 
 @dataclass(frozen=True, slots=True)

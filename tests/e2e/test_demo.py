@@ -297,3 +297,4 @@ def test_the_commands_that_it_ends_with_work_as_printed(demo: Demo, loop: Json) 
         done = subprocess.run(printed[word], shell=True, env=theirs, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert shown in done.stdout
+        assert "ticked: nothing" not in done.stdout
