@@ -22,15 +22,27 @@ _CONFIG = ftfy.TextFixerConfig(
 _MOST_MARKS = 30
 # Combining marks are among these; telling them from the rest would take a table.
 _SIGNS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")
+#: of a repair, at most: one is enough but for a few texts
+_PASSES = 4
 _BLANKS = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\s*\n\s*")
 
 
 def repair(text: str) -> str:
-    """Repair damaged encoding (ftfy), remove control characters, normalise to NFC, and join blanks; lines are kept."""
+    """Repair damaged encoding (ftfy), remove control characters, normalise to NFC, and join blanks; lines are kept.
+
+    A repaired text is left as it is by another repair.
+    """
+    for _ in range(_PASSES):
+        before, text = text, _repair_once(text)
+        # joining blanks can leave letters beside each other that ftfy then takes for damaged ones
+        if text == before or text.isascii():
+            break
+    return text
+
+
+def _repair_once(text: str) -> str:
     if not text.isascii() or "&" in text:
-        # what ftfy makes of a line depends on the blanks around it, which do not stay
-        text = text.strip()
         if "<" not in text:
             # ftfy decodes entities here, one layer after the other
             text = AMPERSANDS.sub("&amp;", text)

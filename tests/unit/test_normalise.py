@@ -66,6 +66,7 @@ def test_composed_and_decomposed_letters_are_the_same_text(text: str) -> None:
 
 
 @example("\xa0À\x86")
+@example("0\xa0À\x86")
 @given(st.text(st.characters(codec="utf-8")))
 def test_a_repaired_text_keeps_its_identity_when_read_again(text: str) -> None:
     assert text_id(repair(repair(text))) == text_id(repair(text))
