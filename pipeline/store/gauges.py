@@ -84,7 +84,7 @@ def read_gauges(engine: Engine, *, seconds: float) -> Gauges:
             queued=_count(session, select(func.count()).where(q.state == QueueState.QUEUED)),
             open_tasks=_count(session, select(func.count()).where(t.state == TaskState.OPEN)),
             waiting_events=_count(session, select(func.count()).where(e.handled_at.is_(None))),
-            sync_lag=_sync_lag(session, now),
+            sync_lag=sync_lag(session, now),
             runs={(stage, str(state)): count for stage, state, count in states},
             silence=_seconds(now, silent) if silent is not None else 0.0,
             parked_shards=_count(session, _parked()),
@@ -93,7 +93,8 @@ def read_gauges(engine: Engine, *, seconds: float) -> Gauges:
         )
 
 
-def _sync_lag(session: Session, now: datetime) -> dict[ProjectRef, float | None]:
+def sync_lag(session: Session, now: datetime) -> dict[ProjectRef, float | None]:
+    """Seconds since all changes of each open project were last known to be in the ledger; None: it was never pulled."""
     c, p = SyncCursor, Project
     # A pull and a reconciliation both note when they last saw that nothing is missing.
     seen = func.greatest(c.looked_at, c.reconciled_at)

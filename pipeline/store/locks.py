@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,10 +34,15 @@ class Lock(enum.IntEnum):
     REGISTRY = 0xC4A3F
     #: the queue of texts for people
     QUEUE = 0x50EE0E
+    #: roles of accounts
+    ACCOUNTS = 0xACC0
 
 
 #: the judgements of one rater: taken together with the rater's id
 _RATERS = 0x1ED6E2
+
+#: seconds between two looks for a lock that somebody else has: at first, and at most
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 _TAKE = text("SELECT pg_advisory_xact_lock(:key)")
 _TAKE_SHARED = text("SELECT pg_advisory_xact_lock_shared(:key)")
@@ -115,10 +121,20 @@ def held(engine: Engine, key: int) -> Iterator[Connection | None]:
 
 @contextmanager
 def waited_for(engine: Engine, key: int) -> Iterator[None]:
-    """Wait for a lock, and hold it for the length of the block, on a connection of its own."""
-    with engine.connect() as connection, connection.begin():
-        take(connection, key)
-        yield
+    """Wait for a lock, and hold it for the length of the block, on a connection of its own.
+
+    The pool's connections stay for those who work: whoever waits has none between two looks, and the one that holds the
+    lock is taken out of the pool. Else a few who wait for something slow under a lock would keep everybody else out.
+    """
+    pause = _FIRST_PAUSE
+    while True:
+        with engine.connect() as connection, connection.begin():
+            if try_take(connection, key):
+                connection.detach()
+                yield
+                return
+        time.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE)
 
 
 @contextmanager

@@ -9,7 +9,9 @@ import psycopg
 from pgvector.psycopg import register_vector
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from pipeline.errors import StoreUnavailable, first_line
 
@@ -34,6 +36,18 @@ _SERVER_TIMEOUTS = """
 """
 
 
+class _Pool(QueuePool):
+    """The pool of connections; where all stay in use, the database cannot be reached for now."""
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        try:
+            return super()._do_get()
+        except PoolTimeout as error:
+            raise StoreUnavailable(
+                "all connections of this process to the database stay in use: try again in a moment"
+            ) from error
+
+
 def make_engine(url: str) -> Engine:
     """An engine for a ``postgresql+psycopg://`` address; ``postgresql://`` means the same.
 
@@ -46,7 +60,7 @@ def make_engine(url: str) -> Engine:
             url = "postgresql+psycopg://" + url.removeprefix(prefix)
     own = make_url(url).query
     timeouts = {name: value for name, value in _TIMEOUTS.items() if name not in own}
-    engine = create_engine(url, pool_pre_ping=True, connect_args=timeouts)
+    engine = create_engine(url, poolclass=_Pool, pool_pre_ping=True, connect_args=timeouts)
 
     @event.listens_for(engine, "connect")
     def _register(connection: psycopg.Connection[object], _record: object) -> None:

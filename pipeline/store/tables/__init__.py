@@ -1,5 +1,19 @@
 """The typed models of all SQL tables. To import one of them makes all known, since each may refer to any other."""
 
+from pipeline.store.tables.accounts import (
+    Account,
+    ApiToken,
+    AuditEntry,
+    Figure,
+    FormKey,
+    ModerationPolicy,
+    OneTimeLink,
+    Report,
+    ShadowCount,
+    ShadowModel,
+    SignInAttempt,
+    WebSession,
+)
 from pipeline.store.tables.consensus import ConsensusRow
 from pipeline.store.tables.core import (
     Base,
@@ -19,6 +33,7 @@ from pipeline.store.tables.core import (
     TextSource,
     Vector,
 )
+from pipeline.store.tables.filters import FilterCut, FilterSummary
 from pipeline.store.tables.human_loop import (
     Annotation,
     Event,
@@ -32,37 +47,80 @@ from pipeline.store.tables.human_loop import (
     Task,
 )
 from pipeline.store.tables.llm import LlmReply, Translation
+from pipeline.store.tables.notices import Notice, NoticeDelivery
+from pipeline.store.tables.review import Dispute, ReviewCursor, ReviewLease
+from pipeline.store.tables.search import SavedSearch, SearchWord
+from pipeline.store.tables.taxonomy import TaxonomyVersion
 from pipeline.store.tables.test_set import TestRow, TestSet
-from pipeline.store.tables.work import FilterScore, RunLog, Shard
+from pipeline.store.tables.volunteers import (
+    NormingText,
+    NormingVote,
+    NormingWeek,
+    PersonalLink,
+    PhoneAnswer,
+    PhoneTask,
+    PracticeAnswer,
+    Volunteer,
+)
+from pipeline.store.tables.work import FilterScore, RunLog, RunRequest, Shard
 
 __all__ = [
+    "Account",
     "Annotation",
+    "ApiToken",
+    "AuditEntry",
     "Base",
     "ConsensusRow",
+    "Dispute",
     "Encoder",
     "Event",
+    "Figure",
+    "FilterCut",
     "FilterDecision",
     "FilterScore",
+    "FilterSummary",
+    "FormKey",
     "Intervention",
     "Judgement",
     "LlmReply",
     "MinhashBand",
     "Model",
+    "ModerationPolicy",
+    "NormingText",
+    "NormingVote",
+    "NormingWeek",
+    "Notice",
+    "NoticeDelivery",
+    "OneTimeLink",
+    "PersonalLink",
+    "PhoneAnswer",
+    "PhoneTask",
+    "PracticeAnswer",
     "Prediction",
     "PredictionBatch",
     "Project",
     "ProjectConfig",
     "QueueItem",
     "Rater",
+    "Report",
     "Review",
+    "ReviewCursor",
+    "ReviewLease",
     "Run",
     "RunLog",
+    "RunRequest",
+    "SavedSearch",
+    "SearchWord",
+    "ShadowCount",
+    "ShadowModel",
     "Shard",
+    "SignInAttempt",
     "Snapshot",
     "Source",
     "StoreKey",
     "SyncCursor",
     "Task",
+    "TaxonomyVersion",
     "TestRow",
     "TestSet",
     "Text",
@@ -70,4 +128,6 @@ __all__ = [
     "TextSource",
     "Translation",
     "Vector",
+    "Volunteer",
+    "WebSession",
 ]

@@ -36,6 +36,10 @@ Timestamp = TIMESTAMP(timezone=True)
 Json = dict[str, Any]
 
 
+#: the words of a text as the search by words compares them, in SQL; an index is used only for this very expression
+WORDS_OF_TEXT = "to_tsvector('simple'::regconfig, \"left\"(masked, 20000))"
+
+
 class RunState(enum.StrEnum):
     """State of a run."""
 
@@ -139,7 +143,12 @@ class Run(Base):
     heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
-    __table_args__ = (Index(None, "stage", "slice", "started_at"),)
+    __table_args__ = (
+        Index(None, "stage", "slice", "started_at"),
+        # Few runs are at work, and those who follow them look every second.
+        Index("ix_run_running", "id", postgresql_where=text("state = 'running'")),
+        Index("ix_run_failed", "finished_at", postgresql_where=text("error IS NOT NULL")),
+    )
 
 
 class Text(Base):
@@ -161,7 +170,11 @@ class Text(Base):
     duplicate_of: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("text.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index(None, "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),)
+    __table_args__ = (
+        Index(None, "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),
+        # For the search by words. A longer text would make a list of words that PostgreSQL refuses.
+        Index("ix_text_words", text(WORDS_OF_TEXT), postgresql_using="gin"),
+    )
 
 
 class TextSource(Base):
@@ -250,6 +263,7 @@ class Judgement(Base):
         CheckConstraint("NOT (asserted && denied)", name="not_both"),
         Index(None, "text_id"),
         Index("ix_judgement_asserted", "asserted", postgresql_using="gin"),
+        Index(None, "rater_id", "created_at"),
         # Few rows supersede another, and the view looks for them.
         Index("ix_judgement_supersedes", "supersedes", postgresql_where=text("supersedes IS NOT NULL")),
     )
@@ -314,7 +328,11 @@ class FilterDecision(Base):
     reason: Mapped[str]
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"))
 
-    __table_args__ = (Index(None, "text_id"),)
+    __table_args__ = (
+        Index(None, "text_id"),
+        # To find the texts next to a cut.
+        Index(None, "stage", "label", "score"),
+    )
 
 
 class Review(Base):
@@ -330,7 +348,10 @@ class Review(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (CheckConstraint("inclusion_probability > 0 AND inclusion_probability <= 1", name="probability"),)
+    __table_args__ = (
+        CheckConstraint("inclusion_probability > 0 AND inclusion_probability <= 1", name="probability"),
+        Index(None, "reason", "label"),
+    )
 
 
 class Snapshot(Base):

@@ -18,6 +18,8 @@ from pipeline.store.tables.core import Base, Json, enum_column
 
 #: the queue's strategy that draws uniformly at random, so that its texts represent the stream
 RANDOM = "random"
+#: in place of a strategy, for texts that a person put into the queue
+PICKED = "picked"
 
 
 class ProjectState(enum.StrEnum):
@@ -114,6 +116,10 @@ class Project(Base):
     harsh_cap: Mapped[int]
     #: version of the predictions that are shown; None: no predictions are shown
     model_version: Mapped[str | None]
+    #: the language that comes first for volunteers: `en` or `ms`
+    language: Mapped[str] = mapped_column(server_default="en")
+    #: True: an answer without labels that comes over the API says that no label fits
+    empty_is_none: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (UniqueConstraint("url", "label_studio_id", "label_studio_created_at"),)
@@ -129,6 +135,8 @@ class ProjectConfig(Base):
     since: Mapped[datetime] = mapped_column(primary_key=True)
     taxonomy_version: Mapped[str]
     labels: Mapped[list[str]]
+    #: True: an answer without labels said that no label fits
+    empty_is_none: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class QueueItem(Base):
@@ -144,7 +152,8 @@ class QueueItem(Base):
     label: Mapped[str | None]
     #: the reason, as a sentence for people
     reason: Mapped[str]
-    inclusion_probability: Mapped[float]
+    #: None: unknown, because a person chose the text; no estimate may use such a text
+    inclusion_probability: Mapped[float | None]
     #: 0 to 1; the greatest is served first
     priority: Mapped[float]
     #: True: shown without ticks, to measure how much ticks influence people
@@ -156,6 +165,8 @@ class QueueItem(Base):
     #: True: its answer is known; it is in the queue to measure raters
     gold: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[QueueState] = mapped_column(enum_column(QueueState, "queue_state"), server_default="queued")
+    #: why a reviewer removed it, as they said
+    refused_why: Mapped[str | None]
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -180,7 +191,8 @@ class Task(Base):
     queue_item_id: Mapped[int | None] = mapped_column(ForeignKey("queue_item.id"))
     strategy: Mapped[str]
     reason: Mapped[str]
-    inclusion_probability: Mapped[float]
+    #: None: unknown, because a person chose the text
+    inclusion_probability: Mapped[float | None]
     priority: Mapped[float] = mapped_column(server_default="0")
     blind: Mapped[bool] = mapped_column(server_default=text("false"))
     harsh: Mapped[bool] = mapped_column(server_default=text("false"))

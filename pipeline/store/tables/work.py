@@ -1,4 +1,4 @@
-"""The tables of work that is spread over workers: the shards of a run, and its log.
+"""The tables of work that is spread over workers: what was asked for, the shards of a run, and its log.
 
 A message in the broker only names a shard and its run. The work itself, and its state, are stored here, so that a
 broker that loses or repeats a message changes nothing.
@@ -11,6 +11,7 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pipeline.store.tables.core import Base, Json, enum_column
@@ -54,7 +55,11 @@ class Shard(Base):
     #: counts of its results, to be added up
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
 
-    __table_args__ = (Index(None, "run_id", "state"),)
+    __table_args__ = (
+        Index(None, "run_id", "state"),
+        # Few shards are parked, and whoever looks after the platform asks for them.
+        Index("ix_shard_parked", "run_id", postgresql_where=text("state = 'parked'")),
+    )
 
 
 class RunLog(Base):
@@ -71,6 +76,37 @@ class RunLog(Base):
     message: Mapped[str]
 
     __table_args__ = (Index(None, "run_id", "id"),)
+
+
+class RunRequest(Base):
+    """A run that somebody asked for, until a worker has begun it.
+
+    To cut the work of a stage may take long at a million texts, so whoever asks does not wait for it: a worker does it.
+    """
+
+    __tablename__ = "run_request"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    #: name of the stage, and the values of its form
+    stage: Mapped[str]
+    form: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    #: name of the account that asked; empty: nobody's, such as a program's
+    asked_by: Mapped[str] = mapped_column(server_default="")
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: time at which its message was last sent
+    sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: time from which there is nothing more to do; None: no worker has begun it
+    settled_at: Mapped[datetime | None]
+    #: the runs that were begun: several where a stage has one for each label
+    runs: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"))
+    #: the reason why no run, or not every run, could begin
+    error: Mapped[str | None]
+
+    __table_args__ = (
+        Index("ix_run_request_waiting", "id", postgresql_where=text("settled_at IS NULL")),
+        # A run is looked for by whoever shows it: who asked for it?
+        Index("ix_run_request_runs", "runs", postgresql_using="gin"),
+    )
 
 
 class FilterScore(Base):
