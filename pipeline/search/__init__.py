@@ -1,0 +1,1 @@
+"""Finding texts: by words, by likeness to a text, and by what is known of them."""
