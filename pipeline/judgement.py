@@ -17,6 +17,12 @@ class RaterKind(enum.StrEnum):
     PSEUDO = "pseudo"
     RULE = "rule"
     BOOTSTRAP = "bootstrap"
+    #: an application that reports a wrong verdict; it never decides
+    REPORT = "report"
+
+
+#: name of the human raters that settle what others dispute; their version is the account of the reviewer
+ADJUDICATION = "adjudication"
 
 
 class Tier(enum.StrEnum):
@@ -36,6 +42,11 @@ class RaterRef:
     kind: RaterKind
     name: str
     version: str = ""
+
+    @property
+    def adjudicates(self) -> bool:
+        """True for a reviewer who settles disputes: their judgements outrank those of other people."""
+        return self.kind is RaterKind.HUMAN and self.name == ADJUDICATION
 
 
 @dataclass(frozen=True, slots=True)

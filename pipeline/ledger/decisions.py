@@ -35,7 +35,7 @@ class DecidedText:
     language: str | None
     #: names of its sources
     sources: tuple[str, ...]
-    #: its split in a source, the most protected one of several; `train` if a strategy chose it for people
+    #: its split in a source, the most protected one of several; `train` if a strategy or a doubt chose it for people
     split: str | None
     decisions: Mapping[str, Decision]
     #: labels that a human or a data set decided
@@ -104,6 +104,7 @@ def decided_texts(
             if decision.judgements and all(kinds[i] is RaterKind.BOOTSTRAP for i in decision.judgements)
         )
         demoted = frozenset[str]().union(*(judgement.demoted for judgement in judgements))
+        people = [judgement.rater for judgement in judgements if judgement.rater.kind in TRUSTED]
         pending.append(
             _Pending(
                 text_id,
@@ -112,6 +113,7 @@ def decided_texts(
                 stand_in,
                 demoted,
                 {judgement.id: judgement for judgement in judgements} if with_judgements else {},
+                bool(people) and all(rater.adjudicates for rater in people),
             )
         )
         if len(pending) == _CHUNK:
@@ -127,6 +129,8 @@ class _Pending(NamedTuple):
     stand_in: frozenset[str]
     demoted: frozenset[str]
     judgements: Mapping[int, Judgement]
+    #: nobody but reviewers judged it
+    doubted: bool
 
 
 def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[DecidedText]:
@@ -153,6 +157,10 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
             splits[text_id] = split if before in (None, "train") or split == "test" else before
     for text_id in _sought(session, ids):
         splits.setdefault(text_id, "train")
+    for text in pending:
+        if text.doubted:
+            # A reviewer saw it because its labels were in doubt: like texts that a strategy chose, it is a hard one.
+            splits.setdefault(text.id, "train")
     for text in pending:
         _, masked, language, duplicate_of = texts[text.id]
         yield DecidedText(

@@ -1,7 +1,7 @@
 """Decisions from judgements: one pure function, used by all other code.
 
-The order of trust is human > external > agreed LLMs (the bootstrap rater counts where no LLM judged) > pseudo-labels.
-The first rank with an opinion on a label decides it; lower ranks are then ignored. A consensus
+The order of trust is adjudication > human > external > agreed LLMs (the bootstrap rater counts where no LLM judged) >
+pseudo-labels. The first rank with an opinion on a label decides it; lower ranks are then ignored. A consensus
 (`pipeline.ledger.consensus.rule`) combines the judgements of several machines of one rank; without one they must
 agree.
 """
@@ -12,24 +12,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pipeline.judgement import Decision, Judgement, RaterKind, Tier
+from pipeline.judgement import ADJUDICATION, Decision, Judgement, RaterKind, RaterRef, Tier
 from pipeline.ledger.consensus.rule import Consensus, Vote
 
 
 @dataclass(frozen=True, slots=True)
 class _Rank:
-    kinds: tuple[RaterKind, ...]
+    #: kinds of raters, or ADJUDICATION
+    kinds: tuple[str, ...]
     agreed: Tier
     disputed: Tier
     #: tier where two thirds of three or more raters agree; None: a majority decides nothing
     settled: Tier | None = None
     #: True: a consensus, if there is one, combines several opinions
     weighed: bool = False
+    #: True: of several opinions the newest decides
+    newest: bool = False
 
 
 # The first rank with an opinion decides. Where machines disagree the label is unknown. Where people disagree it is
 # contested, and the text goes to review, where a third opinion may decide.
+# Of several reviewers the newest decides: an adjudicated text comes back only by an appeal or a new doubt, so whoever
+# settles it again has seen what was settled before. If they contested it, nobody could ever settle it.
 _RANKS = (
+    _Rank((ADJUDICATION,), Tier.GOLD, Tier.GOLD, newest=True),
     _Rank((RaterKind.HUMAN,), Tier.GOLD, Tier.CONTESTED, settled=Tier.SILVER),
     _Rank((RaterKind.EXTERNAL,), Tier.SILVER, Tier.CONTESTED),
     _Rank((RaterKind.LLM,), Tier.SILVER, Tier.UNKNOWN, weighed=True),
@@ -41,7 +47,7 @@ _REVIEWED = 3
 #: kinds of raters whose asserted labels filters may reject
 FILTERED_KINDS = frozenset({RaterKind.LLM, RaterKind.BOOTSTRAP})
 #: kinds of raters that a consensus combines, most trusted first: a kind counts where no kind before it has an opinion
-WEIGHED_KINDS = tuple(kind for rank in _RANKS if rank.weighed for kind in rank.kinds)
+WEIGHED_KINDS = tuple(RaterKind(kind) for rank in _RANKS if rank.weighed for kind in rank.kinds)
 
 
 def resolve(
@@ -67,13 +73,14 @@ def resolve(
         A decision for each label that any current judgement asserts or denies.
     """
     current = current_judgements(judgements)
-    votes: dict[str, dict[RaterKind, list[Vote]]] = defaultdict(lambda: defaultdict(list))
+    votes: dict[str, dict[str, list[Vote]]] = defaultdict(lambda: defaultdict(list))
     for judgement in current:
         asserted, denied = opinions(judgement, excludes or {})
+        kind = rank_of(judgement.rater)
         for label in asserted:
-            votes[label][judgement.rater.kind].append(Vote(judgement.rater, True, judgement.id))
+            votes[label][kind].append(Vote(judgement.rater, True, judgement.id))
         for label in denied:
-            votes[label][judgement.rater.kind].append(Vote(judgement.rater, False, judgement.id))
+            votes[label][kind].append(Vote(judgement.rater, False, judgement.id))
         for label in judgement.asserted - asserted:
             votes[label]
     return {label: _decide(label, by_kind, consensus) for label, by_kind in sorted(votes.items())}
@@ -113,14 +120,24 @@ def current_judgements(judgements: Iterable[Judgement]) -> list[Judgement]:
 
 def text_tier(decisions: Mapping[str, Decision]) -> Tier:
     """The tier of a text: contested if any label is, else the best tier of its labels."""
-    tiers = {decision.tier for decision in decisions.values()}
+    return best_tier(decision.tier for decision in decisions.values())
+
+
+def best_tier(tiers: Iterable[Tier]) -> Tier:
+    """The tier of a text whose labels have these."""
+    present = set(tiers)
     for tier in (Tier.CONTESTED, Tier.GOLD, Tier.SILVER, Tier.PSEUDO):
-        if tier in tiers:
+        if tier in present:
             return tier
     return Tier.UNKNOWN
 
 
-def _decide(label: str, by_kind: Mapping[RaterKind, list[Vote]], consensus: Consensus | None) -> Decision:
+def rank_of(rater: RaterRef) -> str:
+    """The name under which a rater's votes are counted: its kind, or `adjudication`."""
+    return ADJUDICATION if rater.adjudicates else rater.kind
+
+
+def _decide(label: str, by_kind: Mapping[str, list[Vote]], consensus: Consensus | None) -> Decision:
     for rank in _RANKS:
         votes = [vote for kind in rank.kinds for vote in by_kind.get(kind, ())]
         weighed = consensus if rank.weighed else None
@@ -128,6 +145,9 @@ def _decide(label: str, by_kind: Mapping[RaterKind, list[Vote]], consensus: Cons
             votes = weighed.heard(label, votes)
         if not votes:
             continue
+        if rank.newest:
+            newest = max(votes, key=lambda vote: (vote.judgement, vote.rater, vote.asserted))
+            votes = [vote for vote in votes if vote.asserted == newest.asserted]
         ids = tuple(sorted({vote.judgement for vote in votes}))
         if weighed is not None:
             value = weighed.decide(label, votes)

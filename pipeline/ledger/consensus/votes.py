@@ -101,7 +101,8 @@ def read_votes(
     Args:
         session: an open session.
         taxonomy: the labels.
-        people: True: people and data sets have rows as well.
+        people: True: people and data sets have rows as well. Reviewers have none: they judged what others dispute, and
+            their word is gold.
         most: number of texts in the sample.
         progress: called from time to time.
     """
@@ -162,7 +163,11 @@ class _Building:
     def add(self, judgements: Sequence[Judgement]) -> None:
         """Add the rows of one text."""
         trusted = [judgement for judgement in judgements if judgement.rater.kind in TRUSTED]
-        rows = [judgement for judgement in _standing(judgements) if judgement.rater.kind in self._kinds]
+        rows = [
+            judgement
+            for judgement in _standing(judgements)
+            if judgement.rater.kind in self._kinds and not judgement.rater.adjudicates
+        ]
         if not rows:
             return
         truth = self._decided(trusted)

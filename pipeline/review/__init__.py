@@ -1,0 +1,1 @@
+"""The review: texts whose labels are in doubt, one at a time before a reviewer, who settles them."""
