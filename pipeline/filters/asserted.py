@@ -71,7 +71,9 @@ def draw_review(
     """Draw for people a simple random sample of the texts that a stage rejected for each label; return the counts.
 
     The sample is the texts with the lowest keyed hash: the same seed draws the same texts, and when more are rejected
-    later, texts that were drawn before tend to stay drawn. A text keeps the inclusion probability of its first draw.
+    later, texts that were drawn before tend to stay drawn. A text that several draws took has the largest of their
+    inclusion probabilities: the hash lies below the largest of their limits (Ohlsson 1995, "Coordination of samples
+    using permanent random numbers").
     """
     rows = session.execute(
         text("""
@@ -88,7 +90,9 @@ def draw_review(
             ), written AS (
                 INSERT INTO review (text_id, label, reason, inclusion_probability, run_id)
                 SELECT text_id, label, :reason, size / total, :run FROM drawn
-                ON CONFLICT DO NOTHING
+                ON CONFLICT (text_id, label, reason) DO UPDATE
+                SET inclusion_probability = excluded.inclusion_probability
+                WHERE review.inclusion_probability < excluded.inclusion_probability
             )
             SELECT label, count(*) FROM drawn GROUP BY label
         """),

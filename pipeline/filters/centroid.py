@@ -19,15 +19,17 @@ from sqlalchemy.orm import Session
 from pipeline.errors import EncoderError, NotEnoughVectors
 from pipeline.filters.asserted import forget_stale
 from pipeline.filters.cuts import ChosenCut, Cut
+from pipeline.filters.names import CENTROID, REVIEW_REASONS, SCORES, By
 from pipeline.filters.prototypes import SAMPLE, Prototypes, make_prototypes
 from pipeline.store.locks import lock_key, take
 from pipeline.store.spans import Span
 from pipeline.vectors.encoders.protocol import Vectors
+from pipeline.vectors.table import read_vectors
 
 #: name of the filter's runs and decisions
-STAGE = "filter-centroid"
+STAGE = CENTROID
 #: reason of the texts in the review sample
-REVIEW_REASON = "centroid_dropped"
+REVIEW_REASON = REVIEW_REASONS[STAGE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class LabelFilter:
     vectors: int
     prototypes: int = 0
     cut: float | None = None
-    #: the method that chose the cut
+    #: the method that chose the cut; `by-hand`: a person set it
     method: str | None = None
     #: the numbers behind the cut
     reason: str = ""
@@ -60,6 +62,8 @@ class FilterReport:
     run_id: int
     encoder: str
     labels: tuple[LabelFilter, ...]
+    #: what the texts were scored by
+    by: By = "similarity"
 
     @property
     def kept(self) -> int:
@@ -97,10 +101,11 @@ def find_prototypes(
     anchors: Mapping[str, Vectors] | None,
     seed: int,
     strict: bool,
+    by: By = "similarity",
     tell: Callable[[int, str], None] | None = None,
 ) -> tuple[dict[str, Support], dict[str, Prototypes], dict[str, str]]:
     """The prototypes of each label from a sample of its vectors, and the reasons why labels have none. Call
-    `find_asserted` first.
+    `find_asserted` first. Where texts are scored by their neighbours, a label with enough vectors has an empty entry.
 
     Raises:
         NotEnoughVectors: a label has too few vectors, and the call is strict.
@@ -118,6 +123,9 @@ def find_prototypes(
             skipped[key] = _too_few(support[key], how, encoder)
             if strict:
                 raise NotEnoughVectors(f"label {key!r}: {skipped[key]}")
+            continue
+        if by == "neighbours":
+            prototypes[key] = Prototypes(sample[:0], ())
             continue
         prototypes[key] = _prototypes_of(key, sample, how, (anchors or {}).get(key), seed)
     return support, prototypes, skipped
@@ -149,15 +157,6 @@ def load_samples(session: Session, encoder: str, keys: Sequence[str]) -> dict[st
         total, sent = loaded.get(number, (0, b""))
         samples[key] = Support(texts.get(number, 0), total), read_vectors(sent)
     return samples
-
-
-def read_vectors(sent: bytes) -> Vectors:
-    """Vectors in pgvector's wire format for `halfvec`, one after the other: dimension, a zero, big-endian halves."""
-    if not sent:
-        return np.zeros((0, 0), np.float32)
-    dimension = int.from_bytes(sent[:2], "big")
-    rows = np.frombuffer(sent, dtype=np.dtype([("head", ">u4"), ("values", ">f2", (dimension,))]))
-    return np.asarray(rows["values"], dtype=np.float32)
 
 
 def _prototypes_of(key: str, sample: Vectors, how: Cut, anchors: Vectors | None, seed: int) -> Prototypes:
@@ -204,8 +203,9 @@ def load_scores(session: Session, keys: Sequence[str]) -> dict[str, NDArray[np.f
     return {keys[label - 1]: np.frombuffer(bytes(sent), dtype=">f4").astype(np.float64) for label, sent in rows}
 
 
-def put_cuts(session: Session, keys: Sequence[str], cuts: Mapping[str, ChosenCut]) -> None:
-    """Write the cuts to the table `centroid_cut`."""
+def put_cuts(session: Session, keys: Sequence[str], cuts: Mapping[str, ChosenCut], by: By = "similarity") -> None:
+    """Write the cuts to the table `centroid_cut`, with the reasons of decisions by them."""
+    score = SCORES[by]
     session.execute(
         text("""
             CREATE TEMP TABLE centroid_cut (
@@ -218,8 +218,8 @@ def put_cuts(session: Session, keys: Sequence[str], cuts: Mapping[str, ChosenCut
             "label": number,
             "name": key,
             "cut": cuts[key].value,
-            "why_kept": f"similarity of at least {cuts[key].value:.3f} ({cuts[key].reason})",
-            "why_dropped": f"similarity below {cuts[key].value:.3f} ({cuts[key].reason})",
+            "why_kept": f"{score} of at least {cuts[key].value:.3f} ({cuts[key].reason})",
+            "why_dropped": f"{score} below {cuts[key].value:.3f} ({cuts[key].reason})",
         }
         for number, key in enumerate(keys, start=1)
         if key in cuts

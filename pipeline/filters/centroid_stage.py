@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ from pipeline.filters.centroid import (
     summaries,
 )
 from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
+from pipeline.filters.names import By, scale_of
+from pipeline.filters.neighbours import compare_with_neighbours, load_sample
+from pipeline.filters.saved_cuts import as_params, in_force
+from pipeline.filters.summary import summarise
 from pipeline.runs.ranges import spans_of_texts
 from pipeline.runs.stage import SHARD_TEXTS, Next, Part, Plan, RunView, Step, WorkContext, is_together
 from pipeline.runs.values import Values
@@ -47,13 +51,16 @@ class CentroidParams:
     encoder: str | None = None
     #: of the prototypes' starting points and of the review sample; None: the settings'
     seed: int | None = None
+    #: what the texts are scored by; None: the settings'
+    by: By | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CentroidStage:
     """Decide on every label that a machine rater currently asserts; the same store and seed give the same decisions.
 
-    The decisions on a label are the same whether it is filtered alone or with others. Decisions on labels that are no
+    The decisions on a label are the same whether it is filtered alone or with others. A cut that a person set
+    (`pipeline.filters.saved_cuts`) takes the place of the computed one. Decisions on labels that are no
     longer asserted are removed; decisions on a label that is skipped stay as they are.
 
     Raises:
@@ -73,36 +80,43 @@ class CentroidStage:
 
     def plan(self, home: WorkContext, params: CentroidParams) -> Plan:
         """The prototypes of each label from a sample of its vectors, and ranges of the texts in scope."""
-        how, labels = params.cut, params.labels
+        how, labels, by = params.cut, params.labels, params.by or home.settings.filter_by
         seed = home.settings.seed if params.seed is None else params.seed
         encoder = params.encoder or space_in_use(home.engine, home.settings)
         for key in labels or ():
             home.taxonomy[key]  # Raises where the key is unknown.
         keys = home.taxonomy.keys if labels is None else tuple(key for key in home.taxonomy.keys if key in set(labels))
-        anchors = None
-        if params.anchored:
+        scale, anchors = scale_of(encoder, by), None
+        if params.anchored and by == "similarity":
             anchors = {key: encoder_of(home, encoder).encode(home.taxonomy[key].all_exemplars()) for key in keys}
         with home.begin() as session:
             if is_together(session):
                 lock_labels(session, keys)
             find_asserted(session, keys)
             support, prototypes, skipped = find_prototypes(
-                session, encoder, keys, how, anchors=anchors, seed=seed, strict=labels is not None
+                session, encoder, keys, how, anchors=anchors, seed=seed, strict=labels is not None, by=by
             )
+            cuts = [cut for key, cut in in_force(session, STAGE).items() if key in keys]
+            saved = as_params([cut for cut in cuts if cut.fits(scale)])
             spans, _ = spans_of_texts(session, size=self.shard_texts)
-        kept = {
-            "encoder": encoder,
-            "labels": labels,
-            "cut": asdict(how),
-            "anchored": params.anchored,
-            "seed": seed,
-            "taxonomy": home.taxonomy.version,
-        }
+        kept = (
+            {
+                "encoder": encoder,
+                "labels": labels,
+                "cut": asdict(how),
+                "anchored": params.anchored,
+                "seed": seed,
+                "taxonomy": home.taxonomy.version,
+            }
+            | ({"saved_cuts": saved} if saved else {})
+            | ({"by": by} if by != "similarity" else {})
+        )
         prepared = {
             "keys": list(keys),
             "found": {key: [counts.support, counts.vectors] for key, counts in support.items()},
             "prototypes": {key: own.centroids.astype(float).tolist() for key, own in prototypes.items()},
             "skipped": skipped,
+            "elsewhere": {cut.label: cut.encoder for cut in cuts if not cut.fits(scale)},
         }
         where = encoder if labels is None else f"{encoder}:{','.join(keys)}"
         return Plan(
@@ -117,10 +131,7 @@ class CentroidStage:
             if not together:
                 find_asserted(session, keys, part.span)
             if part.args["step"] == "compare":
-                centroids = {
-                    key: np.asarray(rows, dtype=np.float32) for key, rows in run.prepared["prototypes"].items()
-                }
-                compare(session, run.params["encoder"], centroids, keys)
+                _compare(session, run, keys, home.taxonomy.keys)
                 if not together:
                     _keep_scores(session, run.id, keys)
                 step(session, 0)
@@ -128,7 +139,7 @@ class CentroidStage:
             if not together:
                 lock_labels(session, keys, shared=True)
                 _take_scores(session, run.id, keys, part)
-            put_cuts(session, keys, _cuts(run))
+            put_cuts(session, keys, _cuts(run), _by(run))
             kept = decide(session, run.id, keys, part.span)
             step(session, 0)
             return {"kept": kept}
@@ -139,7 +150,12 @@ class CentroidStage:
         keys: list[str] = run.prepared["keys"]
         if "cuts" not in run.prepared:
             measured = load_scores(session, keys) if is_together(session) else _scores(session, run.id)
-            cuts = {key: choose_cut(scores, how) for key, scores in measured.items()}
+            saved = run.params.get("saved_cuts", {})
+            elsewhere = run.prepared.get("elsewhere", {})
+            cuts = {
+                key: _by_hand(saved[key]) if key in saved else _noting(choose_cut(scores, how), elsewhere.get(key))
+                for key, scores in measured.items()
+            }
             spans, _ = spans_of_texts(session, size=self.shard_texts)
             return Next(
                 [Part(span, {"step": "decide"}) for span in spans or [Span()]],
@@ -155,6 +171,7 @@ class CentroidStage:
             seed=run.params["seed"],
             run_id=run.id,
         )
+        summarise(session, STAGE, keys)
         if not run.parked:
             session.execute(text("DELETE FROM filter_score WHERE run_id = :run"), {"run": run.id})
         decided = summaries(
@@ -166,7 +183,35 @@ class CentroidStage:
             drawn,
             run.prepared["skipped"],
         )
-        return FilterReport(run.id, run.params["encoder"], decided)
+        return FilterReport(run.id, run.params["encoder"], decided, _by(run))
+
+
+def _by(run: RunView) -> By:
+    by: By = run.params.get("by", "similarity")
+    return by
+
+
+def _compare(session: Session, run: RunView, keys: Sequence[str], taxonomy: Sequence[str]) -> None:
+    """Score the asserted labels of this transaction."""
+    encoder, prototypes = run.params["encoder"], run.prepared["prototypes"]
+    if _by(run) == "neighbours":
+        filtered = [key for key in keys if key in prototypes]
+        columns = [list(taxonomy).index(key) for key in filtered]
+        numbers = [list(keys).index(key) + 1 for key in filtered]
+        compare_with_neighbours(session, encoder, load_sample(session, encoder, taxonomy), columns, numbers)
+        return
+    compare(session, encoder, {key: np.asarray(rows, dtype=np.float32) for key, rows in prototypes.items()}, keys)
+
+
+def _by_hand(saved: Values) -> ChosenCut:
+    return ChosenCut(saved["cut"], "by-hand", saved["reason"])
+
+
+def _noting(computed: ChosenCut, encoder: str | None) -> ChosenCut:
+    """A computed cut, with a word on one that a person set in another space."""
+    if encoder is None:
+        return computed
+    return replace(computed, reason=f"{computed.reason}; the cut set by hand is of {encoder}")
 
 
 def _cuts(run: RunView) -> dict[str, ChosenCut]:

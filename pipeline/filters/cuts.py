@@ -10,7 +10,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from pipeline.errors import NotEnoughVectors, UsageError
 
@@ -77,8 +76,8 @@ class ChosenCut:
 
     #: in single precision, as similarities are stored
     value: float
-    #: the method that chose it: another than the one asked for where that one has no result
-    method: Method
+    #: the method that chose it: another than the one asked for where that one has no result, or `by-hand`
+    method: Method | Literal["by-hand"]
     #: the numbers behind it, in a few words
     reason: str
 
@@ -168,6 +167,9 @@ def _valley(ordered: Similarities) -> ChosenCut | str:
 
     if odds(means[low]) <= 0 or odds(means[high]) >= 0:
         return "no valley lies between its means"
+    # It takes half a second to load, and few cuts need it.
+    from scipy.optimize import brentq
+
     value = centre + scale * float(brentq(odds, means[low], means[high]))
     below, above = centre + scale * means[low], centre + scale * means[high]
     return ChosenCut(value, "mixture", f"mixture: means {below:.3f}/{above:.3f}, {weights[low]:.0%} in the lower")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pipeline.errors import NotEnoughVectors
@@ -77,6 +76,9 @@ def make_prototypes(
 
 def _choose(sample: Vectors, fixed: Vectors, trim: float, rng: np.random.Generator) -> Prototypes:
     """The number of centroids with the best silhouette, and the centroids."""
+    # It takes a second to load, and whatever imports this module may never get here.
+    from sklearn.metrics import silhouette_score
+
     best = _cluster(sample, fixed, 1, trim, rng)
     score = _MIN_SILHOUETTE
     distances = _distances(sample[:_SILHOUETTE_SAMPLE])

@@ -16,12 +16,13 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.filters.centroid import STAGE, FilterReport, LabelFilter, read_vectors
+from pipeline.filters.centroid import STAGE, FilterReport, LabelFilter
 from pipeline.pages.render import put_page, render
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Label, Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
 from pipeline.vectors.plane import Points, principal, to_pixels
+from pipeline.vectors.table import read_vectors
 
 PAGE = "centroid.html"
 #: texts shown on each side of a cut

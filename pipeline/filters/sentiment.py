@@ -7,8 +7,9 @@ likely than the cut; nothing is deleted, and a random sample of the rejected tex
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -17,12 +18,14 @@ from sqlalchemy.orm import Session
 from pipeline import store
 from pipeline.errors import ModelError
 from pipeline.filters.asserted import draw_review, find_asserted, forget_stale
+from pipeline.filters.names import REVIEW_REASONS, SENTIMENT
+from pipeline.filters.summary import summarise
 from pipeline.models.artefact import TrainedModel
 from pipeline.store.spans import Span
 from pipeline.taxonomy import Taxonomy
 
-STAGE = "filter-sentiment"
-REVIEW_REASON = "sentiment_dropped"
+STAGE = SENTIMENT
+REVIEW_REASON = REVIEW_REASONS[STAGE]
 SENTIMENTS = ("negative", "neutral", "positive")
 #: Probability of its allowed sentiments from which a label is kept. A cut of one half would reject more than eight
 #: right labels for each wrong one, this cut hardly any (docs/decisions/0005-filters.md).
@@ -40,6 +43,10 @@ class SentimentLabel:
     kept: int
     dropped: int
     in_review: int
+    #: probability of the allowed sentiments from which the label is kept
+    cut: float = CUT
+    #: the reason of a cut that a person set; None: it is that of the run
+    by_hand: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +121,22 @@ def decide(
     review_share: float,
     review_least: int,
     seed: int,
+    saved_cuts: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[SentimentLabel, ...]:
-    """Write the decisions on every label with a rule, and draw a review sample; all sentiments must be found before."""
+    """Write the decisions on every label with a rule, and draw a review sample; all sentiments must be found before.
+
+    Cuts that a person set (`saved_cuts`, as `pipeline.filters.saved_cuts.as_params` gives them) take the place of
+    `cut`.
+    """
+    saved = saved_cuts or {}
     rules = rules_of(taxonomy)
     find_asserted(session, list(rules))
     # Labels whose rule was removed from the taxonomy are included; none of them is in the table.
     forget_stale(session, STAGE, [*rules, *(label.key for label in taxonomy if label.sentiment is None)])
+    cuts = {key: float(saved[key]["cut"]) if key in saved else cut for key in rules}
+    why = {key: str(saved[key]["reason"]) for key in rules if key in saved}
     counts = {
-        key: _decide(session, run_id, number, key, allowed, cut)
+        key: _decide(session, run_id, number, key, allowed, cuts[key], why.get(key))
         for number, (key, allowed) in enumerate(rules.items(), start=1)
     }
     drawn = draw_review(
@@ -134,7 +149,11 @@ def decide(
         seed=seed,
         run_id=run_id,
     )
-    return tuple(SentimentLabel(key, allowed, *counts[key], drawn.get(key, 0)) for key, allowed in rules.items())
+    summarise(session, STAGE, taxonomy.keys)
+    return tuple(
+        SentimentLabel(key, allowed, *counts[key], drawn.get(key, 0), cuts[key], why.get(key))
+        for key, allowed in rules.items()
+    )
 
 
 def _decide(
@@ -144,11 +163,13 @@ def _decide(
     key: str,
     allowed: tuple[str, ...],
     cut: float,
+    by_hand: str | None,
 ) -> tuple[int, int]:
     """Write the decisions on one label; return the numbers of kept and rejected texts."""
     values = {"stage": STAGE, "label": key, "number": number, "cut": cut, "run": run_id}
     # The names of columns come from a fixed set.
     score = " + ".join(f"s.{name}" for name in SENTIMENTS if name in allowed)
+    shown = f"{cut:.6g}" + (f", {by_hand}" if by_hand else "")
     session.execute(
         text(f"""
             INSERT INTO filter_decision (stage, label, text_id, kept, score, cut, reason, run_id)
@@ -162,8 +183,8 @@ def _decide(
         """),  # noqa: S608
         {
             **values,
-            "why_kept": f"sentiment can be {' or '.join(allowed)}",
-            "why_dropped": f"sentiment is hardly {' or '.join(allowed)} (below {cut:g})",
+            "why_kept": f"sentiment can be {' or '.join(allowed)}" + (f" ({by_hand})" if by_hand else ""),
+            "why_dropped": f"sentiment is hardly {' or '.join(allowed)} (below {shown})",
         },
     )
     kept, dropped = session.execute(

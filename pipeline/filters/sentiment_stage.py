@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from pipeline.filters.saved_cuts import as_params, in_force
 from pipeline.filters.sentiment import (
     CHUNK,
     CUT,
@@ -64,6 +65,7 @@ class SentimentStage:
         require_sentiment(model)
         with home.begin() as session:
             spans, _ = spans_of_texts(session, size=self.shard_texts)
+            saved = as_params([cut for key, cut in in_force(session, STAGE).items() if key in home.taxonomy])
             missing = len(without_sentiment(session, list(rules_of(home.taxonomy)), model))
         kept = {
             "model": model.manifest.version,
@@ -72,7 +74,7 @@ class SentimentStage:
             "review_least": params.review_least,
             "seed": home.settings.seed if params.seed is None else params.seed,
             "taxonomy": home.taxonomy.version,
-        }
+        } | ({"saved_cuts": saved} if saved else {})
         return Plan("", [Part(span) for span in spans], missing, kept)
 
     def work(self, home: WorkContext, run: RunView, part: Part, step: Step) -> Values:
@@ -90,7 +92,8 @@ class SentimentStage:
     def reduce(self, home: WorkContext, session: Session, run: RunView, counts: Values) -> SentimentReport:
         """Decide on every label with a rule."""
         options = {name: run.params[name] for name in ("cut", "review_share", "review_least", "seed")}
-        decided = decide(session, home.taxonomy, run.id, **options)
+        saved = run.params.get("saved_cuts", {})
+        decided = decide(session, home.taxonomy, run.id, **options, saved_cuts=saved)
         return SentimentReport(run.id, run.params["model"], counts.get("scored", 0), decided)
 
 

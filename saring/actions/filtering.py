@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.filters.centroid import FilterReport
 from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.filters.cuts import Cut
+from pipeline.filters.names import By
 from pipeline.filters.report import write_report
 from pipeline.filters.sentiment import SentimentReport
 from pipeline.filters.sentiment_stage import SentimentParams, SentimentStage
@@ -40,6 +41,7 @@ def filter_labels(
     *,
     cut: Cut | None = None,
     anchored: bool = False,
+    by: By | None = None,
     sentiment: bool = True,
     report: Path | None = None,
     executor: Executor | None = None,
@@ -55,6 +57,7 @@ def filter_labels(
         labels: keys or names of labels; None: all. The sentiment rules apply only if all labels are filtered.
         cut: the method that chooses the cuts; None: a mixture.
         anchored: use the taxonomy's exemplars for the prototypes too.
+        by: score by `similarity` to the nearest centre or by the labels of `neighbours`; None: the settings'.
         sentiment: apply the sentiment rules too.
         report: a folder for a page with the rejected labels; None: no page.
         executor: the place where the stages run; None: this process.
@@ -65,7 +68,7 @@ def filter_labels(
         NotEnoughVectors: a label that was named has too few vectors.
         RunConflict: a filter is running already.
     """
-    centroid = filter_by_centroid(home, labels, cut=cut, anchored=anchored, executor=executor, progress=progress)
+    centroid = filter_by_centroid(home, labels, cut=cut, anchored=anchored, by=by, executor=executor, progress=progress)
     rules = filter_by_sentiment(home, executor=executor, progress=progress) if sentiment and labels is None else None
     page = write_filter_page(home, centroid, report) if report is not None else None
     return Filtered(centroid, rules, page)
@@ -77,12 +80,13 @@ def filter_by_centroid(
     *,
     cut: Cut | None = None,
     anchored: bool = False,
+    by: By | None = None,
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> FilterReport:
     """Run the centroid filter alone; see `filter_labels`."""
     keys = [require_label(home, label) for label in labels] if labels else None
-    params = CentroidParams(keys, cut or Cut(), anchored)
+    params = CentroidParams(keys, cut or Cut(), anchored, by=by)
     return run(CentroidStage(), home, params, executor=executor, progress=progress)
 
 

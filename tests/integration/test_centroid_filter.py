@@ -18,7 +18,9 @@ from pipeline.errors import EncoderError, NotEnoughVectors, TaxonomyError, Usage
 from pipeline.filters.asserted import find_asserted
 from pipeline.filters.centroid import REVIEW_REASON, STAGE, LabelFilter
 from pipeline.filters.cuts import Cut
+from pipeline.filters.names import scale_of
 from pipeline.filters.report import write_report
+from pipeline.filters.saved_cuts import save_cut
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import NewJudgement, judgements_by_text, rater_id, record
 from pipeline.ledger.resolve import FILTERED_KINDS, current_judgements, resolve
@@ -128,6 +130,38 @@ def test_mistakes_are_dropped_and_a_rarer_wording_is_kept(field: Field, engine: 
     assert all(d.kept == (d.score >= d.cut) and d.run_id == report.run_id for d in decided.values())
     assert decided[mistakes[0]].reason.startswith(f"similarity below {done.cut:.3f} (mixture: means 0.")
     assert decided[common[0]].reason.startswith(f"similarity of at least {done.cut:.3f} (mixture: means 0.")
+
+
+def test_a_text_among_those_of_another_label_is_dropped_by_its_neighbours(
+    field: Field, engine: Engine, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    right = field.plant("hate", 0, 200) + field.plant("hate", 1, 100)
+    mistakes = field.plant("hate", 2, 12)
+    field.plant("porn", 2, 150)
+    with Session(engine) as session, session.begin():
+        save_cut(session, STAGE, "hate", 0.99, reason="of the other score", who="a", encoder="planted")
+
+    report = centroid_filter(engine, taxonomy, encoder="planted", by="neighbours")
+
+    assert field.kept("hate", right) > 0.97
+    assert field.kept("hate", mistakes) == 0
+    done = label_of(report.labels, "hate")
+    assert (report.by, done.support, done.vectors, done.prototypes) == ("neighbours", 312, 312, 0)
+    assert "the cut set by hand is of planted" in done.reason
+    before = {i: (d.kept, d.score, d.cut, d.reason) for i, d in field.decisions("hate").items()}
+    assert all(0 <= score <= 1 for _, score, _, _ in before.values())
+    assert before[mistakes[0]][3].startswith(f"share of neighbours below {done.cut:.3f}")
+    centroid_filter(engine, taxonomy, encoder="planted", by="neighbours", labels=["hate"])
+    assert {i: (d.kept, d.score, d.cut, d.reason) for i, d in field.decisions("hate").items()} == before
+    page = write_report(engine, report, taxonomy, tmp_path, encoder="planted", rng=np.random.default_rng(0)).read_text(
+        encoding="utf-8"
+    )
+    assert "whose nearest texts have it too" in page
+    with Session(engine) as session, session.begin():
+        scale = scale_of("planted", "neighbours")
+        save_cut(session, STAGE, "hate", 0.0, reason="keep all", who="a", encoder=scale)
+    by_hand = centroid_filter(engine, taxonomy, encoder="planted", by="neighbours")
+    assert label_of(by_hand.labels, "hate").dropped == 0
 
 
 def test_a_dropped_label_is_no_longer_believed(
