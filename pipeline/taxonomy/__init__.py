@@ -15,7 +15,7 @@ from pipeline.taxonomy.labels import (
     Sentiment,
     Taxonomy,
 )
-from pipeline.taxonomy.reading import example_taxonomy, load_taxonomy, parse_taxonomy
+from pipeline.taxonomy.reading import example_taxonomy, load_taxonomy, parse_taxonomy, version_of
 
 __all__ = [
     "SENTIMENTS",
@@ -28,4 +28,5 @@ __all__ = [
     "example_taxonomy",
     "load_taxonomy",
     "parse_taxonomy",
+    "version_of",
 ]

@@ -128,6 +128,20 @@ class Taxonomy(_Frozen):
         return bool(self.harmful)
 
     @property
+    def none_label(self) -> str | None:
+        """Key of the label that means "none of the others"; None: there is no such label.
+
+        It is the one benign label, it excludes every other label, and all of those are harmful: a text without harm has
+        it. In any other taxonomy a text may have no label at all. With Saring's own labels it may: "safe for work" does
+        not exclude "informative", and a text that is no violation need not be safe (an advertisement for gambling).
+        """
+        benign = [label for label in self.labels if label.benign]
+        if len(benign) != 1 or len(self.labels) < 2:
+            return None
+        [only] = benign
+        return only.key if set(only.excludes) >= set(self.keys) - {only.key} else None
+
+    @property
     def model_prefix(self) -> str:
         """First word of the names of models that give these labels: `sfw` where one is "safe for work"."""
         return "sfw" if "safe for work" in self else "labels"

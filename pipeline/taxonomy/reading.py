@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pipeline.errors import TaxonomyError
 from pipeline.taxonomy.defaults import with_defaults
 from pipeline.taxonomy.labels import Label, Taxonomy
 from pipeline.taxonomy.mistakes import words_of
-from pipeline.yaml_text import YamlFault, read_yaml
+from pipeline.yaml_text import read_yaml_bytes
 
 #: a line of the file, and what is wrong there
 _Mistake = tuple[int, str]
@@ -26,15 +27,17 @@ def load_taxonomy(path: Path | None = None) -> Taxonomy:
     Raises:
         TaxonomyError: the file cannot be read or is not valid; `problems` has every mistake with its line.
     """
-    if path is None:
-        where, content = "pipeline/taxonomy.yaml", files("pipeline").joinpath("taxonomy.yaml").read_bytes()
-    else:
-        where = str(path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise TaxonomyError(f"{where}: cannot be read ({error.strerror}); check SARING_TAXONOMY") from error
+    content, where = _content(path)
     return parse_taxonomy(content, where)
+
+
+def version_of(path: Path | None = None) -> str:
+    """The version of a taxonomy file, which need not be valid; without a path, of the file that comes with Saring.
+
+    Raises:
+        TaxonomyError: the file cannot be read.
+    """
+    return _version(_content(path)[0])
 
 
 def example_taxonomy() -> bytes:
@@ -42,8 +45,11 @@ def example_taxonomy() -> bytes:
     return files("pipeline.taxonomy").joinpath("example.yaml").read_bytes()
 
 
+@lru_cache(maxsize=8)
 def parse_taxonomy(content: bytes, where: str = "taxonomy") -> Taxonomy:
     """Check the content of a taxonomy file; `where` is its name in messages.
+
+    The same content is read once a process: YAML with line numbers takes a tenth of a second or more.
 
     Raises:
         TaxonomyError: the content is not valid; `problems` has every mistake with its line.
@@ -65,20 +71,26 @@ def parse_taxonomy(content: bytes, where: str = "taxonomy") -> Taxonomy:
     if mistakes:
         mistakes = sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake[0])
         raise TaxonomyError.listing([f"{where}:{line}: {words}" for line, words in mistakes])
-    version = hashlib.blake2b(content, digest_size=8).hexdigest()
-    return Taxonomy(version=version, labels=tuple(label for label, _ in labels))
+    return Taxonomy(version=_version(content), labels=tuple(label for label, _ in labels))
+
+
+def _content(path: Path | None) -> tuple[bytes, str]:
+    """The bytes of a file, and its name in messages."""
+    if path is None:
+        return files("pipeline").joinpath("taxonomy.yaml").read_bytes(), "pipeline/taxonomy.yaml"
+    try:
+        return path.read_bytes(), str(path)
+    except OSError as error:
+        raise TaxonomyError(f"{path}: cannot be read ({error.strerror}); check SARING_TAXONOMY") from error
+
+
+def _version(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def _nodes(content: bytes, where: str) -> Any:
     """The list of labels as it is written, with line numbers."""
-    try:
-        written = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TaxonomyError(f"{where}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    try:
-        document: Any = read_yaml(written)
-    except YamlFault as error:
-        raise TaxonomyError(f"{where}:{error.line}: not valid YAML: {error.problem}") from error
+    document: Any = read_yaml_bytes(content, where, TaxonomyError)
     if not isinstance(document, dict) or not isinstance(document.get("labels"), list) or not document["labels"]:
         raise TaxonomyError(f"{where}:1: expected a mapping with a list `labels`")
     return document["labels"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -15,8 +16,22 @@ from pipeline.plural import counted
 from pipeline.settings import Settings, load_settings
 from pipeline.taxonomy import Taxonomy, example_taxonomy, load_taxonomy
 from saring.cli import output
+from saring.cli.lazy import LazyGroup
+
+
+class _Taxonomy(LazyGroup):
+    """The commands on versions need the store, which the others do not."""
+
+    later = MappingProxyType(
+        {
+            "versions": "saring.cli.taxonomy_versions:versions_command",
+            "changes": "saring.cli.taxonomy_versions:changes_command",
+        }
+    )
+
 
 taxonomy_app = typer.Typer(
+    cls=_Taxonomy,
     help="Make, check and show the taxonomy: the labels of the project.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -119,6 +134,30 @@ def _say_checked(result: dict[str, Any]) -> None:
     mistakes = len(result["problems"])
     verdict = counted(mistakes, "mistake") if mistakes else f"{counted(result['labels'], 'label')}, no mistake"
     out.print(f"{result['file']}: {verdict}", markup=False, soft_wrap=True)
+
+
+@taxonomy_app.command("guides")
+def guides_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the two files are written.")],
+    pictures: Annotated[
+        str | None, typer.Option(metavar="FOLDER|URL", help="Where pictures of the labelling page are. Default: none.")
+    ] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Write the guides for volunteers, in English and in Malay, from the taxonomy. Files that are there are replaced.
+
+    Example: saring taxonomy guides docs
+    """
+    from pipeline.pages.render import put_page
+    from sync.project.guides import guides
+
+    taxonomy = load_taxonomy(load_settings().taxonomy_file)
+    written = [put_page(folder, name, content) for name, content in guides(taxonomy, pictures).items()]
+    output.emit(
+        {"files": [str(path) for path in written]},
+        as_json=as_json,
+        say=lambda result: output.out().print("\n".join(result["files"]), markup=False, soft_wrap=True),
+    )
 
 
 @taxonomy_app.command("show")

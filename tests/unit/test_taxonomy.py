@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import TaxonomyError
-from pipeline.taxonomy import VARIETIES, Taxonomy, example_taxonomy, load_taxonomy, parse_taxonomy
+from pipeline.taxonomy import VARIETIES, Label, Taxonomy, example_taxonomy, load_taxonomy, parse_taxonomy
+from tests.support.taxonomy import make_label, taxonomy_of
 
 _KEYS = (
     "hate",
@@ -340,3 +341,29 @@ def test_a_file_that_cannot_be_read_is_named_with_what_to_check(tmp_path: Path, 
     with pytest.raises(TaxonomyError, match=r"labels\.yaml.*SARING_TAXONOMY") as caught:
         load_taxonomy(tmp_path / "labels.yaml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "none"),
+    [
+        # one benign label that excludes all the others, which are harmful
+        ((make_label("spam", 0), make_label("ham", 1, benign=True, excludes=("spam",))), "ham"),
+        # two benign ones: neither means that the other labels are absent
+        ((make_label("late", 0, benign=True), make_label("praise", 1, benign=True, excludes=("late",))), None),
+        # one that leaves a label open
+        (
+            (make_label("a", 0), make_label("b", 1), make_label("fine", 2, benign=True, excludes=("a",))),
+            None,
+        ),
+        ((make_label("spam", 0),), None),
+        ((make_label("praise", 0, benign=True),), None),
+    ],
+)
+def test_a_label_means_none_of_the_others_if_it_alone_is_benign_and_excludes_them_all(
+    labels: tuple[Label, ...], none: str | None
+) -> None:
+    assert taxonomy_of(labels).none_label == none
+
+
+def test_with_the_built_in_labels_a_text_may_have_none(builtin: Taxonomy) -> None:
+    assert builtin.none_label is None

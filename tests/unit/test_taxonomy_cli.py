@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from pipeline.taxonomy import example_taxonomy, load_taxonomy
+from tests.support.commands import typed
 
 
 def saring(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SARING_")}
-    environment |= {"SARING_HOME": str(folder / "home")} | variables
-    command = [sys.executable, "-m", "saring", "taxonomy", *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    with chdir(folder):
+        return typed({"SARING_HOME": str(folder / "home")} | variables, "taxonomy", *words)
 
 
 @pytest.fixture
