@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
-from pipeline.yaml_text import YamlFault, read_yaml
+from pipeline.yaml_text import read_yaml_bytes, read_yaml_file
 
 #: the rater that SARING_LLM_URL defines
 SETTINGS_RATER = "llm"
@@ -30,6 +30,24 @@ Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorkedExample(_Strict):
+    """A text in the prompt with the labels that people gave it."""
+
+    #: personal data masked
+    text: Word
+    labels: tuple[Word, ...] = ()
+
+
+class Additions(BaseModel):
+    """Additions to the prompt from a file, whose other fields are for people."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    examples: tuple[WorkedExample, ...] = ()
+    #: by label: a sentence that sharpens its definition
+    notes: Mapping[Word, Word] = Field(default_factory=dict)
 
 
 class PromptConfig(_Strict):
@@ -46,6 +64,10 @@ class PromptConfig(_Strict):
     #: number of examples for each label
     exemplars: Annotated[int, Field(ge=0)] = 3
     near_misses: Annotated[int, Field(ge=0)] = 2
+    #: file with worked examples and notes, seen from the home, as `saring raters improve` writes it
+    additions: Word | None = None
+    #: what is in that file
+    added: Additions = Field(default_factory=Additions, exclude=True)
 
 
 class Sampling(_Strict):
@@ -198,14 +220,7 @@ def default_rater(settings: Settings) -> str:
 
 
 def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
-    try:
-        document: Any = read_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except YamlFault as error:
-        raise UsageError(f"{path}:{error.line}: not valid YAML: {error.problem}") from error
+    document = read_yaml_file(path)
     raters: Any = document.get("raters") if isinstance(document, dict) else None
     if not isinstance(raters, dict):
         raise UsageError(f"{path}:1: expected a mapping `raters` from names to raters")
@@ -221,8 +236,44 @@ def _read(path: Path, environ: Mapping[str, str]) -> dict[str, LlmConfig]:
             raise UsageError(f"{where}: this name is reserved: use another name")
         variable = node.get("api_key_env")
         key = environ.get(variable) if isinstance(variable, str) else None
-        configs[str(name)] = _checked(dict(node) | {"name": name}, where, SecretStr(key) if key else None)
+        config = _checked(dict(node) | {"name": name}, where, SecretStr(key) if key else None)
+        if config.prompt.additions is not None:
+            added = read_additions(path.parent / config.prompt.additions, where)
+            config = with_additions(config, added)
+        configs[str(name)] = config
     return configs
+
+
+def with_additions(config: LlmConfig, added: Additions) -> LlmConfig:
+    """The configuration with these additions to its prompt in place of others."""
+    return config.model_copy(update={"prompt": config.prompt.model_copy(update={"added": added})})
+
+
+def read_additions(path: Path, where: str) -> Additions:
+    """The additions in a file.
+
+    Args:
+        path: the file.
+        where: the place that names it, for messages.
+
+    Raises:
+        UsageError: it cannot be read, or is not valid; the message gives the line where it can.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{where}, prompt.additions: {path} cannot be read ({error.strerror})") from error
+    document = read_yaml_bytes(content, path)
+    if not isinstance(document, dict) or not {"examples", "notes"} & document.keys():
+        raise UsageError(f"{path}:1: expected `examples` or `notes`, as `saring raters improve` writes them")
+    try:
+        return Additions.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        places: Any = document
+        line = int(places.lc.key(first["loc"][0])[0]) + 1
+        raise UsageError(f"{path}:{line}: {place}: {first['msg']}") from error
 
 
 def _checked(values: dict[str, Any], where: str, key: SecretStr | None) -> LlmConfig:

@@ -11,9 +11,15 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "[": "\\u005b", "]": "
 
 
 def as_data(fields: Mapping[str, Any]) -> str:
-    """A JSON object whose texts cannot contain a mark of a chat template, or end the object."""
-    inside = ", ".join(f'"{name}": {quoted(str(value))}' for name, value in fields.items())
+    """A JSON object whose texts cannot contain a mark of a chat template, or end the object; lists hold texts."""
+    inside = ", ".join(f'"{name}": {_value(value)}' for name, value in fields.items())
     return "{" + inside + "}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(quoted(str(item)) for item in value) + "]"
+    return quoted(str(value))
 
 
 def quoted(text: str) -> str:

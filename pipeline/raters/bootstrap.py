@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from pipeline.errors import EncoderError
 from pipeline.judgement import RaterKind, RaterRef
@@ -122,6 +120,10 @@ class BootstrapRater:
         return _Taught(exemplars, mean, coefficients, intercepts)
 
     def _fit(self, centred: Vectors, miss_of: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        # They take a second to load, and whoever only asks for the rater's name never gets here.
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
         owner = [key for key, _ in self._texts]
         coefficients, intercepts = [], []
         for label in self._taxonomy:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.judgement import RaterRef
 from pipeline.ledger.book import NewJudgement, Recorded, rater_id, record
+from pipeline.ledger.taxonomies import keep_taxonomy
 from pipeline.progress import Progress, silent
 from pipeline.raters.mapping import LabelMapping, MappedRow
 from pipeline.texts.ingest import IngestReport, SourceInfo, ingest
@@ -131,6 +132,7 @@ def import_labelled(
         return verdicts
 
     def judge(session: Session, run_id: int, rows: Sequence[PreparedText]) -> None:
+        keep_taxonomy(session, mapping.taxonomy)
         # In the order of their names, so that two imports cannot wait for each other.
         for who, verdicts in sorted(verdicts_of(rows).items()):
             tally.raters.add(who)
@@ -188,4 +190,6 @@ def _rater_of(rater: RaterRef, named: str | None, source: str) -> RaterRef:
         return rater
     if rater.name != source:
         return RaterRef(rater.kind, f"{rater.name}/{named}", rater.version)
-    return RaterRef(rater.kind, f"{source}/{named}" if named.isdecimal() else named, rater.version)
+    # Numbers are accounts elsewhere, and one name is that of our reviewers.
+    ambiguous = named.isdecimal() or RaterRef(rater.kind, named).adjudicates
+    return RaterRef(rater.kind, f"{source}/{named}" if ambiguous else named, rater.version)

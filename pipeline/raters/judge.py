@@ -19,6 +19,7 @@ from pipeline import store
 from pipeline.errors import UsageError
 from pipeline.judgement import RaterKind
 from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.ledger.taxonomies import keep_taxonomy
 from pipeline.llm.budget import Allowance
 from pipeline.llm.cache import keep_replies
 from pipeline.raters.make import make_rater
@@ -206,6 +207,8 @@ def judge_missing(
         step: counts the texts as finished.
     """
     began = time.monotonic()
+    with home.begin() as session:
+        keep_taxonomy(session, home.taxonomy)
     for answers in _answers(home.engine, rater, ids, encoder, allowed, run_id):
         if answers.paid:
             # In a transaction of its own: whatever is wrong with the answers, the replies are kept.

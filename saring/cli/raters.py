@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
@@ -21,9 +22,18 @@ from pipeline.raters.report import RaterReport, rater_report
 from pipeline.raters.worth import RaterWorth
 from pipeline.store.session import open_session
 from saring.cli import output
+from saring.cli.lazy import LazyGroup
 from saring.context import Context
 
+
+class _Raters(LazyGroup):
+    """The command that asks a language model needs its client, which takes a while to import."""
+
+    later = MappingProxyType({"improve": "saring.cli.raters_improve:improve_command"})
+
+
 raters_app = typer.Typer(
+    cls=_Raters,
     add_completion=False,
     help="""Show each rater: how many texts it judged, how well, and whether it is worth its price.
 

@@ -22,6 +22,8 @@ from typing import Any, Self
 
 import uvicorn
 
+from tests.support.served import run_to_the_end
+
 MODEL = "stub-model"
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -37,6 +39,11 @@ class Exchange:
     def text(self) -> str:
         """The text that is to be labelled or translated."""
         return str(json.loads(self.body["messages"][-1]["content"])["text"])
+
+    @property
+    def instructions(self) -> str:
+        """The instructions that came with the text."""
+        return str(self.body["messages"][0]["content"])
 
     async def raw(
         self, status: int, content: bytes, *, headers: dict[str, str] | None = None, claimed: int = 0
@@ -240,7 +247,7 @@ class LlmServer:
         self._run()
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        run_to_the_end(self._server, self._socket)
 
     async def _app(self, scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]], send: Send) -> None:
         content = b""

@@ -6,9 +6,7 @@ from sqlalchemy import Engine
 
 from pipeline.errors import UsageError
 from pipeline.llm.budget import Allowance
-from pipeline.llm.client import find_model
 from pipeline.llm.config import default_rater, llm_config
-from pipeline.llm.translation.llm import LlmTranslator
 from pipeline.llm.translation.protocol import Translator
 from pipeline.settings import Settings
 
@@ -46,5 +44,9 @@ def make_translator(
             "no translator is configured: set SARING_LLM_URL, describe a language model in "
             f"{settings.raters_file}, or name a translation model with --with seq2seq:PATH"
         )
+    # The client of OpenAI's protocol takes half a second to load.
+    from pipeline.llm.client import find_model
+    from pipeline.llm.translation.llm import LlmTranslator
+
     config = find_model(llm_config(settings, name))
     return LlmTranslator(config, engine, most_tokens=most_tokens, most_cost=most_cost, allowance=allowance)

@@ -34,6 +34,8 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "yes": "for example",
         "no": "but not",
         "excludes": "never together with",
+        "note": "take care",
+        "worked": "Texts that people judged, with the labels that are true of them:",
         "answer": (
             "Answer with one JSON object and nothing else:\n"
             '{"labels": [keys of all labels that are true, exactly as written above], '
@@ -57,6 +59,8 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "yes": "contohnya",
         "no": "tetapi bukan",
         "excludes": "tidak pernah bersama",
+        "note": "berhati-hati",
+        "worked": "Teks yang telah dinilai oleh orang, dengan label yang benar bagi teks itu:",
         "answer": (
             "Jawab dengan satu objek JSON sahaja, tanpa apa-apa yang lain:\n"
             '{"labels": [kunci semua label yang benar, tepat seperti yang ditulis di atas], '
@@ -98,6 +102,7 @@ class Prompt:
             words["task"],
             words["data"].format(and_translation=translated),
             words["labels"] + "\n" + "\n".join(self._entry(self.taxonomy[key], words) for key in self.labels),
+            *self._worked(words),
             words["answer"],
         ]
         return "\n\n".join(parts)
@@ -135,6 +140,14 @@ class Prompt:
             return as_data({"text": translation})
         return as_data({"text": masked} | ({"translation": translation} if style == "both" else {}))
 
+    def _worked(self, words: Mapping[str, str]) -> list[str]:
+        """The part with worked examples; none if there are none."""
+        lines = []
+        for example in self.config.added.examples:
+            labels = {self.taxonomy.canonical(name) for name in example.labels}
+            lines.append(as_data({"text": example.text, "labels": [key for key in self.labels if key in labels]}))
+        return [words["worked"] + "\n" + "\n".join(lines)] if lines else []
+
     def _entry(self, label: Label, words: Mapping[str, str]) -> str:
         definition = getattr(label.definition, self.config.language)
         name = getattr(label.name, self.config.language)
@@ -146,10 +159,17 @@ class Prompt:
         if misses:
             shown = " | ".join(f"{quoted(miss.text)} ({miss.why})" for miss in misses)
             lines.append(f"  {words['no']}: {shown}")
+        note = next((note for name, note in self.config.added.notes.items() if self._means(name, label)), None)
+        if note is not None:
+            # A model wrote it from texts of strangers.
+            lines.append(f"  {words['note']}: {quoted(note)}")
         asked = [key for key in label.excludes if key in self.labels]
         if asked:
             lines.append(f"  {words['excludes']}: " + ", ".join(f'"{key}"' for key in asked))
         return "\n".join(lines)
+
+    def _means(self, name: str, label: Label) -> bool:
+        return self.taxonomy.canonical(name) == label.key
 
 
 def _spread(by_variety: Mapping[str, Sequence[Any]], count: int) -> list[Any]:

@@ -96,6 +96,20 @@ class LlmRater:
         """
         return _Stream(self, budget, run_id).answers(texts)
 
+    def unpaid(self, masked: Sequence[str]) -> int:
+        """The number of requests that these masked texts take, without those whose replies are stored.
+
+        With a translator it is at most that number: a text that is not translated yet counts as one.
+        """
+        if self._translator is not None:
+            return len(set(masked))
+        questions: dict[uuid.UUID, Question] = {}
+        for text in masked:
+            content = self._prompt.content(text)
+            key = self._asked.key(content)
+            questions[key] = Question(key, text, content)
+        return len(questions) - len(self._asker.kept(list(questions.values())))
+
     def verdict(self, text_id: uuid.UUID, reply: Reply) -> tuple[NewJudgement | NoVerdict, tuple[str, ...]]:
         """The verdict of a reply on a text, and the names in it that are not labels."""
         parsed = parse_reply(reply.text, self._names, finish=reply.finish, refusal=reply.refusal)
