@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -35,11 +35,19 @@ class StartedShard:
     part: Part
 
 
-def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
+def open_run(
+    engine: Engine, stage: str, plan: Plan, *, also: Callable[[Session, int], None] = lambda _session, _run: None
+) -> tuple[int, list[int]]:
     """Record a run on workers with its shards, and return its id and the numbers of the shards to send.
 
     If the stage's last run on the slice had the same parameters, was on workers, and was cancelled or failed, that run
     continues.
+
+    Args:
+        engine: the store.
+        stage: name of the stage.
+        plan: the division of its work.
+        also: called with the run's id in the transaction that opens it.
 
     Raises:
         RunConflict: the stage is already running on the slice.
@@ -64,6 +72,7 @@ def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
         )
         if resumes:
             assert last is not None
+            also(session, last.id)
             return last.id, _reopen(session, last.id)
         run = store.Run(
             stage=stage,
@@ -77,6 +86,7 @@ def open_run(engine: Engine, stage: str, plan: Plan) -> tuple[int, list[int]]:
         )
         session.add(run)
         session.flush()
+        also(session, run.id)
         return run.id, _add_shards(session, run.id, plan.parts, 0)
 
 

@@ -128,7 +128,8 @@ def stage_run(
     If the last run of the stage on the slice with the same parameters did not finish, the new run continues with its
     checkpoint and counts.
 
-    Within a shard of the same stage and slice no second run is recorded: the work belongs to the shard's run.
+    Within a shard of the same stage and slice no second run is recorded: the work belongs to the shard's run, and goes
+    on from its checkpoint.
 
     Raises:
         RunConflict: the same stage is already running on the same slice.
@@ -136,7 +137,7 @@ def stage_run(
     current = shard_at_work()
     if current is not None and (current.stage, current.slice) == (stage, slice):
         # The executor records the end of the run.
-        yield ActiveRun(id=current.run_id, stage=stage, slice=slice, progress=progress)
+        yield _within_shard(engine, current, progress)
         return
     with stage_lock(engine, stage, slice):
         active = _begin(engine, stage, slice, dict(params or {}))
@@ -150,6 +151,16 @@ def stage_run(
             raise
         else:
             _finish(engine, active, RunState.DONE, None)
+
+
+def _within_shard(engine: Engine, current: CurrentShard, progress: Progress) -> ActiveRun:
+    """The run of a shard. What an earlier attempt saved with a checkpoint goes on from there."""
+    active = ActiveRun(id=current.run_id, stage=current.stage, slice=current.slice, progress=progress)
+    with Session(engine) as session:
+        saved = session.execute(select(Run.checkpoint, Run.counts).where(Run.id == current.run_id)).one_or_none()
+    if saved is not None and saved.checkpoint:
+        active.checkpoint, active.counts = dict(saved.checkpoint), dict(saved.counts)
+    return active
 
 
 @contextmanager

@@ -7,8 +7,8 @@ repeat, and a job that runs already ends at once. The data of a job is in the st
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -21,16 +21,27 @@ from saring.workers.result_backend import backend_url
 
 log = logging.getLogger(__name__)
 
-Sender = Callable[[str, Mapping[str, Any]], None]
+
+class Sender(Protocol):
+    """A function that sends a job by name."""
+
+    def __call__(self, name: str, arguments: Mapping[str, Any], queue: str | None = None, /) -> None:
+        """Send a job with these arguments; to another queue than the usual one if it is named."""
+
 
 #: queue of each job: `io` for jobs that wait for the network, `cpu` for jobs that compute
 _ROUTES = {
     "saring.pull": "io",
     "saring.reconcile": "io",
     "saring.refill": "io",
+    "saring.notices": "io",
+    "saring.drift": "cpu",
     "saring.predict_ahead": "cpu",
     "saring.retrain": "cpu",
     "saring.reembed": "cpu",
+    # Where to cut the work takes long, the message names `cpu`.
+    "saring.start": "io",
+    "saring.send": "io",
     # A stage may name another queue for its shards.
     SHARD: "cpu",
     SWEEP: CONTROL_QUEUE,
@@ -114,7 +125,7 @@ def make_app(
 
 
 def job_sender(settings: Settings) -> Sender:
-    """A function that sends jobs by name.
+    """A function that sends jobs by name, each to its queue.
 
     If the broker is away, it only logs this: the job's data is in the store, and the scheduler sends the job later.
 
@@ -124,9 +135,9 @@ def job_sender(settings: Settings) -> Sender:
     app = make_app(ensure_broker(settings))
     routes = _routes(settings)
 
-    def send(name: str, arguments: Mapping[str, Any]) -> None:
+    def send(name: str, arguments: Mapping[str, Any], queue: str | None = None) -> None:
         try:
-            app.send_task(name, kwargs=dict(arguments), retry=False, queue=routes.get(name, "cpu"))
+            app.send_task(name, kwargs=dict(arguments), retry=False, queue=queue or routes.get(name, "cpu"))
         except OperationalError as error:
             log.warning("%s could not be sent (%s): the scheduler will send it", name, error)
 

@@ -18,11 +18,13 @@ from pipeline.errors import (
     LabelStudioError,
     LabelStudioMissing,
     LeftOut,
+    ModelError,
     NotEnoughLabels,
     RunCancelled,
     RunConflict,
     ServiceError,
     StoreError,
+    UsageError,
 )
 from pipeline.learning import registry
 from pipeline.learning.due import news_since_training, why_due
@@ -30,12 +32,17 @@ from pipeline.plural import counted
 from pipeline.queue.build import STAGE as QUEUE_STAGE
 from pipeline.queue.config import QueueConfig
 from pipeline.runs.executor import Inline
+from pipeline.runs.record import one_line
+from pipeline.runs.requests import lost_requests
 from pipeline.runs.run_logs import LoggedSteps
+from pipeline.runs.shard import is_worth_retrying
 from pipeline.runs.tasks import send_shards
 from pipeline.store.locks import lock_key, tried
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import QueueState, TaskState
-from saring.actions import label_studio, projects, queue
+from pipeline.store.tables.work import ShardState
+from saring.actions import drift, label_studio, notices, projects, queue, review, volunteers
+from saring.actions.starting.catalogue import STARTABLE, begin
 from saring.actions.training import train
 from saring.context import Context
 from saring.workers.reembed import plan_reembedding
@@ -49,6 +56,8 @@ TRAINING_BUTTON = "START_TRAINING"
 _AWAY = (StoreError, ServiceError, DBAPIError, redis.RedisError)
 #: age of a queue below which a new build would find no more texts
 _DRAWN_LATELY = timedelta(minutes=10)
+#: seconds after which a process that sends notices is ended: a receiver may answer a byte at a time
+_LONGEST_SENDING = 600
 
 
 @shared_task(name="saring.pull", bind=True, throws=_AWAY)
@@ -56,6 +65,9 @@ def pull_job(self: Task, **_: object) -> None:
     """Copy changed annotations into the ledger, and send tasks on which raters disagree to another volunteer."""
     home = _home(self)
     with _label_studio_may_fail("pull"):
+        # what volunteers answered while Label Studio was away, or as a process was killed
+        if any((finished := volunteers.finish(home)).values()):
+            log.info("answers from phones: %s", finished)
         log.info("pulled: %s", label_studio.pull(home))
 
 
@@ -118,6 +130,17 @@ def retrain_job(self: Task, **_: object) -> None:
         _mark_handled(home.engine, requests)
     if promoted:
         _predict_ahead(home)
+    _find_disputes(home)
+
+
+def _find_disputes(home: Context) -> None:
+    """Renew what reviewers should settle: a training comes when people have said much that is new."""
+    try:
+        report = review.find(home, executor=Inline(logged=True), progress=LoggedSteps())
+    except RunConflict as error:
+        log.info("disputes: %s", error)
+    else:
+        log.info("waiting for reviewers: %s", dict(report.waiting))
 
 
 @shared_task(name="saring.refill", bind=True, throws=_AWAY)
@@ -150,6 +173,70 @@ def reembed_job(self: Task, **_: object) -> None:
         run_id, numbers = planned
         log.info("run %s embeds all texts with %s; the encoder in use stays until then", run_id, home.settings.encoder)
         send_shards(self.app, self.app.conf.saring, run_id, numbers)
+
+
+@shared_task(name="saring.start", bind=True, throws=_AWAY)
+def start_job(self: Task, request: int | None = None, **_: object) -> None:
+    """Begin the runs of a request. Without a request, send the messages of waiting requests again that may be lost."""
+    home = _home(self)
+    if request is not None:
+        environment = self.app.conf.saring
+        try:
+            for run_id, numbers in begin(home, environment.stages, request):
+                send_shards(self.app, environment, run_id, numbers)
+        except Exception as error:
+            if isinstance(error, _AWAY) or not is_worth_retrying(error):
+                raise
+            # It is in the request too, which is sent again after a while.
+            log.warning("request %s cannot begin now: %s", request, one_line(error))
+        return
+    resend_after = timedelta(seconds=home.settings.resend_seconds)
+    for lost in lost_requests(home.engine, now=datetime.now(UTC), resend_after=resend_after):
+        queue = STARTABLE[lost.stage].queue if lost.stage in STARTABLE else "io"
+        log.info("request %s, %s, is sent again", lost.id, lost.stage)
+        self.app.send_task("saring.start", kwargs={"request": lost.id}, queue=queue)
+
+
+@shared_task(name="saring.send", bind=True, throws=_AWAY)
+def send_job(self: Task, run_id: int, **_: object) -> None:
+    """Send the waiting shards of a run that was opened again."""
+    s = store.Shard
+    with open_session(_home(self).engine) as session:
+        waiting = session.scalars(
+            select(s.number).where(s.run_id == run_id, s.state == ShardState.WAITING).order_by(s.number)
+        ).all()
+    send_shards(self.app, self.app.conf.saring, run_id, waiting)
+
+
+@shared_task(name="saring.notices", bind=True, throws=_AWAY, time_limit=_LONGEST_SENDING)
+def notices_job(self: Task, **_: object) -> None:
+    """Look for what people should know, and send it as `notices.yaml` says."""
+    home = _home(self)
+    with tried(home.engine, lock_key("job", "look")) as alone:
+        if alone:
+            notices.look(home)
+    try:
+        delivered = notices.deliver(home)
+    except UsageError as error:
+        log.warning("notices wait: %s", error)
+        return
+    if delivered is not None and (delivered.sent or delivered.delayed or delivered.failed):
+        log.info("notices: %s", delivered)
+
+
+@shared_task(name="saring.drift", bind=True, throws=_AWAY)
+def drift_job(self: Task, **_: object) -> None:
+    """Measure drift, and record what people should know of it."""
+    home = _home(self)
+    with tried(home.engine, lock_key("job", "drift")) as alone:
+        if not alone:
+            return
+        try:
+            report = drift.drift(home)
+        except ModelError as error:
+            log.warning("drift is not measured: %s", error)
+            return
+        log.info("drift: %s, %d new", counted(len(report.alarms), "alarm"), drift.tell_of_drift(home, report))
 
 
 def _why_due(home: Context) -> str | None:

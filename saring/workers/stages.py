@@ -14,8 +14,11 @@ from pipeline.raters.judge import JudgeStage
 from pipeline.runs.stage import Stage
 from pipeline.settings import Settings
 from pipeline.vectors.embed import EmbedStage
+from saring.actions.ingest_stage import IngestStage
 from saring.actions.label_studio_stages import PredictStage, PullStage, PushStage, ReconcileStage
 from saring.actions.queue import QueueStage
+from saring.actions.review import ReviewStage
+from saring.actions.searching import SearchStage
 from saring.actions.training import TrainStage
 
 AnyStage = Stage[Any, Any]
@@ -23,6 +26,7 @@ STAGES: Mapping[str, AnyStage] = MappingProxyType(
     {
         stage.name: stage
         for stage in (
+            IngestStage(),
             EmbedStage(),
             JudgeStage(),
             TranslateStage(),
@@ -31,10 +35,12 @@ STAGES: Mapping[str, AnyStage] = MappingProxyType(
             PseudolabelStage(),
             TrainStage(),
             QueueStage(),
+            ReviewStage(),
             PullStage(),
             ReconcileStage(),
             PushStage(),
             PredictStage(),
+            SearchStage(),
         )
     }
 )
