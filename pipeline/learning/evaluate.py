@@ -26,8 +26,14 @@ class Evaluation:
     labels: tuple[str, ...]
     probabilities: Scores
     truth: LabelMatrix
+    #: [texts, labels]: whether the model gives the label
+    given: NDArray[np.bool_]
     #: ids of the texts
     ids: Sequence[uuid.UUID] = ()
+    #: language of each text
+    languages: Sequence[str] = ()
+    #: names of the sources of each text, with commas between them
+    sources: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -66,7 +72,17 @@ def evaluate_examples(model: TrainedModel, examples: Examples, *, rng: np.random
         for name, count in zip(*np.unique(languages, return_counts=True), strict=True)
         if count >= LEAST_SLICE and count < len(languages)
     }
-    return Evaluation(on(np.ones(len(rows), dtype=bool)), slices, tuple(shared), probabilities, truth, chosen.ids)
+    return Evaluation(
+        on(np.ones(len(rows), dtype=bool)),
+        slices,
+        tuple(shared),
+        probabilities,
+        truth,
+        given,
+        chosen.ids,
+        chosen.languages,
+        chosen.sources,
+    )
 
 
 def given_matrix(model: TrainedModel, probabilities: Scores) -> NDArray[np.bool_]:

@@ -8,20 +8,25 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from pipeline.atomic import make_folder
 from pipeline.errors import TrainingError
 from pipeline.learning.sets.examples import Examples
-from pipeline.models.linear import LinearConfig, fit_linear
+from pipeline.measure.arrays import Scores
+from pipeline.models.linear import LinearClassifier, LinearConfig, fit_linear
 from pipeline.models.protocol import Classifier, Encode
 from pipeline.models.transformer.config import TransformerConfig
+from pipeline.plural import counted
 from pipeline.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from pipeline.models.transformer.finetune import Finetuned
 
 #: folder of checkpoints, under the folder of the models
 CHECKPOINTS = ".training"
@@ -35,14 +40,19 @@ class Fitted:
 
     classifier: Classifier
     config: Mapping[str, Any]
+    #: its decisions on the dev texts, if they are known already: [texts, labels]
+    dev_decisions: Scores | None = None
+    #: those of its network, if something else stands beside that: [texts, labels]
+    network_decisions: Scores | None = None
+    #: texts that it learnt from, and what it left out, in words; empty: it learnt from all
+    left_out: str = ""
 
 
 def fit_linear_on(
     fitting: Examples, config: LinearConfig, *, encode: Encode | None = None, progress: Progress = silent
 ) -> Fitted:
     """A linear classifier."""
-    classifier = fit_linear(fitting.texts, fitting.truth, fitting.labels, config, encode=encode, progress=progress)
-    return Fitted(classifier, asdict(config))
+    return Fitted(_linear(fitting, config, encode, progress), asdict(config))
 
 
 def fit_transformer_on(
@@ -50,11 +60,29 @@ def fit_transformer_on(
     dev: Examples,
     config: TransformerConfig,
     *,
+    linear: LinearConfig,
     seed: int,
     checkpoints: Path | None,
+    encode: Encode | None = None,
+    test: int = 0,
+    began: float | None = None,
     progress: Progress = silent,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Fitted:
-    """A transformer classifier.
+    """A transformer classifier, with one of n-grams beside it if the configuration says so.
+
+    Args:
+        fitting: the training texts.
+        dev: held-out texts that choose the best epoch and the weights of the parts.
+        config: of the network.
+        linear: of the n-grams.
+        seed: of the network.
+        checkpoints: folder of the checkpoints.
+        encode: gives vectors to the n-grams, if `linear.encoder` is set.
+        test: held-out texts that are scored in the end, for which a budget keeps time.
+        began: when the budget began; None: now.
+        progress: told of each step.
+        clock: seconds.
 
     Raises:
         TrainingError: torch is not installed, or the training cannot go on.
@@ -62,23 +90,37 @@ def fit_transformer_on(
     """
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise TrainingError("--backend transformers needs torch: pip install 'saring[transformers]'")
+    from pipeline.models.transformer.combined import CombinedClassifier, fit_mixture, mix
     from pipeline.models.transformer.finetune import Labelled, fit_transformer
 
+    began = clock() if began is None else began
+    ngrams = None
+    if config.chosen("ngrams"):
+        ngrams = _linear(fitting, linear, encode, progress)
+        progress(0, None, "training")
+        ngrams_say = ngrams.decisions(dev.texts)
+    left = config if config.budget is None else replace(config, budget=config.budget - (clock() - began))
     finetuned = fit_transformer(
-        Labelled(fitting.texts, fitting.truth),
+        Labelled(fitting.texts, fitting.truth, fitting.sources),
         Labelled(dev.texts, dev.truth),
         fitting.labels,
-        config,
+        left,
         seed=seed,
         checkpoints=checkpoints,
+        scored_later=len(dev) + test,
         progress=progress,
+        clock=clock,
     )
     # The base is kept by name: the path of a folder may be private.
     kept = asdict(config) | {
         "base": finetuned.base,
-        "epochs": config.most_epochs,
+        "epochs": config.most_epochs if finetuned.plan is None else finetuned.plan.epochs,
+        "batch_size": config.batch,
         "learning_rate": config.rate,
         "max_length": finetuned.classifier.longest,
+        "layer_decay": config.decay,
+        "freeze_layers": config.frozen,
+        **{name: config.chosen(name) for name in ("ngrams", "freeze_words", "balance", "half")},
     }
     if config.base is not None:
         del kept["scratch"]
@@ -86,8 +128,42 @@ def fit_transformer_on(
         "steps": finetuned.trained.steps,
         "best_epoch": finetuned.trained.best_epoch,
         "epochs_done": finetuned.trained.history,
+        "texts": finetuned.texts,
     }
-    return Fitted(finetuned.classifier, kept | trained)
+    progress(0, None, f"scoring {counted(len(dev), 'text')}")
+    network_says = finetuned.classifier.decisions(dev.texts)
+    left_out = _left_out(finetuned, len(fitting))
+    if ngrams is None:
+        return Fitted(finetuned.classifier, kept | trained, network_says, left_out=left_out)
+    mixture = fit_mixture(ngrams_say, network_says, dev.truth)
+    combined = CombinedClassifier(finetuned.classifier, ngrams, mixture)
+    settings = {"ngrams": asdict(linear)}
+    return Fitted(
+        combined, kept | trained | settings, mix(mixture, ngrams_say, network_says), network_says, left_out=left_out
+    )
+
+
+def _linear(fitting: Examples, config: LinearConfig, encode: Encode | None, progress: Progress) -> LinearClassifier:
+    return fit_linear(
+        fitting.texts,
+        fitting.truth,
+        fitting.labels,
+        config,
+        encode=encode,
+        sources=fitting.sources,
+        progress=progress,
+    )
+
+
+def _left_out(finetuned: Finetuned, texts: int) -> str:
+    """Name what a budget left out, in words."""
+    if finetuned.plan is None:
+        return ""
+    parts = [f"the network learnt from {finetuned.texts:,} of {counted(texts, 'text')}"]
+    parts.append(f"{counted(finetuned.plan.epochs, 'time')} each, cut at {finetuned.plan.length} tokens")
+    if finetuned.trained.out_of_time:
+        parts.append("and was stopped before its last step")
+    return ", ".join(parts)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pipeline.learning.evaluate import evaluate_examples
 from pipeline.learning.gate.decide import Contender
 from pipeline.learning.sets.examples import Examples
 from pipeline.models.artefact import TrainedModel, save_model
+from pipeline.models.protocol import Classifier
 
 
 def quantise_model(model: TrainedModel, examples: Examples, models_dir: Path, *, seed: int) -> Contender:
@@ -36,10 +37,16 @@ def quantise_model(model: TrainedModel, examples: Examples, models_dir: Path, *,
             f"{manifest.version} is of backend {manifest.backend!r}: only a transformers model can be quantised"
         )
     from pipeline.models.transformer.classifier import TransformerClassifier
+    from pipeline.models.transformer.combined import CombinedClassifier
     from pipeline.models.transformer.int8 import quantise
 
-    assert isinstance(model.classifier, TransformerClassifier)
-    small = quantise(model.classifier)
+    large = model.classifier
+    small: Classifier
+    if isinstance(large, CombinedClassifier):
+        small = CombinedClassifier(quantise(large.network), large.linear, large.mixture)
+    else:
+        assert isinstance(large, TransformerClassifier)
+        small = quantise(large)
     # sfw-transformers-20260101-0a1b2c3d
     prefix = manifest.version.partition(f"-{manifest.backend}-")[0]
     described = manifest.model_copy(

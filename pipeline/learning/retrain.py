@@ -15,6 +15,7 @@ from pipeline.learning import registry
 from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.report import PAGE, GateReport, Rows, read_gate, write_gate
 from pipeline.learning.gate.rules import Margins
+from pipeline.learning.probes.sentences import ProbeSentences
 from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.sets.snapshot import Frozen, SnapshotPolicy, learnt_from, take_snapshot
 from pipeline.learning.train import TrainConfig, TrainReport, train
@@ -56,6 +57,7 @@ def retrain(
     snapshots_dir: Path,
     load: Load,
     margins: Margins | None = None,
+    probes: ProbeSentences | None = None,
     encode: Encode | None = None,
     progress: Progress = silent,
 ) -> Retrained:
@@ -76,14 +78,17 @@ def retrain(
             snapshot = take_snapshot(session, taxonomy, policy, snapshots_dir, run_id=run.id, progress=run.advance)
         examples = gather(snapshot.rows, taxonomy.keys)
         about = {"snapshot": snapshot.hash, **snapshot.counts}
-        report = train(examples, config, models_dir, encode=encode, about=about, progress=progress)
+        apart = probes.texts if probes is not None else ()
+        report = train(examples, config, models_dir, encode=encode, about=about, apart=apart, progress=progress)
         manifest = report.model.manifest
         challenger = Contender(report.model, report.path)
         while True:
             with open_session(engine) as session:
                 before, held_out, rows = _opponent(session, examples, snapshot, report, config.purpose, load)
             run.advance(0, None, f"comparing on {counted(len(held_out), 'text')}")
-            gate = compare_with_champion(before, challenger, held_out, rows, margins or Margins(), seed=config.seed)
+            gate = compare_with_champion(
+                before, challenger, held_out, rows, margins or Margins(), seed=config.seed, probes=probes
+            )
             serves = before is not None and before.version == manifest.version
             if not (serves and read_gate(report.path) is not None):
                 # The champion keeps the report of its own promotion.

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import InputError
-from pipeline.judgement import RaterKind
+from pipeline.judgement import ADJUDICATION, RaterKind
 from pipeline.learning.evaluate import given_matrix
 from pipeline.learning.sets.examples import gather
 from pipeline.learning.sets.snapshot import learnt_from
@@ -48,7 +48,9 @@ def stream_rows(session: Session, taxonomy: Taxonomy, version: str) -> StreamRow
     """The rows to estimate the figures of a model on the stream.
 
     A text counts once, with the inclusion probability of its first draw. Planted texts do not count: they were not
-    drawn. Builds from before the model's snapshot do not count either: the answers of people decided which of their
+    drawn. Nor do texts that a person chose: their probability is unknown.
+
+    Builds from before the model's snapshot do not count either: the answers of people decided which of their
     texts the model was trained on, so the other texts no longer have the inclusion probabilities of the draw. Of a
     later build, only texts that the model was trained on before, with machine labels, are left out; the rest stands
     for all texts of the stream that the model was not trained on.
@@ -70,10 +72,14 @@ def stream_rows(session: Session, taxonomy: Taxonomy, version: str) -> StreamRow
     first: dict[uuid.UUID, tuple[float, int | None]] = {}
     earlier: set[uuid.UUID] = set()
     for drawn_id, chance, run_id, at in drawn:
+        if chance is None:
+            # a person chose it
+            continue
         if since is not None and at <= since:
             earlier.add(drawn_id)
         elif drawn_id not in first:
-            first[drawn_id] = (chance, run_id)
+            # unknown chances are left out by the query
+            first[drawn_id] = (float(chance or 0.0), run_id)
     rows: list[LabelledText] = []
     chances: list[float] = []
     builds: set[int | None] = set()
@@ -131,5 +137,6 @@ def measure_stream(model: TrainedModel, stream: StreamRows, *, rng: np.random.Ge
 
 
 def _judged_by_people() -> Select[uuid.UUID]:
+    """Texts that people judged. Reviewers alone do not count: a doubt brought them the text, not the draw."""
     j, r = store.Judgement, store.Rater
-    return select(j.text_id).join(r, r.id == j.rater_id).where(r.kind == RaterKind.HUMAN)
+    return select(j.text_id).join(r, r.id == j.rater_id).where(r.kind == RaterKind.HUMAN, r.name != ADJUDICATION)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from pipeline.errors import NotEnoughLabels
 from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import Evaluation, evaluate_examples
 from pipeline.learning.fitting import Fitted, checkpoints_of, fit_linear_on, fit_transformer_on
+from pipeline.learning.scores import ScoredTexts, write_scores
+from pipeline.learning.sets.balance import Balance, balanced, left_out
 from pipeline.learning.sets.examples import Examples
 from pipeline.learning.sets.split import SplitPlan, plan_splits
 from pipeline.measure.arrays import UNKNOWN
-from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel, save_model
+from pipeline.models.artefact import NETWORK_ALONE, LabelSettings, Manifest, TrainedModel, save_model
 from pipeline.models.calibration import fit_sigmoid
 from pipeline.models.linear import LinearConfig
+from pipeline.models.policies import DevCurve, dev_curve
 from pipeline.models.protocol import Encode
 from pipeline.models.thresholds import Objective, Threshold, choose_threshold
 from pipeline.models.transformer.config import TransformerConfig
@@ -52,6 +56,8 @@ class TrainConfig:
     linear: LinearConfig = field(default_factory=LinearConfig)
     #: None: the linear classifier is trained
     transformer: TransformerConfig | None = None
+    #: of what is learnt from; dev and test stay whole
+    balance: Balance = field(default_factory=Balance)
     seed: int = 20260101
 
 
@@ -70,6 +76,8 @@ class TrainReport:
     test: Sequence[int]
     #: ids of the texts that the model was fitted on
     learnt: Sequence[uuid.UUID] = ()
+    #: what a budget of time left out, in words; empty: nothing
+    cut_short: str = ""
 
 
 def train(
@@ -79,6 +87,7 @@ def train(
     *,
     encode: Encode | None = None,
     about: Mapping[str, Any] | None = None,
+    apart: Sequence[str] = (),
     progress: Progress = silent,
 ) -> TrainReport:
     """Train, and write the model with its card into `models_dir`.
@@ -92,6 +101,7 @@ def train(
         models_dir: where model folders lie.
         encode: gives vectors, if `config.linear.encoder` is set.
         about: facts about the data for the manifest: files, sources, texts left out.
+        apart: probe sentences; training texts that nearly repeat one of them are left out and counted.
         progress: told of each step.
 
     Raises:
@@ -99,21 +109,28 @@ def train(
         TrainingError: the training cannot go on.
         ModelError: the base of a transformer cannot be loaded.
     """
+    began = time.monotonic()
     progress(0, None, f"splitting {counted(len(examples), 'text')}")
-    plan = plan_splits(examples, seed=config.seed)
-    learnable, left_out = _learnable(examples, plan)
+    plan = plan_splits(examples, seed=config.seed, apart=apart)
+    learnable, unlearnable = _learnable(examples, plan)
     if not learnable:
         # The label that is nearest to being learnt says most of what is missing.
-        nearest = max(left_out, key=lambda label: _positives(examples, label), default=None)
-        why = f"for example {nearest!r}: {left_out[nearest]}" if nearest else "there are no labelled texts"
+        nearest = max(unlearnable, key=lambda label: _positives(examples, label), default=None)
+        why = f"for example {nearest!r}: {unlearnable[nearest]}" if nearest else "there are no labelled texts"
         raise NotEnoughLabels(f"no label can be learnt ({why}): give more labelled texts")
-    examples = _with_labels(examples, learnable)
+    examples, plan, told = _balanced(_with_labels(examples, learnable), plan, config.balance)
     fitting, dev = examples.take(plan.train), examples.take(plan.dev)
     with ExitStack() as stack:
-        fitted = _fit(stack, fitting, dev, config, models_dir, encode, progress)
+        fitted = _fit(stack, fitting, dev, len(plan.test), config, models_dir, encode, began, progress)
         classifier = fitted.classifier
         progress(0, None, f"calibrating on {counted(len(dev), 'text')}")
-        settings = _calibrated(classifier.decisions(dev.texts), dev, config)
+        decisions = fitted.dev_decisions if fitted.dev_decisions is not None else classifier.decisions(dev.texts)
+        settings, curves = _calibrated(decisions, dev, config)
+        alone = {}
+        if fitted.network_decisions is not None:
+            # For programs that read the network and not what stands beside it.
+            network, _ = _calibrated(fitted.network_decisions, dev, config)
+            alone = {NETWORK_ALONE: [label.model_dump() for label in network]}
         prefix = (config.prefix or config.purpose).replace(":", "-").replace(" ", "-")
         manifest = Manifest(
             version=f"{prefix}-{classifier.backend}-{datetime.now(UTC):%Y%m%d}",
@@ -125,10 +142,13 @@ def train(
             exclusive=config.exclusive,
             objective=str(config.objective),
             labels=settings,
-            config={**fitted.config, "seed": config.seed},
-            data={**(about or {}), **_described(examples, plan), "left_out": left_out, **_harm(config)},
+            config={**fitted.config, **alone, "seed": config.seed},
+            data={**(about or {}), **_described(examples, plan), "left_out": unlearnable, **told, **_harm(config)},
             metrics={},
-            encoder=config.linear.encoder if config.transformer is None else None,
+            dev_curves=curves,
+            encoder=config.linear.encoder
+            if config.transformer is None or config.transformer.chosen("ngrams")
+            else None,
         )
         progress(0, None, f"evaluating on {counted(len(plan.test), 'text')}")
         evaluation = evaluate_examples(
@@ -139,16 +159,19 @@ def train(
         manifest = manifest.model_copy(update={"metrics": metrics})
         model, path = save_model(TrainedModel(classifier, manifest), models_dir)
         write_card(path, model.manifest, evaluation)
-    return TrainReport(model, path, plan.sizes(), left_out, evaluation, plan.test, fitting.ids)
+        write_scores(path, ScoredTexts.of(evaluation, test_set["version"] if test_set is not None else None))
+    return TrainReport(model, path, plan.sizes(), unlearnable, evaluation, plan.test, fitting.ids, fitted.left_out)
 
 
 def _fit(
     stack: ExitStack,
     fitting: Examples,
     dev: Examples,
+    test: int,
     config: TrainConfig,
     models_dir: Path,
     encode: Encode | None,
+    began: float,
     progress: Progress,
 ) -> Fitted:
     if config.transformer is None:
@@ -156,7 +179,16 @@ def _fit(
     # Checkpoints are kept until the model is written, so that a killed training does not start from zero.
     checkpoints = stack.enter_context(checkpoints_of(models_dir, config.transformer, config.seed, fitting, dev))
     return fit_transformer_on(
-        fitting, dev, config.transformer, seed=config.seed, checkpoints=checkpoints, progress=progress
+        fitting,
+        dev,
+        config.transformer,
+        linear=config.linear,
+        seed=config.seed,
+        checkpoints=checkpoints,
+        encode=encode,
+        test=test,
+        began=began,
+        progress=progress,
     )
 
 
@@ -178,6 +210,18 @@ def _learnable(examples: Examples, plan: SplitPlan) -> tuple[list[str], dict[str
     return learnable, left_out
 
 
+def _balanced(examples: Examples, plan: SplitPlan, balance: Balance) -> tuple[Examples, SplitPlan, dict[str, Any]]:
+    """The examples whose training part is balanced, the plan without texts of which nothing is left, and the counts."""
+    if not balance:
+        return examples, plan, {}
+    rows = list(plan.train)
+    truth = examples.truth.copy()
+    truth[rows] = balanced(examples.truth[rows], [examples.ids[i].bytes for i in rows], balance)
+    counts = left_out(examples.truth[rows], truth[rows], examples.labels).to_dict(balance)
+    known = [i for i in rows if (truth[i] != UNKNOWN).any() or not (examples.truth[i] != UNKNOWN).any()]
+    return replace(examples, truth=truth), replace(plan, train=known), {"balance": counts}
+
+
 def _positives(examples: Examples, label: str) -> int:
     return int((examples.truth[:, examples.labels.index(label)] == 1).sum())
 
@@ -193,13 +237,14 @@ def _with_labels(examples: Examples, labels: Sequence[str]) -> Examples:
         examples.languages,
         examples.disputed,
         examples.repeated,
+        examples.sources,
     )
 
 
 def _calibrated(
     decisions: np.ndarray[tuple[int, ...], np.dtype[np.float64]], dev: Examples, config: TrainConfig
-) -> tuple[LabelSettings, ...]:
-    settings = []
+) -> tuple[tuple[LabelSettings, ...], dict[str, DevCurve]]:
+    settings, curves = [], {}
     for i, label in enumerate(dev.labels):
         known = dev.truth[:, i] != UNKNOWN
         truth = dev.truth[known, i] == 1
@@ -209,12 +254,13 @@ def _calibrated(
         if np.ptp(probabilities) < _FLAT:
             # The classifier separates nothing on dev, so the label is never given.
             cut = Threshold(1.0, 0.0, 0.0, reached=False)
+        curves[label] = dev_curve(probabilities, truth)
         settings.append(
             LabelSettings(
                 key=label, slope=sigmoid.slope, offset=sigmoid.offset, threshold=cut.value, reached=cut.reached
             )
         )
-    return tuple(settings)
+    return tuple(settings), curves
 
 
 def _harm(config: TrainConfig) -> dict[str, Any]:
@@ -234,6 +280,7 @@ def _described(examples: Examples, plan: SplitPlan) -> dict[str, Any]:
         "splits": plan.sizes(),
         "split_origin": plan.origin,
         "left_out_as_near_duplicates_of_held_out": plan.leaking,
+        "left_out_as_near_duplicates_of_probes": plan.probed,
         "repeated_rows": examples.repeated,
         "disputed_labels": examples.disputed,
         "languages": dict(Counter(examples.languages).most_common()),

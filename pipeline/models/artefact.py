@@ -21,9 +21,12 @@ from pipeline.errors import ModelError, first_line
 from pipeline.measure.arrays import Scores
 from pipeline.models.backends import backend_of
 from pipeline.models.calibration import Sigmoid
+from pipeline.models.policies import DevCurve
 from pipeline.models.protocol import Classifier, Encode
 
 MANIFEST = "model.json"
+#: in a manifest's `config`: calibration and thresholds of a network without the n-grams that stand beside it
+NETWORK_ALONE = "network_alone"
 
 
 class LabelSettings(BaseModel):
@@ -61,6 +64,8 @@ class Manifest(BaseModel):
     #: sources and splits of its texts
     data: dict[str, Any]
     metrics: dict[str, Any]
+    #: precision and recall of each label on the dev texts, by threshold; empty: it was trained before they were stored
+    dev_curves: dict[str, DevCurve] = {}
     encoder: str | None = None
     #: SHA-256 of the backend's files; see `backends.Backend.hash_of`
     artefact_hash: str = ""

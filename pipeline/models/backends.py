@@ -14,8 +14,10 @@ from types import MappingProxyType
 from pipeline.errors import ModelError
 from pipeline.models.protocol import Classifier, Encode
 
-#: files of a model's folder that are no part of the model: manifest, card, plots, the gate's report
-BESIDE = frozenset({"model.json", "README.md", "precision-recall.png", "reliability.png", "gate.json", "gate.html"})
+#: files of a model's folder that are no part of the model: manifest, card, plots, scores, the gate's report
+BESIDE = frozenset(
+    {"model.json", "README.md", "precision-recall.png", "reliability.png", "scores.npz", "gate.json", "gate.html"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,20 @@ def _linear(folder: Path, encode: Encode | None) -> Classifier:
     return read_linear(folder, encode)
 
 
-def _transformers(folder: Path, _encode: Encode | None) -> Classifier:
+def _transformers(folder: Path, encode: Encode | None) -> Classifier:
     _need_torch(folder)
+    from pipeline.models.transformer.combined import read_combined
     from pipeline.models.transformer.files import read_transformer
 
-    return read_transformer(folder)
+    return read_combined(folder, read_transformer(folder), encode)
 
 
-def _transformers_int8(folder: Path, _encode: Encode | None) -> Classifier:
+def _transformers_int8(folder: Path, encode: Encode | None) -> Classifier:
     _need_torch(folder)
+    from pipeline.models.transformer.combined import read_combined
     from pipeline.models.transformer.int8 import read_int8
 
-    return read_int8(folder)
+    return read_combined(folder, read_int8(folder), encode)
 
 
 def _need_torch(folder: Path) -> None:

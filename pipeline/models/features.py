@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.models import few_texts
+from pipeline.models.hashing import count_characters, count_words
 
 # SciPy and scikit-learn take seconds to import. Who gives labels to a few texts needs neither.
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 _CHUNK = 8_000
 #: texts for which `few_texts` takes as long as it takes to import scikit-learn
 _WORTH_AN_IMPORT = 1_000
+#: texts up to which words that came before pay, as a server's batches
+_BATCH = 512
 #: marks and smileys are words too: they show mood
 _WORDS = r"<\w+>|\w+|[^\w\s]+"
+_WORD = re.compile(_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +77,44 @@ class Ngrams:
         A single text, and the first texts of a process that has not imported scikit-learn, go without it. The numbers
         are the same.
         """
+        return self.weigh_both(texts, weights, None)[0]
+
+    def weigh_both(
+        self, texts: Sequence[str], weights: NDArray[np.float32], folded: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """See `weigh`: for `weights`, and for weights of fewer buckets (a power of two) if there are any."""
         if len(texts) != 1:
             self._weighed += len(texts)
             if "sklearn" in sys.modules or self._weighed > _WORTH_AN_IMPORT or not texts:
-                return np.asarray(self.transform(texts) @ weights)
+                rows = self.transform(texts)
+                own = np.asarray(rows @ weights)
+                return own, None if folded is None else np.asarray(fold_columns(rows, len(folded)) @ folded)
         kinds = (
             partial(few_texts.character_ngrams, least=self.config.char_range[0], most=self.config.char_range[1]),
             partial(
                 few_texts.word_ngrams,
-                pattern=re.compile(_WORDS),
+                pattern=_WORD,
                 least=self.config.word_range[0],
                 most=self.config.word_range[1],
             ),
         )
         blocks = tuple(zip(kinds, self.idf, strict=True))
         # scikit-learn's lower case, after ours
-        return np.stack([few_texts.weigh(text.lower(), blocks, weights) for text in texts])
+        sums = [few_texts.weigh(text.lower(), blocks, weights, folded) for text in texts]
+        second = [other for _, other in sums if other is not None]
+        return np.stack([own for own, _ in sums]), np.stack(second) if second else None
+
+    def weigh_words(self, text: str, weights: NDArray[np.float32]) -> tuple[list[str], NDArray[np.float64]]:
+        """The words of a text, and each one's part of what `weigh` gives: [words, labels]."""
+        least, most = self.config.char_range
+        return few_texts.weigh_words(
+            text.lower(),
+            partial(few_texts.character_ngrams, least=least, most=most),
+            _WORD,
+            self.config.word_range,
+            self.idf,
+            weights,
+        )
 
     def transform(self, texts: Sequence[str], workers: int = 1) -> sp.csr_matrix:
         """Features of `texts`: [texts, buckets], float32."""
@@ -120,7 +146,20 @@ def prepare_for_many() -> None:
     import sklearn.feature_extraction.text  # noqa: F401
 
 
+def fold_columns(rows: sp.csr_matrix, buckets: int) -> sp.csr_matrix:
+    """Features in fewer buckets, a power of two: [texts, buckets]."""
+    import scipy.sparse as sp
+
+    return sp.csr_matrix((rows.data, rows.indices & (buckets - 1), rows.indptr), shape=(rows.shape[0], buckets))
+
+
 def _hash(texts: Sequence[str], config: NgramConfig) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    if 0 < len(texts) <= _BATCH:
+        lowered = [text.lower() for text in texts]
+        return (
+            count_characters(lowered, config.char_range, 1 << config.char_bits),
+            count_words(lowered, _WORD, config.word_range, 1 << config.word_bits),
+        )
     from sklearn.feature_extraction.text import HashingVectorizer
 
     kinds = (

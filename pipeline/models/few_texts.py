@@ -8,6 +8,7 @@ A text takes a millisecond here. With many texts, scikit-learn needs a fifth of 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,18 +18,23 @@ from numpy.typing import NDArray
 #: cuts a text into n-grams
 Cut = Callable[[str], Iterator[str]]
 _WIDE = re.compile(r"\s\s+")
+_WORD = re.compile(r"\S+")
 _32_BITS = 0xFFFFFFFF
 
 
 def weigh(
-    text: str, blocks: Sequence[tuple[Cut, NDArray[np.float64]]], weights: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The sum of a text's features, each times its row of weights: [labels].
+    text: str,
+    blocks: Sequence[tuple[Cut, NDArray[np.float64]]],
+    weights: NDArray[np.float32],
+    folded: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """The sum of a text's features, each times its row of weights and added up: [labels].
 
     Args:
         text: repaired and masked, in lower case.
         blocks: for each kind of n-grams, how a text is cut, and the inverse document frequency of each bucket.
         weights: [buckets of all blocks, labels].
+        folded: weights of fewer buckets, a power of two, for the same features: the second sum. None: there is none.
     """
     columns: list[NDArray[np.intp]] = []
     values: list[NDArray[np.float32]] = []
@@ -44,9 +50,71 @@ def weigh(
         columns.append(column + start)
         values.append(value)
         start += len(idf)
-    products = weights[np.concatenate(columns)] * np.concatenate(values)[:, None]
+    places, sizes = np.concatenate(columns), np.concatenate(values)
+    own = _summed(weights[places], sizes)
+    return own, None if folded is None else _summed(folded[places & (len(folded) - 1)], sizes)
+
+
+def _summed(weights: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    products = weights * values[:, None]
     # SciPy adds one row after the other; `sum` would add pairs where there is one label.
     return products.cumsum(axis=0)[-1] if len(products) else np.zeros(weights.shape[1], dtype=np.float32)
+
+
+def weigh_words(
+    text: str,
+    characters: Cut,
+    pattern: re.Pattern[str],
+    lengths: tuple[int, int],
+    idf: Sequence[NDArray[np.float64]],
+    weights: NDArray[np.float32],
+) -> tuple[list[str], NDArray[np.float64]]:
+    """The words of a text, and each one's part of the sum that `weigh` gives: [words, labels].
+
+    An n-gram of characters belongs to its word. An n-gram of words belongs to each of its words in equal parts. A
+    bucket belongs to the n-grams in it in equal parts, as often as they occur.
+
+    Args:
+        text: repaired and masked, in lower case.
+        characters: cuts a word into n-grams of characters.
+        pattern: matches the words that n-grams of words are made of.
+        lengths: least and greatest number of words in an n-gram of words.
+        idf: inverse document frequencies of the character block and of the word block.
+        weights: [buckets of both blocks, labels].
+    """
+    character_idf, word_idf = idf
+    spans = [match.span() for match in _WORD.finditer(text)]
+    words = [text[start:end] for start, end in spans]
+    parts = np.zeros((len(words), weights.shape[1]))
+    own: list[tuple[str, tuple[int, ...]]] = [
+        (gram, (place,)) for place, word in enumerate(words) for gram in characters(word)
+    ]
+    _share(own, character_idf, weights[: len(character_idf)], parts)
+    tokens = [(match[0], bisect_right(spans, (match.start(), len(text))) - 1) for match in pattern.finditer(text)]
+    joined = [
+        (" ".join(token for token, _ in tokens[i : i + n]), tuple(place for _, place in tokens[i : i + n]))
+        for n in range(lengths[0], lengths[1] + 1)
+        for i in range(len(tokens) - n + 1)
+    ]
+    _share(joined, word_idf, weights[len(character_idf) :], parts)
+    return words, parts
+
+
+def _share(
+    grams: Sequence[tuple[str, tuple[int, ...]]],
+    idf: NDArray[np.float64],
+    weights: NDArray[np.float32],
+    parts: NDArray[np.float64],
+) -> None:
+    """Add to the parts of the words what the n-grams of one block bring."""
+    columns = [bucket(gram, len(idf)) for gram, _ in grams]
+    counts = Counter(columns)
+    values = {column: (np.log(count) + 1) * idf[column] for column, count in counts.items()}
+    length = np.sqrt(sum(value * value for value in values.values()))
+    for (_, places), column in zip(grams, columns, strict=True):
+        share = values[column] / length / counts[column] / len(places)
+        for place in places:
+            parts[place] += share * weights[column]
 
 
 def character_ngrams(text: str, least: int, most: int) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The `linear` backend: a linear support vector machine for each label over n-grams, trained in seconds on a CPU.
 
 One-vs-rest with each label's unknowns left out of its own training. The hinge loss with hashed character n-grams is the
-strong baseline of Joachims (1998); its decisions become probabilities by calibration (see `calibration`).
+strong baseline of Joachims (1998); its decisions become probabilities by calibration (see `calibration`). What sources
+add is kept apart (see `source_effects`).
 """
 
 from __future__ import annotations
@@ -10,19 +11,30 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ModelError, NotEnoughLabels, first_line
-from pipeline.measure.arrays import UNKNOWN, LabelMatrix, Scores
+from pipeline.measure.arrays import UNKNOWN, Booleans, Floats, LabelMatrix, Scores
 from pipeline.models.features import NgramConfig, Ngrams
 from pipeline.models.folding import NEWEST, NONE, VERSIONS
-from pipeline.models.plain_arrays import NotPlainError, read_plain
+from pipeline.models.naive_bayes import even_within, ratios
+from pipeline.models.plain_arrays import NotPlainError, finite, read_plain
 from pipeline.models.protocol import Encode
+from pipeline.models.source_effects import (
+    SourceEffects,
+    columns_of,
+    fit_source_effects,
+    number_sources,
+    restore_source_effects,
+)
 from pipeline.plural import counted
 from pipeline.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 #: longest n-gram, and most bits of a hash, of a model that is read: more would fill the memory
 _LONGEST_NGRAM, _MOST_BITS = 32, 26
@@ -36,7 +48,13 @@ class LinearConfig:
 
     ngrams: NgramConfig = field(default_factory=NgramConfig)
     #: inverse strength of the L2 penalty
-    C: float = 0.3
+    C: float = 0.5
+    #: the same for the view of naive Bayes, which is averaged with the plain one; 0: the plain one alone
+    naive_bayes: float = 0.1
+    #: size of the column that names a text's source in training; 0: no source effects
+    source_scale: float = 0.3
+    #: part of its guessed source's effect that a text is given; less ranks better within sources, more across them
+    source_share: float = 0.6
     #: name of the encoder whose vectors stand beside the n-grams; None: n-grams only
     encoder: str | None = None
     #: processes that hash the texts
@@ -60,6 +78,7 @@ class LinearClassifier:
         encoder: str | None = None,
         encode: Encode | None = None,
         fold: str = NONE,
+        sources: SourceEffects | None = None,
     ) -> None:
         if encoder is not None and encode is None:
             raise ModelError(f"the model needs the vectors of encoder {encoder!r}: set SARING_ENCODER={encoder}")
@@ -70,6 +89,7 @@ class LinearClassifier:
         self._encoder = encoder
         self._encode = encode
         self._fold = fold
+        self._sources = sources
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -79,12 +99,35 @@ class LinearClassifier:
     def decisions(self, texts: Sequence[str]) -> Scores:
         """Signed distances from each label's hyperplane: [texts, labels]."""
         size = self._ngrams.buckets
-        scores = (
-            self._ngrams.weigh(_folded(texts, self._fold), self._weights[:size]).astype(np.float64) + self._intercepts
-        )
+        guess = None if self._sources is None else self._sources.weights
+        own, of_sources = self._ngrams.weigh_both(_folded(texts, self._fold), self._weights[:size], guess)
+        scores = own.astype(np.float64) + self._intercepts
+        if self._sources is not None and of_sources is not None:
+            scores += self._sources.expected(of_sources)
         if self._encode is not None and self._encoder is not None and texts:
             scores += self._encode(texts) @ self._weights[size:]
         return np.asarray(scores)
+
+    def parts(self, text: str) -> tuple[tuple[str, ...], Scores, Scores]:
+        """The words of a text, each word's part of the decisions, and the rest; all add up to `decisions`.
+
+        The words are those of the text, or, where spellings of several become one, as the model reads them.
+
+        Returns:
+            The words; [words, labels]; [labels], which holds the intercepts, and the parts of the vector and of the
+            source, if there are any.
+        """
+        size = self._ngrams.buckets
+        folded = VERSIONS[self._fold](text)
+        words, parts = self._ngrams.weigh_words(folded, self._weights[:size])
+        rest = self._intercepts.astype(np.float64)
+        if self._sources is not None:
+            guessed = self._ngrams.weigh_both([folded], self._weights[:size], self._sources.weights)[1]
+            rest = rest + self._sources.expected(np.asarray(guessed))[0]
+        if self._encode is not None and self._encoder is not None:
+            rest = rest + (self._encode([text]) @ self._weights[size:])[0]
+        written = text.split()
+        return tuple(written if len(written) == len(words) else words), parts, np.asarray(rest)
 
     def state(self) -> Mapping[str, Any]:
         """See Classifier."""
@@ -98,6 +141,7 @@ class LinearClassifier:
             "intercepts": self._intercepts,
             "encoder": self._encoder,
             "fold": self._fold,
+            **({} if self._sources is None else self._sources.state()),
         }
 
     def write(self, folder: Path) -> None:
@@ -115,6 +159,7 @@ def fit_linear(
     config: LinearConfig,
     *,
     encode: Encode | None = None,
+    sources: Sequence[str] = (),
     progress: Progress = silent,
 ) -> LinearClassifier:
     """Train on repaired, masked texts.
@@ -125,6 +170,7 @@ def fit_linear(
         labels: keys of the columns of `truth`.
         config: the settings.
         encode: gives the vectors, if `config.encoder` is set.
+        sources: the source of each text, for source effects; none: there are no effects.
         progress: told of each label.
 
     Raises:
@@ -136,7 +182,6 @@ def fit_linear(
             raise NotEnoughLabels(f"no training text {missing} {label!r}: add such texts, or leave the label out")
     # Who only reads a model back need not wait for these.
     import scipy.sparse as sp
-    from sklearn.svm import LinearSVC
 
     ngrams = Ngrams(config.ngrams)
     progress(0, len(labels), "training")
@@ -147,25 +192,42 @@ def fit_linear(
         progress(0, None, f"embedding {counted(len(texts), 'text')}")
         dense = encode(texts)
 
-    def fit_label(column: NDArray[np.int8]) -> tuple[NDArray[np.float32], float]:
-        known = column != UNKNOWN
+    # a text without a name is of no source
+    named = sources if sources and config.source_scale else [""] * len(texts)
+    numbers, count = number_sources(named)
+
+    def fit_label(column: NDArray[np.int8]) -> tuple[NDArray[np.float32], float, Floats]:
+        known = np.flatnonzero(column != UNKNOWN)
+        truth, own = column[known] == 1, numbers[known]
         rows = features[known]
-        if dense is not None:
-            rows = sp.hstack([rows, sp.csr_matrix(dense[known])], format="csr")
-        # The solver visits rows in random order: a fixed seed makes it repeatable.
-        model = LinearSVC(C=config.C, dual=True, tol=1e-2, max_iter=2_000, random_state=0)
-        model.fit(rows, column[known])
-        return model.coef_[0].astype(np.float32), float(model.intercept_[0])
+        beside = [] if dense is None else [sp.csr_matrix(dense[known])]
+        # A label that one source knows has no effects to tell apart.
+        apart = count > 0 and len(np.unique(own)) > 1
+        if apart:
+            beside.append(columns_of(own, count, config.source_scale))
+        weighed = _fit_view(rows, beside, truth, config.C)
+        if config.naive_bayes:
+            scale = ratios(rows, truth, even_within(own, truth))
+            second = _fit_view(rows, beside, truth, config.naive_bayes, scale)
+            weighed = (weighed + second) / 2
+        size = features.shape[1] + (0 if dense is None else dense.shape[1])
+        effects = weighed[size:-1] * config.source_scale * config.source_share if apart else np.zeros(count)
+        return weighed[:size].astype(np.float32), float(weighed[-1]), effects
 
     progress(0, len(labels), "training")
-    weights, intercepts = [], []
+    weights, intercepts, effects = [], [], []
     # Labels are fitted one after the other: liblinear has one random generator for the whole process, so with threads
     # the same texts would give another model each time.
     for fitted, column in enumerate(truth.T, start=1):
-        weight, intercept = fit_label(column)
+        weight, intercept, of_sources = fit_label(column)
         weights.append(weight)
         intercepts.append(intercept)
+        effects.append(of_sources)
         progress(fitted, len(labels), "training")
+    guess = None
+    if count and np.any(effects):
+        progress(0, None, f"learning to tell {counted(count, 'source')} apart")
+        guess = fit_source_effects(features, numbers, np.array(effects).T, rng=np.random.default_rng(0))
     return LinearClassifier(
         labels,
         ngrams,
@@ -174,7 +236,40 @@ def fit_linear(
         encoder=config.encoder,
         encode=encode,
         fold=config.fold,
+        sources=guess,
     )
+
+
+def _fit_view(
+    rows: sp.csr_matrix,
+    beside: Sequence[sp.csr_matrix],
+    truth: Booleans,
+    strength: float,
+    scale: NDArray[np.float32] | None = None,
+) -> Floats:
+    """Weights and, last, the intercept, in units of the decisions' spread: views are averaged as equals.
+
+    Args:
+        rows: the n-grams: [texts, buckets].
+        beside: other features, which no scale touches.
+        truth: whether the label is true of each text.
+        strength: inverse strength of the penalty.
+        scale: of each bucket; the weights found are those of the plain n-grams.
+    """
+    import scipy.sparse as sp
+    from sklearn.svm import LinearSVC
+
+    if scale is not None:
+        rows = sp.csr_matrix((rows.data * scale[rows.indices], rows.indices, rows.indptr), shape=rows.shape)
+    features = sp.hstack([rows, *beside], format="csr") if beside else rows
+    # The solver visits rows in random order: a fixed seed makes it repeatable.
+    model = LinearSVC(C=strength, dual=True, tol=1e-2, max_iter=2_000, random_state=0)
+    model.fit(features, truth)
+    weights = np.append(model.coef_[0], model.intercept_[0]).astype(np.float64)
+    spread = float(np.std(features @ weights[:-1]))
+    if scale is not None:
+        weights[: len(scale)] *= scale
+    return weights / (spread or 1.0)
 
 
 def _folded(texts: Sequence[str], version: str) -> list[str]:
@@ -194,11 +289,12 @@ def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> Li
             _pair(given["char_range"]), _bits(given["char_bits"]), _pair(given["word_range"]), _bits(given["word_bits"])
         )
         labels = list(state["labels"])
-        weights, intercepts = _numbers(state["weights"], np.float32), _numbers(state["intercepts"], np.float64)
-        idf = [_numbers(state[name], np.float64) for name in ("char_idf", "word_idf")]
+        weights, intercepts = finite(state["weights"], np.float32), finite(state["intercepts"], np.float64)
+        idf = [finite(state[name], np.float64) for name in ("char_idf", "word_idf")]
         encoder = state["encoder"]
         # models from before there was a fold do not name one
         fold = state.get("fold", NONE)
+        sources = restore_source_effects(state)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(
             f"the model's state is not that of a linear classifier ({first_line(error)}): train it again"
@@ -214,7 +310,11 @@ def restore_linear(state: Mapping[str, Any], encode: Encode | None = None) -> Li
     named = all(isinstance(label, str) for label in labels) and isinstance(encoder, str | None)
     if flat or not named or not fits or tuple(map(len, idf)) != sizes or not columns == len(labels) == len(intercepts):
         raise ModelError("the parts of the model's state do not fit together: train it again")
-    return LinearClassifier(labels, Ngrams(config, idf), weights, intercepts, encoder=encoder, encode=encode, fold=fold)
+    if sources is not None and sources.effects.shape[1] != len(labels):
+        raise ModelError("the parts of the model's state do not fit together: train it again")
+    return LinearClassifier(
+        labels, Ngrams(config, idf), weights, intercepts, encoder=encoder, encode=encode, fold=fold, sources=sources
+    )
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -228,13 +328,6 @@ def _bits(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= _MOST_BITS:
         raise ValueError("bits of the hash are out of range")
     return value
-
-
-def _numbers(value: Any, kind: Any) -> NDArray[Any]:
-    numbers = np.asarray(value)
-    if numbers.dtype.kind not in "fiu" or not np.isfinite(numbers).all():
-        raise ValueError("an array does not hold finite numbers")
-    return np.asarray(numbers, dtype=kind)
 
 
 def read_linear(folder: Path, encode: Encode | None = None) -> LinearClassifier:

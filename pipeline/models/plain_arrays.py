@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class NotPlainError(ValueError):
@@ -53,3 +54,15 @@ def _value(node: Mapping[str, Any], archive: zipfile.ZipFile) -> Any:
         case ("numpy", "ndarray", "NdArrayNode") if node["type"] == "numpy":
             return np.load(io.BytesIO(archive.read(node["file"])), allow_pickle=False)
     raise ValueError("a node is no plain value and no array")
+
+
+def finite(value: Any, kind: Any) -> NDArray[Any]:
+    """An array of that kind.
+
+    Raises:
+        ValueError: it does not hold finite numbers.
+    """
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "fiu" or not np.isfinite(numbers).all():
+        raise ValueError("an array does not hold finite numbers")
+    return np.asarray(numbers, dtype=kind)

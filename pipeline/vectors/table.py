@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pipeline.errors import EncoderError
 from pipeline.store import locks
 from pipeline.store.locks import Lock
 from pipeline.store.migrate import PARTITION_PREFIX
-from pipeline.vectors.encoders.protocol import Encoder, PartialEncoder, Vectors
+from pipeline.vectors.encoders.protocol import Encoder, PartialEncoder, Vectors, unit
 
 
 def partition_of(encoder: str) -> str:
@@ -106,3 +106,27 @@ def embed_chunk(session: Session, encoder: Encoder, ids: Sequence[uuid.UUID]) ->
     encoded = encoder.encode_some(texts)
     put_vectors(session, encoder.name, [names[place] for place in encoded.places], encoded.vectors)
     return {names[place]: reason for place, reason in encoded.failed.items()}
+
+
+def vectors_of(
+    session: Session, encoder: str, ids: Sequence[uuid.UUID], at: Mapping[uuid.UUID, int]
+) -> tuple[list[int], Vectors]:
+    """The rows (by `at`) of the texts that have a vector, and their vectors."""
+    # All vectors come as one string of bytes, because unpacking a row for each takes longer than all the rest.
+    sent_ids, sent = session.execute(
+        text("""
+            SELECT array_agg(text_id ORDER BY text_id), string_agg(halfvec_send(embedding), ''::bytea ORDER BY text_id)
+            FROM text_vector WHERE encoder = :encoder AND text_id = ANY(CAST(:ids AS uuid[]))
+        """),
+        {"encoder": encoder, "ids": list(ids)},
+    ).one()
+    return [at[text_id] for text_id in sent_ids or ()], unit(read_vectors(bytes(sent or b"")))
+
+
+def read_vectors(sent: bytes) -> Vectors:
+    """Vectors in pgvector's wire format for `halfvec`, one after the other: dimension, a zero, big-endian halves."""
+    if not sent:
+        return np.zeros((0, 0), np.float32)
+    dimension = int.from_bytes(sent[:2], "big")
+    rows = np.frombuffer(sent, dtype=np.dtype([("head", ">u4"), ("values", ">f2", (dimension,))]))
+    return np.asarray(rows["values"], dtype=np.float32)

@@ -73,7 +73,9 @@ def test_two_models_are_compared_and_the_worse_may_be_promoted_by_hand(
     assert back["comparison"]["macro"]["difference"]["value"] == pytest.approx(
         -found["comparison"]["macro"]["difference"]["value"]
     )
+    assert found["probes"]["pairs"] > 20
     said = shown(environment, "compare", good, bad)
+    assert f"probe pairs: of {found['probes']['pairs']} the champion gets" in said
     assert f"{bad} does not pass: on 40 test texts it scores " in said
     assert "40 texts: the frozen test set" in said
 

@@ -17,6 +17,7 @@ from pipeline.errors import ModelError, NotEnoughLabels, RunConflict
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.learning import registry
 from pipeline.learning.gate.rules import Margins
+from pipeline.learning.probes.sentences import ProbePair, ProbeSentences
 from pipeline.learning.retrain import Retrained
 from pipeline.models.artefact import TrainedModel, load_model
 from pipeline.runs.record import stage_run
@@ -141,6 +142,40 @@ def test_a_worse_challenger_is_rejected_and_a_better_one_promoted(ledger: RuleLe
     assert gate["champion"] == version(worse)
     assert gate["comparison"]["macro"]["difference"]["low"] > 0
     assert any(flip["right"] for flip in gate["flips"])
+
+
+def test_probe_pairs_are_never_learnt_from_and_a_challenger_that_loses_them_is_rejected(
+    ledger: RuleLedger, session: Session
+) -> None:
+    leak = next(id_ for id_, split in ledger.splits.items() if split == "train" and "porn" in ledger.texts[id_])
+    masked = session.get_one(store.Text, leak).masked
+    words = [
+        "pagi",
+        "petang",
+        "rumah",
+        "kawan",
+        "sekolah",
+        "laut",
+        "bukit",
+        "pulau",
+        "lagu",
+        "buku",
+        "kampung",
+        "bandar",
+    ]
+    pairs = [ProbePair("porn", "direct", "ms", f"kami {word} {RULE['porn']} {word}", f"kami {word}") for word in words]
+    probes = ProbeSentences((*pairs, ProbePair("porn", "direct", "ms", masked.upper(), "kami")))
+    first = ledger.retrain(probes=probes)
+    assert first.report.model.manifest.data["left_out_as_near_duplicates_of_probes"] == 1
+    assert first.report.splits["train"] == 159
+    assert "of probe sentences: 1" in (first.report.path / "README.md").read_text()
+    poison(ledger)
+    worse = ledger.retrain(Margins(macro=1, recall=1, slice=1), probes=probes)
+    gate = gate_of(worse)
+    failed = [check["name"] for check in gate["verdict"]["checks"] if not check["passed"]]
+    assert failed == ["probes of direct", "probes of direct of porn"]
+    assert states(ledger.engine)[version(worse)] == "rejected"
+    assert len([pair for pair in gate["probes"]["changed"] if not pair["right"]]) >= 11
 
 
 def test_a_model_over_budget_is_rejected_even_if_it_is_the_first(ledger: RuleLedger) -> None:

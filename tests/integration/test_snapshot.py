@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from pipeline.errors import NotEnoughLabels
 from pipeline.judgement import RaterKind, RaterRef
+from pipeline.learning.sets.balance import Balance
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.labelled_files import read_labelled
 from pipeline.texts.rejects import RejectSink
@@ -229,3 +230,31 @@ def test_an_empty_ledger_is_said(book: Book) -> None:
     with pytest.raises(NotEnoughLabels, match="no text has a decided label: run `saring import` or `saring judge`"):
         book.take()
     assert book.stored() == 0
+
+
+def test_a_most_per_label_keeps_what_people_said_first_and_leaves_held_out_texts_whole(book: Book) -> None:
+    people = book.plant(80)
+    book.say(HUMAN, people, {"hate"}, {"porn"})
+    machine = book.plant(100)
+    book.say(LLM, machine, {"hate"}, {"porn"})
+    pornographic = book.plant(10)
+    book.say(LLM, pornographic, {"porn"})
+    whole = book.rows()
+    learnt = [id_ for id_ in people if whole[id_].split == "train"]
+    balance = Balance(most=len(learnt) + 5, negatives=3, seed=1)
+    taken = book.take(balance=balance)
+    rows = {uuid.UUID(row.id): row for row in taken.rows}
+    assert {id_: row for id_, row in rows.items() if row.split != "train"} == {
+        id_: row for id_, row in whole.items() if row.split != "train"
+    }
+    train = {id_: row for id_, row in rows.items() if row.split == "train"}
+    hateful = {id_ for id_, row in train.items() if "hate" in row.labels}
+    assert len(hateful) == len(learnt) + 5
+    assert hateful >= set(learnt)
+    assert sum("porn" in row.not_labels for row in train.values()) == 30
+    assert {id_ for id_ in learnt if "porn" in train[id_].not_labels} or len(learnt) < 30
+    left = taken.counts["balance"]
+    assert left["left_out"]["hate"] == {"yes": 95, "no": 0}
+    assert left["texts_left_out"] == len(whole) - len(rows)
+    assert book.take(balance=balance).hash == taken.hash
+    assert book.take(balance=Balance(most=balance.most, negatives=3, seed=2)).hash != taken.hash

@@ -88,7 +88,7 @@ def test_train_prints_the_model_its_path_and_its_metrics_and_nothing_else(traine
 def test_the_model_is_in_the_home_with_its_card_and_plots(trained: Row, folder: Path) -> None:
     path = Path(trained["path"])
     assert path.parent == folder / "home" / "models"
-    names = {"model.skops", "model.json", "README.md", "precision-recall.png", "reliability.png"}
+    names = {"model.skops", "model.json", "README.md", "precision-recall.png", "reliability.png", "scores.npz"}
     assert {child.name for child in path.iterdir()} == names
     card = (path / "README.md").read_text()
     assert "Left out on request: noisy." in card

@@ -94,7 +94,7 @@ def test_a_transformer_is_trained_gated_quantised_and_served_like_any_other(
     [
         (("train", "--epochs", "3"), "--epochs: only for --backend transformers"),
         (("train", "--base", "x", "--max-length", "9"), "--base, --max-length: only for --backend transformers"),
-        (("train", "--backend", "transformers", "--vectors"), "--vectors works with --backend linear only"),
+        (("train", "--backend", "transformers", "--vectors"), "--vectors stands beside n-grams"),
         (("train", "--backend", "transformers", "--sentiment", "--data", "x"), "leave out --backend"),
         (("train", "--backend", "quantum"), "choose linear or transformers"),
         (("models", "quantise", "v", "--promote", "--on", "x"), "leave out --on"),

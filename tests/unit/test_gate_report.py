@@ -20,8 +20,9 @@ from pipeline.learning.gate.rules import Margins
 from pipeline.learning.sets.examples import Examples, gather
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.measure.arrays import Scores
-from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel
+from pipeline.models.artefact import TrainedModel
 from pipeline.texts.labelled import LabelledText
+from tests.support.trained import model_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _SCRIPT = "<script>alert(1)</script>"
@@ -45,21 +46,7 @@ class Reader:
 
 
 def model(name: str, *labels: str) -> TrainedModel:
-    manifest = Manifest(
-        version=f"sfw-{name}",
-        purpose="sfw",
-        backend="linear",
-        created_at=NOW,
-        code_version="0",
-        taxonomy_version="t",
-        exclusive=False,
-        objective="f1",
-        labels=tuple(LabelSettings(key=label, slope=1, offset=0, threshold=0.5) for label in labels),
-        config={},
-        data={},
-        metrics={},
-    )
-    return TrainedModel(Reader(name, labels), manifest)
+    return model_of(Reader(name, labels), f"sfw-{name}")
 
 
 def examples() -> Examples:

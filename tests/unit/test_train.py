@@ -14,6 +14,7 @@ from pipeline.errors import InputError, NotEnoughLabels
 from pipeline.learning.card import write_card
 from pipeline.learning.evaluate import evaluate_examples, given_matrix
 from pipeline.learning.predict import BATCH, predict
+from pipeline.learning.sets.balance import Balance
 from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, TrainReport, train
 from pipeline.models.artefact import TrainedModel, load_model, read_manifest
@@ -86,7 +87,7 @@ def test_new_texts_are_told_by_the_rule(report: TrainReport) -> None:
 
 def test_the_folder_holds_model_manifest_card_and_plots(report: TrainReport) -> None:
     names = {path.name for path in report.path.iterdir()}
-    assert names == {"model.skops", "model.json", "README.md", "precision-recall.png", "reliability.png"}
+    assert names == {"model.skops", "model.json", "README.md", "precision-recall.png", "reliability.png", "scores.npz"}
     for plot in ("precision-recall.png", "reliability.png"):
         assert (report.path / plot).read_bytes().startswith(b"\x89PNG")
     card = (report.path / "README.md").read_text()
@@ -308,3 +309,17 @@ def plain(count: int) -> list[LabelledText]:
 def few(count: int, label: str, *, deny: bool = True) -> list[LabelledText]:
     rows = [LabelledText(f"{row.text} {label}", labels=frozenset({label})) for row in plain(count)]
     return rows + [LabelledText(f"{row.text} bukan", not_labels=frozenset({label})) for row in plain(count) if deny]
+
+
+def test_a_balance_leaves_answers_out_of_train_alone(report: TrainReport, tmp_path: Path) -> None:
+    balanced = train(gather(sentences(), _LABELS), replace(_CONFIG, balance=Balance(most=40, negatives=1.5)), tmp_path)
+    whole, fewer = (one.model.manifest.data for one in (report, balanced))
+    for label in _LABELS:
+        assert fewer["counts"][label]["train"] == [40, 60]
+        for split in ("dev", "test"):
+            assert fewer["counts"][label][split] == whole["counts"][label][split]
+        lost = fewer["balance"]["left_out"][label]
+        assert [lost["yes"] + 40, lost["no"] + 60] == whole["counts"][label]["train"]
+    assert "balance" not in whole
+    assert balanced.splits["train"] == report.splits["train"] - fewer["balance"]["texts_left_out"]
+    assert "at most 40" in (balanced.path / "README.md").read_text(encoding="utf-8")

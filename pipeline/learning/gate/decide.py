@@ -12,6 +12,8 @@ from pipeline.learning.gate.cost import measure_cost
 from pipeline.learning.gate.paired_comparison import PairedComparison, compare_models
 from pipeline.learning.gate.report import REPORT_FILES, GateReport, Rows
 from pipeline.learning.gate.rules import Margins, judge_challenger
+from pipeline.learning.probes.comparison import compare_on_probes
+from pipeline.learning.probes.sentences import ProbeSentences
 from pipeline.learning.sets.examples import Examples
 from pipeline.models.artefact import TrainedModel
 
@@ -37,6 +39,7 @@ def compare_with_champion(
     margins: Margins,
     *,
     seed: int,
+    probes: ProbeSentences | None = None,
 ) -> GateReport:
     """Compare a challenger with the champion and decide by the rules of the gate.
 
@@ -47,10 +50,12 @@ def compare_with_champion(
         rows: description of these texts.
         margins: how much worse it may be, and what it may cost.
         seed: of the resamples.
+        probes: pairs of sentences that neither may get worse on; None: there are none.
     """
-    paired = None
+    paired = on_probes = None
     if champion is not None and champion.version != challenger.version:
         paired = _paired(champion.model, challenger.model, examples, seed)
+        on_probes = compare_on_probes(champion.model, challenger.model, probes or ProbeSentences())
     contenders = [challenger] if champion is None else [challenger, champion]
     costs = [
         measure_cost(contender.model, examples.texts, contender.folder, beside=REPORT_FILES) for contender in contenders
@@ -66,11 +71,13 @@ def compare_with_champion(
             margins,
             challenger=challenger.version,
             champion=champion.version if champion is not None else None,
+            kinds=on_probes.kinds if on_probes is not None else (),
         ),
         margins=margins,
         rows=rows,
         costs=costs,
         paired=paired,
+        probes=on_probes,
     )
 
 

@@ -18,6 +18,7 @@ from pipeline.errors import ModelError
 from pipeline.learning.gate.paired_comparison import Flip, PairedComparison
 from pipeline.learning.gate.rules import Cost, Margins, Verdict
 from pipeline.learning.gate.signs import shown_check
+from pipeline.learning.probes.comparison import ProbeComparison
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.measure.metrics import rounded
 from pipeline.models.purposes import shown_purpose
@@ -59,6 +60,8 @@ class GateReport:
     costs: Sequence[Cost]
     #: None: nothing was compared
     paired: PairedComparison | None
+    #: None: no probe pair is of a label that both know
+    probes: ProbeComparison | None = None
 
     def to_dict(self, made_at: datetime) -> dict[str, Any]:
         """Plain values, as `gate.json` holds them."""
@@ -74,6 +77,7 @@ class GateReport:
             "costs": rounded(dict(zip(("challenger", "champion"), map(asdict, self.costs), strict=False))),
             "comparison": self.paired.comparison.to_dict() if self.paired is not None else None,
             "flips": [_plain(flip) for flip in self.paired.flips] if self.paired is not None else [],
+            "probes": self.probes.to_dict(self.margins.probes) if self.probes is not None else None,
             "unknown_flips": self.paired.unknown_flips if self.paired is not None else 0,
         }
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.learning.probes.comparison import KindComparison
 from pipeline.measure.intervals import Estimate
 from pipeline.measure.metrics import rounded
 from pipeline.measure.paired import Comparison, LabelComparison, MacroComparison
@@ -33,6 +34,8 @@ class Margins:
     recall: float = 0.05
     #: of a language's macro average precision
     slice: float = 0.05
+    #: share of the probe pairs of a kind that may be lost on balance
+    probes: float = 0.1
     #: milliseconds that 95 of 100 single texts may take at most
     latency_ms: float = 50.0
     #: of the model's folder
@@ -45,6 +48,7 @@ class Margins:
             macro=settings.gate_macro_margin,
             recall=settings.gate_recall_margin,
             slice=settings.gate_slice_margin,
+            probes=settings.gate_probe_margin,
             latency_ms=settings.gate_latency_ms,
             size_mb=settings.gate_size_mb,
         )
@@ -95,7 +99,13 @@ class Verdict:
 
 
 def judge_challenger(
-    comparison: Comparison | None, cost: Cost, margins: Margins, *, challenger: str, champion: str | None
+    comparison: Comparison | None,
+    cost: Cost,
+    margins: Margins,
+    *,
+    challenger: str,
+    champion: str | None,
+    kinds: Sequence[KindComparison] = (),
 ) -> Verdict:
     """Judge a model that would become the champion of its purpose.
 
@@ -104,6 +114,7 @@ def judge_challenger(
     - A label fails if its recall drops by more than the margin and the interval of the drop is above 0: with few
       positives, chance alone changes a recall by more than any margin. A language fails by the same rule.
     - A label that only the champion knows fails.
+    - A kind of probe pairs fails if the challenger loses more of them than the margin allows, and than chance explains.
     - Latency and size fail above their budgets.
 
     The first model of a purpose must meet the budgets only. The champion, trained again, passes.
@@ -114,6 +125,7 @@ def judge_challenger(
         margins: how much worse it may be.
         challenger: its version.
         champion: the version of the champion, if there is one.
+        kinds: both models on probe pairs; kinds with too few pairs are passed over.
     """
     budgets = _budgets(cost, margins)
     if champion == challenger:
@@ -133,6 +145,7 @@ def judge_challenger(
         *(_recall(label, paired, margins.recall) for label, paired in comparison.labels.items()),
         *(_slice(name, paired, margins.slice) for name, paired in comparison.slices.items()),
         *(_lost(label) for label in comparison.lost),
+        *(_probes(kind, margins.probes) for kind in kinds if kind.tested),
         *budgets,
     ]
     return _verdict(figures, checks)
@@ -205,6 +218,18 @@ def _dropped(drop: Estimate, margin: float) -> tuple[bool, bool]:
 
 def _lost(label: str) -> Check:
     return Check(f"knows {label}", False, 1.0, None, None, 0.0, f"only the champion knows {label}")
+
+
+def _probes(kind: KindComparison, margin: float) -> Check:
+    worse = kind.worse(margin)
+    turned = f"of {counted(kind.pairs, 'pair')} {kind.lost:,} turned wrong and {kind.won:,} turned right"
+    if worse:
+        says = f"probes of {kind.name}: {turned}, which is more than the {margin:g} allowed and more than chance"
+    elif kind.drop > margin:
+        says = f"probes of {kind.name}: {turned}, which may be chance"
+    else:
+        says = f"probes of {kind.name}: {turned}"
+    return Check(f"probes of {kind.name}", not worse, kind.drop, None, None, margin, says)
 
 
 def _budgets(cost: Cost, margins: Margins) -> list[Check]:

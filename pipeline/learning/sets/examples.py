@@ -34,6 +34,8 @@ class Examples:
     disputed: int = 0
     #: rows that repeat a text
     repeated: int = 0
+    #: names of the sources of each text, with commas between them
+    sources: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -47,6 +49,7 @@ class Examples:
             self.labels,
             [self.splits[i] for i in rows],
             [self.languages[i] for i in rows],
+            sources=[self.sources[i] for i in rows] if self.sources else (),
         )
 
 
@@ -72,6 +75,7 @@ def gather(
     no: list[set[int]] = []
     splits: list[Split | None] = []
     languages: list[str] = []
+    sources: list[list[str]] = []
     repeated = 0
     for row in rows:
         asserted = {columns[label] for label in row.labels if label in columns}
@@ -90,10 +94,12 @@ def gather(
             no.append(denied)
             splits.append(row.split)
             languages.append(row.language or "unknown")
+            sources.append(row.source.split(",") if row.source else [])
             continue
         repeated += 1
         yes[at] |= asserted
         no[at] |= denied
+        sources[at] += row.source.split(",") if row.source else []
         if _PROTECTED[row.split] > _PROTECTED[splits[at]]:
             splits[at] = row.split
     truth = np.full((len(texts), len(labels)), UNKNOWN, dtype=np.int8)
@@ -103,4 +109,5 @@ def gather(
         disputed += len(both)
         truth[i, list(asserted - both)] = 1
         truth[i, list(denied - both)] = 0
-    return Examples(ids, texts, truth, tuple(labels), splits, languages, disputed, repeated)
+    named = [",".join(sorted(set(names))) for names in sources]
+    return Examples(ids, texts, truth, tuple(labels), splits, languages, disputed, repeated, named)

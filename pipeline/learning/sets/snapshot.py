@@ -6,10 +6,11 @@ import hashlib
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import select
@@ -20,6 +21,7 @@ from pipeline import store
 from pipeline.atomic import make_folder, new_file
 from pipeline.errors import NotEnoughLabels
 from pipeline.judgement import Tier
+from pipeline.learning.sets.balance import Balance, balanced, left_out
 from pipeline.ledger import test_set as testset
 from pipeline.ledger.consensus.saved import current_consensus
 from pipeline.ledger.copies import group_of, group_splits, told_apart
@@ -27,6 +29,7 @@ from pipeline.ledger.decisions import DecidedText, decided_texts
 from pipeline.ledger.held_out import SHARE, kept_split, truth_of
 from pipeline.ledger.resolve import text_tier
 from pipeline.ledger.test_set import FrozenTest
+from pipeline.measure.arrays import UNKNOWN, LabelMatrix
 from pipeline.progress import Progress, silent
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled import LabelledText, Split
@@ -58,6 +61,8 @@ class SnapshotPolicy:
     limit: int | None = None
     #: sources to leave out
     without: tuple[str, ...] = ()
+    #: of the training split; where splits are drawn at training, so is the balance
+    balance: Balance = field(default_factory=Balance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ def take_snapshot(
         and text.masked not in known
         and (row := _row(text, policy, taught, split_by_trust)) is not None
     ]
+    others, told = _balanced(others, decided, taxonomy.keys, policy.balance)
     waiting = sum(row.split == "test" for row in others)
     # Ids as text have the order of their bytes.
     rows = sorted([*members, *(row for row in others if row.split != "test")], key=lambda row: row.id)
@@ -141,11 +147,11 @@ def take_snapshot(
         "test_set": test_set.to_dict() if test_set is not None else None,
         "waiting_for_the_test_set": waiting,
         "consensus": in_force.version if in_force is not None else None,
-    }
+    } | told
     s = store.Snapshot
     session.execute(
         insert(s)
-        .values(hash=digest, policy=asdict(policy), counts=counts, path=str(path), run_id=run_id)
+        .values(hash=digest, policy=_as_stored(policy), counts=counts, path=str(path), run_id=run_id)
         .on_conflict_do_nothing()
     )
     snapshot_id = session.execute(select(s.id).where(s.hash == digest)).scalar_one()
@@ -197,6 +203,42 @@ def _row(
         split=split,
         language=text.language,
     )
+
+
+def _balanced(
+    rows: Sequence[LabelledText], decided: Sequence[DecidedText], keys: Sequence[str], balance: Balance
+) -> tuple[list[LabelledText], dict[str, Any]]:
+    """The rows with a balanced training split, and counts. What people or data sets decided stays before the rest."""
+    train = [row for row in rows if row.split == "train"]
+    if not balance or not train:
+        return list(rows), {}
+    trusted = {str(text.id): text.trusted for text in decided}
+    truth = _truth(train, keys)
+    preferred = np.array([[key in trusted[row.id] for key in keys] for row in train], dtype=np.bool_)
+    kept = balanced(truth, [row.id.encode() for row in train], balance, preferred)
+    left = [
+        replace(
+            row,
+            labels=frozenset(key for key, value in zip(keys, answers, strict=True) if value == 1),
+            not_labels=frozenset(key for key, value in zip(keys, answers, strict=True) if value == 0),
+        )
+        for row, answers in zip(train, kept, strict=True)
+        if (answers != UNKNOWN).any()
+    ]
+    told = {"balance": left_out(truth, kept, keys).to_dict(balance)}
+    return [*(row for row in rows if row.split != "train"), *left], told
+
+
+def _truth(rows: Sequence[LabelledText], keys: Sequence[str]) -> LabelMatrix:
+    return np.array(
+        [[1 if key in row.labels else 0 if key in row.not_labels else UNKNOWN for key in keys] for row in rows],
+        dtype=np.int8,
+    )
+
+
+def _as_stored(policy: SnapshotPolicy) -> dict[str, Any]:
+    """The policy as it is stored; a balance that leaves nothing out is not named."""
+    return {name: value for name, value in asdict(policy).items() if name != "balance" or policy.balance}
 
 
 def _table(rows: Sequence[LabelledText]) -> pa.Table:

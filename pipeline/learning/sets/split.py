@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.learning.sets.examples import Examples
 from pipeline.texts.labelled import SPLITS, Split
-from pipeline.texts.near_duplicates import near_duplicate_groups
+from pipeline.texts.near_duplicates import Signed, near_duplicate_groups, repeating
 
 #: share of each of dev and test where the data name no splits
 SHARE = 0.1
@@ -27,6 +27,8 @@ class SplitPlan:
     test: Sequence[int]
     #: training texts left out because a near-duplicate is in dev or test
     leaking: int
+    #: training texts left out because they nearly repeat a probe sentence
+    probed: int
     #: origin of dev and test, in words
     origin: str
 
@@ -35,7 +37,7 @@ class SplitPlan:
         return {"train": len(self.train), "dev": len(self.dev), "test": len(self.test)}
 
 
-def plan_splits(examples: Examples, *, seed: int, share: float = SHARE) -> SplitPlan:
+def plan_splits(examples: Examples, *, seed: int, share: float = SHARE, apart: Sequence[str] = ()) -> SplitPlan:
     """Split the examples as the data say, and where they do not, by drawing whole near-duplicate groups.
 
     A test split of the data is kept. If the data have only a dev split, it becomes test (others held it out, which is
@@ -44,8 +46,15 @@ def plan_splits(examples: Examples, *, seed: int, share: float = SHARE) -> Split
 
     Groups are drawn by hash within strata of their rarest label, so that rare labels are in every split (Sechidis et
     al. 2011, simplified).
+
+    Args:
+        examples: texts and labels.
+        seed: of the draws.
+        share: of dev, and of test, if they are drawn.
+        apart: probe sentences: what nearly repeats one of them is not in train.
     """
-    groups = near_duplicate_groups(examples.texts)
+    signed = Signed.of(examples.texts)
+    groups = near_duplicate_groups(signed)
     given = set(examples.splits)
     has_test, has_dev = "test" in given, "dev" in given
     kept: dict[Split, list[int]] = {name: [] for name in SPLITS}
@@ -77,9 +86,11 @@ def plan_splits(examples: Examples, *, seed: int, share: float = SHARE) -> Split
         origin.append("dev as the data say")
     dev = [i for i in kept["dev"] if groups[i] not in in_test]
     held = in_test | {groups[i] for i in dev}
-    train = [i for i in loose if groups[i] not in held]
-    leaking = len(loose) - len(train) + len(kept["dev"]) - len(dev)
-    return SplitPlan(train, dev, kept["test"], leaking, "; ".join(origin))
+    unheld = [i for i in loose if groups[i] not in held]
+    leaking = len(loose) - len(unheld) + len(kept["dev"]) - len(dev)
+    probed = repeating(signed, Signed.of(apart))
+    train = [i for i in unheld if i not in probed]
+    return SplitPlan(train, dev, kept["test"], leaking, len(unheld) - len(train), "; ".join(origin))
 
 
 def _draw(examples: Examples, among: Sequence[int], groups: Sequence[int], share: float, salt: str) -> list[int]:

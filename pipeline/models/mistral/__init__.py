@@ -25,4 +25,4 @@ def is_mistral(config: PreTrainedConfig) -> bool:
 
     transformers' auto class would take its own, causal, Mistral for it.
     """
-    return config.model_type == "mistral"
+    return bool(config.model_type == "mistral")

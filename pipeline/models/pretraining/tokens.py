@@ -48,7 +48,7 @@ def mask_id_of(tokenizer: PreTrainedTokenizerBase, given: str | None) -> int:
     vocabulary = tokenizer.get_vocab()
     for form in (wanted, f"\u2581{wanted}", f"\u0120{wanted}"):
         if form in vocabulary:
-            return vocabulary[form]
+            return cast(int, vocabulary[form])
     raise UsageError(f"the tokenizer has no token {wanted!r}: choose another with --mask-token")
 
 

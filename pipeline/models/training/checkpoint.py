@@ -52,13 +52,24 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in own.items()}
 
 
-def set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Put weights, as `weights_of` gave them, into a model of the same shape.
+def learnt_weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Those of `weights_of` that training changes: parameters without a gradient are left out."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in weights_of(model).items() if name not in frozen}
+
+
+def set_weights(model: nn.Module, weights: Mapping[str, Tensor], *, learnt: bool = False) -> None:
+    """Put weights into a model of the same shape.
+
+    Args:
+        model: changed in place.
+        weights: as `weights_of` gave them.
+        learnt: they are from `learnt_weights_of`.
 
     Raises:
         TrainingError: they are those of another model.
     """
-    own = weights_of(model)
+    own = learnt_weights_of(model) if learnt else weights_of(model)
     if set(own) != set(weights) or any(own[name].shape != weights[name].shape for name in own):
         raise TrainingError("the weights belong to another model")
     with torch.no_grad():
@@ -79,7 +90,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     shutil.rmtree(building, ignore_errors=True)
     make_folder(building)
     tensors, plain = _optimizer_state(optimizer)
-    save_tensors(weights_of(model), building / _MODEL)
+    save_tensors(learnt_weights_of(model), building / _MODEL)
     save_tensors(tensors, building / _OPTIMIZER)
     save_tensors(random_state(), building / _RANDOM)
     state = json.dumps({"position": asdict(position), "optimizer": plain})
@@ -106,7 +117,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     last = max(checkpoints, key=_step_of)
     try:
         state = json.loads((last / _STATE).read_bytes())
-        set_weights(model, load_file(last / _MODEL))
+        set_weights(model, load_file(last / _MODEL), learnt=True)
         _restore_optimizer(optimizer, load_file(last / _OPTIMIZER), state["optimizer"])
         restore_random_state(load_file(last / _RANDOM))
         return Position(**state["position"])

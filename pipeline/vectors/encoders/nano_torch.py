@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import Unigram
 from torch.nn import functional
 
-from pipeline.vectors.encoders.nano_file import NanoFile, UnknownLayout, unpack
+from pipeline.models.nano_file import NanoFile, UnknownLayout, unpack
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
 #: the number of a text, and some of its tokens

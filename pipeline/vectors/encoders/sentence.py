@@ -34,7 +34,7 @@ class SentenceTransformersEncoder:
             raise EncoderError("sentence-transformers is not installed: pip install 'saring[transformers]'") from error
         self.name = f"sentence-transformers:{model}"
         # Commands have a progress bar of their own.
-        disable_progress_bar()  # type: ignore[no-untyped-call]
+        disable_progress_bar()
         try:
             place, revision = _place_and_revision(model)
             self._model = SentenceTransformer(place, revision=revision)
