@@ -30,7 +30,7 @@ from pipeline.queue.strategies.protocol import Chances, Strategy
 from pipeline.queue.waiting import lock_queue
 from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session
-from pipeline.store.tables.human_loop import RANDOM, QueueState
+from pipeline.store.tables.human_loop import PICKED, RANDOM, QueueState
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
 
@@ -272,14 +272,21 @@ def _values(mix: Mapping[str, Chances], sample: Sample, rng: np.random.Generator
 
 
 def _replace(session: Session, items: list[dict[str, Any]], run_id: int) -> tuple[int, list[dict[str, Any]]]:
-    """Write the items in place of those that wait; texts that were pushed or refused meanwhile are left out."""
+    """Write the items in place of those that wait; texts that were pushed or refused meanwhile are left out.
+
+    Texts that a person put into the queue stay, but for those that are drawn: their probability is known now.
+    """
     lock_queue(session)
     q = store.QueueItem
-    dropped = session.execute(
-        update(q).where(q.state == QueueState.QUEUED).values(state=QueueState.DROPPED).returning(q.id)
-    ).all()
     gone = _gone_meanwhile(session, [item["text_id"] for item in items if not item["gold"]])
     kept = [item | {"run_id": run_id} for item in items if item["text_id"] not in gone]
+    drawn = q.text_id == func.any([item["text_id"] for item in kept])
+    dropped = session.execute(
+        update(q)
+        .where(q.state == QueueState.QUEUED, (q.strategy != PICKED) | drawn)
+        .values(state=QueueState.DROPPED)
+        .returning(q.id)
+    ).all()
     if kept:
         session.execute(insert(q), kept)
     return len(dropped), kept

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pipeline.queue.people import Known
-from pipeline.queue.pool import vectors_of
 from pipeline.vectors.encoders.protocol import Vectors
+from pipeline.vectors.table import vectors_of
 
 #: known texts that are read at once
 _CHUNK = 1_000

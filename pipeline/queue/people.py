@@ -18,8 +18,8 @@ from pipeline.store.texts import sample
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
 
-#: name of raters whose judgements came from Label Studio; others were imported
-_LABEL_STUDIO = "label-studio"
+#: names of raters who judged in Label Studio or in the dashboard; the judgements of others were imported
+_OWN = frozenset({"label-studio", "saring"})
 #: number of people who must agree on a text before it is planted, unless its labels were imported
 _AGREEING = 2
 #: least and largest number of gold texts for the centre of a label
@@ -76,7 +76,7 @@ def _agreed(people: Sequence[Judgement], labels: Sequence[str]) -> bool:
     """True where each label has enough people behind it, or was imported as a judgement by people."""
     standing = current_judgements(people)
     return all(
-        any(judgement.rater.name != _LABEL_STUDIO for judgement in for_it) or len(for_it) >= _AGREEING
+        any(judgement.rater.name not in _OWN for judgement in for_it) or len(for_it) >= _AGREEING
         for for_it in ([judgement for judgement in standing if label in judgement.asserted] for label in labels)
     )
 

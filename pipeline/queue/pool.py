@@ -11,7 +11,6 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.filters.centroid import read_vectors
 from pipeline.judgement import Judgement, RaterKind
 from pipeline.ledger.book import judgements_by_text
 from pipeline.ledger.consensus.rule import Consensus
@@ -22,7 +21,8 @@ from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
 from pipeline.taxonomy import Taxonomy
-from pipeline.vectors.encoders.protocol import Vectors, unit
+from pipeline.vectors.encoders.protocol import Vectors
+from pipeline.vectors.table import vectors_of
 
 #: texts read and scored at once
 _CHUNK = 4_000
@@ -145,21 +145,6 @@ def load_candidates(
         shortage=shortage,
         centres={keys.index(key): centre for key, centre in centres.items()},
     )
-
-
-def vectors_of(
-    session: Session, encoder: str, ids: Sequence[uuid.UUID], at: Mapping[uuid.UUID, int]
-) -> tuple[list[int], Vectors]:
-    """The rows (by `at`) of the texts that have a vector, and their vectors."""
-    # All vectors come as one string of bytes, because unpacking a row for each takes longer than all the rest.
-    sent_ids, sent = session.execute(
-        text("""
-            SELECT array_agg(text_id ORDER BY text_id), string_agg(halfvec_send(embedding), ''::bytea ORDER BY text_id)
-            FROM text_vector WHERE encoder = :encoder AND text_id = ANY(CAST(:ids AS uuid[]))
-        """),
-        {"encoder": encoder, "ids": list(ids)},
-    ).one()
-    return [at[text_id] for text_id in sent_ids or ()], unit(read_vectors(bytes(sent or b"")))
 
 
 def _chunks(ids: Sequence[uuid.UUID]) -> Iterator[tuple[int, list[uuid.UUID]]]:

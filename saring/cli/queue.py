@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,11 +14,22 @@ from pipeline.errors import UsageError
 from pipeline.plural import counted
 from pipeline.queue.config import QueueConfig, QueueReport
 from saring.cli import output
+from saring.cli.lazy import LazyGroup
+from saring.cli.options import parse_mix, parse_text_id
 
 if TYPE_CHECKING:
+    from pipeline.queue.pick import Picked
     from pipeline.queue.waiting import Place
 
+
+class _Queue(LazyGroup):
+    """The command that trains needs what takes seconds to import."""
+
+    later = MappingProxyType({"simulate": "saring.cli.queue_simulate:simulate_command"})
+
+
 queue_app = typer.Typer(
+    cls=_Queue,
     add_completion=False,
     help="Choose the texts that people should label next, and their order.",
     no_args_is_help=True,
@@ -67,7 +78,7 @@ def build_command(
     """
     config = QueueConfig(
         size=size,
-        mix=_parse_mix(mix) if mix is not None else _DEFAULT.mix,
+        mix=parse_mix(mix) if mix is not None else _DEFAULT.mix,
         blind_share=blind,
         gold_share=gold,
         benign_share=benign,
@@ -90,6 +101,7 @@ def show_command(
     label: Annotated[
         str | None, typer.Option(help="Show only texts drawn for this label or expected to have it.")
     ] = None,
+    language: Annotated[str | None, typer.Option(help="Show only texts in this language, for example ms.")] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show harsh texts too.")] = False,
     sent: Annotated[bool, typer.Option("--sent", help="Show the texts that people have before them instead.")] = False,
     answered: Annotated[bool, typer.Option("--answered", help="Show the texts that people answered instead.")] = False,
@@ -105,7 +117,9 @@ def show_command(
     if sent and answered:
         raise UsageError("give --sent or --answered, not both")
     place: Place = "sent" if sent else "answered" if answered else "queued"
-    queued = output.home().queue.show(limit, strategy=strategy, label=label, reveal=reveal, place=place)
+    queued = output.home().queue.show(
+        limit, strategy=strategy, label=label, language=language, reveal=reveal, place=place
+    )
     output.emit(asdict(queued), as_json=as_json, say=lambda result: _say_queue(result, place))
 
 
@@ -119,7 +133,7 @@ def bump_command(
 
     Example: saring queue bump 0b6e7a3e-59a1-4a4e-8f0a-2f1a3c5d7e9b --last
     """
-    chosen = _parse_id(text_id)
+    chosen = parse_text_id(text_id)
     output.home().queue.bump(chosen, first=first)
     where = "first" if first else "last"
     output.emit(
@@ -129,14 +143,57 @@ def bump_command(
     )
 
 
+@queue_app.command("move")
+def move_command(
+    text_id: _TextId,
+    before: Annotated[str | None, typer.Option(metavar="TEXT_ID", help="The text that it goes before.")] = None,
+    place: Annotated[int | None, typer.Option(min=1, help="The place that it goes to; 1 is the first.")] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Move a queued text before another one, or to a place. The others keep their order.
+
+    Example: saring queue move 0b6e7a3e-59a1-4a4e-8f0a-2f1a3c5d7e9b --place 3
+    """
+    chosen = parse_text_id(text_id)
+    other = parse_text_id(before) if before is not None else None
+    output.home().queue.move(chosen, before=other, place=place)
+    where = f"before {other}" if other is not None else f"at place {place:,}"
+    output.emit(
+        {"text_id": chosen, "before": other, "place": place},
+        as_json=as_json,
+        say=lambda _: output.out().print(f"{chosen} is {where} in the queue", markup=False, soft_wrap=True),
+    )
+
+
+@queue_app.command("add")
+def add_command(
+    text_ids: Annotated[list[str], typer.Argument(metavar="TEXT_ID...", help="The texts' ids, from `saring search`.")],
+    why: Annotated[str, typer.Option(help="The reason, which reviewers see.")] = "chosen by hand",
+    label: Annotated[str | None, typer.Option(help="The label that they are chosen for.")] = None,
+    first: Annotated[bool, typer.Option("--first/--last", help="Before all other texts, or after them.")] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Put texts into the queue by hand. Nobody drew them: their probability is unknown, and no estimate uses them.
+
+    Example: saring queue add 0b6e7a3e-59a1-4a4e-8f0a-2f1a3c5d7e9b --why "like the texts of last week"
+    """
+    chosen = [parse_text_id(text_id) for text_id in text_ids]
+    picked = output.home().queue.add(chosen, why=why, label=label, first=first)
+    output.emit(asdict(picked), as_json=as_json, say=lambda _: say_picked(picked))
+
+
 @queue_app.command("drop")
-def drop_command(text_id: _TextId, as_json: output.JsonFlag = False) -> None:
+def drop_command(
+    text_id: _TextId,
+    why: Annotated[str | None, typer.Option(help="The reason, which is kept.")] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
     """Remove a text from the queue for ever: no later build draws it.
 
     Example: saring queue drop 0b6e7a3e-59a1-4a4e-8f0a-2f1a3c5d7e9b
     """
-    chosen = _parse_id(text_id)
-    output.home().queue.drop(chosen)
+    chosen = parse_text_id(text_id)
+    output.home().queue.drop(chosen, why)
     output.emit(
         {"text_id": chosen, "state": "refused"},
         as_json=as_json,
@@ -144,25 +201,12 @@ def drop_command(text_id: _TextId, as_json: output.JsonFlag = False) -> None:
     )
 
 
-def _parse_mix(value: str) -> dict[str, float]:
-    mix: dict[str, float] = {}
-    for part in value.split(","):
-        name, _, share = (piece.strip() for piece in part.partition("="))
-        try:
-            mix_share = float(share)
-        except ValueError:
-            raise UsageError(f"--mix: {part.strip()!r} is not NAME=SHARE, for example uncertain=0.4") from None
-        if not name or name in mix:
-            raise UsageError(f"--mix: give each strategy a name, once, not {value!r}")
-        mix[name] = mix_share
-    return mix
-
-
-def _parse_id(value: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(value)
-    except ValueError:
-        raise UsageError(f"{value!r} is not the id of a text; see `saring queue show`") from None
+def say_picked(picked: Picked) -> None:
+    """Say what became of texts that were chosen by hand."""
+    out = output.out()
+    out.print(f"Put {counted(picked.added, 'text')} into the queue, with unknown probability.", markup=False)
+    for reason, count in picked.left_out.items():
+        out.print(f"{counted(count, 'text')} left out: {reason}", markup=False, soft_wrap=True)
 
 
 def _say_built(report: QueueReport) -> None:
@@ -210,7 +254,7 @@ def _say_queue(result: dict[str, Any], place: Place) -> None:
         table.add_row(
             *(_plain(cell) for cell in (shown + marks, row["text_id"], row["strategy"], row["label"] or "-")),
             _plain(row["reason"]),
-            f"{row['inclusion_probability']:.2g}",
+            "unknown" if row["inclusion_probability"] is None else f"{row['inclusion_probability']:.2g}",
             f"{row['priority']:.4f}",
         )
     out.print(table)

@@ -6,7 +6,6 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pipeline.measure.arrays import Booleans, Floats
@@ -98,6 +97,9 @@ def clusters(vectors: Vectors, rng: np.random.Generator) -> NDArray[np.intp]:
     if k < 2:
         numbers[present] = 1
         return numbers
+    # It takes a second to load, and small queues never get here.
+    from sklearn.cluster import MiniBatchKMeans
+
     some = present if len(present) <= _SAMPLE else rng.choice(present, size=_SAMPLE, replace=False)
     means = MiniBatchKMeans(k, n_init=1, batch_size=1_024, max_iter=20, random_state=int(rng.integers(1 << 31)))
     # With threads the order of sums changes, and the same seed must give the same draw.
