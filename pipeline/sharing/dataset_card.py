@@ -6,7 +6,9 @@ date: the same data have the same card.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.judgement import Tier
+from pipeline.learning.sets.balance import Balance
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.pages.render import render
 from pipeline.sharing.dataset_counts import DatasetCounts
 from pipeline.sharing.dataset_files import DATA
 from pipeline.sharing.licences import Sharing
+from pipeline.sharing.maintainer_words import written
 from pipeline.sharing.sources import KnownSource
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled import SPLITS
@@ -45,6 +49,8 @@ def write_card(
     test_set: FrozenTest | None,
     hash_: str,
     withheld: int,
+    words: Mapping[str, str] | None = None,
+    balance: Balance | None = None,
 ) -> None:
     """Write the card.
 
@@ -57,7 +63,12 @@ def write_card(
         test_set: the version that the split test holds; None: it is not frozen.
         hash_: of the files with data.
         withheld: number of texts left out because of their licences.
+        words: what only a maintainer can say of it, by `maintainer_words.KEYS`.
+        balance: of the split train; None: it is whole.
     """
+    languages = Counter[str]()
+    for (_, language), rows in counts.languages.items():
+        languages[language] += rows
     values = {
         "front": _yaml(front_matter(name, counts, sources, taxonomy)),
         "name": _cell(name),
@@ -67,14 +78,17 @@ def write_card(
         "counts": counts,
         "splits": [split for split in SPLITS if counts.rows[split]],
         "tiers": [str(tier) for tier in _TIERS],
-        "languages": sorted({language for _, language in counts.languages}),
+        "languages": sorted(languages),
+        "language_rows": languages,
         "sources": sources,
         "non_commercial": any(source.terms.sharing is Sharing.NON_COMMERCIAL for source in sources),
         "test_set": test_set,
         "hash": hash_,
         "withheld": withheld,
+        "balance": balance,
     }
-    content = render("pipeline.sharing", "dataset_card.md.j2", values, filters={"cell": _cell})
+    filters: dict[str, Callable[..., str]] = {"cell": _cell, "written": partial(written, words or {})}
+    content = render("pipeline.sharing", "dataset_card.md.j2", values, filters=filters)
     path.write_text(content, encoding="utf-8")
 
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 from sqlalchemy import Engine
 
 from pipeline.atomic import make_folder, new_folder
 from pipeline.errors import InputError, UsageError
+from pipeline.learning.sets.balance import Balance
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.progress import Progress, silent
+from pipeline.sharing.dataset_balance import Balancing
 from pipeline.sharing.dataset_card import CARD, write_card
 from pipeline.sharing.dataset_counts import DatasetCounts
 from pipeline.sharing.dataset_files import DATA, Shards, Spool, without
@@ -50,6 +53,8 @@ class ExportReport:
     withheld: Sequence[Withheld]
     #: texts left out for other reasons
     dropped: Mapping[str, int]
+    #: what the balance of train left out; None: it was not balanced
+    balance: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -63,8 +68,10 @@ def export_dataset(
     *,
     key: bytes,
     name: str | None = None,
+    words: Mapping[str, str] | None = None,
     non_commercial: bool = False,
     rows_per_shard: int = ROWS_PER_SHARD,
+    balance: Balance | None = None,
     progress: Progress = silent,
 ) -> ExportReport:
     """Write the data set into a folder, in place of an earlier one. The same store gives the same bytes.
@@ -75,8 +82,10 @@ def export_dataset(
         out: the folder: new, empty, or one that this function wrote.
         key: of people's pseudonyms.
         name: of the data set on the card; None: the name of the folder.
+        words: what only a maintainer can say of it, for the card (`maintainer_words`).
         non_commercial: include texts that may not be used commercially.
         rows_per_shard: rows a file has at most.
+        balance: of the split train; None: all of it is written.
         progress: told of the rows.
 
     Raises:
@@ -90,7 +99,9 @@ def export_dataset(
             fresh = stack.enter_context(new_folder(out))
         except OSError as error:
             raise UsageError(f"{out}: cannot be written ({error.strerror}): name another folder") from error
-        return _write(engine, taxonomy, out, fresh, key, name, non_commercial, rows_per_shard, progress)
+        return _write(
+            engine, taxonomy, out, fresh, key, name, words or {}, non_commercial, rows_per_shard, balance, progress
+        )
 
 
 def _write(
@@ -100,8 +111,10 @@ def _write(
     fresh: Path,
     key: bytes,
     name: str | None,
+    words: Mapping[str, str],
     non_commercial: bool,
     rows_per_shard: int,
+    balance: Balance | None,
     progress: Progress,
 ) -> ExportReport:
     spools_at = fresh / ".spool"
@@ -112,7 +125,8 @@ def _write(
         what = shareable(session, taxonomy, key=key, non_commercial=non_commercial)
         spools = _spool(what, spools_at, progress)
     counts = DatasetCounts()
-    files, leaking = _shards(spools, fresh / DATA, counts, rows_per_shard)
+    balancing = Balancing(balance, taxonomy.keys) if balance else None
+    files, leaking = _shards(spools, fresh / DATA, counts, rows_per_shard, balancing)
     if leaking:
         what.dropped["nearly repeats a text of dev or test"] += leaking
     shutil.rmtree(spools_at)
@@ -130,10 +144,19 @@ def _write(
         test_set=what.test_set,
         hash_=digest,
         withheld=what.closed,
+        words=words,
+        balance=balance if balance else None,
     )
     names = [str(path.relative_to(fresh)) for path in files]
     return ExportReport(
-        out, digest, [CARD, MANIFEST, *names], counts.to_dict(), what.test_set, what.withheld, dict(what.dropped)
+        out,
+        digest,
+        [CARD, MANIFEST, *names],
+        counts.to_dict(),
+        what.test_set,
+        what.withheld,
+        dict(what.dropped),
+        balancing.told() if balancing is not None else None,
     )
 
 
@@ -150,7 +173,11 @@ def _spool(what: Shareable, folder: Path, progress: Progress) -> dict[Split, Spo
 
 
 def _shards(
-    spools: Mapping[Split, Spool], folder: Path, counts: DatasetCounts, rows_per_shard: int
+    spools: Mapping[Split, Spool],
+    folder: Path,
+    counts: DatasetCounts,
+    rows_per_shard: int,
+    balancing: Balancing | None,
 ) -> tuple[list[Path], int]:
     """Write the splits, the most protected first, without near-duplicates of the splits before."""
     aside = SetAside()
@@ -159,12 +186,16 @@ def _shards(
     order: tuple[Split, ...] = ("test", "dev", "train")
     for split in order:
         added: list[str] = []
+        earlier = None if split == "test" else aside
+        own = balancing if split == "train" else None
+        if own is not None:
+            # What stays of a row depends on all rows.
+            for kept, _ in _apart(spools[split], earlier):
+                own.look(kept)
         with Shards(folder, split, rows_per_shard) as shards:
-            for batch in spools[split].batches():
-                texts = batch.column("text").to_pylist()
-                repeated = [False] * len(texts) if split == "test" else aside.repeated(texts)
-                kept = without(batch, repeated)
-                leaking += batch.num_rows - kept.num_rows
+            for apart, repeated in _apart(spools[split], earlier):
+                leaking += repeated
+                kept = apart if own is None else own.keep(apart)
                 shards.write(kept)
                 counts.add(split, kept)
                 if split != "train":
@@ -172,6 +203,13 @@ def _shards(
         written[split] = shards.paths
         aside.add(added)
     return [path for split in SPLITS for path in written[split]], leaking
+
+
+def _apart(spool: Spool, aside: SetAside | None) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Batches without near-duplicates of what was set aside, each with the number of those."""
+    for batch in spool.batches():
+        kept = batch if aside is None else without(batch, aside.repeated(batch.column("text").to_pylist()))
+        yield kept, batch.num_rows - kept.num_rows
 
 
 def _manifest(folder: Path, files: Sequence[Path], counts: DatasetCounts, what: Shareable) -> str:

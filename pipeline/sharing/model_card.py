@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from pipeline.learning.card import CARD
-from pipeline.models.artefact import Manifest
+from pipeline.models.artefact import NETWORK_ALONE, Manifest
 from pipeline.models.purposes import LABELS
 from pipeline.pages.render import render
+from pipeline.sharing.maintainer_words import written
 from pipeline.sharing.model_sources import SourceFact
 from pipeline.taxonomy import Taxonomy
 
@@ -36,6 +38,7 @@ def write_model_card(
     *,
     licence: str | None = None,
     name: str = ".",
+    words: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `README.md` into the folder of a model that is to be shared; return its path.
 
@@ -46,6 +49,7 @@ def write_model_card(
         sources: of its texts.
         licence: of the model, as the Hub names licences; None: `other`, and the card says that none was named.
         name: of the model in the examples: a folder, or a name on the Hub.
+        words: what only a maintainer can say of it, by `maintainer_words.KEYS`.
     """
     harmful = bool(
         set(manifest.data.get("harmful_labels", taxonomy.harmful)) & {label.key for label in manifest.labels}
@@ -62,11 +66,14 @@ def write_model_card(
         "licence": licence,
         "name": name,
         "linear": manifest.backend == "linear",
+        "with_ngrams": NETWORK_ALONE in manifest.config,
         "mistral": (folder / "modeling_bidirectional_mistral.py").is_file(),
+        "hub_base": _hub_base(manifest),
         "plots": [path.name for path in sorted(folder.glob("*.png"))],
     }
     path = folder / CARD
-    content = render("pipeline.sharing", "model_card.md.j2", values, filters={"est": _bracketed})
+    filters: dict[str, Callable[..., str]] = {"est": _bracketed, "written": partial(written, words or {})}
+    content = render("pipeline.sharing", "model_card.md.j2", values, filters=filters)
     path.write_text(content, encoding="utf-8")
     return path
 
@@ -86,9 +93,7 @@ def _front_matter(manifest: Manifest, licence: str | None, *, harmful: bool) -> 
     }
     if languages:
         front["language"] = languages
-    base = manifest.config.get("base")
-    # Only a name on the Hub is useful here, not a folder.
-    if not linear and isinstance(base, str) and base.count("/") == 1:
+    if (base := _hub_base(manifest)) is not None:
         front["base_model"] = base
     if shown := _shown(manifest.metrics):
         front["model-index"] = [
@@ -109,6 +114,12 @@ def _front_matter(manifest: Manifest, licence: str | None, *, harmful: bool) -> 
     yaml.allow_unicode = True
     yaml.dump(front, stream)
     return stream.getvalue().strip()
+
+
+def _hub_base(manifest: Manifest) -> str | None:
+    """The name on the Hub of the network that a transformer begins from; None: it has none, as a folder has not."""
+    base = manifest.config.get("base")
+    return base if manifest.backend != "linear" and isinstance(base, str) and base.count("/") == 1 else None
 
 
 def _data_set(manifest: Manifest) -> str:

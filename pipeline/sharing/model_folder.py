@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import make_folder, new_folder
 from pipeline.errors import ModelError, UsageError
 from pipeline.models import artefact, folding
-from pipeline.models.artefact import MANIFEST, Manifest
+from pipeline.models.artefact import MANIFEST, NETWORK_ALONE, LabelSettings, Manifest
 from pipeline.models.backends import BESIDE, backend_of
 from pipeline.sharing.model_card import write_model_card
 from pipeline.sharing.model_sources import SourceFact
@@ -48,6 +48,8 @@ class About:
     licence: str | None = None
     #: name of the model in the card's examples
     name: str = "."
+    #: what only a maintainer can say of it (`maintainer_words`)
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def export_model(folder: Path, out: Path, about: About) -> Exported:
@@ -78,7 +80,9 @@ def export_model(folder: Path, out: Path, about: About) -> Exported:
         shutil.copyfile(masking.__file__, made / "masking.py")
         shared = manifest.model_copy(update={"artefact_hash": backend_of(manifest.backend).hash_of(made)})
         (made / MANIFEST).write_text(shared.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        write_model_card(made, shared, about.taxonomy, about.sources, licence=about.licence, name=about.name)
+        write_model_card(
+            made, shared, about.taxonomy, about.sources, licence=about.licence, name=about.name, words=about.words
+        )
     return Exported(manifest.version, out, tuple(sorted(path.name for path in out.iterdir())))
 
 
@@ -120,7 +124,12 @@ def _files_of(folder: Path, manifest: Manifest) -> list[Path]:
 
 
 def _describe_network(made: Path, manifest: Manifest) -> None:
-    """Add calibration, thresholds and the network's own code to the config."""
+    """Add calibration, thresholds and the network's own code to the config.
+
+    They are of the network alone, since other programs do not read the n-grams beside it.
+    """
+    alone = manifest.config.get(NETWORK_ALONE)
+    labels = manifest.labels if alone is None else [LabelSettings.model_validate(label) for label in alone]
     path = made / "config.json"
     try:
         config: dict[str, Any] = json.loads(path.read_bytes())
@@ -129,8 +138,8 @@ def _describe_network(made: Path, manifest: Manifest) -> None:
     config["saring"] = {
         "version": manifest.version,
         "exclusive": manifest.exclusive,
-        "thresholds": {label.key: label.threshold for label in manifest.labels},
-        "calibration": {label.key: {"slope": label.slope, "offset": label.offset} for label in manifest.labels},
+        "thresholds": {label.key: label.threshold for label in labels},
+        "calibration": {label.key: {"slope": label.slope, "offset": label.offset} for label in labels},
     }
     if config.get("model_type") == "mistral":
         # The package is not imported here, because that would load torch only to copy a file.

@@ -6,10 +6,10 @@ They are keyed hashes. Without the key, which never leaves the home, nobody can 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from pathlib import Path
 
+from pipeline.atomic import make_once
 from pipeline.errors import SaringError
 from pipeline.judgement import RaterRef
 
@@ -25,17 +25,7 @@ def pseudonym_key(home: Path) -> bytes:
     """
     path = home / KEY_FILE
     if not path.exists():
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_BYTES))
-        try:
-            # This fails where another process was first, whose key is then used.
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+        make_once(path, secrets.token_bytes(_BYTES))
     key = path.read_bytes()
     if len(key) != _BYTES:
         raise SaringError(f"{path} is damaged: restore it from a backup, or remove it")

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pipeline.learning.sets.balance import Balance
 from pipeline.plural import counted
 from pipeline.sharing.dataset_export import ROWS_PER_SHARD, export_dataset
 from pipeline.sharing.dataset_push import push_dataset
+from pipeline.sharing.maintainer_words import load_words
 from pipeline.sharing.pseudonyms import pseudonym_key
 from saring.cli import output
 
@@ -30,6 +32,18 @@ def export_command(
     rows_per_file: Annotated[int, typer.Option(min=1, help="Largest number of rows in a Parquet file.")] = (
         ROWS_PER_SHARD
     ),
+    most: Annotated[
+        int | None,
+        typer.Option(
+            "--most-per-label", min=1, help="Write so many training rows that have a label at most. Default: all."
+        ),
+    ] = None,
+    negatives: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO", help="Write so many training rows without a label for each with it at most. Default: all."
+        ),
+    ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Write the labelled texts as Parquet with a card, for `datasets.load_dataset`.
@@ -47,8 +61,10 @@ def export_command(
             folder,
             key=pseudonym_key(ctx.settings.home),
             name=name,
+            words=load_words(ctx.settings.home),
             non_commercial=non_commercial,
             rows_per_shard=rows_per_file,
+            balance=Balance(most, negatives, ctx.settings.seed),
             progress=progress,
         )
     output.emit(report.to_dict(), as_json=as_json, say=_say_export)
@@ -85,6 +101,8 @@ def _say_export(result: dict[str, Any]) -> None:
             numbers = (f"{source['texts']:,}", f"{source['verdicts']:,}")
             table.add_row(source["source"], *numbers, source["why"], source["todo"])
         out.print(table, markup=False)
+    if result["balance"] is not None:
+        output.say_balance(result["balance"])
     for reason, count in result["dropped"].items():
         out.print(f"left out: {count:,} ({reason})", markup=False, soft_wrap=True)
     out.print(

@@ -12,6 +12,7 @@ import typer
 from pipeline.models.artefact import Manifest, read_manifest
 from pipeline.models.find import folder_of
 from pipeline.sharing.hub import push_folder
+from pipeline.sharing.maintainer_words import load_words
 from pipeline.sharing.model_folder import About, export_model
 from pipeline.sharing.model_sources import SourceFact, sources_of
 from pipeline.store.migrate import current_and_head
@@ -83,7 +84,7 @@ def push_command(
 
 
 def _about(ctx: Context, manifest: Manifest, licence: str | None, name: str = ".") -> About:
-    return About(ctx.taxonomy, _sources(ctx, manifest), licence, name)
+    return About(ctx.taxonomy, _sources(ctx, manifest), licence, name, load_words(ctx.settings.home))
 
 
 def _sources(ctx: Context, manifest: Manifest) -> list[SourceFact]:

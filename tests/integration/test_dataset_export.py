@@ -19,6 +19,7 @@ from sqlalchemy import Engine, update
 from pipeline import store
 from pipeline.errors import InputError, UsageError
 from pipeline.judgement import RaterKind, RaterRef
+from pipeline.learning.sets.balance import Balance
 from pipeline.learning.sets.snapshot import SnapshotPolicy, take_snapshot
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.raters.imported import import_labelled
@@ -335,3 +336,25 @@ def test_the_commands_export_correct_and_push(desk: Desk, environment: dict[str,
         shard.write_bytes(b"something else")
         with pytest.raises(InputError, match="changed since it was exported"):
             check_folder(desk.out)
+
+
+def test_a_balanced_export_holds_a_most_of_each_label(desk: Desk) -> None:
+    desk.bring("open-train", "CC0-1.0", rows(range(60), "safe for work", split="train", denied=["hate"]))
+    desk.bring("open-hate", "CC0-1.0", rows(range(60, 70), "hate", split="train"))
+    desk.bring("open-test", "CC0-1.0", rows(range(70, 100), "safe for work", split="test", denied=["hate"]))
+    whole = desk.export()
+    assert whole.balance is None
+    balance = Balance(most=25, negatives=1.5, seed=3)
+    report = desk.export(desk.folder / "balanced", balance=balance)
+    found = desk.rows(desk.folder / "balanced")
+    train = [row for row in found.values() if row["split"] == "train"]
+    assert sum("safe for work" in row["labels"] for row in train) == 25
+    assert sum("hate" in row["labels"] for row in train) == 10
+    assert sum("hate" in row["not_labels"] for row in train) == 15
+    assert all(row["decisions"] for row in train)
+    assert report.counts["splits"]["test"] == whole.counts["splits"]["test"]
+    assert report.balance is not None
+    assert report.balance["left_out"]["safe for work"]["yes"] == 35
+    assert report.balance["texts_left_out"] == 70 - len(train)
+    assert "at most 25 rows have a label" in (desk.folder / "balanced" / "README.md").read_text(encoding="utf-8")
+    assert desk.export(desk.folder / "again", name="balanced", balance=balance).hash == report.hash

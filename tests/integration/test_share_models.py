@@ -61,7 +61,10 @@ def rows(count: int = 150) -> list[LabelledText]:
         words = [draw.choice(_FILLER) for _ in range(6)] + [_RULE[label] for label in yes]
         draw.shuffle(words)
         text = " ".join([*words, str(i)])
-        found.append(LabelledText(text, id=str(i), labels=yes, not_labels=frozenset(_RULE) - yes, language="ms"))
+        # Two sources, so that the linear model has effects of theirs.
+        source = "forum" if i % 2 else "blog"
+        no = frozenset(_RULE) - yes
+        found.append(LabelledText(text, id=str(i), labels=yes, not_labels=no, language="ms", source=source))
     return found
 
 

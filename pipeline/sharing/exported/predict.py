@@ -1,7 +1,8 @@
 """Labels for texts, from the files in this folder: `python predict.py "a text" "another"`, or `Classifier().predict`.
 
 Needs only numpy, scipy, scikit-learn and skops. The features of a text are hashed n-grams of characters and of words,
-each weighted by tf-idf. Each label has a linear decision, a calibration and a threshold of its own.
+each weighted by tf-idf. Each label has a linear decision, a calibration and a threshold of its own. A
+model that learnt from several sources adds the base rates of those that a text reads like.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ class Classifier:
         )
         self._exclusive: bool = manifest["exclusive"]
         self._weights, self._intercepts = state["weights"], state["intercepts"]
+        self._sources = (
+            [state[f"source_{part}"] for part in ("weights", "intercepts", "effects")]
+            if "source_weights" in state
+            else None
+        )
         self._fold = VERSIONS[state.get("fold", "none")]
         ngrams = state["ngrams"]
         self._blocks = [
@@ -68,7 +74,14 @@ class Classifier:
         seen = [self._fold(mask(unicodedata.normalize("NFC", text[:_MAX_TEXT]).strip())) for text in texts]
         if not seen:
             return np.zeros((0, len(self.labels)))
-        decisions = self._features(seen) @ self._weights + self._intercepts
+        features = self._features(seen)
+        decisions = features @ self._weights + self._intercepts
+        if self._sources is not None:
+            weights, intercepts, effects = self._sources
+            folded = features.indices & (len(weights) - 1)
+            rows: Any = sp.csr_matrix((features.data, folded, features.indptr), shape=(len(seen), len(weights)))
+            shares = np.maximum(expit(rows @ weights + intercepts), 1e-12)
+            decisions = decisions + (shares / shares.sum(axis=1, keepdims=True)) @ effects
         scores = expit(self._slopes * np.asarray(decisions, dtype=np.float64) + self._offsets)
         if self._exclusive:
             scores = scores / np.maximum(scores.sum(axis=1, keepdims=True), 1e-12)
