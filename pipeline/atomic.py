@@ -38,6 +38,23 @@ def write_file(path: Path, content: str | bytes, *, mode: int = PRIVATE_FILE, du
         fresh.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def make_once(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet. Where another process is first, its file stays.
+
+    Folders that it lies in are made, for their owner only.
+    """
+    make_folder(path.parent)
+    fresh = _beside(path)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb") as file:
+        file.write(content)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
 @contextmanager
 def new_file(path: Path, *, mode: int = PRIVATE_FILE, durable: bool = False) -> Iterator[Path]:
     """Give a path to write a file at, and put the file in place of an older one when the block ends.

@@ -6,14 +6,13 @@ points the address of the ML backend. So neither opens anything but what Label S
 
 from __future__ import annotations
 
-import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
-from pipeline.atomic import write_file
+from pipeline.atomic import make_once, write_file
 from pipeline.errors import SaringError, UsageError
 from pipeline.settings import Settings
 
@@ -75,18 +74,8 @@ def check_strength(settings: Settings) -> None:
 
 def _kept(path: Path) -> dict[str, str]:
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         made = {name: secrets.token_urlsafe(32) for name in ("password", "webhook_secret", "metrics_password")}
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(orjson.dumps(made))
-        try:
-            # This fails where another process was first; its credentials are then used.
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+        make_once(path, orjson.dumps(made))
     try:
         content = orjson.loads(path.read_bytes())
         if "metrics_password" not in content:

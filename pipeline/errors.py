@@ -4,7 +4,9 @@ The docstring of a class is its default message. A message is one line: what is 
 
     SaringError
     ├── UsageError                 the command or call is not valid (exit status 2)
+    │   └── FormError              a form has values that cannot be used (saring.actions.starting)
     ├── TaxonomyError              the taxonomy file is not valid
+    ├── ProbeError                 a file of probe sentences is not valid
     ├── StoreError
     │   ├── StoreUnavailable       the database cannot be reached
     │   └── StoreNotReady          the database has no schema, or one older than this code
@@ -22,11 +24,27 @@ The docstring of a class is its default message. A message is one line: what is 
     ├── HubError                   the Hugging Face Hub cannot be reached, or fails
     │   └── HubRefused             the Hub refuses the token, or the token lacks a permission
     ├── QueueError                 the queue cannot be built with these settings
+    ├── ReviewError                a text cannot be settled in this way, or by this reviewer
+    │   └── ReviewChanged          its votes changed since the reviewer saw them
     ├── LabelStudioError           Label Studio cannot be used as configured
     │   ├── LabelStudioUnavailable   Label Studio does not answer, or reports that it cannot
     │   ├── LabelStudioRefused       Label Studio refuses the token, or the account lacks a permission
     │   ├── LabelStudioMissing       the project, task or annotation is not in Label Studio
+    │   ├── LabelStudioConflict      what was to be made is in Label Studio already
     │   └── UncertainOutcome         it is not known whether Label Studio made the change
+    ├── NoticeError                a notice cannot be sent as configured
+    │   └── NoticeUndelivered      the receiver of a notice does not take it now
+    ├── ProviderAway               the OpenID provider does not answer (saring.accounts.oidc)
+    ├── SignInRefused              a sign-in through an OpenID provider is not valid (saring.accounts.oidc)
+    ├── Refused                    a request of an application cannot be answered (ml_backend.moderation.errors)
+    │   ├── BadRequest             a field has a value that cannot be used
+    │   ├── Unprocessable          it asks for more than is served
+    │   ├── NoToken                there is no token, or it is not one of ours
+    │   ├── UnknownModel           there is no such model
+    │   ├── UnknownReport          there is no such report
+    │   ├── TooLarge               it is too large
+    │   ├── TooFast                there were too many requests with this token
+    │   └── NotReady               it cannot be answered now
     └── RunError
         ├── RunConflict            another run of that stage is already running
         ├── RunCancelled           the run was cancelled
@@ -37,6 +55,7 @@ The docstring of a class is its default message. A message is one line: what is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Self
 
 #: characters of another program's error that a message quotes
 LONGEST_LINE = 500
@@ -74,20 +93,33 @@ class UsageError(SaringError):
     exit_status = 2
 
 
-class TaxonomyError(SaringError):
-    """The taxonomy file is not valid."""
+class _FileError(SaringError):
+    """A file that people write is not valid."""
 
     #: every mistake of the file, one line each, in the order of lines; empty: the message says all
     problems: tuple[str, ...] = ()
+    #: the command that lists them
+    lister: ClassVar[str]
 
     @classmethod
-    def listing(cls, problems: Sequence[str]) -> TaxonomyError:
+    def listing(cls, problems: Sequence[str]) -> Self:
         """An error for all these mistakes, whose message is the first of them and the number of the others."""
         more = len(problems) - 1
-        message = problems[0] if not more else f"{problems[0]} ({more} more: `saring taxonomy check` lists them)"
-        error = cls(message)
+        error = cls(problems[0] if not more else f"{problems[0]} ({more} more: `{cls.lister}` lists them)")
         error.problems = tuple(problems)
         return error
+
+
+class TaxonomyError(_FileError):
+    """The taxonomy file is not valid."""
+
+    lister = "saring taxonomy check"
+
+
+class ProbeError(_FileError):
+    """A file of probe sentences is not valid."""
+
+    lister = "saring probes check"
 
 
 class StoreError(SaringError):
@@ -158,6 +190,14 @@ class QueueError(SaringError):
     """The queue cannot be built with these settings."""
 
 
+class ReviewError(SaringError):
+    """The text cannot be settled."""
+
+
+class ReviewChanged(ReviewError):
+    """The votes on this text changed since it was shown: look at it again."""
+
+
 class LabelStudioError(SaringError):
     """Label Studio cannot be used as configured."""
 
@@ -174,8 +214,20 @@ class LabelStudioMissing(LabelStudioError):
     """The project, task or annotation is not in Label Studio (any more)."""
 
 
+class LabelStudioConflict(LabelStudioError):
+    """Label Studio has this already."""
+
+
 class UncertainOutcome(LabelStudioError):
     """Label Studio did not confirm a change: it is not known whether the change was made."""
+
+
+class NoticeError(SaringError):
+    """The notice cannot be sent as configured: check notices.yaml."""
+
+
+class NoticeUndelivered(NoticeError):
+    """The receiver of the notice does not take it now: it is tried again."""
 
 
 class RunError(SaringError):

@@ -28,6 +28,7 @@ class Settings(BaseSettings):
         env_prefix="SARING_", extra="ignore", env_ignore_empty=True, populate_by_name=True
     )
 
+    #: folder where everything is kept, on a local disk
     home: Path = Field(default_factory=default_home)
     #: any PostgreSQL >= 15 with pgvector; unset means the embedded server under ``home``
     database_url: SecretStr | None = None
@@ -41,9 +42,11 @@ class Settings(BaseSettings):
     encoder_engine: Literal["auto", "wheel", "torch"] = "auto"
     #: base address of an OpenAI-compatible server for `openai:` encoders, for example http://localhost:8080/v1
     embeddings_url: str | None = None
+    #: key of that server
     embeddings_api_key: SecretStr | None = None
     #: base address of an OpenAI-compatible server that judges as the rater `llm`, for example http://localhost:8000/v1
     llm_url: str | None = None
+    #: key of that server
     llm_api_key: SecretStr | None = None
     #: the model on that server; unset means the only model that it has
     llm_model: str | None = None
@@ -61,6 +64,8 @@ class Settings(BaseSettings):
     label_studio_env: Path | None = None
     #: private addresses that the embedded Label Studio may call beside Saring's ML backend, as HOST or HOST:PORT
     label_studio_may_call: Annotated[tuple[str, ...], NoDecode] = ()
+    #: e-mail addresses of accounts that may do everything in the embedded Label Studio, as its owner; `*`: all accounts
+    label_studio_maintainers: Annotated[tuple[str, ...], NoDecode] = ()
     #: address of the ML backend for Label Studio; unset means the backend that `saring up` starts, on loopback
     backend_url: str | None = None
     #: password of the ML backend; unset means one that Saring makes and keeps in ``home``
@@ -69,8 +74,30 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     #: password of the ML backend's metrics; unset means one that Saring makes and keeps in ``home``
     metrics_password: SecretStr | None = None
+    #: address under which people open the dashboard, if a proxy serves it, for example https://saring.example.org
+    dashboard_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] | None = None
+    #: let people ask to be volunteers at /join; a maintainer lets them in
+    join: bool = True
+    #: have volunteers pass the practice before they are given texts; else it is offered
+    practice: Annotated[str, Field(pattern="^(offer|require)$")] = "offer"
+    #: address of the OpenID provider whose accounts may sign in to the dashboard, exactly as it names itself
+    oidc_issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] | None = None
+    #: name of the dashboard at that provider
+    oidc_client_id: str | None = None
+    #: secret of the dashboard at that provider; unset: it has none
+    oidc_client_secret: SecretStr | None = None
+    #: what the dashboard asks the provider for, with spaces between
+    oidc_scopes: Annotated[str, Field(pattern=r"^openid( [^\s]+)*$")] = "openid profile email"
+    #: role of an account at its first sign-in through the provider; `none`: an owner gives it one
+    oidc_role: Literal["none", "viewer", "reviewer", "maintainer", "owner"] = "none"
+    #: claim of the provider with a person's groups; with it, groups give roles at each sign-in
+    oidc_role_claim: str | None = None
+    #: roles of groups, as GROUP=ROLE with commas between; the highest counts, and nobody else may do anything
+    oidc_roles: Annotated[tuple[str, ...], NoDecode] = ()
     #: method that combines the judgements of several machines; `auto`: the method that is measurably better on gold
     consensus: Literal["auto", "majority", "dawid-skene"] = "auto"
+    #: score of the centroid filter: `similarity` to the label's nearest centre, or the labels of a text's `neighbours`
+    filter_by: Literal["similarity", "neighbours"] = "similarity"
     #: number of newly judged texts at which the frozen test set grows: all of them are then added
     test_set_increment: Annotated[int, Field(ge=1)] = 20
     #: largest drop of the macro average precision against the champion's that the interval may reach
@@ -79,6 +106,14 @@ class Settings(BaseSettings):
     gate_recall_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     #: largest drop of a language's macro average precision
     gate_slice_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    #: largest share of the probe pairs of a kind, such as negation, that a challenger may lose on balance
+    gate_probe_margin: Annotated[float, Field(ge=0, le=1)] = 0.1
+    #: a file of probe pairs of your own; unset means `probes.yaml` in ``home``, which need not exist
+    probes: Path | None = None
+    #: training texts that have a label, at most; unset: all
+    most_per_label: Annotated[int, Field(ge=1)] | None = None
+    #: training texts that do not have a label, for each that has it, at most; unset: all
+    negatives_per_positive: Annotated[float, Field(gt=0)] | None = None
     #: model backend that is trained by default, by hand or on schedule
     train_backend: Literal["linear", "transformers"] = "linear"
     #: hub name or folder of the pre-trained network that `transformers` starts from; unset: a small one from scratch
@@ -111,19 +146,36 @@ class Settings(BaseSettings):
     look_seconds: float = Field(default=15, ge=1)
     #: seconds without progress in a run after which its waiting shards are sent again
     resend_seconds: float = Field(default=60, ge=1)
+    #: folder of files that may be ingested from the browser; unset means `incoming` in ``home``
+    incoming: Path | None = None
     #: format of the workers' logs: `text`, or `json` (one object a line, with the ids of run, shard and task)
     log_format: Literal["text", "json"] = "text"
 
-    @field_validator("languages", "label_studio_may_call", mode="before")
+    @field_validator("languages", "label_studio_may_call", "label_studio_maintainers", "oidc_roles", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _roles_of_groups(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            group, _, role = pair.rpartition("=")
+            if not group or role not in ("viewer", "reviewer", "maintainer", "owner"):
+                raise ValueError("write GROUP=ROLE, where the role is viewer, reviewer, maintainer or owner")
+        return value
 
     @property
     def taxonomy_file(self) -> Path | None:
         """The taxonomy file in force: the settings', else the home's own; None: the one that comes with Saring."""
         own = self.home / TAXONOMY_FILE
         return self.taxonomy or (own if own.is_file() else None)
+
+    @property
+    def probes_file(self) -> Path | None:
+        """The file of the home's own probe pairs: the settings', else `probes.yaml`; None: there is none."""
+        own = self.home / "probes.yaml"
+        return self.probes or (own if own.is_file() else None)
 
     @property
     def env_file(self) -> Path:
@@ -134,6 +186,11 @@ class Settings(BaseSettings):
     def raters_file(self) -> Path:
         """The file that describes language models; it need not exist."""
         return self.home / "raters.yaml"
+
+    @property
+    def notices_file(self) -> Path:
+        """The file that describes where notices go, with its secrets; it need not exist."""
+        return self.home / "notices.yaml"
 
     @property
     def models_dir(self) -> Path:
@@ -154,6 +211,11 @@ class Settings(BaseSettings):
     def rejects_dir(self) -> Path:
         """The folder of the lists of rejected rows."""
         return self.home / "rejects"
+
+    @property
+    def incoming_dir(self) -> Path:
+        """The folder of files that may be ingested from the browser; it need not exist."""
+        return self.incoming or self.home / "incoming"
 
     @property
     def reports_dir(self) -> Path:

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 TEXT, LABELS, UNDECIDED, COMMENT = "text", "labels", "undecided", "comment"
 #: choice of a rater who cannot decide
 CANT_DECIDE = "can't decide"
+#: choice, beside that one, of a rater who finds that no label fits
+NONE_OF_THESE = "none of these"
 #: id of the region that ticks labels ahead
 _REGION = "saring"
 #: number of configs in the cache; a server has about one a project

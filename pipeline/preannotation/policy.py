@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from pipeline.measure.arrays import UNKNOWN, Floats
@@ -107,6 +106,9 @@ def features_of(evidence: Sequence[Evidence], champion: Floats, labels: Sequence
 
 def fit_weights(features: Floats, truth: NDArray[np.bool_]) -> dict[str, float]:
     """The most probable weights given [pairs, FEATURES] and what people decided, under the prior."""
+    # It takes half a second to load, and only fitting needs it.
+    from scipy.optimize import minimize
+
     fixed = np.array([_FIXED[name] for name in FEATURES])
     target = truth.astype(np.float64)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.preannotation.evidence import Assertion, Evidence, Source
-from pipeline.taxonomy import Bilingual, Label
 from pipeline.texts.limits import cut
 from pipeline.texts.masking import mask
 
@@ -18,10 +17,6 @@ TICK_FROM = 0.5
 _LONGEST = 200
 #: how an explanation begins that is an example of the taxonomy: it says nothing of the text, and may be an ugly one
 _EXEMPLAR = "nearest exemplar"
-_NOTHING = Bilingual(
-    en="Nothing is ticked: no label has a probability of 50% or more.",
-    ms="Tiada label ditandakan: tiada label yang kebarangkaliannya 50% atau lebih.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +27,11 @@ class Proposal:
     labels: tuple[str, ...]
     #: probability of every label
     scores: Mapping[str, float] = field(default_factory=dict)
-    #: for each ticked label, its sources in words, in English
+    #: for each ticked label, its sources in full, in English, for maintainers
     why: Mapping[str, str] = field(default_factory=dict)
     #: the probability that no box needs to be changed, if labels were independent: 0 to 1
     confidence: float = 1.0
-    #: for each ticked label, its name and sources in English and Malay, on one line
+    #: for each ticked label, its name and reasons as volunteers read them (`told.tell`), on one line
     told: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -57,37 +52,22 @@ def confidence(scores: Mapping[str, float], labels: tuple[str, ...]) -> float:
 
 def reasons(
     label: str, evidence: Evidence, champion: float | None, explanations: Mapping[int, str], *, by_people: bool
-) -> Bilingual:
-    """The sources of a tick, in words. No person is named, and texts by raters are masked once more.
+) -> str:
+    """The sources of a tick in full, for maintainers. No person is named, and texts by raters are masked once more.
 
     Args:
         label: the label that is ticked.
         evidence: the judgements of its text.
         champion: the champion's probability; None: it does not know the label.
-        explanations: the raters' words, by judgement; the Malay sentence leaves them out.
+        explanations: the raters' words, by judgement.
         by_people: whether people agreed on the label.
     """
     if by_people:
-        return Bilingual(en="people agreed on it", ms="orang bersetuju dengannya")
+        return "people agreed on it"
     sources = [_in_words(assertion, explanations) for assertion in _best_first(evidence.assertions.get(label, ()))]
     if champion is not None:
-        sources.append(Bilingual(en=f"our model is {champion:.0%} sure", ms=f"model kami {champion:.0%} yakin"))
-    if not sources:
-        return Bilingual(en="many texts have this label", ms="banyak teks mempunyai label ini")
-    return Bilingual(
-        en=_joined(source.en for source in sources),
-        ms=_joined(source.ms for source in sources),
-    )
-
-
-def line_of(label: Label, why: Bilingual) -> str:
-    """The name of a label and the sources of its tick, in English and Malay."""
-    return " ".join(f"{label.name.en}: {why.en} / {label.name.ms}: {why.ms}".split())
-
-
-def panel(told: Mapping[str, str]) -> str:
-    """The reasons of a proposal (`Proposal.told`) as one text for people, a line a label."""
-    return "\n".join(told.values()) or f"{_NOTHING.en}\n{_NOTHING.ms}"
+        sources.append(f"our model is {champion:.0%} sure")
+    return _joined(sources) if sources else "many texts have this label"
 
 
 def _joined(sources: Iterable[str]) -> str:
@@ -105,21 +85,18 @@ def _best_first(assertions: tuple[Assertion, ...]) -> list[Assertion]:
     )
 
 
-def _in_words(assertion: Assertion, explanations: Mapping[int, str]) -> Bilingual:
+def _in_words(assertion: Assertion, explanations: Mapping[int, str]) -> str:
     if assertion.source is Source.EXTERNAL:
-        return Bilingual(en="a labelled data set", ms="set data berlabel")
+        return "a labelled data set"
     score = "" if assertion.score is None else f" {assertion.score:.2f}"
     if assertion.source is Source.PSEUDO:
-        return Bilingual(en=f"pseudo-label{score}", ms=f"label pseudo{score}")
+        return f"pseudo-label{score}"
+    words = "a program that compares texts with examples"
     if assertion.source is Source.LLM:
-        en = ms = f"LLM {assertion.name}"
+        words = f"LLM {assertion.name}"
         if explanation := _short(explanations.get(assertion.judgement, "")):
-            en, score = f"{en}: {explanation}", ""
-    else:
-        en, ms = "a program that compares texts with examples", "program yang membandingkan teks dengan contoh"
-    if assertion.doubted:
-        return Bilingual(en=f"{en}{score} (rejected by a filter)", ms=f"{ms}{score} (ditolak oleh penapis)")
-    return Bilingual(en=f"{en}{score}", ms=f"{ms}{score}")
+            words, score = f"{words}: {explanation}", ""
+    return f"{words}{score} (rejected by a filter)" if assertion.doubted else f"{words}{score}"
 
 
 def _short(explanation: str) -> str:

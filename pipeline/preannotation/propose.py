@@ -16,7 +16,8 @@ from pipeline.measure.arrays import Floats
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation.evidence import Evidence, gather_evidence
 from pipeline.preannotation.policy import Policy, features_of
-from pipeline.preannotation.proposal import Proposal, confidence, line_of, reasons, ticks
+from pipeline.preannotation.proposal import Proposal, confidence, reasons, ticks
+from pipeline.preannotation.told import tell
 from pipeline.taxonomy import Taxonomy
 
 #: texts that are read at once
@@ -152,25 +153,13 @@ def _proposals(
     column = {key: i for i, key in enumerate(keys)}
     proposals = []
     for of_text, row, (scores, labels) in zip(evidence, champion, decided, strict=True):
+        by_people = {label: of_text.people.get(label) is True for label in labels}
+        sure = {label: _number(row[column[label]]) for label in labels}
         why = {
-            label: reasons(
-                label,
-                of_text,
-                _number(row[column[label]]),
-                explanations,
-                by_people=of_text.people.get(label) is True,
-            )
-            for label in labels
+            label: reasons(label, of_text, sure[label], explanations, by_people=by_people[label]) for label in labels
         }
-        proposals.append(
-            Proposal(
-                labels,
-                scores,
-                {label: words.en for label, words in why.items()},
-                round(confidence(scores, labels), 4),
-                {label: line_of(taxonomy[label], words) for label, words in why.items()},
-            )
-        )
+        told = {label: tell(taxonomy[label], of_text, sure[label], by_people=by_people[label]) for label in labels}
+        proposals.append(Proposal(labels, scores, why, round(confidence(scores, labels), 4), told))
     return proposals
 
 

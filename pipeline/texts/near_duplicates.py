@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,12 +192,28 @@ class BucketIndex:
         return self._members.get(bucket, ())[:_COMPARED]
 
 
-def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Masked texts with their levelled forms and buckets, which take most of the time of a comparison."""
+
+    texts: Sequence[str]
+    levelled: Sequence[Levelled]
+    buckets: Sequence[Sequence[int]]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Signed:
+        """Level texts, and compute their buckets."""
+        levelled = [Levelled(level(text)) for text in texts]
+        return cls(texts, levelled, buckets([text.text for text in levelled]))
+
+
+def near_duplicate_groups(texts: Sequence[str] | Signed) -> list[int]:
     """A group number for each masked text; near-duplicates, directly or through other texts, have the same number.
 
     A copy that was cut (it ends in "…") belongs to the texts that begin as it does.
     """
-    levelled = [Levelled(level(text)) for text in texts]
+    signed = texts if isinstance(texts, Signed) else Signed.of(texts)
+    levelled, texts = signed.levelled, signed.texts
     number = {text: i for i, text in enumerate(levelled)}
     parent = list(range(len(texts)))
 
@@ -207,7 +224,7 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
         return i
 
     index = BucketIndex()
-    for i, (text, its_buckets) in enumerate(zip(levelled, buckets([text.text for text in levelled]), strict=True)):
+    for i, (text, its_buckets) in enumerate(zip(levelled, signed.buckets, strict=True)):
         refuted: set[int] = set()
         # A bucket keeps one text of each group, so a text is added only where no text of its group is.
         new_buckets = []
@@ -230,6 +247,24 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
         a, b = root(cut), root(whole)
         parent[max(a, b)] = min(a, b)
     return [root(i) for i in range(len(texts))]
+
+
+def repeating(texts: Signed, others: Signed) -> dict[int, int]:
+    """Positions of the texts that nearly repeat one of the others, each with the position of the first such.
+
+    A text is compared with every other that shares a bucket with it, however many do.
+    """
+    index: dict[int, list[int]] = defaultdict(list)
+    for j, its_buckets in enumerate(others.buckets):
+        for bucket in its_buckets:
+            index[bucket].append(j)
+    near: dict[int, int] = {}
+    for i, (text, its_buckets) in enumerate(zip(texts.levelled, texts.buckets, strict=True)):
+        candidates = sorted({j for bucket in its_buckets for j in index.get(bucket, ())})
+        first = next((j for j in candidates if text.is_near(others.levelled[j])), None)
+        if first is not None:
+            near[i] = first
+    return near
 
 
 def _cut_copies(texts: Sequence[str]) -> Iterable[tuple[int, int]]:

@@ -18,6 +18,8 @@ from pipeline.texts.near_duplicates import best_match, level
 from pipeline.texts.prepare import PreparedText
 from pipeline.texts.rejects import Reject
 
+#: stands in place of a run's number where no run read the texts; runs have numbers from 1
+NO_RUN = 0
 #: texts that one new text is compared with in full
 _COMPARED = 100
 
