@@ -247,4 +247,9 @@ def _label_studio(settings: Settings) -> LabelStudio:
     own = urlsplit(settings.backend_url or "")
     # a backend that somebody serves on this machine
     addresses = [f"{HOST}:{own.port}"] if own.hostname in (HOST, "localhost") and own.port else []
-    return LabelStudio(Places(settings.home), environment(settings), (*addresses, *settings.label_studio_may_call))
+    return LabelStudio(
+        Places(settings.home),
+        environment(settings),
+        (*addresses, *settings.label_studio_may_call),
+        settings.label_studio_maintainers,
+    )

@@ -22,7 +22,7 @@ import orjson
 
 from pipeline.errors import ServiceError
 from saring.services.label_studio_install import DATABASE, Environment, copy_database, server_environment
-from saring.services.loopback import HOST, Port, with_pid_file
+from saring.services.loopback import HOST, Port, get, with_pid_file
 from saring.services.places import Account, Places
 from saring.services.server import Answer, is_alive
 
@@ -38,17 +38,28 @@ _SETTINGS = """\
 # first, because the next one asks for some of them while it is imported
 from core.settings.base import *
 from label_studio.core.settings.label_studio import *
-from label_studio.core.settings.label_studio import DATABASES, INSTALLED_APPS
+from pathlib import Path
+
+from label_studio.core.settings.label_studio import DATABASES, INSTALLED_APPS, MIDDLEWARE, TEMPLATES
 
 INSTALLED_APPS = [*INSTALLED_APPS, "label_studio_guard.GuardConfig"]
+MIDDLEWARE = [*MIDDLEWARE, "label_studio_volunteers.Volunteers"]
+TEMPLATES[0]["DIRS"] = [str(Path(__file__).with_name("templates")), *TEMPLATES[0]["DIRS"]]
 DATABASES["default"]["OPTIONS"] = {
     "timeout": 30,
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode = WAL",
 }
 """
-#: the file that runs within Label Studio, in whose environment is Django
-_GUARD = "label_studio_guard.py"
+#: files that run within Label Studio, in whose environment is Django, by where they lie there
+_WITHIN = {
+    "label_studio_guard.py": "label_studio_guard.py.in",
+    "label_studio_volunteers.py": "label_studio_volunteers.py.in",
+    "label_studio_requests.json": "label_studio_requests.json",
+    "templates/base.html": "label_studio_base.html.in",
+    "templates/users/new-ui/user_base.html": "label_studio_door.html.in",
+    "templates/users/new-ui/user_signup.html": "label_studio_signup.html.in",
+}
 _OWNER = "owner@saring.local"
 _ASK_SECONDS = 5.0
 #: as Django 5.2 stores a password; it asks for as many rounds
@@ -73,6 +84,8 @@ class LabelStudio:
     programs: Environment
     #: private addresses that it may call beside the home's own ML backend, as HOST or HOST:PORT
     may_call: Sequence[str] = ()
+    #: e-mail addresses of accounts that may do everything beside its owner; `*`: every account
+    maintainers: Sequence[str] = ()
     name: str = "Label Studio"
     process_name: None = None
     #: its development server ends at once, and SQLite's transactions keep the database whole
@@ -142,6 +155,8 @@ class LabelStudio:
             # what it may call beside public addresses: see label_studio_guard.py
             "SARING_BACKEND_PORT_FILE": str(self.places.services / "backend" / "port"),
             "SARING_MAY_CALL": ",".join(self.may_call),
+            # what other accounts may do: see label_studio_volunteers.py
+            "SARING_MAINTAINERS": ",".join((owner.email, *self.maintainers)),
         }
 
     def ask(self) -> Answer:
@@ -153,11 +168,10 @@ class LabelStudio:
         import httpx
 
         try:
-            answer = httpx.get(
+            answer = get(
                 f"{url}/api/current-user/whoami",
                 headers={"Authorization": f"Token {owner.token}"},
                 timeout=_ASK_SECONDS,
-                trust_env=False,
             )
         except httpx.ConnectError:
             return Answer.NONE
@@ -182,8 +196,10 @@ class LabelStudio:
         self.pid_file.unlink(missing_ok=True)
         self.settings.mkdir(exist_ok=True, mode=0o700)
         (self.settings / f"{_SETTINGS_MODULE}.py").write_text(_SETTINGS)
-        guard = files("saring.services").joinpath(f"{_GUARD}.in").read_text(encoding="utf-8")
-        (self.settings / _GUARD).write_text(guard, encoding="utf-8")
+        for place, name in _WITHIN.items():
+            there = self.settings / place
+            there.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            there.write_text(files("saring.services").joinpath(name).read_text(encoding="utf-8"), encoding="utf-8")
         number = self.port.claim()
         database = self.data / DATABASE
         known = database.exists()

@@ -9,13 +9,17 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from pipeline.errors import ServiceError
+
+if TYPE_CHECKING:
+    import httpx
 
 HOST = "127.0.0.1"
 _FIRST, _LAST = 18_000, 31_999
@@ -69,6 +73,24 @@ class Port:
             f"port {number} of {self.name} is taken by {_holder(number)}: end that, or remove {self.file} to have "
             "another port chosen, and run `saring up` and `saring sync setup`"
         )
+
+
+def get(url: str, *, timeout: float, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    """Ask a server of this machine over plain HTTP.
+
+    By default httpx reads the certificates of all authorities for each such question, which takes a hundred times
+    longer than the rest of it, and whoever waits for a server asks many times.
+
+    Raises:
+        httpx.TransportError: there is no answer.
+    """
+    # Most who import this module ask nobody.
+    import ssl
+
+    import httpx
+
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.get(url, headers=headers, timeout=timeout, trust_env=False, verify=nobody)
 
 
 def is_free(number: int) -> bool:

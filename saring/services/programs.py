@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from pipeline.settings import Settings, load_settings_file
-from saring.services.loopback import Port, with_pid_file
+from saring.services.loopback import Port, get, with_pid_file
 from saring.services.places import Account, Places
 from saring.services.server import Answer, find_process, is_alive
 
@@ -81,7 +81,7 @@ class Backend:
         import httpx
 
         try:
-            answer = httpx.get(f"{url}/health", timeout=_ASK_SECONDS, trust_env=False)
+            answer = get(f"{url}/health", timeout=_ASK_SECONDS)
         except httpx.ConnectError:
             return Answer.NONE
         except httpx.TransportError:

@@ -7,12 +7,13 @@ Where a call is ours, a comment says why, and tests/e2e/test_sdk_limits.py shows
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from pipeline.errors import LabelStudioUnavailable, UncertainOutcome
+from pipeline.errors import LabelStudioMissing, LabelStudioUnavailable, UncertainOutcome
 from sync.api.connection import Connection
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _WHOLE = (
     "id,created_at,updated_at,updated_by,data,annotations,completed_by,result,was_cancelled,lead_time,parent_prediction"
 )
 _PREDICTIONS = "id,predictions,result,model_version"
+_SHOWN = "id,is_labeled,data,annotations,completed_by,was_cancelled,predictions,result,model_version"
 
 
 class LabelStudio(Connection):
@@ -162,6 +164,60 @@ class LabelStudio(Connection):
         path = f"/api/projects/{project}/model-versions/"
         self.delete(path, json={"model_version": version}, timeout=10 * self._timeout)
 
+    # labelling one task after the other
+
+    def next_task(self, project: int) -> Json | None:
+        """The task that Label Studio gives this account next, and locks for it; None: there is none left for it."""
+        # The SDK has no such call.
+        try:
+            task = self.get(f"/api/projects/{project}/next")
+        except LabelStudioMissing:
+            return None
+        if not isinstance(task, dict) or not isinstance(task.get("id"), int):
+            raise LabelStudioUnavailable(f"{self.url}: what it says of the next task of project {project} is no task")
+        return task
+
+    def postpone(self, task: int) -> int:
+        """Put a task off for this account, which keeps its lock on it; id of the draft that does so."""
+        # The SDK cannot say that a draft is postponed.
+        made = self.post(f"/api/tasks/{task}/drafts", json={"result": [], "lead_time": 0, "was_postponed": True})
+        return _made(made, "a draft", self.url)
+
+    def remove_draft(self, draft: int) -> None:
+        """Remove a draft; one that is gone already is no error."""
+        self.delete(f"/api/drafts/{draft}/")
+
+    def annotate(self, task: int, unique_id: uuid.UUID, **fields: Any) -> int:
+        """Make an annotation in the name of this account; its id.
+
+        Raises:
+            LabelStudioConflict: there is one with that unique id.
+            UncertainOutcome: it may have been made.
+        """
+        # The SDK leaves out the draft that the annotation ends, and the prediction that it began from.
+        made = self.post(f"/api/tasks/{task}/annotations/", json={"unique_id": str(unique_id), **fields})
+        return _made(made, "an annotation", self.url)
+
+    def unlock(self, task: int, owner: LabelStudio) -> None:
+        """Give back a task that is locked for this account, so that others are given it at once.
+
+        Label Studio ends a lock when its account answers, and by no other call: so the task is skipped, and the
+        annotation of that is removed.
+
+        Args:
+            task: the task.
+            owner: the server in the owner's name, since volunteers may remove no annotations.
+
+        Raises:
+            UncertainOutcome: it may be skipped.
+        """
+        skipped = self.annotate(task, uuid.uuid4(), result=[], was_cancelled=True)
+        owner.delete(f"/api/annotations/{skipped}/")
+
+    def change_annotation(self, annotation: int, **fields: Any) -> None:
+        """Change fields of an annotation."""
+        self.patch(f"/api/annotations/{annotation}/", json=fields)
+
     # reading back
 
     def changed_tasks(self, project: int, since: datetime | None, *, page_size: int = 1_000) -> Iterator[list[Json]]:
@@ -183,6 +239,13 @@ class LabelStudio(Connection):
         tasks = list(self._listed(project, ids, _WHOLE))
         self._join_predictions(project, tasks)
         return tasks
+
+    def shown_tasks(self, project: int, ids: Sequence[int]) -> list[Json]:
+        """Tasks as somebody labels them: with `data`, `predictions`, and whose `annotations` there are.
+
+        Those that are no longer there are left out.
+        """
+        return list(self._listed(project, ids, _SHOWN))
 
     def task_stamps(self, project: int, *, page_size: int = 2_000) -> Iterator[list[Json]]:
         """Every task with `id`, `updated_at`, `data`, and of its annotations only `id` and `updated_at`, in batches."""
@@ -263,6 +326,13 @@ def identity(project: LseProjectResponse | AllRolesProjectList | LseProjectCreat
 
 def _is_project(value: object) -> bool:
     return isinstance(getattr(value, "id", None), int) and isinstance(getattr(value, "created_at", None), datetime)
+
+
+def _made(answer: object, what: str, url: str) -> int:
+    number = answer.get("id") if isinstance(answer, dict) else None
+    if not isinstance(number, int):
+        raise UncertainOutcome(f"{url}: what it says of {what} that was sent has no id")
+    return number
 
 
 def _dicts(value: object) -> list[Json]:

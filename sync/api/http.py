@@ -7,10 +7,13 @@ that neither its own repeating nor its reading of errors comes into play.
 from __future__ import annotations
 
 import logging
+import os
+import ssl
 import time
 from collections.abc import Callable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -18,6 +21,7 @@ import orjson
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from pipeline.errors import (
+    LabelStudioConflict,
     LabelStudioError,
     LabelStudioMissing,
     LabelStudioRefused,
@@ -68,7 +72,7 @@ class CarefulClient(httpx.Client):
     """
 
     def __init__(self, url: str, api_key: str, *, timeout: float, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(timeout=timeout, headers={"Accept": "application/json"})
+        super().__init__(timeout=timeout, headers={"Accept": "application/json"}, verify=_authorities())
         self._url = url
         self._tokens = Tokens(url, api_key)
         self._sleep = sleep
@@ -183,6 +187,8 @@ class CarefulClient(httpx.Client):
             raise LabelStudioRefused(f"{self._url} refuses {what} ({status}: {reason}): check LABEL_STUDIO_API_KEY")
         if status == 404:
             raise LabelStudioMissing(f"{self._url}: {what}: not there (404)")
+        if status == 409:
+            raise LabelStudioConflict(f"{self._url}: {what}: there already (409: {reason})")
         if answer.is_redirect:
             raise LabelStudioError(
                 f"{self._url} sends {what} on to {answer.headers.get('Location', '?')}: set LABEL_STUDIO_URL to that"
@@ -191,6 +197,16 @@ class CarefulClient(httpx.Client):
             wait = retry_after(answer.headers.get("Retry-After"))
             raise _Passing(f"{self._url} answers {what} with {status} ({reason})", wait)
         raise LabelStudioError(f"{self._url} does not accept {what} ({status}: {reason})")
+
+
+def _authorities() -> ssl.SSLContext:
+    """The authorities that certificates are checked by, read once a process: a job makes a client each time."""
+    return _read_authorities(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=4)
+def _read_authorities(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
 
 
 def _wait(state: RetryCallState) -> float:

@@ -1,6 +1,7 @@
 """The guidelines that volunteers read first, made from the taxonomy: HTML, as far as Label Studio keeps it.
 
-Examples are few, short, and folded away: nobody has to read abuse to learn that a page is about abuse.
+They come once in each language; the second is folded away. Examples are few, short, and folded away too: nobody has to
+read abuse to learn that a page is about abuse.
 """
 
 from __future__ import annotations
@@ -8,72 +9,105 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from pipeline.taxonomy import Label, NearMiss, Taxonomy
+from pipeline.taxonomy import Bilingual, Label, NearMiss, Taxonomy
+from sync.project.care import HELP_LINES
+from sync.project.language import Language
 from sync.project.seal import PLACE, seal
 
-_INTRODUCTION = (
-    (
-        "en",
-        "Tick every label that fits the text, correct what was ticked beforehand, and submit. Judge what the text "
-        "says, not who may have written it. Several labels can fit one text. If you can't say, tick only "
-        "<b>Can't decide</b>. If you would rather not read a text, <b>skip</b> it: somebody else gets it, and nobody "
-        "asks why.",
+_OPEN = Bilingual(
+    en="Tap or click the text to read it. Tap it again to hide it.",
+    ms="Ketik atau klik teks untuk membacanya. Ketik sekali lagi untuk menyembunyikannya.",
+)
+_RULES = (
+    Bilingual(
+        en="Tick every label that fits, and untick those that don't. The ticks were made by programs, which are often "
+        "wrong.",
+        ms="Tandakan setiap label yang sesuai, dan buang tanda yang tidak sesuai. Tanda itu dibuat oleh program, yang "
+        "sering tersilap.",
     ),
-    (
-        "ms",
-        "Tandakan setiap label yang sesuai dengan teks, betulkan label yang sudah ditanda, kemudian hantar. Nilailah "
-        "apa yang tertulis, bukan siapa penulisnya. Satu teks boleh ada beberapa label. Jika tidak pasti, tandakan "
-        "<b>Tak pasti</b> sahaja. Jika tidak mahu membaca sesuatu teks, <b>langkau</b> sahaja: orang lain akan "
-        "menerimanya, dan tiada siapa akan bertanya sebabnya.",
+    Bilingual(
+        en="Judge what the text says, not who may have written it.",
+        ms="Nilailah apa yang tertulis, bukan siapa penulisnya.",
+    ),
+    Bilingual(en="Several labels can fit one text.", ms="Satu teks boleh ada beberapa label."),
+)
+_NONE = Bilingual(
+    en="If no label fits, tick <b>None of these</b>.",
+    ms="Jika tiada label yang sesuai, tandakan <b>Tiada satu pun</b>.",
+)
+_REST = (
+    Bilingual(
+        en="If you can't say, tick only <b>Can't decide</b>.", ms="Jika tidak pasti, tandakan <b>Tak pasti</b> sahaja."
+    ),
+    Bilingual(
+        en="If you would rather not read a text, <b>skip</b> it: somebody else gets it, and nobody asks why.",
+        ms="Jika tidak mahu membaca sesuatu teks, <b>langkau</b> sahaja: orang lain akan menerimanya, dan tiada siapa "
+        "akan bertanya sebabnya.",
     ),
 )
-_CARE = (
-    (
-        "en",
-        "Texts stay blurred until you point at them. Take a break whenever you like. To talk to someone, at any hour: "
-        "Befrienders KL 03-7627 2929, Talian Kasih 15999, HEAL 15555.",
-    ),
-    (
-        "ms",
-        "Teks kekal kabur sehingga anda menghalakan kursor padanya. Berehatlah pada bila-bila masa. Untuk berbual "
-        "dengan seseorang, pada bila-bila masa: Befrienders KL 03-7627 2929, Talian Kasih 15999, HEAL 15555.",
-    ),
+_CARE = Bilingual(
+    en=f"Take a break whenever you like. To talk to someone: {HELP_LINES.en}.",
+    ms=f"Berehatlah pada bila-bila masa. Untuk berbual dengan seseorang: {HELP_LINES.ms}.",
 )
+_NEVER_WITH = Bilingual(en="Never together with", ms="Tidak pernah bersama")
+_EXAMPLES = Bilingual(en="Examples", ms="Contoh")
+_THIS, _NOT_THIS = Bilingual(en="This label", ms="Label ini"), Bilingual(en="Not this label", ms="Bukan label ini")
+_IN = Bilingual(en="In English", ms="Dalam bahasa Melayu")
 #: the varieties that an example is given in
 _VARIETIES = ("ms", "en")
 
 
-def guidelines(taxonomy: Taxonomy) -> str:
-    """The instructions of a project, sealed (sync.project.seal); the same for the same taxonomy."""
-    parts = [f'<div class="{PLACE}">', *_paragraphs(_INTRODUCTION)]
-    for label in taxonomy:
-        parts += _about(label, taxonomy)
-    parts += [*(_paragraphs(_CARE) if taxonomy.has_harmful else []), "</div>"]
+def guidelines(taxonomy: Taxonomy, language: Language = Language.EN) -> str:
+    """The instructions of a project, sealed (sync.project.seal); the same for the same arguments.
+
+    Args:
+        taxonomy: the labels.
+        language: the one that is not folded away.
+    """
+    second = language.other
+    parts = [
+        f'<div class="{PLACE}">',
+        *_in_language(taxonomy, language),
+        f'<details lang="{second}"><summary>{second.of(_IN)}</summary>',
+        *_in_language(taxonomy, second),
+        "</details>",
+        "</div>",
+    ]
     return seal("\n".join(parts))
 
 
-def _about(label: Label, taxonomy: Taxonomy) -> list[str]:
+def _in_language(taxonomy: Taxonomy, language: Language) -> list[str]:
+    rules = [
+        *([_OPEN] if taxonomy.has_harmful else []),
+        *_RULES,
+        *([_NONE] if taxonomy.none_label is None else []),
+        *_REST,
+        *([_CARE] if taxonomy.has_harmful else []),
+    ]
+    parts = [f'<div lang="{language}"><ul>', *(f"<li>{language.of(rule)}</li>" for rule in rules), "</ul>"]
+    for label in taxonomy:
+        parts += _about(label, taxonomy, language)
+    return [*parts, "</div>"]
+
+
+def _about(label: Label, taxonomy: Taxonomy, language: Language) -> list[str]:
     parts = [
-        f"<h4>{_text(label.name.en)} / {_text(label.name.ms)} <kbd>{_text(label.hotkey)}</kbd></h4>",
-        *_paragraphs((("en", _text(label.definition.en)), ("ms", _text(label.definition.ms)))),
+        f"<h4>{_text(language.of(label.name))} <kbd>{_text(label.hotkey)}</kbd></h4>",
+        f"<p>{_text(language.of(label.definition))}</p>",
     ]
     if label.excludes:
-        named = ", ".join(_text(taxonomy[key].name.en) for key in label.excludes)
-        parts.append(f"<p>Never together with / Tidak pernah bersama: {named}</p>")
+        named = ", ".join(_text(language.of(taxonomy[key].name)) for key in label.excludes)
+        parts.append(f"<p>{language.of(_NEVER_WITH)}: {named}</p>")
     exemplars = [_shortest(label.exemplars.get(variety, ())) for variety in _VARIETIES]
     misses = [_shortest_miss(label.near_misses.get(variety, ())) for variety in _VARIETIES]
     fits = [f"<li>{_text(text)}</li>" for text in exemplars if text]
     fits_not = [f"<li>{_text(miss.text)} <i>{_text(miss.why)}</i></li>" for miss in misses if miss]
     if fits or fits_not:
-        parts += ["<details><summary>Examples / Contoh</summary>"]
-        parts += ["<p>This label / Label ini:</p><ul>", *fits, "</ul>"] if fits else []
-        parts += ["<p>Not this label / Bukan label ini:</p><ul>", *fits_not, "</ul>"] if fits_not else []
+        parts += [f"<details><summary>{language.of(_EXAMPLES)}</summary>"]
+        parts += [f"<p>{language.of(_THIS)}:</p><ul>", *fits, "</ul>"] if fits else []
+        parts += [f"<p>{language.of(_NOT_THIS)}:</p><ul>", *fits_not, "</ul>"] if fits_not else []
         parts += ["</details>"]
     return parts
-
-
-def _paragraphs(texts: Sequence[tuple[str, str]]) -> list[str]:
-    return [f'<p lang="{language}">{text}</p>' for language, text in texts]
 
 
 def _shortest(texts: Sequence[str]) -> str | None:

@@ -31,6 +31,7 @@ from sync.known import find_project, follow_address
 from sync.project import shown
 from sync.project.guidelines import guidelines
 from sync.project.label_config import label_config
+from sync.project.language import Language
 from sync.project.lost_tasks import count_lost, queue_lost
 from sync.project.migrate_config import plan, uses_of_labels
 from sync.project.page_check import check_page
@@ -86,6 +87,10 @@ class SetupReport:
     volunteer: str | None
     opt_out: tuple[str, ...]
     harsh_cap: int
+    #: the language that comes first for volunteers
+    language: str
+    #: whether an answer without labels that comes over the API says that no label fits
+    empty_is_none: bool
 
 
 def setup(
@@ -99,6 +104,8 @@ def setup(
     opt_out: Sequence[str] | None = None,
     harsh_cap: int | None = None,
     title: str | None = None,
+    language: Language | None = None,
+    empty_is_none: bool | None = None,
     force: bool = False,
     drop_labels: bool = False,
     again: bool = False,
@@ -112,6 +119,9 @@ def setup(
         opt_out: labels whose texts are never pushed there; None leaves it as it is.
         harsh_cap: harsh tasks a day; None leaves it as it is.
         title: its name; None leaves it as it is.
+        language: the one that comes first for volunteers; None leaves it as it is.
+        empty_is_none: whether an answer without labels that comes over the API says that no label fits, from now on;
+            None leaves it as it is.
         force: overwrite what somebody edited by hand.
         drop_labels: let labels go that annotations use.
         again: queue the open tasks of projects that were removed from Label Studio again.
@@ -124,15 +134,22 @@ def setup(
     mark = _mark(credentials, volunteer)
     _check(title, harsh_cap)
     opted = _canonical(opt_out, taxonomy) if opt_out is not None else None
-    wanted = _KEPT | {"label_config": label_config(taxonomy), "expert_instruction": guidelines(taxonomy)}
-    check_page(wanted["label_config"], {"result": [ticks(taxonomy.keys)], "score": 1.0})
+    check_page(label_config(taxonomy), {"result": [ticks(taxonomy.keys)], "score": 1.0})
     with waited_for(engine, lock_key("sync-setup", "")), open_session(engine) as session:
         project = _known(session, client, volunteer)
+        first = language or (Language(project.language) if project is not None else Language.EN)
+        wanted = _KEPT | {
+            "label_config": label_config(taxonomy, first),
+            "expert_instruction": guidelines(taxonomy, first),
+        }
         created = False
         if project is None:
             project, created = _found_or_made(session, client, mark, volunteer, title, wanted)
             if shown.last_shown(session, project) is None:
                 shown.first_shown(session, project, taxonomy, known=created)
+        project.language = first.value
+        if empty_is_none is not None:
+            project.empty_is_none = empty_is_none
         if opted is not None:
             project.opt_out = opted
         if harsh_cap is not None:
@@ -143,8 +160,8 @@ def setup(
         # the backend first: connecting one may change the version that is shown
         wiring = wire(client, project.label_studio_id, backend_url, credentials) if backend_url else Wiring()
         changed += wiring.changed
-        if wire_view(client, project.label_studio_id):
-            changed.append("task list made that keeps texts out of sight")
+        if (list_changed := wire_view(client, project.label_studio_id)) is not None:
+            changed.append(list_changed)
         there = client.project(project.label_studio_id)
         if there.label_config == wanted["label_config"]:
             _note_shown(session, client, project, taxonomy, now)
@@ -180,6 +197,8 @@ def setup(
             volunteer=project.volunteer,
             opt_out=tuple(project.opt_out),
             harsh_cap=project.harsh_cap,
+            language=project.language,
+            empty_is_none=project.empty_is_none,
         )
 
 
@@ -270,8 +289,7 @@ def _note_shown(
     session: Session, client: LabelStudio, project: store.Project, taxonomy: Taxonomy, now: datetime
 ) -> None:
     """Note what is shown, where the last note says otherwise: the change was made and not noted, or in words only."""
-    last = shown.last_shown(session, project)
-    if last is None or (last.taxonomy_version, list(last.labels)) != (taxonomy.version, list(taxonomy.keys)):
+    if not shown.is_noted(session, project, taxonomy):
         shown.end_change(session, project, taxonomy, _clock(client, now))
         session.commit()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.preannotation.label_studio_format import COMMENT, UNDECIDED, Path, Reading
+from pipeline.preannotation.label_studio_format import COMMENT, NONE_OF_THESE, UNDECIDED, Path, Reading
 from pipeline.store.tables.human_loop import AnnotationState, Change
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.limits import MAX_COMMENT, MAX_NAME, MAX_TEXT, cut
@@ -41,6 +41,8 @@ class Shown:
     taxonomy_version: str
     #: which controls' choices are labels, and what they mean
     reading: Reading = field(default_factory=Reading)
+    #: True: an answer that holds nothing says that no label fits
+    empty_is_none: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Said:
     """The content of an annotation."""
 
     state: AnnotationState
+    #: why it counts for nothing, as a short fixed phrase, so that it can be counted; None: it counts, or was skipped
+    problem: str | None
     #: labels that it holds, canonical; empty if it was skipped
     chosen: frozenset[str]
     #: labels in it that the taxonomy does not know
@@ -149,7 +153,7 @@ def read_annotation(
     ticked = _snapshot(raw.get("prediction"), taxonomy, shown.reading) or known
     if ticked is None and (regions.origins or raw.get("parent_prediction") is not None):
         ticked = recalled
-    state = _state(raw, regions, chosen, unknown)
+    state, problem = _state(raw, regions, chosen, unknown, empty_is_none=shown.empty_is_none)
     if state is AnnotationState.SKIPPED:
         chosen = unknown = frozenset()
     denied = frozenset[str]()
@@ -160,6 +164,7 @@ def read_annotation(
             denied -= frozenset(taxonomy.keys) - shown.reading.labels
     return Said(
         state=state,
+        problem=problem,
         chosen=chosen,
         unknown=unknown,
         denied=denied,
@@ -186,12 +191,14 @@ class _Regions:
     #: where the regions with labels say they come from, as far as that is a prediction
     origins: frozenset[str]
     undecided: bool
+    #: whether it says that no label fits
+    none: bool
     #: whether all of it could be read
     whole: bool
 
     @classmethod
     def read(cls, result: object, controls: frozenset[str]) -> _Regions:
-        regions = cls([], [], frozenset(), undecided=False, whole=isinstance(result, list))
+        regions = cls([], [], frozenset(), undecided=False, none=False, whole=isinstance(result, list))
         for region in result if isinstance(result, list) else ():
             if isinstance(region, dict):
                 regions._add(region, controls)
@@ -208,7 +215,8 @@ class _Regions:
             if choices is None:
                 self.whole = False
             elif name == UNDECIDED:
-                self.undecided = self.undecided or bool(choices)
+                self.none = self.none or any(path[-1] == NONE_OF_THESE for path in choices)
+                self.undecided = self.undecided or any(path[-1] != NONE_OF_THESE for path in choices)
             else:
                 self.labels += [(name, path) for path in choices]
             if name != UNDECIDED and region.get("origin") in ("prediction", "prediction-changed"):
@@ -218,18 +226,35 @@ class _Regions:
 
 
 def _state(
-    raw: Mapping[str, Any], regions: _Regions, chosen: frozenset[str], unknown: frozenset[str]
-) -> AnnotationState:
+    raw: Mapping[str, Any],
+    regions: _Regions,
+    chosen: frozenset[str],
+    unknown: frozenset[str],
+    *,
+    empty_is_none: bool,
+) -> tuple[AnnotationState, str | None]:
+    """The state of an annotation, and why it counts for nothing."""
     if raw.get("was_cancelled") is True:
-        return AnnotationState.SKIPPED
-    if not regions.whole or not user_of(raw.get("completed_by")):
-        return AnnotationState.INVALID
+        return AnnotationState.SKIPPED, None
+    if not regions.whole:
+        return AnnotationState.INVALID, "answers that cannot be read"
+    if not user_of(raw.get("completed_by")):
+        return AnnotationState.INVALID, "answers of nobody"
     if regions.undecided:
-        return AnnotationState.UNDECIDED
-    if chosen:
-        return AnnotationState.SUBMITTED
-    # what was said is not known, so that nothing may be denied either
-    return AnnotationState.INVALID if unknown else AnnotationState.EMPTY
+        return AnnotationState.UNDECIDED, None
+    if regions.none and (chosen or unknown):
+        return AnnotationState.INVALID, "answers with labels and none of these"
+    if chosen or regions.none:
+        return AnnotationState.SUBMITTED, None
+    if unknown:
+        # what was said is not known, so that nothing may be denied either
+        return AnnotationState.INVALID, "answers with unknown labels only"
+    if raw.get("result"):
+        return AnnotationState.EMPTY, "answers with a comment and no label"
+    # one that was made from a prediction without ticks is nobody's word
+    if empty_is_none and raw.get("parent_prediction") is None:
+        return AnnotationState.SUBMITTED, None
+    return AnnotationState.EMPTY, "answers without a label, which count for nothing here"
 
 
 def _change(

@@ -168,6 +168,8 @@ def _compare(
     if old is None:
         applied.counts["annotations"] += 1
         applied.counts[f"new {content.state}"] += 1
+        if content.problem is not None:
+            applied.counts[content.problem] += 1
         applied.changed.add(place.task_id)
         old = store.Annotation(
             project_id=project.id, label_studio_id=name.id, created_at=name.created_at, task_id=place.task_id
@@ -175,6 +177,8 @@ def _compare(
         session.add(old)
     elif old.updated_at != name.updated_at or old.state is not content.state:
         applied.counts["updated"] += 1
+        if content.problem is not None:
+            applied.counts[content.problem] += 1
         applied.changed.add(place.task_id)
     old.updated_at, old.text_id, old.rater_id, old.task_id = name.updated_at, text_id, rater, place.task_id
     old.state, old.chosen, old.unknown = content.state, sorted(content.chosen), sorted(content.unknown)
@@ -307,7 +311,9 @@ class _Configs:
     def __init__(self, session: Session, project: store.Project, taxonomy: Taxonomy, reading: Reading) -> None:
         c = store.ProjectConfig
         rows = session.scalars(select(c).where(c.project_id == project.id).order_by(c.since))
-        self._rows = [(row.since, Shown(frozenset(row.labels), row.taxonomy_version, reading)) for row in rows]
+        self._rows = [
+            (row.since, Shown(frozenset(row.labels), row.taxonomy_version, reading, row.empty_is_none)) for row in rows
+        ]
         self._default = Shown(None, taxonomy.version, reading)
 
     def at(self, moment: datetime) -> Shown:

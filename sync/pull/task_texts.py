@@ -161,7 +161,7 @@ def _read_in(
                     label_studio_id=task_id,
                     strategy="by hand",
                     reason="somebody brought it to Label Studio",
-                    inclusion_probability=1.0,
+                    inclusion_probability=None,
                     state=TaskState.OPEN,
                 )
             )

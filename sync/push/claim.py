@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import func, insert, select, update
@@ -31,7 +32,13 @@ _OF_THE_DRAW = (
 )
 
 
-def claim(session: Session, project: store.Project, limit: int | None, at: datetime) -> tuple[str, int]:
+def claim(
+    session: Session,
+    project: store.Project,
+    limit: int | None,
+    at: datetime,
+    only: Collection[uuid.UUID] | None = None,
+) -> tuple[str, int]:
     """Store tasks for the queued texts that may go to a project now, in the caller's transaction.
 
     Args:
@@ -39,6 +46,7 @@ def claim(session: Session, project: store.Project, limit: int | None, at: datet
         project: where they go.
         limit: texts, at most.
         at: now; harsh tasks are counted by the day.
+        only: texts that may go; None: all.
 
     Returns:
         The mark of the batch, and how many texts were kept back.
@@ -46,7 +54,7 @@ def claim(session: Session, project: store.Project, limit: int | None, at: datet
     lock_queue(session)
     t = store.Task
     there = set(session.scalars(select(t.text_id).where(t.project_id == project.id)))
-    items = [item for item in queued(session) if item.text_id not in there]
+    items = [item for item in queued(session) if item.text_id not in there and (only is None or item.text_id in only)]
     room = _harsh_today(session, project, at)
     going = allowed(items, harsh_cap=project.harsh_cap, harsh_open_today=room, opt_out=project.opt_out)
     held_back = len(items) - len(going)

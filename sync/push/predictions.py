@@ -26,7 +26,7 @@ from pipeline.errors import (
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, Preannotator, Proposal
 from pipeline.preannotation.label_studio_format import Control, score_of
-from pipeline.preannotation.proposal import panel
+from pipeline.preannotation.told import panel
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
 from pipeline.store.session import open_session

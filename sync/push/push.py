@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,6 +74,7 @@ def push(
     model: TrainedModel | None,
     policy: Policy,
     limit: int | None = None,
+    only: Collection[uuid.UUID] | None = None,
     now: datetime | None = None,
     progress: Progress = silent,
     sleep: Callable[[float], None] = time.sleep,
@@ -88,6 +89,7 @@ def push(
         model: the champion, if there is one.
         policy: how evidence becomes ticks.
         limit: texts, at most.
+        only: texts that may be sent, if they are queued; None: all queued texts.
         now: the moment that names new predictions.
         progress: told of every call.
         sleep: waits for a server that may still be at work.
@@ -106,7 +108,7 @@ def push(
         adopted = sender.settle()
         control = control_of(client, project, taxonomy)
         with open_session(engine) as session, session.begin():
-            batch, held_back = claim(session, project, limit, at)
+            batch, held_back = claim(session, project, limit, at, only)
         begun = None if project.model_version else sender.begun()
         version = project.model_version or begun or f"{sender.preannotator.version}-{at:%Y%m%dT%H%M%SZ}"
         sent = sender.send(batch, version, control, run.advance)

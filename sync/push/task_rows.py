@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import store
 from pipeline.preannotation import Proposal
 from pipeline.preannotation.label_studio_format import LABELS, TEXT, Control, own_control, score_of
-from pipeline.preannotation.proposal import panel
+from pipeline.preannotation.told import panel
 from pipeline.taxonomy import Taxonomy
 from sync.api.client import LabelStudio
 

@@ -33,7 +33,8 @@ class Explanation:
     text_id: str
     #: why the task was queued
     queued: str
-    inclusion_probability: float
+    #: None: unknown, because a person chose the text
+    inclusion_probability: float | None
     #: labels that are ticked when the page is opened
     shown: list[str] = field(default_factory=list)
     #: version of the predictions that is shown

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import betabinom
 
 #: raters differ by nature: the least overdispersion that is ever assumed of their shares
 _LEAST_SPREAD = 0.03
@@ -34,6 +33,9 @@ def tails(hits: int, of: int, *, others_hits: Sequence[int], others_of: Sequence
     """The probability of so few, and of so many, hits for a rater like the others (beta-binomial), and the others'
     middle.
     """
+    # It takes a second to load, and whatever imports this module may never get here.
+    from scipy.stats import betabinom
+
     middle, spread = spread_of(others_hits, others_of)
     weight = 1 / spread - 1
     like_others = betabinom(of, middle * weight, (1 - middle) * weight)

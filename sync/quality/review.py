@@ -1,5 +1,5 @@
 """Texts on which raters disagree, that one could not decide, or that only excluded raters judged, go to another one; so
-do those of which a coin said that two should judge them.
+do those of which a coin said that two should judge them. A dispute that a reviewer settled asks for nobody else.
 
 Raising a task's overlap has Label Studio serve it again, to somebody who has not annotated it.
 """
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import LabelStudioMissing
+from pipeline.ledger.settled import settled_texts
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import AnnotationState, TaskState
 from sync.api.client import LabelStudio
@@ -137,9 +138,10 @@ def _what_was_said(session: Session, project_id: int) -> dict[tuple[uuid.UUID, i
         .order_by(a.updated_at)
     )
     by_text: dict[tuple[uuid.UUID, int], _Said] = defaultdict(_Said)
+    settled = settled_texts(session)
     for text_id, task, rater, state, chosen, paired, excluded in rows:
         answers = by_text[text_id, task or 0]
-        answers.paired = paired
+        answers.paired, answers.settled = paired, text_id in settled
         answers.add(rater, state, chosen, excluded=excluded)
     return by_text
 
@@ -155,6 +157,8 @@ class _Said:
     excluded: bool = False
     #: a coin said that two should judge it
     paired: bool = False
+    #: a reviewer settled it
+    settled: bool = False
 
     @property
     def lacks_its_second(self) -> bool:
@@ -163,7 +167,9 @@ class _Said:
 
     @property
     def is_open(self) -> bool:
-        """True where the answers leave it open, or all who answered are excluded."""
+        """True where the answers leave it open, or all who answered are excluded, and no reviewer settled it."""
+        if self.settled:
+            return False
         return still_open(list(self.voices.values())) or (self.excluded and not self.raters)
 
     def add(self, rater: int, state: AnnotationState, chosen: Sequence[str], *, excluded: bool) -> None:

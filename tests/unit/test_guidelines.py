@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.taxonomy import Bilingual, NearMiss, load_taxonomy
 from sync.project.guidelines import guidelines
+from sync.project.language import Language
 from sync.project.seal import is_sealed
 from tests.support.taxonomy import make_label, taxonomy_of
 
@@ -49,7 +50,8 @@ def test_every_label_is_named_and_defined_in_both_languages_with_its_key() -> No
     page = _Page(guidelines(_TAXONOMY))
     assert page.open == []
     for label in _TAXONOMY:
-        assert f"{label.name.en} / {label.name.ms} {label.hotkey}" in page.text
+        assert f"{label.name.en} {label.hotkey}" in page.text
+        assert f"{label.name.ms} {label.hotkey}" in page.text
         for language in (label.definition.en, label.definition.ms):
             assert " ".join(language.split()) in page.text
 
@@ -60,6 +62,23 @@ def test_people_are_told_that_they_may_skip_or_say_that_they_cannot_decide_and_w
         assert said in text
 
 
+@pytest.mark.parametrize("language", list(Language))
+def test_one_language_comes_first_and_the_other_is_folded_away(language: Language) -> None:
+    page = guidelines(_TAXONOMY, language)
+    before, _, folded = page.partition(f'<details lang="{language.other}">')
+    for label in _TAXONOMY:
+        assert f"<h4>{language.of(label.name)} <kbd>" in before
+        assert f"<h4>{language.other.of(label.name)} <kbd>" in folded
+    assert f'<div lang="{language}"><ul>' in before
+
+
+def test_none_of_these_is_spoken_of_only_where_it_can_be_ticked() -> None:
+    hate = make_label("hate", 0, excludes=("fine",), benign=False)
+    fine = make_label("fine", 1, excludes=("hate",), benign=True)
+    assert "Tiada satu pun" in guidelines(_TAXONOMY)
+    assert "Tiada satu pun" not in guidelines(taxonomy_of([hate, fine]))
+
+
 def test_examples_are_folded_away_and_only_the_shortest_is_given() -> None:
     shouted = make_label(
         "hate",
@@ -67,7 +86,7 @@ def test_examples_are_folded_away_and_only_the_shortest_is_given() -> None:
         near_misses={"en": (NearMiss(text="it rains", why="about the weather"),)},
     )
     page = guidelines(taxonomy_of([shouted]))
-    before, _, folded = page.partition("<details>")
+    before, _, folded = page.partition("<details><summary>Examples</summary>")
     assert "short one" in folded
     assert "short one" not in before
     assert "it rains" in folded
@@ -80,8 +99,8 @@ def test_what_excludes_is_named_as_people_know_it() -> None:
     clean = make_label("safe for work", 1, name=Bilingual(en="Nice", ms="Elok"), excludes=("hate",))
     hate = make_label("hate", 0, name=Bilingual(en="Hate", ms="Benci"), excludes=("safe for work",))
     text = _Page(guidelines(taxonomy_of([hate, clean]))).text
-    assert "Never together with / Tidak pernah bersama: Nice" in text
-    assert "Never together with / Tidak pernah bersama: Hate" in text
+    assert "Never together with: Nice" in text and "Tidak pernah bersama: Elok" in text
+    assert "Never together with: Hate" in text and "Tidak pernah bersama: Benci" in text
 
 
 @given(words=st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda words: words.strip()))

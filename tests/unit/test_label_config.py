@@ -10,13 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import TaxonomyError
-from pipeline.preannotation.label_studio_format import CANT_DECIDE, LABELS, TEXT, UNDECIDED, Shown, read_config
+from pipeline.preannotation.label_studio_format import (
+    CANT_DECIDE,
+    LABELS,
+    NONE_OF_THESE,
+    TEXT,
+    UNDECIDED,
+    Shown,
+    read_config,
+)
 from pipeline.taxonomy import Bilingual, Taxonomy, load_taxonomy
 from sync.project.label_config import RESERVED_HOTKEYS, label_changes, label_config
+from sync.project.language import Language
 from sync.project.seal import is_sealed
 from tests.support.taxonomy import make_label, taxonomies, taxonomy_named, taxonomy_of
 
 _TAXONOMY = load_taxonomy()
+
+
+def labels(config: str) -> list[Element]:
+    """The choices that are labels."""
+    return [
+        choice
+        for control in ElementTree.fromstring(config).iter("Choices")
+        if control.get("name") == LABELS
+        for choice in control
+    ]
 
 
 def choices(config: str) -> list[Element]:
@@ -27,14 +46,15 @@ def choices(config: str) -> list[Element]:
 def test_every_label_can_be_ticked_by_its_key_in_order_and_nothing_else(taxonomy: Taxonomy) -> None:
     config = label_config(taxonomy)
     shown = read_config(config)
-    assert shown == Shown({LABELS: taxonomy.keys, UNDECIDED: (CANT_DECIDE,)})
+    none = () if taxonomy.none_label else (NONE_OF_THESE,)
+    assert shown == Shown({LABELS: taxonomy.keys, UNDECIDED: (*none, CANT_DECIDE)})
     assert shown.labels == taxonomy.keys
     assert is_sealed(config)
 
 
 @given(taxonomy=taxonomies())
 def test_names_and_definitions_are_read_as_words(taxonomy: Taxonomy) -> None:
-    for label, choice in zip(taxonomy, choices(label_config(taxonomy))[:-1], strict=True):
+    for label, choice in zip(taxonomy, labels(label_config(taxonomy)), strict=True):
         assert list(choice) == []
         shown = ElementTree.fromstring(f"<p>{choice.get('html')}</p>")
         assert [one.tag for one in shown] == ["small"]
@@ -83,14 +103,43 @@ def test_no_key_ticks_two_boxes(taxonomy: Taxonomy) -> None:
     keys = [choice.get("hotkey") or "" for choice in choices(label_config(taxonomy))]
     assert len(set(keys)) == len(keys)
     assert not RESERVED_HOTKEYS & set(keys)
-    assert keys[:-1] == [label.hotkey for label in taxonomy]
+    assert keys[: len(taxonomy.keys)] == [label.hotkey for label in taxonomy]
+
+
+def test_a_taxonomy_with_a_label_that_means_none_has_no_second_answer_for_it() -> None:
+    spam, ham = make_label("spam"), make_label("ham", 1, benign=True, excludes=("spam",))
+    answers = [choice.get("value") for choice in choices(label_config(taxonomy_of([spam, ham])))]
+    assert answers == ["spam", "ham", CANT_DECIDE]
+    assert NONE_OF_THESE in [choice.get("value") for choice in choices(label_config(_TAXONOMY))]
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_language_that_was_chosen_comes_first(language: Language) -> None:
+    config = label_config(_TAXONOMY, language)
+    for label, choice in zip(_TAXONOMY, labels(config), strict=True):
+        first, second = language.ordered(label.name)
+        assert choice.get("html") == f"{first} <small lang='{language.other}'>{second}</small>"
+    assert read_config(config) == read_config(label_config(_TAXONOMY))
+
+
+@given(taxonomy=taxonomies())
+def test_no_name_in_the_style_is_taken_for_the_name_of_a_tag_or_for_markup(taxonomy: Taxonomy) -> None:
+    keys = taxonomy.keys
+    excluding = [
+        label.model_copy(update={"excludes": tuple(key for key in keys if key != label.key)}) for label in taxonomy
+    ]
+    style = ElementTree.fromstring(label_config(taxonomy_of(excluding))).findtext("Style") or ""
+    assert "name=" not in style.replace(" ", "").replace("input[name=", "")
+    assert 'name="' not in style
+    assert not set("<>&") & set(style)
+    assert style.count("{") == style.count("}")
 
 
 def test_a_key_in_capitals_is_the_same_key() -> None:
     taxonomy = taxonomy_of([make_label("hate", hotkey="W")])
-    first, undecided = (choice.get("hotkey") for choice in choices(label_config(taxonomy)))
+    first, *others = (choice.get("hotkey") for choice in choices(label_config(taxonomy)))
     assert first == "w"
-    assert undecided != "w"
+    assert "w" not in others
 
 
 @pytest.mark.parametrize("key", ["u", "U"])
