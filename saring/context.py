@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from pipeline.taxonomy import Taxonomy
     from pipeline.vectors.encoders.protocol import Encoder
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -110,4 +113,22 @@ class Context:
         if current_and_head(engine)[0] is None:
             upgrade(engine)
         require_head(engine)
+        self._keep_taxonomy(engine)
         return engine
+
+    def _keep_taxonomy(self, engine: Engine) -> None:
+        """Keep the taxonomy in a store whose judgements an older Saring made, which did not keep it."""
+        from pipeline.errors import TaxonomyError
+        from pipeline.ledger.taxonomies import is_due, keep_taxonomy
+        from pipeline.store.session import open_session
+        from pipeline.taxonomy import version_of
+
+        try:
+            # reading the labels takes as long as starting, and most of the time nothing is missing
+            version = version_of(self.settings.taxonomy_file)
+            with open_session(engine) as session, session.begin():
+                if is_due(session, version):
+                    keep_taxonomy(session, self.taxonomy)
+        except TaxonomyError:
+            # whoever needs the labels says what is wrong with the file
+            log.debug("the taxonomy cannot be read, so its version is not kept")

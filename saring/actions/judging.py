@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 from pipeline.errors import EncoderError, UsageError
 from pipeline.llm.config import SETTINGS_RATER, default_rater
 from pipeline.progress import Progress, silent
@@ -13,6 +17,9 @@ from pipeline.vectors.embed import EmbedParams, EmbedReport, EmbedStage
 from pipeline.vectors.encoders.make import space_name
 from pipeline.vectors.spaces import active_space
 from saring.context import Context
+
+if TYPE_CHECKING:
+    from pipeline.raters.improve.improve import Forecast, Improvement, ImproveOptions
 
 
 def embed(
@@ -85,6 +92,47 @@ def judge(
     name = require_rater(home.settings, rater)
     params = JudgeParams(name, limit, most_tokens, most_cost)
     return run(JudgeStage(), home, params, executor=executor, progress=progress)
+
+
+def improve_rater(
+    home: Context,
+    name: str,
+    options: ImproveOptions,
+    *,
+    tell: Callable[[Forecast], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Improvement:
+    """Propose a better prompt for a language model from what people judged, and measure it beside the present one.
+
+    The proposal is written to a file in the home. No rater uses it until `raters.yaml` names it.
+
+    Args:
+        home: the home with the store.
+        name: the rater's name.
+        options: see `ImproveOptions`.
+        tell: called with what it may take, before anything is sent.
+        progress: called as replies arrive.
+
+    Raises:
+        UsageError: no language model has that name.
+        InputError: people judged too few texts.
+        LlmError: its server cannot be asked.
+    """
+    from pipeline.llm.client import find_model
+    from pipeline.llm.config import llm_config
+    from pipeline.raters.improve.improve import improve
+
+    config = find_model(llm_config(home.settings, name))
+    return improve(
+        config,
+        home.settings,
+        home.taxonomy,
+        home.engine,
+        options,
+        now=datetime.now(UTC),
+        tell=tell,
+        progress=progress,
+    )
 
 
 def require_rater(settings: Settings, rater: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -25,6 +26,7 @@ from saring.actions.label_studio_stages import (
 from saring.actions.projects import connect
 from saring.context import Context
 from sync.api.client import LabelStudio
+from sync.project.language import Language
 from sync.project.projects import SetupReport
 from sync.project.projects import setup as set_up_project
 from sync.pull.reconcile import ReconcileReport
@@ -85,6 +87,7 @@ def push(
     project: int | None = None,
     *,
     limit: int | None = None,
+    only: Sequence[uuid.UUID] | None = None,
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> Pushed:
@@ -96,6 +99,7 @@ def push(
         home: the home with the queue.
         project: Label Studio's id of the project; None: all open projects.
         limit: largest number of texts for each project; None: no limit, or a day's work for a personal project.
+        only: texts that may be sent, if they are queued; None: all.
         executor: the place where the stage runs; None: this process.
         progress: called after every call of the API.
 
@@ -103,7 +107,7 @@ def push(
         LabelStudioMissing: there is no such project.
         RunConflict: another push is running.
     """
-    return run(PushStage(), home, PushParams(project, limit), executor=executor or _INLINE, progress=progress)
+    return run(PushStage(), home, PushParams(project, limit, only), executor=executor or _INLINE, progress=progress)
 
 
 def predict(
@@ -131,6 +135,8 @@ def setup(
     volunteer: str | None = None,
     opt_out: Sequence[str] | None = None,
     harsh_cap: int | None = None,
+    language: Language | None = None,
+    empty_is_none: bool | None = None,
     backend: bool = True,
     force: bool = False,
     drop_labels: bool = False,
@@ -145,6 +151,8 @@ def setup(
         volunteer: e-mail address or id of the account that the project is for; None: everyone.
         opt_out: labels whose texts are not pushed to it; None: as before; empty: none.
         harsh_cap: largest number of harsh tasks for a volunteer in a day; None: as before.
+        language: the one that comes first for volunteers; None: as before.
+        empty_is_none: whether an answer without labels over the API says that no label fits; None: as before.
         backend: connect the ML backend and its webhook.
         force: overwrite changes made by hand in Label Studio.
         drop_labels: remove labels even if annotations use them; the ledger keeps them.
@@ -166,6 +174,8 @@ def setup(
             opt_out=opt_out,
             harsh_cap=harsh_cap,
             title=title,
+            language=language,
+            empty_is_none=empty_is_none,
             force=force,
             drop_labels=drop_labels,
             again=again,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,6 +15,7 @@ from pipeline import store
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation import Policy, fit_policy
 from pipeline.progress import Progress
+from pipeline.review.find import catch_up
 from pipeline.runs.stage import Next, Part, Plan, RunView, Step, WorkContext
 from pipeline.runs.values import Values, from_values, to_values
 from pipeline.store.session import open_session
@@ -62,6 +64,8 @@ class PushParams:
     project: int | None = None
     #: largest number of texts for each project; None: all queued texts, or a day's work for a personal project
     limit: int | None = None
+    #: ids of the texts that may be sent; None: all queued texts
+    only: Sequence[uuid.UUID] | None = None
 
 
 @dataclass(slots=True)
@@ -153,7 +157,7 @@ class PullStage(ProjectStage[ProjectParams, Pulled]):
     def call(
         self, home: WorkContext, client: LabelStudio, project: store.Project, run: RunView, progress: Progress
     ) -> Values:
-        """Pull one project, and send tasks on which raters disagree to another volunteer."""
+        """Pull one project, note new disputes, and send tasks on which raters disagree to another volunteer."""
         report = pull_annotations(
             home.engine,
             client,
@@ -163,6 +167,8 @@ class PullStage(ProjectStage[ProjectParams, Pulled]):
             languages=home.settings.languages,
             progress=progress,
         )
+        with home.begin() as session:
+            catch_up(session, home.taxonomy)
         incomplete = report.gone or report.failed
         asked = 0 if incomplete else request_reviews(home.engine, client, project_id=project.id).asked
         return _plain(report) | {"reviews_asked": asked}
@@ -209,6 +215,8 @@ class PushStage(ProjectStage[PushParams, Pushed]):
     ) -> Values:
         """Push to one project."""
         model, policy = self._ticks.of(home, run.id)
+        # A run that an older version recorded has no such parameter.
+        only = run.params.get("only")
         report = push_tasks(
             home.engine,
             client,
@@ -217,6 +225,7 @@ class PushStage(ProjectStage[PushParams, Pushed]):
             model=model,
             policy=policy,
             limit=run.params["limit"] or (None if project.volunteer is None else _PERSONAL),
+            only=None if only is None else {uuid.UUID(text_id) for text_id in only},
             now=_now(),
             progress=progress,
         )

@@ -192,3 +192,13 @@ def _from_test_set(engine: Engine, labels: Sequence[str], versions: Sequence[str
     examples = gather(members, labels)
     kept = [i for i, identity in enumerate(examples.ids) if identity not in known]
     return examples.take(kept), Rows("the frozen test set", newest_set, len(kept), len(examples) - len(kept))
+
+
+def kept_champion(home: Context, purpose: str = PURPOSE) -> TrainedModel | None:
+    """The champion of a purpose, loaded once for each version in a process; None when there is none.
+
+    Raises:
+        ModelError: its folder is missing or damaged.
+    """
+    folder = champion_folder(home.engine, purpose)
+    return None if folder is None else home.keep(("champion", str(folder)), lambda: load_folder(folder, home.settings))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.errors import InputError, UsageError
-from pipeline.judgement import RaterKind, RaterRef
+from pipeline.judgement import ADJUDICATION, RaterKind, RaterRef
 from pipeline.progress import Progress, silent
 from pipeline.raters.answers import Preset, make_preset, preset_of
 from pipeline.raters.imported import ImportReport
@@ -111,9 +111,15 @@ def import_labelled(
 
     Raises:
         InputError: a file can't be read at all, has no row that can be used, or has none of the fields with labels.
-        UsageError: the mapping is not valid, or nothing says which field has the labels.
+        UsageError: the mapping is not valid, nothing says which field has the labels, or the rater has a name that is
+            kept for reviewers.
     """
     origin = SourceInfo(source) if isinstance(source, str) else source
+    author = RaterRef(kind, rater or origin.name)
+    if author.adjudicates:
+        raise UsageError(
+            f"the name {ADJUDICATION!r} is for reviewers who settle disputes: give the rater another name (--rater)"
+        )
     files, layout = as_paths(paths), layout or Layout()
     looks = [_Look(path, form or format_of(path), layout) for path in files]
     tool = _tool(preset, labels_field, looks[0])
@@ -135,7 +141,7 @@ def import_labelled(
         files,
         origin,
         mapped,
-        RaterRef(kind, rater or origin.name),
+        author,
         form=form,
         layout=layout,
         text_field=text_field,

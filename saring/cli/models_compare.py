@@ -7,24 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.table import Table
 
-from pipeline.errors import InputError, ModelError, UsageError
-from pipeline.learning import registry
-from pipeline.learning.gate.decide import Contender, compare_with_champion
+from pipeline.errors import UsageError
 from pipeline.learning.gate.report import write_gate
-from pipeline.learning.gate.rules import Margins
 from pipeline.learning.gate.signs import shown_check
-from pipeline.learning.stream_rows import measure_stream, stream_rows
-from pipeline.models.find import folder_of
 from pipeline.plural import counted
-from pipeline.store.session import open_session
 from pipeline.texts.rejects import RejectSink
-from saring.actions.models import examples_to_compare, load_folder
+from saring.actions.registry import compare_models, probe_model, stream_figures
 from saring.actions.training import tell_rejects
 from saring.cli import output
+from saring.cli.probe_tables import say_changed_pairs
 
 
 def compare_command(
@@ -38,32 +32,28 @@ def compare_command(
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write gate.html and gate.json to this folder.")
     ] = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show harsh sentences of probes too.")] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Compare two models on the same texts, by the rules of the gate. Nothing is promoted.
 
-    On the newest test set, texts that either model was trained on are left out. On files, this is not checked.
+    On the newest test set, texts that either model was trained on are left out. On files, this is not checked. If the
+    second is worse on a kind of probe pairs, they are shown; harsh sentences are hidden unless you give --reveal.
 
     Example: saring models compare sfw-linear-20260101-0a1b2c3d sfw-linear-20260201-9f8e7d6c --report out/
     """
     ctx = output.home()
     if more and not on:
         raise UsageError(f"name the files after --on: saring models compare {first} {second} --on {' '.join(more)}")
-    folders = [folder_of(name, ctx.settings.models_dir) for name in (first, second)]
-    champion, challenger = (Contender(load_folder(folder, ctx.settings), folder) for folder in folders)
-    labels = list(dict.fromkeys([*champion.model.labels, *challenger.model.labels]))
-    files = [*on, *(more or ())] if on else None
     rejects = RejectSink()
-    examples, rows = examples_to_compare(ctx, files, labels, [champion.version, challenger.version], rejects)
+    files = [*on, *(more or ())] if on else None
+    gate = compare_models(ctx, first, second, files=files, rejects=rejects)
     tell_rejects(rejects, output.warn)
-    gate = compare_with_champion(champion, challenger, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
-    if gate.paired is None and champion.version != challenger.version:
-        raise InputError(f"nothing to compare: {rows.origin} has no judgement of a label that both models know")
     now = datetime.now(UTC)
     page = write_gate(gate, report, now=now) if report is not None else None
-    # Only the page shows texts, because it blurs them.
+    # Only the page shows texts that people wrote, because it blurs them.
     result = gate.to_dict(now) | {"flips": _counts_of(gate.to_dict(now)["flips"]), "report": page}
-    output.emit(result, as_json=as_json, say=_say_gate)
+    output.emit(result, as_json=as_json, say=lambda shown: _say_gate(shown, reveal))
 
 
 def field_command(
@@ -76,30 +66,20 @@ def field_command(
 
     Example: saring models field
     """
-    ctx = output.home()
-    with open_session(ctx.engine) as session:
-        if version is None:
-            champion = registry.champion(session, "sfw")
-            if champion is None:
-                raise ModelError("there is no champion yet: give a model's version, or train one with `saring train`")
-            folder = Path(champion.path)
-        else:
-            folder = folder_of(version, ctx.settings.models_dir)
-        model = load_folder(folder, ctx.settings)
-        stream = stream_rows(session, ctx.taxonomy, model.manifest.version)
-    metrics = measure_stream(model, stream, rng=np.random.default_rng(ctx.settings.seed))
-    output.emit(
-        {
-            "model": model.manifest.version,
-            "builds": stream.builds,
-            "drawn": stream.drawn,
-            "judged": len(stream.rows),
-            "left_out": {"learnt": stream.learnt, "drawn_before_training": stream.earlier},
-            "metrics": metrics.to_dict(),
-        },
-        as_json=as_json,
-        say=_say_field,
-    )
+    output.emit(stream_figures(output.home(), version), as_json=as_json, say=_say_field)
+
+
+def probe_command(
+    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Default: the champion.")] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Try a model on the examples of the taxonomy: exemplars should get their label, near-misses should not.
+
+    These are few, and show where a model is weak; they are no estimate of how good it is.
+
+    Example: saring models probe
+    """
+    output.emit(probe_model(output.home(), version), as_json=as_json, say=_say_probes)
 
 
 def _counts_of(flips: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -107,7 +87,7 @@ def _counts_of(flips: Sequence[dict[str, Any]]) -> dict[str, int]:
     return {"turned_right": right, "turned_wrong": len(flips) - right}
 
 
-def _say_gate(result: dict[str, Any]) -> None:
+def _say_gate(result: dict[str, Any], reveal: bool) -> None:
     out = output.out(least_width=130)
     verdict = result["verdict"]
     out.print(
@@ -136,6 +116,7 @@ def _say_gate(result: dict[str, Any]) -> None:
         markup=False,
         soft_wrap=True,
     )
+    say_changed_pairs(result, reveal=reveal)
     if result["report"] is not None:
         out.print(f"page: {result['report']}", markup=False, soft_wrap=True)
 
@@ -187,3 +168,21 @@ def _say_field(result: dict[str, Any]) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def _say_probes(result: dict[str, Any]) -> None:
+    out = output.out(least_width=90)
+    table = Table(box=None)
+    table.add_column("label")
+    for column in ("exemplars found", "near-misses left alone"):
+        table.add_column(column, justify="right")
+    for label in result["labels"]:
+        table.add_row(
+            label["label"],
+            f"{label['found']} of {label['exemplars']}",
+            f"{label['left']} of {label['near_misses']}",
+        )
+    out.print(f"{result['model']} on the examples of the taxonomy", markup=False)
+    out.print(table)
+    if result["unknown"]:
+        out.print(f"labels that the model does not know: {', '.join(result['unknown'])}", markup=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from pipeline.learning import registry
 from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.report import GateReport, write_gate
 from pipeline.learning.gate.rules import MEGABYTE, Margins
+from pipeline.learning.probes.reading import load_probes
 from pipeline.learning.quantise import quantise_model
 from pipeline.models.find import folder_of
 from pipeline.plural import counted
@@ -59,7 +60,8 @@ def quantise_command(
     tell_rejects(rejects, output.warn)
     after = quantise_model(before.model, examples, folder.parent, seed=ctx.settings.seed)
     margins = Margins.of(ctx.settings)
-    gate = compare_with_champion(before, after, examples, rows, margins, seed=ctx.settings.seed)
+    probes = load_probes(ctx.taxonomy, ctx.settings.probes_file)
+    gate = compare_with_champion(before, after, examples, rows, margins, seed=ctx.settings.seed, probes=probes)
     write_gate(gate, after.folder, now=datetime.now(UTC))
     promoted = _register(ctx, before, after, gate, promote=promote) if on is None else None
     result = _result(before, after, gate) | {"promoted": promoted}
@@ -78,7 +80,15 @@ def _register(ctx: Context, before: Contender, after: Contender, gate: GateRepor
     if promote and serving is not None and name not in (before.version, after.version):
         opponent = Contender(load_folder(serving, ctx.settings), serving)
         examples, rows = examples_to_compare(ctx, None, list(after.model.labels), [opponent.version, before.version])
-        gate = compare_with_champion(opponent, after, examples, rows, Margins.of(ctx.settings), seed=ctx.settings.seed)
+        gate = compare_with_champion(
+            opponent,
+            after,
+            examples,
+            rows,
+            Margins.of(ctx.settings),
+            seed=ctx.settings.seed,
+            probes=load_probes(ctx.taxonomy, ctx.settings.probes_file),
+        )
         write_gate(gate, after.folder, now=datetime.now(UTC))
     with open_session(ctx.engine) as session, session.begin():
         registry.register(session, after.model.manifest, after.folder, snapshot_id=snapshot)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Annotated
 
 import typer
+
+from pipeline.errors import UsageError
 
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Use only a random sample with this number of texts.")
@@ -19,3 +22,34 @@ ModelOption = Annotated[
 ProjectOption = Annotated[
     int | None, typer.Option("--project", metavar="ID", help="The project's id in Label Studio. Default: all.")
 ]
+
+
+def parse_text_id(value: str) -> uuid.UUID:
+    """The id of a text, as somebody typed it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return uuid.UUID(value)
+    except ValueError:
+        raise UsageError(f"{value!r} is not the id of a text; see `saring queue show` or `saring search`") from None
+
+
+def parse_mix(value: str) -> dict[str, float]:
+    """The shares that `--mix` names.
+
+    Raises:
+        UsageError: it is not NAME=SHARE, with commas between.
+    """
+    mix: dict[str, float] = {}
+    for part in value.split(","):
+        name, _, share = (piece.strip() for piece in part.partition("="))
+        try:
+            mix_share = float(share)
+        except ValueError:
+            raise UsageError(f"--mix: {part.strip()!r} is not NAME=SHARE, for example uncertain=0.4") from None
+        if not name or name in mix:
+            raise UsageError(f"--mix: give each strategy a name, once, not {value!r}")
+        mix[name] = mix_share
+    return mix

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,3 +110,16 @@ def say_counts(title: str, counts: Any, unit: str) -> None:
     for name, count in counts.items():
         table.add_row(escape(name), f"{count:,}")
     out().print(table)
+
+
+def say_balance(balance: Mapping[str, Any]) -> None:
+    """Print what a most per label, or a most of negatives, left out; see `pipeline.learning.sets.balance`."""
+    table = Table(box=None, title="left out of train, to balance the labels", title_justify="left")
+    table.add_column("label")
+    for column in ("with it", "without it"):
+        table.add_column(column, justify="right")
+    for label, counts in balance["left_out"].items():
+        table.add_row(escape(label), f"{counts['yes']:,}", f"{counts['no']:,}")
+    out().print(table if balance["left_out"] else "The labels were balanced already: nothing was left out of train.")
+    if balance["texts_left_out"]:
+        out().print(f"{balance['texts_left_out']:,} texts of which nothing was left", markup=False)

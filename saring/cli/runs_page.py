@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -12,15 +12,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.plural import counted
 from pipeline.store.tables.core import RunState
+from saring.actions.run_record import flat_record
 
 #: stage of the runs that webhooks and the schedule start all day
 PULL = "pull"
-#: lines of a page, and items of a list that are named on it
-_MOST_LINES, _MOST_ITEMS = 30, 6
-#: characters of a value
-_LONGEST = 100
+#: lines of a page
+_MOST_LINES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +60,6 @@ def pulls_between(session: Session, ids: Sequence[int], *, limit: int) -> list[P
 
 def page_lines(record: Mapping[str, Any]) -> list[str]:
     """A record as lines `name: value`: nested names are joined by dots, and long lists are counted. Pure."""
-    lines = [f"{name}: {value}" for name, value in _flat(record, "")]
+    lines = [f"{name}: {value}" for name, value in flat_record(record)]
     more = len(lines) - _MOST_LINES
     return lines if more <= 0 else [*lines[:_MOST_LINES], f"... and {more} more"]
-
-
-def _flat(value: object, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        if {"value", "low", "high"} <= set(value) and isinstance(value["value"], float):
-            interval = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"
-            yield name, f"{value['value']:.3f}{interval}"
-            return
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple):
-        yield from _listed(value, name)
-    elif value is not None and value != "":
-        yield name, _short(value)
-
-
-def _listed(values: Sequence[object], name: str) -> Iterator[tuple[str, str]]:
-    if values and all(isinstance(item, str | int | float) for item in values):
-        shown = ", ".join(_short(item) for item in values[:_MOST_ITEMS])
-        yield name, shown if len(values) <= _MOST_ITEMS else f"{shown}, ... ({len(values):,} in all)"
-    elif values:
-        yield name, counted(len(values), "entry", "entries")
-
-
-def _short(value: object) -> str:
-    written = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
-    return written if len(written) <= _LONGEST else f"{written[: _LONGEST - 1]}…"

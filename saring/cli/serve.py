@@ -1,31 +1,43 @@
-"""The command that serves predictions to Label Studio."""
+"""The command that serves the dashboard to people, and predictions to Label Studio."""
 
 from __future__ import annotations
 
-import gc
 import ipaddress
 import socket
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import Engine, make_url
 
 from ml_backend.app import create_app
 from ml_backend.config import BackendConfig, QueueDepths, SendJob
+from ml_backend.moderation.app import create_moderation
+from ml_backend.moderation.config import ModerationConfig, ReportDesk
+from ml_backend.moderation.keeping import Keeper
+from ml_backend.moderation.shadow import Shadow
 from ml_backend.server import server_config
+from ml_backend.service import Service
 from pipeline.backend_credentials import backend_credentials, check_strength
 from pipeline.errors import ServiceError, UsageError
 from pipeline.models.artefact import TrainedModel
 from pipeline.settings import Settings
 from pipeline.store import make_engine
+from saring.actions.asked_texts import keep_asked
 from saring.actions.models import load_folder
+from saring.actions.moderation import find_caller, read_policies
+from saring.actions.reports import keep_report, report_state
+from saring.actions.shadow import add_counts, challenger
 from saring.cli import output
 from saring.context import Context
+from saring.home import Home
 from saring.services import ensure_database
+from saring.web.app import create_web
+from saring.web.compose import BACKEND_PATHS, MODERATION_PATHS, Composed
+from saring.web.server import DashboardServer
 
 #: seconds that a request waits for the store before the champion answers alone
 _CONNECT_SECONDS = 3
@@ -38,10 +50,11 @@ def serve_command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 9090,
 ) -> None:
-    """Run the ML backend: serve predictions to Label Studio, and receive its events.
+    """Serve the dashboard to people, and predictions to Label Studio, whose events it receives.
 
-    On this machine only (127.0.0.1), a password is generated and stored in the home; `saring sync setup` gives it to
-    Label Studio. For another address, set a password of 12 characters or more with SARING_BACKEND_PASSWORD.
+    On this machine only (127.0.0.1), a password of the ML backend is generated and stored in the home; `saring sync
+    setup` gives it to Label Studio. For another address, set a password of 12 characters or more with
+    SARING_BACKEND_PASSWORD. People sign in to the dashboard with accounts: see `saring users`.
 
     Example: saring serve --port 9090
     """
@@ -62,14 +75,15 @@ def serve_command(
         # Connections inherit this option. Without it, the body of a response waits 40 ms until its head is confirmed.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = _config(ctx)
-        app = create_app(config)
+        dashboard = create_web(ctx, broker_url=_broker_url(ctx.settings), public_url=ctx.settings.dashboard_url)
+        app = _composed(ctx, config, dashboard)
         shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
         output.err.print(f"serving on http://{shown}:{port}", markup=False, soft_wrap=True)
         if on_loopback:
             output.err.print(
                 "for this machine only; to serve other machines, set SARING_BACKEND_PASSWORD and --host", soft_wrap=True
             )
-        _Server(server_config(app, config.limits)).run([listener])
+        DashboardServer(server_config(app, config.limits), dashboard).run([listener])
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -79,14 +93,6 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, in
     except OSError as error:
         raise UsageError(f"--host {host} is not an address of this machine") from error
     return family, (str(address[0]), port)
-
-
-class _Server(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # Objects that are loaded by now stay. To search them for garbage each time took up to half a second.
-        gc.collect()
-        gc.freeze()
 
 
 def _config(ctx: Context) -> BackendConfig:
@@ -103,6 +109,33 @@ def _config(ctx: Context) -> BackendConfig:
         send_job=_sender(settings),
         queue_depths=_queue_depths(settings),
     )
+
+
+def _composed(ctx: Home, config: BackendConfig, pages: FastAPI) -> Composed:
+    """The ML backend, the moderation endpoint and the dashboard, on one port."""
+    backend = create_app(config)
+    service: Service = backend.state.service
+    desk = ReportDesk(partial(keep_report, ctx), partial(report_state, ctx))
+    shadow = Shadow(partial(challenger, ctx), config.load_model, partial(add_counts, ctx))
+    keeper = Keeper(partial(keep_asked, ctx), service.metrics.asked)
+    moderation = create_moderation(
+        ModerationConfig(ctx.taxonomy, partial(find_caller, ctx), partial(read_policies, ctx), desk, shadow, keeper),
+        service.champion,
+    )
+    return Composed({BACKEND_PATHS: backend, MODERATION_PATHS: moderation}, pages)
+
+
+def _broker_url(settings: Settings) -> Callable[[], str]:
+    """A function that gives the broker's address; it does not start the broker."""
+
+    def url() -> str:
+        from saring.services.places import Places
+        from saring.services.valkey import Valkey
+
+        given = settings.redis_url
+        return given.get_secret_value() if given is not None else Valkey(Places(settings.home)).url()
+
+    return url
 
 
 def _engine(ctx: Context) -> Engine:
@@ -136,14 +169,11 @@ def _queue_depths(settings: Settings) -> QueueDepths:
     def depths() -> Mapping[str, int]:
         import redis
 
-        from saring.services.places import Places
-        from saring.services.valkey import Valkey, client
+        from saring.services.valkey import client
         from saring.workers.app import QUEUES
 
-        given = settings.redis_url
-        url = given.get_secret_value() if given is not None else Valkey(Places(settings.home)).url()
         try:
-            with client(url) as broker:
+            with client(_broker_url(settings)()) as broker:
                 return {queue: broker.llen(queue) for queue in QUEUES}
         except redis.RedisError as error:
             raise ServiceError(

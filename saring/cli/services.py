@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.errors import StoreNotReady
 from pipeline.plural import counted
 from saring.cli import output
 from saring.services import (
@@ -75,6 +76,7 @@ def up_command(
         "home": settings.home,
         "services": [asdict(status) for status in (*service_status(settings), *loop_status(settings))],
         "label_studio": None,
+        "dashboard": _dashboard() if Part.BACKEND not in left_out else None,
     }
     if access is not None:
         kept = owner_file(settings) if access.embedded else None
@@ -111,6 +113,8 @@ def status_command(as_json: output.JsonFlag = False) -> None:
         from pipeline.store.migrate import current_and_head
         from pipeline.store.overview import count_rows, size_bytes
         from pipeline.store.session import make_engine, open_session
+        from saring.actions.attention import needs_attention
+        from saring.actions.attention_facts import read_facts
         from saring.actions.encoders import known_spaces
         from saring.actions.outlook import outlook
 
@@ -126,6 +130,12 @@ def status_command(as_json: output.JsonFlag = False) -> None:
             }
             if current == head:
                 result["work"] = asdict(outlook(session, settings))
+                items = needs_attention(read_facts(session, settings))
+                result["work"]["attention"] = [
+                    {"kind": item.kind, "severity": item.severity.name.lower(), "sentence": item.sentence}
+                    | {"mend": asdict(item.mend)}
+                    for item in items
+                ]
         engine.dispose()
     output.emit(result, as_json=as_json, say=_say_status)
 
@@ -192,9 +202,25 @@ def _where(service: dict[str, Any]) -> str:
     return str(service["address"]) if not service["embedded"] or service["address"].startswith("http") else "embedded"
 
 
+def _dashboard() -> dict[str, Any] | None:
+    """The dashboard's address and first link; None where the schema is not this version's."""
+    from saring.actions.dashboard import dashboard_access
+
+    try:
+        return dashboard_access(output.home())
+    except StoreNotReady as error:
+        output.warn(f"the dashboard cannot be used yet: {error}")
+        return None
+
+
 def _say_up(result: dict[str, Any]) -> None:
     _say_services(result)
-    label_studio = result["label_studio"]
+    dashboard, label_studio = result["dashboard"], result["label_studio"]
+    if dashboard is not None:
+        output.out().print(f"\nDashboard: {dashboard['url']}", soft_wrap=True, markup=False)
+        if dashboard["first_link"]:
+            line = f"open this once, within 24 hours, to choose the owner's password: {dashboard['first_link']}"
+            output.out().print(line, soft_wrap=True, markup=False)
     if label_studio is None:
         return
     output.out().print(f"\nLabel Studio: {label_studio['url']}", soft_wrap=True, markup=False)
@@ -235,6 +261,11 @@ def _say_work(result: dict[str, Any]) -> None:
         out.print("Nothing runs: `saring up` starts everything.", markup=False)
     if lines and not wrong:
         out.print("wrong:         nothing", markup=False)
+    for item in work["attention"] if work is not None else ():
+        # What is wrong is above, each with its command, and so is the backup.
+        if item["severity"] == "wanted" and item["kind"] not in ("no-backup", "old-backup"):
+            command = f": `{item['mend']['target']}`" if item["mend"]["kind"] == "command" else ""
+            out.print(f"to do:         {item['sentence'].rstrip('.')}{command}", markup=False, soft_wrap=True)
     if lines or wrong:
         out.print()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from pipeline.plural import counted
+from saring.actions.annotators import exclude, include
 from saring.cli import output
-from sync.quality.exclusion import Exclusion, exclude, include
+from sync.quality.exclusion import Exclusion
 
 Volunteer = Annotated[str, typer.Argument(metavar="NUMBER", help="The volunteer's number in `saring sync quality`.")]
 
@@ -27,16 +27,20 @@ def exclude_command(
 
     Example: saring sync exclude 7 --reason "answers in a second; spoke with them"
     """
-    exclusion = exclude(output.home().engine, _number(volunteer), why=reason, now=datetime.now(UTC))
+    exclusion = exclude(output.home(), _number(volunteer), reason=reason)
     output.emit(asdict(exclusion), as_json=as_json, say=lambda _: _say(exclusion))
 
 
-def include_command(volunteer: Volunteer, as_json: output.JsonFlag = False) -> None:
+def include_command(
+    volunteer: Volunteer,
+    reason: Annotated[str, typer.Option(help="The reason, which is stored.")] = "",
+    as_json: output.JsonFlag = False,
+) -> None:
     """Use the judgements of an excluded volunteer again, past and future.
 
     Example: saring sync include 7
     """
-    exclusion = include(output.home().engine, _number(volunteer))
+    exclusion = include(output.home(), _number(volunteer), reason=reason)
     output.emit(asdict(exclusion), as_json=as_json, say=lambda _: _say(exclusion))
 
 

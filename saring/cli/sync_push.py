@@ -11,7 +11,7 @@ import typer
 from pipeline.plural import counted
 from saring.actions.projects import connect
 from saring.cli import output
-from saring.cli.options import ProjectOption
+from saring.cli.options import ProjectOption, parse_text_id
 from sync.push.predictions import PredictReport
 from sync.push.push import PushReport
 from sync.push.why import Explanation, why
@@ -20,6 +20,9 @@ from sync.push.why import Explanation, why
 def push_command(
     project: ProjectOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Largest number of texts for each project.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="TEXT_ID", help="Push this text only; can be repeated.")
+    ] = None,
     on_workers: output.AsyncFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -27,9 +30,10 @@ def push_command(
 
     Example: saring sync push --limit 200
     """
+    chosen = [parse_text_id(text_id) for text_id in only] if only else None
     with output.progress_bar() as progress:
         pushed = output.home().label_studio.push(
-            project, limit=limit, executor=output.executor(on_workers), progress=progress
+            project, limit=limit, only=chosen, executor=output.executor(on_workers), progress=progress
         )
     output.emit(asdict(pushed), as_json=as_json, say=lambda _: _say_pushed(pushed.projects))
 
@@ -99,10 +103,15 @@ def _say_why(explanation: Explanation) -> None:
     out = output.out()
     lines = [
         f"task {explanation.task} of {explanation.project}",
-        f"queued: {explanation.queued} (inclusion probability {explanation.inclusion_probability:.3g})",
+        f"queued: {explanation.queued} (inclusion probability {_chance(explanation.inclusion_probability)})",
         f"ticked: {', '.join(explanation.shown) or 'nothing'}",
         *(f"  {label}: {source}" for label, source in explanation.sources.items() if source),
         *explanation.reasons,
     ]
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
+
+
+def _chance(value: float | None) -> str:
+    """An inclusion probability in words; a person chose the text where there is none."""
+    return "unknown" if value is None else f"{value:.3g}"

@@ -7,14 +7,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline.measure.intervals import Estimate
 from pipeline.plural import counted
-from pipeline.store.session import open_session
 from saring.actions.projects import connect, current_projects
 from saring.cli import output
 from saring.cli.options import ProjectOption
@@ -50,7 +48,7 @@ def quality_command(
     Example: saring sync quality --since 2026-11-01
     """
     # The statistics take seconds to import, and the other `saring sync` commands do not need them.
-    from sync.quality.report import quality_report
+    from saring.actions.annotators import quality
 
     ctx = output.home()
     project_id = None
@@ -59,10 +57,7 @@ def quality_command(
         with connect(ctx) as client:
             project_id = current_projects(ctx, client, project)[0].id if project is not None else None
             emails = {str(user.id): str(user.email) for user in client.users()} if names else {}
-    with open_session(ctx.engine) as session:
-        rng = np.random.default_rng(ctx.settings.seed)
-        moment = since.astimezone() if since is not None else None
-        report = quality_report(session, ctx.taxonomy, project=project_id, since=moment, rng=rng)
+    report = quality(ctx, project=project_id, since=since.astimezone() if since is not None else None)
     result = asdict(report) | {"careless": report.careless, "names": dict(emails)}
     output.emit(result, as_json=as_json, say=lambda _: say_quality(report, emails))
 

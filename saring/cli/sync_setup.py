@@ -9,6 +9,7 @@ import typer
 
 from pipeline.errors import UsageError
 from saring.cli import output
+from sync.project.language import Language
 from sync.project.projects import SetupReport
 
 
@@ -24,6 +25,16 @@ def setup_command(
     no_opt_out: Annotated[bool, typer.Option("--no-opt-out", help="Push texts of every label to it again.")] = False,
     harsh_cap: Annotated[
         int | None, typer.Option(min=0, help="Largest number of harsh tasks for a volunteer in a day.")
+    ] = None,
+    language: Annotated[
+        Language | None, typer.Option(help="The language that comes first on the page; the other is beside or below.")
+    ] = None,
+    empty_is_none: Annotated[
+        bool | None,
+        typer.Option(
+            "--empty-is-none/--empty-is-nothing",
+            help="What an answer without labels that a program sends means: no label fits, or nothing.",
+        ),
     ] = None,
     drop_labels: Annotated[
         bool, typer.Option("--drop-labels", help="Remove labels even if annotations use them; the ledger keeps them.")
@@ -52,6 +63,8 @@ def setup_command(
             volunteer=volunteer,
             opt_out=[] if no_opt_out else opt_out or None,
             harsh_cap=harsh_cap,
+            language=language,
+            empty_is_none=empty_is_none,
             backend=backend,
             force=force,
             drop_labels=drop_labels,
@@ -65,6 +78,7 @@ def setup_command(
 _CHANGES = {
     "project made": "made the project",
     "task list made that keeps texts out of sight": "made the task list, without the text column",
+    "task list renewed that keeps answers out of sight": "renewed the task list, without answers and predictions",
     "webhook made": "made the webhook",
     "webhook repaired": "repaired the webhook",
     "doubled webhook removed": "removed a webhook that was there twice",

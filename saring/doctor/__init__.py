@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from pipeline.errors import SaringError
 from pipeline.settings import Settings
-from saring.doctor import label_studio, machine
+from saring.doctor import label_studio, machine, notices
 from saring.doctor.check import Check, Verdict
 
 __all__ = ["Check", "Verdict", "examine"]
@@ -28,6 +28,7 @@ def examine(settings: Settings) -> list[Check]:
         ("services", machine.services),
         ("Label Studio", label_studio.installation),
         ("Label Studio", label_studio.server),
+        ("notices", notices.configuration),
         ("taxonomy", machine.taxonomy),
         ("encoder", machine.encoder),
     )

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import httpx
 
-from pipeline.errors import first_line
+from pipeline.errors import TaxonomyError, first_line
+from pipeline.preannotation.label_studio_format import NONE_OF_THESE, read_config
 from pipeline.settings import Settings
+from pipeline.taxonomy import Taxonomy, load_taxonomy
 from saring.doctor.check import Check, Verdict
 from saring.services import LabelStudioAccess, label_studio_access, loop_status
 from saring.services.label_studio import LabelStudio
@@ -77,7 +79,10 @@ def server(settings: Settings) -> Iterable[Check]:
             yield from _backend_address(
                 settings, access, [backend for listed in backends.values() for backend in listed]
             )
+            yield check_accounts(embedded=access.embedded, maintainers=settings.label_studio_maintainers)
+            taxonomy = _taxonomy(settings)
             for project in projects:
+                yield from check_answers(project, taxonomy)
                 hooks = _list(client, "/api/webhooks/", project["id"])
                 yield from check_project(project, backends[project["id"]], hooks, _own_backend(settings))
         except httpx.RequestError as error:
@@ -129,6 +134,53 @@ def check_project(project: Json, backends: list[Json], hooks: list[Json], own: s
                 f"webhook {hook['id']} goes to {_shown(base)}, where no ML backend of this project is (any more)",
                 "remove it in the project's settings, Webhooks: each submission waits for it, up to a second",
             )
+
+
+def check_answers(project: Json, taxonomy: Taxonomy | None) -> Iterator[Check]:
+    """Check that a text which no label fits can be answered on the page that a project has now.
+
+    Args:
+        project: the project.
+        taxonomy: the labels in force; None: they cannot be read, which another check says.
+    """
+    shown = read_config(str(project.get("label_config") or ""))
+    if taxonomy is None or shown is None or taxonomy.none_label in shown.labels:
+        return
+    if not any(NONE_OF_THESE in choices for choices in shown.choices.values()):
+        yield Check(
+            f"Label Studio project {project['id']}",
+            Verdict.WARN,
+            "a text that no label fits cannot be answered: no label means that, and the page has no 'None of these'",
+            "run `saring sync setup`, which adds the choice; no answer is lost",
+        )
+
+
+def _taxonomy(settings: Settings) -> Taxonomy | None:
+    try:
+        return load_taxonomy(settings.taxonomy_file)
+    except TaxonomyError:
+        return None
+
+
+def check_accounts(*, embedded: bool, maintainers: Sequence[str]) -> Check:
+    """Say what volunteers' accounts can do, which no question to the server tells.
+
+    Args:
+        embedded: it is the one that Saring runs.
+        maintainers: addresses of accounts that may do everything in it; `*`: every account.
+    """
+    name = "Label Studio accounts"
+    if embedded and "*" not in maintainers:
+        return Check(name, Verdict.OK, "volunteers reach their own work only")
+    if embedded:
+        mend = "name maintainers' addresses in SARING_LABEL_STUDIO_MAINTAINERS, and restart"
+        return Check(name, Verdict.WARN, "SARING_LABEL_STUDIO_MAINTAINERS=* lets every account do everything", mend)
+    return Check(
+        name,
+        Verdict.WARN,
+        "in the community edition every account can read, change and remove everything",
+        "make a backup (`saring backup`) before you invite people, and put the proxy of docs/volunteers.md before it",
+    )
 
 
 def _let_in(client: httpx.Client, access: LabelStudioAccess) -> Check | None:

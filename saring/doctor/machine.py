@@ -30,6 +30,7 @@ from pipeline.vectors.encoders.make import make_encoder
 from saring.actions.encoders import known_spaces, spaces_in_words
 from saring.backup.belongings import Registered
 from saring.backup.moved import left_behind
+from saring.doctor import notices
 from saring.doctor.check import Check, Verdict
 from saring.services import ServiceStatus, ensure_database, loop_status, postgres, service_status, valkey
 from saring.services.places import ROOT_RUNS_AS
@@ -205,10 +206,12 @@ def _database(settings: Settings) -> Iterable[Check]:
         current, head = current_and_head(engine)
         known: list[dict[str, Any]] = []
         moved = Registered({}, {})
+        unsent: list[Check] = []
         if current == head:
             moved = left_behind(engine, settings.home)
             with open_session(engine) as session:
                 known = [asdict(space) for space in known_spaces(session, settings)]
+                unsent = list(notices.deliveries(session))
     except (SaringError, SQLAlchemyError) as error:
         reason = first_line(error)
         yield Check("database", Verdict.FAIL, reason, "see the server's log")
@@ -232,6 +235,7 @@ def _database(settings: Settings) -> Iterable[Check]:
             count = len(moved.models) + len(moved.snapshots)
             files = counted(count, "file of a model or snapshot is", "files of models and snapshots are")
             yield Check("files", Verdict.FAIL, f"the home was moved: {files} at another place", "run `saring init`")
+        yield from unsent
         lines = spaces_in_words(known)
         if lines:
             mend = "leave it to the workers, or run `saring embed`" if len(lines) > 1 else ""

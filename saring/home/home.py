@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings, load_settings
 from saring.context import Context
+from saring.home.filters import Filters
 from saring.home.label_studio import LabelStudio
 from saring.home.queue import Queue
+from saring.home.review import Review
 
 if TYPE_CHECKING:
+    import uuid
+
+    from pipeline.drift.measure import DriftConfig, DriftReport
     from pipeline.filters.cuts import Cut
+    from pipeline.filters.names import By
     from pipeline.judgement import RaterKind
     from pipeline.learning.predict import Prediction
     from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport
@@ -23,11 +29,13 @@ if TYPE_CHECKING:
     from pipeline.raters.imported import ImportReport
     from pipeline.raters.judge import JudgeReport
     from pipeline.runs.executor import Executor
+    from pipeline.search.find import Found
     from pipeline.texts.ingest import IngestReport, SourceInfo
     from pipeline.texts.layout import Layout
     from pipeline.texts.readers import Format
     from pipeline.vectors.embed import EmbedReport
     from saring.actions.filtering import Filtered
+    from saring.actions.notices import KeptNotice
     from saring.actions.training import Trained
 
 
@@ -181,6 +189,7 @@ class Home(Context):
         *,
         cut: Cut | None = None,
         anchored: bool = False,
+        by: By | None = None,
         sentiment: bool = True,
         report: Path | None = None,
         executor: Executor | None = None,
@@ -194,6 +203,7 @@ class Home(Context):
             labels,
             cut=cut,
             anchored=anchored,
+            by=by,
             sentiment=sentiment,
             report=report,
             executor=executor,
@@ -223,6 +233,8 @@ class Home(Context):
         vectors: bool = False,
         transformer: Mapping[str, Any] | None = None,
         without: Sequence[str] = (),
+        most: int | None = None,
+        negatives: float | None = None,
         executor: Executor | None = None,
         progress: Progress = silent,
     ) -> Trained:
@@ -234,9 +246,11 @@ class Home(Context):
             files: labelled JSON lines or Parquet; None: the present state of the ledger.
             backend: `linear` or `transformers`; None: the settings'.
             objective: goal of the thresholds: `f1`, `precision=P` or `recall=R`.
-            vectors: give the linear classifier the encoder's vectors as well.
-            transformer: fields of `TransformerConfig` that differ from the defaults.
+            vectors: give n-grams the encoder's vectors as well.
+            transformer: fields of `TransformerConfig` that differ from the defaults; `budget` may be `20m`.
             without: sources to leave out.
+            most: training texts that have a label, at most; None: the settings'.
+            negatives: training texts that do not have a label, for each that has it, at most; None: the settings'.
             executor: the place where the stage runs; None: this process. Training from files always runs here.
             progress: called after each step.
 
@@ -247,7 +261,9 @@ class Home(Context):
         from saring.actions.texts import as_paths
         from saring.actions.training import TrainOptions, train, train_from_files
 
-        options = TrainOptions(backend, objective, vectors, dict(transformer or {}), tuple(without))
+        options = TrainOptions(
+            backend, objective, vectors, dict(transformer or {}), tuple(without), most=most, negatives=negatives
+        )
         if files is not None:
             return train_from_files(self, as_paths(files), options, progress=progress)
         return train(self, options, executor=executor, progress=progress)
@@ -280,10 +296,90 @@ class Home(Context):
 
         return predict_texts(self.model(model), list(texts))
 
+    def drift(
+        self, config: DriftConfig | None = None, *, seed: int | None = None, progress: Progress = silent
+    ) -> DriftReport:
+        """Measure whether recent texts are like earlier ones; see `saring.actions.drift.drift`."""
+        from saring.actions.drift import drift
+
+        return drift(self, config, seed=seed, progress=progress)
+
+    @property
+    def filters(self) -> Filters:
+        """The cuts of the filters, and the review sample of what they rejected."""
+        return Filters(self)
+
+    def notify(self, kind: str, subject: str, message: str, *, event: str | None = None) -> bool:
+        """Record a notice for people; see `saring.actions.notices.notify`."""
+        from pipeline.notices.kinds import Kind
+        from saring.actions.notices import notify
+
+        return notify(self, Kind(kind), subject, message, event=event)
+
+    def notices(self, *, limit: int = 50) -> list[KeptNotice]:
+        """Notices and what was sent of them, newest first."""
+        from saring.actions.notices import recent_notices
+
+        return recent_notices(self, limit=limit)
+
+    def search(
+        self,
+        words: str = "",
+        *,
+        like: uuid.UUID | str | None = None,
+        meaning: str | None = None,
+        label: str | None = None,
+        tier: str | None = None,
+        language: str | None = None,
+        source: str | None = None,
+        whereabouts: str | None = None,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> Found:
+        """Texts that are found by words, by likeness and by filters, the best first; see `saring.actions.searching`.
+
+        Args:
+            words: words of the text; "in quotation marks", `or` and `-word` mean what they mean elsewhere.
+            like: id of a text that the others are to be like.
+            meaning: a sentence that they are to be like.
+            label: key or name of a label that the text has.
+            tier: tier of that decision, or of the text as a whole.
+            language: its language.
+            source: name of a source that has it.
+            whereabouts: `queued`, `sent` to Label Studio, `judged` by people, or `free` to be queued.
+            limit: largest number of texts.
+            offset: number of texts to pass over.
+
+        Raises:
+            UsageError: nothing is looked for, or it cannot be understood.
+            EncoderError: the text to be like has no vector.
+        """
+        from pipeline.search.query import Query
+        from saring.actions.searching import find
+
+        query = Query.of(
+            {
+                "words": words,
+                "like": like,
+                "meaning": meaning,
+                "label": label,
+                "tier": tier,
+                "language": language,
+                "source": source,
+                "whereabouts": whereabouts,
+            }
+        )
+        return find(self, query, limit=limit, offset=offset)
+
     @property
     def queue(self) -> Queue:
         """The queue of texts for people."""
         return Queue(self)
+
+    @property
+    def review(self) -> Review:
+        """The review of texts whose labels are in doubt, and the history of each text."""
+        return Review(self)
 
     @property
     def label_studio(self) -> LabelStudio:

@@ -9,8 +9,11 @@ from pipeline.progress import Progress, silent
 from saring.context import Context
 
 if TYPE_CHECKING:
+    import uuid
+
     from pipeline.runs.executor import Executor
     from saring.actions.label_studio_stages import Predicted, Pulled, Pushed
+    from sync.project.language import Language
     from sync.project.projects import SetupReport
     from sync.pull.reconcile import ReconcileReport
 
@@ -28,6 +31,8 @@ class LabelStudio:
         volunteer: str | None = None,
         opt_out: Sequence[str] | None = None,
         harsh_cap: int | None = None,
+        language: Language | None = None,
+        empty_is_none: bool | None = None,
         backend: bool = True,
         force: bool = False,
         drop_labels: bool = False,
@@ -43,6 +48,8 @@ class LabelStudio:
             volunteer=volunteer,
             opt_out=opt_out,
             harsh_cap=harsh_cap,
+            language=language,
+            empty_is_none=empty_is_none,
             backend=backend,
             force=force,
             drop_labels=drop_labels,
@@ -55,13 +62,14 @@ class LabelStudio:
         project: int | None = None,
         *,
         limit: int | None = None,
+        only: Sequence[uuid.UUID] | None = None,
         executor: Executor | None = None,
         progress: Progress = silent,
     ) -> Pushed:
         """Send queued texts to Label Studio, with labels ticked; see `saring.actions.label_studio.push`."""
         from saring.actions.label_studio import push
 
-        return push(self._home, project, limit=limit, executor=executor, progress=progress)
+        return push(self._home, project, limit=limit, only=only, executor=executor, progress=progress)
 
     def pull(
         self, project: int | None = None, *, executor: Executor | None = None, progress: Progress = silent
