@@ -53,6 +53,7 @@ def create_app(config: BackendConfig) -> FastAPI:
             scrapes.shutdown()
 
     app = FastAPI(title="Saring", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.service = service
     app.add_middleware(Gate, credentials=config.credentials, tries=Tries(allowed=config.limits.tries))
     # added last, so that it comes first and sees those whom the gate refuses
     app.add_middleware(Stopwatch, metrics=service.metrics, routes=app.routes)

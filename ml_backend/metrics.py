@@ -63,6 +63,12 @@ class Metrics:
             ("source",),
             registry=self._registry,
         )
+        self._asked = Counter(
+            "saring_asked_texts",
+            "Texts of applications whose policy keeps them: stored, known, unusable, dropped (no room), failed.",
+            ("outcome",),
+            registry=self._registry,
+        )
         self._registry.register(_Watched(config, champion))
         ProcessCollector(registry=self._registry)
 
@@ -73,6 +79,10 @@ class Metrics:
     def predicted(self, source: str, count: int) -> None:
         """Predictions were served."""
         self._predictions.labels(source).inc(count)
+
+    def asked(self, outcome: str, count: int) -> None:
+        """Texts of applications were kept, or not."""
+        self._asked.labels(outcome).inc(count)
 
     def scrape(self) -> bytes:
         """All of it, in Prometheus' text format. From one thread at a time."""

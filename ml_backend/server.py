@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ml_backend.config import Limits
@@ -16,7 +16,7 @@ from ml_backend.config import Limits
 _GRACE_SECONDS = 10
 
 
-def server_config(app: FastAPI, limits: Limits) -> uvicorn.Config:
+def server_config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     """The configuration of uvicorn, which serves the backend everywhere."""
     # The command has its own logging. A line for each request would show who looked at which task.
     return uvicorn.Config(

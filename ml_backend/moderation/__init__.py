@@ -1,0 +1,1 @@
+"""Moderation for applications: verdicts on texts, in the shapes of OpenAI's and Perspective's endpoints."""

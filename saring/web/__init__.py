@@ -1,0 +1,1 @@
+"""The dashboard: pages for maintainers and reviewers, on the same actions as the command line."""

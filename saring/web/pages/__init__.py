@@ -1,0 +1,73 @@
+"""The pages, one file each: they read what was asked, call an action, and fill in a template."""
+
+from __future__ import annotations
+
+from saring.web.pages import (
+    account,
+    annotators,
+    api,
+    audit,
+    drift,
+    filter,
+    guidelines,
+    join,
+    label,
+    me,
+    models,
+    norming,
+    norming_review,
+    oidc,
+    overview,
+    policies,
+    practice,
+    queue,
+    reports,
+    review,
+    run_starts,
+    runs,
+    search,
+    settings,
+    sign_in,
+    texts,
+    tokens,
+    users,
+    volunteers,
+)
+
+ALL = [
+    label.worker,
+    *(
+        module.pages
+        for module in (
+            overview,
+            sign_in,
+            oidc,
+            account,
+            runs,
+            run_starts,
+            filter,
+            queue,
+            review,
+            texts,
+            search,
+            annotators,
+            models,
+            drift,
+            guidelines,
+            reports,
+            settings,
+            users,
+            tokens,
+            policies,
+            api,
+            audit,
+            join,
+            label,
+            me,
+            practice,
+            norming,
+            norming_review,
+            volunteers,
+        )
+    ),
+]

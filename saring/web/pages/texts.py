@@ -1,0 +1,95 @@
+"""The page /texts: one text with all that is known about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi.responses import Response
+
+from pipeline.errors import UsageError
+from pipeline.models.explain import Explained
+from pipeline.review.history import History, Standing
+from pipeline.store.tables.accounts import Role
+from saring.accounts.people import all_accounts
+from saring.actions import review
+from saring.actions.text_history import history, moving_words
+from saring.web.review_view import say_rater
+from saring.web.review_words import KINDS, say_reason, say_why
+from saring.web.routing import Pages
+from saring.web.visit import Visit
+from saring.web.words import marked
+
+pages = Pages("texts")
+#: how far a judgement counts, in words
+STANDING = {
+    Standing.COUNTS: marked("counts"),
+    Standing.WITHDRAWN: marked("taken back"),
+    Standing.REPLACED: marked("replaced by a later one"),
+    Standing.EXCLUDED: marked("left out: its rater is excluded"),
+}
+#: words that are listed for and against a label
+_LISTED = 8
+
+
+@pages.get("/{public_id}", role=Role.VIEWER)
+def index(visit: Visit, public_id: str) -> Response:
+    """The whole history of a text."""
+    try:
+        text_id = review.own_id(visit.home, public_id)
+    except UsageError as error:
+        return visit.page("message.html", status=404, title=visit.say("No such text"), message=str(error))
+    known = history(visit.home, text_id)
+    return visit.page(
+        "texts/index.html",
+        public=str(review.public_id(visit.home, text_id)),
+        duplicate_of=_original(visit, known),
+        history=known,
+        raters={entry.judgement: say_rater(visit, entry.rater, _names(visit, known)) for entry in known.said},
+        standing=STANDING,
+        kinds=KINDS,
+        why=lambda reason: say_why(visit, reason),
+        reason=lambda given: say_reason(visit, given),
+    )
+
+
+@pages.get("/{public_id}/words", role=Role.VIEWER)
+def words(visit: Visit, public_id: str) -> Response:
+    """The words that moved the champion's verdict; a part of the page where a script asks for it."""
+    try:
+        text_id = review.own_id(visit.home, public_id)
+    except UsageError as error:
+        return visit.page("message.html", status=404, title=visit.say("No such text"), message=str(error))
+    explained = moving_words(visit.home, text_id)
+    values: dict[str, Any] = {
+        "public": str(review.public_id(visit.home, text_id)),
+        "explained": explained,
+        "verdicts": _verdicts(explained) if explained is not None else [],
+    }
+    if "hx-request" in visit.request.headers:
+        return visit.fragment("texts/words.html", **values)
+    return visit.page("texts/words_page.html", **values)
+
+
+def _verdicts(explained: Explained) -> list[tuple[str, float, list[tuple[str, float]], list[tuple[str, float]]]]:
+    """For each label, the likeliest first: its probability, and the words that speak most for it and against it."""
+    verdicts = []
+    for column in explained.probabilities.argsort()[::-1].tolist():
+        parts = explained.parts[:, column]
+        order = parts.argsort(kind="stable").tolist()
+        against = [(explained.words[i], float(parts[i])) for i in order[:_LISTED] if parts[i] < 0]
+        speaking = [(explained.words[i], float(parts[i])) for i in order[::-1][:_LISTED] if parts[i] > 0]
+        label, probability = explained.labels[column], float(explained.probabilities[column])
+        verdicts.append((label, probability, speaking, against))
+    return verdicts
+
+
+def _names(visit: Visit, known: History) -> dict[str, str]:
+    """Names of the accounts of reviewers, by id, where the text was settled."""
+    if not any(entry.rater.adjudicates for entry in known.said):
+        return {}
+    with visit.home.begin() as session:
+        return {str(person.id): person.name for person in all_accounts(session)}
+
+
+def _original(visit: Visit, known: History) -> str | None:
+    return str(review.public_id(visit.home, known.duplicate_of)) if known.duplicate_of is not None else None
