@@ -18,16 +18,10 @@ import argparse
 import asyncio
 import base64
 import os
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +29,11 @@ import httpx
 import orjson
 import psutil
 from _measure import emit
-from sqlalchemy import Engine, insert
+from _serving_load import Answers, ask_all, home_with_champion, raw, served
 
-from pipeline import store
 from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials, backend_credentials
-from pipeline.judgement import RaterKind, RaterRef
-from pipeline.learning import registry
-from pipeline.learning.sets.examples import gather
-from pipeline.learning.train import TrainConfig, train
-from pipeline.ledger.book import NewJudgement, rater_id, record
-from pipeline.settings import Settings
-from pipeline.store import make_engine, open_session
-from pipeline.store.migrate import upgrade
 from pipeline.taxonomy import load_taxonomy
-from pipeline.texts.labelled import LabelledText
-from pipeline.texts.labelled_files import clean
-from pipeline.texts.normalise import text_id
 from saring.demo.plant import Line, read_corpus
-from saring.services import start_services, stop_services
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FLASK = "python -m pip install --target DIR flask"
@@ -64,25 +45,6 @@ _CONFIG = (
 )
 
 
-@dataclass
-class Answers:
-    """Times of many requests, in seconds, in no order."""
-
-    seconds: list[float] = field(default_factory=list)
-    wall: float = 0.0
-
-    def figures(self) -> dict[str, object]:
-        """For a person."""
-        ordered = sorted(self.seconds)
-        at = {name: ordered[min(len(ordered) - 1, int(len(ordered) * q))] for name, q in (("p50", 0.5), ("p99", 0.99))}
-        return {
-            "requests": len(ordered),
-            **{name: 1e3 * value for name, value in at.items()},
-            "max": 1e3 * ordered[-1],
-            "requests_per_s": len(ordered) / self.wall,
-        }
-
-
 def main() -> None:
     """Measure ours, then the peer if there is one."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -92,10 +54,10 @@ def main() -> None:
     arguments.add_argument("--flask", type=Path, help="where Flask was put")
     options = arguments.parse_args()
     lines = read_corpus()
-    with _home(lines) as (settings, folder):
+    with home_with_champion(lines) as (settings, folder):
         credentials = backend_credentials(settings)
         environment = {"SARING_HOME": str(settings.home)}
-        with _served([sys.executable, "-m", "saring", "serve", "--port", "{port}"], environment) as (port, process):
+        with served([sys.executable, "-m", "saring", "serve", "--port", "{port}"], environment) as (port, process):
             _ours(port, process, credentials, lines, options)
         if options.flask is None:
             emit("ml_backend", {"who": "flask", "skipped": f"--flask DIR is not given; to get it: {_FLASK}"})
@@ -103,7 +65,7 @@ def main() -> None:
         for way in ("each", "once"):
             command = [sys.executable, str(_ROOT / "benchmarks/_flask_backend.py"), str(folder), "{port}", way]
             path = os.pathsep.join([str(_ROOT), str(options.flask)])
-            with _served(command, {"PYTHONPATH": path}) as (port, process):
+            with served(command, {"PYTHONPATH": path}) as (port, process):
                 _peer(port, process, way, lines, options)
 
 
@@ -119,8 +81,8 @@ def _ours(
     for texts, connections in (("unknown", "kept"), ("known", "kept"), ("known", "one a request")):
         headers = authorization + ("" if connections == "kept" else "Connection: close\r\n")
         requests = _single(port, lines, options, headers, known=texts == "known")
-        asyncio.run(_ask_all(port, [of_client[:5] for of_client in requests]))  # Warm up.
-        figures = asyncio.run(_ask_all(port, requests)).figures()
+        asyncio.run(ask_all(port, [of_client[:5] for of_client in requests]))  # Warm up.
+        figures = asyncio.run(ask_all(port, requests)).figures()
         what = {"who": "saring", "what": f"one task, {texts} texts", "connections": connections}
         emit("ml_backend", what | _shape(options) | figures)
     for texts in ("unknown", "known"):
@@ -136,9 +98,9 @@ def _ours(
     event = {"action": "ANNOTATION_CREATED", "annotation": {"id": 1, "result": []}, "task": _tasks(lines, [0])[0]}
     event |= {"project": {"id": 1, "label_config": _CONFIG, "token": "none"}}
     secret = f"{WEBHOOK_HEADER}: {credentials.webhook_secret}\r\n"
-    told = [[_raw(port, "/webhook", orjson.dumps(event), secret)] * options.requests for _ in range(8)]
-    asyncio.run(_ask_all(port, [of_client[:5] for of_client in told]))
-    answers = asyncio.run(_ask_all(port, told))
+    told = [[raw(port, "/webhook", orjson.dumps(event), secret)] * options.requests for _ in range(8)]
+    asyncio.run(ask_all(port, [of_client[:5] for of_client in told]))
+    answers = asyncio.run(ask_all(port, told))
     emit("ml_backend", {"who": "saring", "what": "webhook", "clients": 8, **answers.figures()})
 
 
@@ -147,76 +109,11 @@ def _peer(port: int, process: psutil.Process, way: str, lines: Sequence[Line], o
     # A few requests are enough where each takes long.
     few = argparse.Namespace(**vars(options) | {"requests": 4 if way == "each" else options.requests})
     requests = _single(port, lines, few, "", known=False)
-    asyncio.run(_ask_all(port, [of_client[:1] for of_client in requests]))
-    answers = asyncio.run(_ask_all(port, requests))
+    asyncio.run(ask_all(port, [of_client[:1] for of_client in requests]))
+    answers = asyncio.run(ask_all(port, requests))
     emit("ml_backend", {"who": who, "what": "one task, unknown texts", **_shape(few), **answers.figures()})
     body = _body(_tasks(lines, range(options.tasks)))
     emit("ml_backend", {"who": who, "what": "one large request, unknown texts"} | _large(port, process, body, ""))
-
-
-@contextmanager
-def _home(lines: Sequence[Line]) -> Iterator[tuple[Settings, Path]]:
-    """A home with a store that knows the corpus, and a champion trained on it; the champion's folder."""
-    home = Path(tempfile.mkdtemp(prefix="saring-bench-"))
-    settings = Settings(home=home)
-    try:
-        engine = make_engine(start_services(settings).database_url)
-        upgrade(engine)
-        yield settings, _prepared(engine, settings, lines)
-        engine.dispose()
-    finally:
-        stop_services(settings)
-        shutil.rmtree(home)
-
-
-def _prepared(engine: Engine, settings: Settings, lines: Sequence[Line]) -> Path:
-    keys = frozenset(_TAXONOMY.keys)
-    rows = [
-        LabelledText(line.text, line.id, frozenset(line.labels), keys - frozenset(line.labels), "demo")
-        for line in lines
-        if line.labels
-    ]
-    config = TrainConfig(taxonomy_version=_TAXONOMY.version)
-    report = train(gather(rows, _TAXONOMY.keys), config, settings.models_dir)
-    with open_session(engine) as session, session.begin():
-        registry.register(session, report.model.manifest, report.path)
-        registry.promote(session, report.model.manifest.version, reason="a benchmark")
-        distinct = {text_id(line.text): line for line in lines}
-        texts = [
-            {"id": key, "body": line.text, "masked": clean(line.text), "language": line.language}
-            for key, line in distinct.items()
-        ]
-        session.execute(insert(store.Text), texts)
-        rater = rater_id(session, RaterRef(RaterKind.LLM, "a-model", "1"))
-        verdicts = [NewJudgement(key, frozenset(line.labels)) for key, line in distinct.items()]
-        record(session, rater, verdicts, taxonomy_version=_TAXONOMY.version)
-    return report.path
-
-
-@contextmanager
-def _served(command: Sequence[str], environment: dict[str, str]) -> Iterator[tuple[int, psutil.Process]]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
-    filled = [part.replace("{port}", str(port)) for part in command]
-    with subprocess.Popen(
-        filled, env={**os.environ, "PYTHONPATH": str(_ROOT), **environment}, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            deadline = time.monotonic() + 60
-            while not _healthy(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"{' '.join(filled[:4])} does not serve")
-                time.sleep(0.05)
-            yield port, psutil.Process(process.pid)
-        finally:
-            process.terminate()
-
-
-def _healthy(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def _shape(options: argparse.Namespace) -> dict[str, object]:
@@ -249,51 +146,15 @@ def _body(tasks: Sequence[dict[str, Any]]) -> bytes:
     return orjson.dumps({"tasks": tasks, "project": "1.1795437340", "label_config": _CONFIG, "params": parameters})
 
 
-def _raw(port: int, path: str, body: bytes, headers: str) -> bytes:
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\nContent-Type: application/json\r\n{headers}"
-    )
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
 def _single(
     port: int, lines: Sequence[Line], options: argparse.Namespace, headers: str, *, known: bool
 ) -> list[list[bytes]]:
     """The requests of each client: one task each, no text twice."""
     each = options.requests
     return [
-        [_raw(port, "/predict", _body(_tasks(lines, [c * each + i], known=known)), headers) for i in range(each)]
+        [raw(port, "/predict", _body(_tasks(lines, [c * each + i], known=known)), headers) for i in range(each)]
         for c in range(options.clients)
     ]
-
-
-async def _ask_all(port: int, requests: Sequence[Sequence[bytes]]) -> Answers:
-    """One client a list; each sends its next request when it has its answer."""
-    answers = Answers()
-    start = time.perf_counter()
-    await asyncio.gather(*(_ask(port, of_client, answers.seconds) for of_client in requests))
-    answers.wall = time.perf_counter() - start
-    return answers
-
-
-async def _ask(port: int, requests: Sequence[bytes], seconds: list[float]) -> None:
-    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-    for request in requests:
-        start = time.perf_counter()
-        # Flask's own server takes one request for each connection, and Label Studio sends no more.
-        reader, writer = connection or await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        if head.split(b" ", 2)[1] not in (b"200", b"201"):
-            raise SystemExit(f"the answer was {head.splitlines()[0].decode()}")
-        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
-        seconds.append(time.perf_counter() - start)
-        connection = reader, writer
-        if b"connection: close" in head:
-            writer.close()
-            connection = None
-    if connection is not None:
-        connection[1].close()
 
 
 def _large(port: int, process: psutil.Process, body: bytes, basic: str) -> dict[str, object]:
@@ -340,7 +201,7 @@ def _beside(port: int, lines: Sequence[Line], basic: str, options: argparse.Name
         for request in requests[0]:
             if not asking.is_alive():
                 break
-            await _ask(port, [request], answers.seconds)
+            await ask(port, [request], answers.seconds)
         answers.wall = time.perf_counter() - start
         return answers
 
