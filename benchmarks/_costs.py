@@ -15,7 +15,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -80,12 +80,15 @@ class Cost:
     #: of PostgreSQL
     database_cpu: float
     rows: int
+    #: the most memory that this process held at once, MB; children left out
+    peak_mb: float = 0.0
 
     def to_dict(self) -> dict[str, float]:
         """Per row, in microseconds."""
         return {
             "rows": self.rows,
-            **{f"{name}_us": 1e6 * value for name, value in asdict(self).items() if name != "rows"},
+            "peak_mb": self.peak_mb,
+            **{f"{name}_us": 1e6 * value for name, value in asdict(self).items() if name not in ("rows", "peak_mb")},
         }
 
 
@@ -120,10 +123,10 @@ class Costs:
 
 class _Spent:
     def __init__(self) -> None:
-        self.seconds = self.worker = self.database = 0.0
+        self.seconds = self.worker = self.database = self.peak_mb = 0.0
 
     def per(self, rows: int) -> Cost:
-        return Cost(self.seconds / rows, self.worker / rows, self.database / rows, rows)
+        return Cost(self.seconds / rows, self.worker / rows, self.database / rows, rows, self.peak_mb)
 
     def __sub__(self, other: _Spent) -> _Spent:
         less = _Spent()
@@ -131,6 +134,8 @@ class _Spent:
         less.seconds = max(self.seconds - other.seconds, 0.0)
         less.worker = max(self.worker - other.worker, 0.0)
         less.database = max(self.database - other.database, 0.0)
+        # of the process without its rows, which are counted apart
+        less.peak_mb = other.peak_mb
         return less
 
 
@@ -138,8 +143,10 @@ class _Spent:
 def spent(server: int) -> Iterator[_Spent]:
     """Time a block, and what it takes of processors here and in the PostgreSQL with that process id."""
     took = _Spent()
+    _forget_peak()
     start, ours, theirs = time.perf_counter(), _own_cpu(), _server_cpu(server)
     yield took
+    took.peak_mb = _peak_mb()
     took.seconds, took.worker = time.perf_counter() - start, _own_cpu() - ours
     took.database = max(_server_cpu(server) - theirs, 0.0)
 
@@ -147,6 +154,20 @@ def spent(server: int) -> Iterator[_Spent]:
 def _own_cpu() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _forget_peak() -> None:
+    """Have the system measure this process's peak anew (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_mb() -> float:
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def _server_cpu(pid: int) -> float:
@@ -199,6 +220,18 @@ def measure_costs(
     trained, training_bytes, speed = _train(labelled, training)
     steps |= {"train": trained, "predict": speed}
     return Costs(steps, tables, writers, snapshot_bytes, training_bytes, spread)
+
+
+def measure_once(
+    raw: Path, taxonomy: Taxonomy, folder: Path, *, rows: int
+) -> tuple[dict[str, Cost], dict[str, tuple[int, int]]]:
+    """Run the first stages once on so many rows; their costs, and the rows and bytes of each table with its indexes."""
+    with temporary_store() as (engine, server):
+        model = make_sentiment_model(folder / "models", 0)
+        rater = _Rater(taxonomy)
+        steps = _bring_in(engine, server, _cut(raw, folder, 0, rows), rater, model, [])
+        sizes = _sizes(engine)
+        return steps, {name: (count, heap + sum(indexes.values())) for name, (count, heap, indexes) in sizes.items()}
 
 
 class _Rater:

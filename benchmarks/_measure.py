@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from sqlalchemy import Engine
 from pipeline.settings import Settings
 from pipeline.store import make_engine
 from pipeline.store.migrate import upgrade
+from pipeline.texts.labelled_files import clean
 from saring.services import ensure_database, service_status, stop_services
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -110,3 +112,23 @@ def require(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.exists():
             raise SystemExit(f"{path}: no such file; set SARING_SHARED to the shared data, or name a file")
+
+
+def answers_to(name: str, label: str, most: int | None = None) -> dict[str, bool]:
+    """The distinct texts of a shared set that answer a label, repaired and masked, and their answers.
+
+    Args:
+        name: of the set.
+        label: key of the label.
+        most: texts to read; None: all.
+    """
+    path = shared_data() / f"{name}.jsonl.gz"
+    require([path])
+    seen: dict[str, bool] = {}
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            if label in row["labels"] or label in row["not_labels"]:
+                seen.setdefault(clean(row["text"]), label in row["labels"])
+            if len(seen) == most:
+                break
+    return seen

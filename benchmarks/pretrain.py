@@ -11,7 +11,7 @@ included, checkpoints (ours) and logs (its) left out. `loss` is in nats for each
 texts, the same tokens masked for both. `processor_seconds` hardly depends on what else the machine does. Each way is
 run `--repeats` times in turn, and the median counts.
 
-    python benchmarks/pretrain.py [--texts 4000] [--steps 60] [--device cpu|cuda]
+    python benchmarks/pretrain.py [--texts 4000] [--steps 60] [--device cpu|cuda] [--data FILE]
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,13 +100,14 @@ def trainer(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="Texts as JSON lines. Default: the stream of the shared data.")
     parser.add_argument("--texts", type=int, default=4_000)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     device, shape, length = torch.device(given.device), Shape(layers=2, hidden=128, vocabulary=4_000), 128
-    path = shared_data() / "raw_stream.jsonl.gz"
+    path = given.data or shared_data() / "raw_stream.jsonl.gz"
     require([path])
     learnt, held_out = divide(islice(read_texts([str(path)], RejectSink()), given.texts))
     tokenizer = train_tokenizer(learnt, shape.vocabulary)

