@@ -1,8 +1,8 @@
 # syntax=docker/dockerfile:1
 # One image for every process of Saring: `saring serve` unless told otherwise, or worker, beat, init ...
 #
-#   docker build --tag saring:0.1.0 .
-#   docker build --tag saring-gpu:0.1.0 --build-arg EXTRAS=transformers .
+#   docker build --tag saring:0.1.0 --build-arg VERSION=0.1.0 .
+#   docker build --tag saring-gpu:0.1.0 --build-arg VERSION=0.1.0 --build-arg EXTRAS=transformers .
 
 ARG PYTHON=3.11
 
@@ -23,7 +23,10 @@ COPY pipeline pipeline
 COPY sync sync
 COPY ml_backend ml_backend
 COPY saring saring
+# the tags of git, which say the version elsewhere, are not in the image
+ARG VERSION=0.1.0
 RUN --mount=type=cache,target=/root/.cache/pip \
+    SETUPTOOLS_SCM_PRETEND_VERSION="$VERSION" \
     /opt/build/bin/pip wheel --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir /src/dist . \
     && /opt/saring/bin/pip install --disable-pip-version-check --no-deps --no-index /src/dist/*.whl \
     && if [ -n "$EXTRAS" ]; then wheel=$(echo /src/dist/*.whl) && /opt/saring/bin/pip install \

@@ -15,10 +15,10 @@ WORKERS ?= 4
 PYTEST_ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check licences lock sbom label-studio format bench clean
+.PHONY: help install demo test check licences lock sbom label-studio release-check site format bench bench-peers clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(DEV) ## Make .venv with everything in it
 
@@ -41,12 +41,13 @@ $(DEV): $(STAMP)
 demo: $(STAMP) ## The whole pipeline on the demo corpus
 	$(BIN)/saring demo
 
-check: $(DEV) ## Style, types, which package may import which, and licences
+check: $(DEV) ## Style, types, which package may import which, licences, and the site's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/licences.py --quiet
+	$(BIN)/python tools/website.py
 
 licences: $(STAMP) ## The licence of every package of the base install
 	@$(BIN)/python tools/licences.py
@@ -61,22 +62,41 @@ sbom: $(STAMP) ## A bill of materials of the base install (CycloneDX), in out/sb
 	out/sbom-env/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-file out/sbom.json
 	@echo "out/sbom.json"
 
-# two things that keep one processor busy each: the checks, and what the first run of a user installs
-test: $(DEV) ## The checks, then every test
+# PYTHONS=3.11,3.13 tries fewer
+release-check: $(DEV) ## Wheel and sdist, built and tried in clean environments of each Python that is found
+	$(BIN)/python tools/release_check.py $(if $(PYTHONS),--pythons $(PYTHONS)) --require 3.11
+
+# two things that keep one processor busy each: what the checks need and the checks, and what the first run of a user
+# installs
+test: $(STAMP) ## The checks, then every test
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check label-studio
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-# where it can't be installed, the tests that need it say why
-label-studio: $(DEV)
+# where it can't be installed, the tests that need it say why; run in the repository, it needs no installed Saring, which
+# may be replaced meanwhile
+label-studio: $(STAMP)
 	-@$(BIN)/python -c 'from saring.services import install_label_studio; from pipeline.settings import Settings; \
 	  install_label_studio(Settings(home="/dev/null"))'
+
+site: $(DEV) ## The documentation site, in out/site
+	$(BIN)/python tools/website.py
 
 format: $(DEV) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV) ## Every benchmark, as JSON lines
-	@set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python "$$script"; done
+# ONLY: names with commas; FORM: short or long; RESUME=1: go on with a run that was ended; AGAIN=1: read the figures
+# again from what was printed; ARGS=--list: their names
+bench: $(DEV) ## The short form of every benchmark (30 minutes), and the page of figures
+	@$(BIN)/python -m tools.bench --form $(or $(FORM),short) $(if $(ONLY),--only $(ONLY)) $(if $(RESUME),--resume) $(if $(AGAIN),--again) $(ARGS)
+
+# each in an environment of its own: none is a dependency
+bench-peers: $(DEV) ## What some benchmarks are measured beside, in out/peers
+	@test -x out/peers/datatrove/bin/python || $(PYTHON) -m venv out/peers/datatrove
+	out/peers/datatrove/bin/python -m pip install --quiet --disable-pip-version-check 'datatrove[io,processing]' spacy
+	@test -x out/peers/cleanlab/bin/python || $(PYTHON) -m venv out/peers/cleanlab
+	out/peers/cleanlab/bin/python -m pip install --quiet --disable-pip-version-check cleanlab==2.9.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target out/peers/flask flask
 
 clean: ## Remove what was made here (homes with data lie elsewhere and are kept)
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
