@@ -1,7 +1,9 @@
-"""A home under load whose processes are killed at random moments; `chaos_checks.py` says what must be true afterwards.
+"""A home whose processes are killed at random moments.
+
+`chaos_load.py` has the load, `chaos_checks.py` what must be true afterwards.
 
 Used by `benchmarks/chaos.py` and, in short, by the tests. Nothing here knows how Saring recovers: the load goes through
-the command line, Label Studio's API and the backend's HTTP API, and the killer sends SIGKILL.
+the command line, Label Studio's API and what `saring serve` serves, and the killer sends SIGKILL.
 """
 
 from __future__ import annotations
@@ -16,23 +18,34 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import psutil
 
-from pipeline.backend_credentials import backend_credentials
-from pipeline.errors import SaringError
-from pipeline.settings import load_settings
-from saring.services import label_studio_access, loop_status, service_status
+from pipeline.settings import Settings, load_settings
+from saring.home import Home
+from saring.services.label_studio import LabelStudio
+from saring.services.label_studio_install import environment
+from saring.services.places import Places
+from saring.services.postgres import Postgres
+from saring.services.programs import Backend, beat_program, io_worker_program, keeper_program, worker_program
+from saring.services.server import Server, find_process, is_alive
+from saring.services.valkey import Valkey
+from tests.support.chaos_door import Door, open_door
+from tests.support.chaos_models import describe_raters, make_models
+from tests.support.llm_server import LlmServer
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: names of processes in `saring status`
 KILLABLE = ("PostgreSQL", "Valkey", "Label Studio", "ML backend", "worker", "io-worker", "beat", "keeper")
+#: lines of each log that a failed check shows
+_LOG_LINES = 15
 
 
 @dataclass
@@ -41,20 +54,60 @@ class World:
 
     home: Path
     environment: dict[str, str]
-    #: confirmed data: annotations by Label Studio (id to labels), texts by an ingest that succeeded
+    #: True: there is a Label Studio
+    label_studio: bool
+    #: confirmed data: annotations by Label Studio (id to labels), texts by an ingest and models by a training that
+    #: succeeded
     annotated: dict[int, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     ingested: set[str] = field(default_factory=set)
+    trained: set[str] = field(default_factory=set)
+    #: texts that were there before the load began, and when it did
+    imported: set[str] = field(default_factory=set)
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     commands: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    #: number of volunteers with phones, and of applications
+    phones: int = 0
+    applications: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     #: commands under way, which may be killed as well
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
-    def settings(self) -> Any:
+    def left_out(self) -> list[str]:
+        """What `saring up` is told to leave out."""
+        return [] if self.label_studio else ["--without", "label-studio"]
+
+    @cached_property
+    def settings(self) -> Settings:
         """The home's settings."""
         with _environment(self.environment):
             return load_settings()
+
+    @cached_property
+    def door(self) -> Door:
+        """Those who come to `saring serve`; everything runs when they are let in."""
+        with Home(settings=self.settings) as home:
+            return open_door(
+                home, Backend(self.settings).port.url, new_text, phones=self.phones, applications=self.applications
+            )
+
+    def confirmed(self) -> dict[str, int]:
+        """The number of things that were confirmed under load, by kind."""
+        asked = sum(len(one.reported) for one in self.door.applications)
+        counts = {
+            "commands": self.commands.total() - self.failures.total(),
+            "texts": len(self.ingested),
+            "models": len(self.trained),
+            "reports": asked,
+            "verdicts": sum(one.verdicts for one in self.door.applications),
+            "pages": self.door.maintainer.read,
+            "runs that were asked for in a browser": len(self.door.maintainer.asked),
+        }
+        if self.label_studio:
+            answers = sum(len(phone.kept) for phone in self.door.phones)
+            counts |= {"annotations": len(self.annotated), "answers of phones": answers}
+        return counts
 
     def saring(self, *arguments: str, retry: bool = False) -> dict[str, Any] | None:
         """Run a command; return its JSON output, or None if it failed. With `retry`, repeat it until it succeeds."""
@@ -81,9 +134,28 @@ class World:
                 return None
             time.sleep(1)
 
+    def state(self) -> str:
+        """What runs, which runs are not over, and the end of each log: for the message of a check that failed."""
+        parts = [f"{one.name}: {'alive' if is_alive(one) else 'DEAD'}" for one in _servers(self.settings)]
+        parts.append(json.dumps(self.saring("runs", "list")))
+        for log in sorted((self.home / "services").glob("*.log")):
+            last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+            parts += [f"---- {log.name}", *last]
+        return "\n".join(parts)
 
-def make_world(home: Path, *, label_studio: bool, seed: int) -> World:
-    """A home with everything running, some texts judged, and a project with tasks."""
+
+@contextlib.contextmanager
+def open_world(home: Path, *, label_studio: bool, seed: int, people: int = 3) -> Iterator[World]:
+    """A home with everything running, some texts judged, a project with tasks, and people and programs let in.
+
+    Its services go on running afterwards.
+
+    Args:
+        home: an empty folder.
+        label_studio: there is one.
+        seed: of everything that is drawn.
+        people: number of volunteers with phones, and of applications.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SARING_")}
     environment |= {
         "SARING_HOME": str(home),
@@ -96,24 +168,38 @@ def make_world(home: Path, *, label_studio: bool, seed: int) -> World:
     }
     if "SARING_LABEL_STUDIO_ENV" in os.environ:
         environment["SARING_LABEL_STUDIO_ENV"] = os.environ["SARING_LABEL_STUDIO_ENV"]
-    world = World(home, environment)
-    left_out = [] if label_studio else ["--without", "label-studio"]
-    world.saring("up", *left_out, retry=True)
-    rng = random.Random(seed)
-    lines = _demo_lines()
+    world = World(home, environment, label_studio, phones=people if label_studio else 0, applications=people)
+    with make_models(seed) as models, contextlib.closing(_fill(world, models, seed)):
+        yield world
+
+
+def _fill(world: World, models: LlmServer, seed: int) -> Door:
+    describe_raters(world.home, models)
+    world.saring("up", *world.left_out, retry=True)
     # A labelled data set, to train from.
-    labelled = home / "labelled.jsonl"
-    chosen = rng.sample(lines, 240)
+    labelled = world.home / "labelled.jsonl"
+    chosen = random.Random(seed).sample(_demo_lines(), 240)
     labelled.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in chosen))
     world.saring("import", str(labelled), "--source", "labelled", "--labels-field", "labels", retry=True)
-    world.ingested |= {row["text"] for row in chosen}
-    if label_studio:
+    world.imported |= {row["text"] for row in chosen}
+    if world.label_studio:
         world.saring("sync", "setup", retry=True)
         world.saring("queue", "build", "--size", "40", retry=True)
-        world.saring("sync", "push", "--limit", "20", retry=True)
-    return world
+        world.saring("sync", "push", "--limit", "40", retry=True)
+    return world.door
 
 
+def new_text(rng: random.Random) -> str:
+    """Words of the demonstration, in an order that nobody has written yet."""
+    return " ".join(rng.sample(_demo_words(), rng.randint(8, 14)))
+
+
+@cache
+def _demo_words() -> list[str]:
+    return sorted({word for line in _demo_lines() for word in line["text"].split()})
+
+
+@cache
 def _demo_lines() -> list[dict[str, Any]]:
     rows = []
     for path in sorted((_ROOT / "saring/demo/corpus").glob("*.jsonl")):
@@ -131,127 +217,6 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-# ---- load
-
-
-def load(
-    world: World,
-    stopped: threading.Event,
-    *,
-    label_studio: bool,
-    seed: int,
-    pause: tuple[float, float] = (0.2, 1.5),
-) -> list[threading.Thread]:
-    """Start all work of a home at the same time; it goes on until `stopped` is set.
-
-    Args:
-        world: the home.
-        stopped: ends the load when set.
-        label_studio: there is one, so that tasks are pushed and annotated.
-        seed: of what is done, and when.
-        pause: seconds between a command and the next of its kind, at least and at most.
-    """
-    settings = world.settings
-    jobs: list[tuple[str, Callable[[random.Random], None]]] = [
-        ("ingest", lambda rng: _ingest(world, rng)),
-        ("embed", lambda _: _give(world, "embed", "--async")),
-        ("judge", lambda _: _give(world, "judge", "--async")),
-        ("filter", lambda _: _give(world, "filter", "--async")),
-        ("train", lambda _: _give(world, "train", "--async")),
-        ("predict", lambda rng: _predict(settings, rng)),
-    ]
-    if label_studio:
-        jobs += [
-            ("queue", lambda _: _queue(world)),
-            ("volunteers", lambda rng: _annotate(world, settings, rng)),
-        ]
-
-    def repeat(job: Callable[[random.Random], None], rng: random.Random) -> None:
-        while not stopped.is_set():
-            job(rng)
-            stopped.wait(rng.uniform(*pause))
-
-    threads = [
-        threading.Thread(target=repeat, args=(job, random.Random(f"{seed} {name}")), name=name, daemon=True)
-        for name, job in jobs
-    ]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def _give(world: World, *arguments: str) -> None:
-    world.saring(*arguments)
-
-
-def _ingest(world: World, rng: random.Random) -> None:
-    words = sorted({word for line in _demo_lines() for word in line["text"].split()})
-    rows = [" ".join(rng.sample(words, rng.randint(8, 14))) for _ in range(10)]
-    path = world.home / f"stream-{rng.getrandbits(64):016x}.jsonl"
-    path.write_bytes(b"".join(orjson.dumps({"text": row}) + b"\n" for row in rows))
-    # The same file again until it is in: a second ingest must change nothing.
-    for _ in range(20):
-        if world.saring("ingest", str(path), "--source", "stream") is not None:
-            world.ingested |= set(rows)
-            return
-
-
-def _queue(world: World) -> None:
-    world.saring("queue", "build", "--size", "40", "--async")
-    world.saring("sync", "push", "--limit", "20", "--async")
-
-
-def _annotate(world: World, settings: Any, rng: random.Random) -> None:
-    access = label_studio_access(settings)
-    if access is None:
-        return
-    labels = ("hate", "safe for work", "informative", "violence")
-    headers = {"Authorization": f"Token {access.api_key}"}
-    with (
-        contextlib.suppress(httpx.HTTPError),
-        httpx.Client(base_url=access.url, headers=headers, timeout=20, trust_env=False) as api,
-    ):
-        for project in api.get("/api/projects/").raise_for_status().json()["results"]:
-            answer = api.get(f"/api/projects/{project['id']}/next")
-            if answer.status_code != httpx.codes.OK:
-                continue
-            task = answer.json()["id"]
-            chosen = tuple(sorted(rng.sample(labels, rng.randint(1, 2)))) if rng.random() < 0.5 else ("safe for work",)
-            if "safe for work" in chosen:
-                chosen = ("safe for work",)
-            region = {
-                "id": "labels",
-                "from_name": "labels",
-                "to_name": "text",
-                "type": "choices",
-                "value": {"choices": list(chosen)},
-            }
-            made = api.post(f"/api/tasks/{task}/annotations/", json={"result": [region], "lead_time": 4.0})
-            if made.status_code == httpx.codes.CREATED:
-                world.annotated[made.json()["id"]] = (task, chosen)
-
-
-def _predict(settings: Any, rng: random.Random) -> None:
-    backend = next(
-        (process_status for process_status in loop_status(settings) if process_status.name == "ML backend"), None
-    )
-    if backend is None or not backend.address.startswith("http"):
-        return
-    credentials = backend_credentials(settings)
-    body = {"tasks": [{"id": 1, "data": {"text": f"apa khabar {rng.random()}"}}], "label_config": "<View/>"}
-    with contextlib.suppress(httpx.HTTPError):
-        httpx.post(
-            f"{backend.address}/predict",
-            json=body,
-            auth=(credentials.user, credentials.password),
-            timeout=10,
-            trust_env=False,
-        )
-
-
-# ---- the killer
 
 
 def kill_something(world: World, rng: random.Random, kinds: Sequence[str]) -> str | None:
@@ -283,20 +248,35 @@ def kill_something(world: World, rng: random.Random, kinds: Sequence[str]) -> st
 
 
 def _process(world: World, name: str) -> psutil.Process | None:
-    with contextlib.suppress(SaringError, psutil.NoSuchProcess):
-        for process_status in (*service_status(world.settings), *loop_status(world.settings)):
-            if process_status.name == name and process_status.pid is not None:
-                return psutil.Process(process_status.pid)
-    return None
+    """The process of that name, if it lives. It is asked nothing, which would take its time."""
+    [server] = [one for one in _servers(world.settings) if one.name == name]
+    return find_process(server.pid_file, server.process_name, server.data) if is_alive(server) else None
 
 
-def supervise(world: World, stopped: threading.Event, *, label_studio: bool) -> threading.Thread:
-    """Stand in for the machine's supervisor: start the keeper again when it dies; the keeper starts the rest."""
+def _servers(settings: Settings) -> Sequence[Server]:
+    places = Places(settings.home)
+    return (
+        Postgres(places),
+        Valkey(places),
+        LabelStudio(places, environment(settings)),
+        Backend(settings),
+        *(make(settings) for make in (worker_program, io_worker_program, beat_program, keeper_program)),
+    )
+
+
+def supervise(world: World, retired: threading.Event) -> threading.Thread:
+    """Stand in for the machine's supervisor: start the keeper again when it dies; the keeper starts the rest.
+
+    Args:
+        world: the home.
+        retired: ends the supervision when set. Set it after the load has ended: commands that wait for a worker wait
+            for ever where neither the worker nor the keeper is started again.
+    """
 
     def watch() -> None:
-        while not stopped.wait(1):
+        while not retired.wait(1):
             if _process(world, "keeper") is None:
-                world.saring("up", *([] if label_studio else ["--without", "label-studio"]))
+                world.saring("up", *world.left_out)
 
     thread = threading.Thread(target=watch, name="supervisor", daemon=True)
     thread.start()

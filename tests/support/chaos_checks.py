@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine, func, select, text
@@ -20,33 +18,23 @@ from pipeline.store.tables.human_loop import TaskState
 from pipeline.texts.normalise import text_id
 from saring.services import ensure_database
 from tests.support.chaos import World
+from tests.support.chaos_door_checks import check_answers, check_phones, check_reports, hand_in, waiting_at_the_door
+from tests.support.chaos_models import ODD, STEADY, said_of
+from tests.support.chaos_verdict import Verdict
 
 
-@dataclass
-class Verdict:
-    """Numbers of things that were checked, and the violations."""
-
-    checked: dict[str, int] = field(default_factory=dict)
-    violations: list[str] = field(default_factory=list)
-
-    def check(self, what: str, count: int, wrong: Sequence[str]) -> None:
-        """Add the number of things checked, and the violations."""
-        self.checked[what] = count
-        self.violations += [f"{what}: {violation}" for violation in wrong]
-
-
-def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict:
-    """Start everything again, wait until the runs end, and check what must be true."""
-    world.saring("up", *([] if label_studio else ["--without", "label-studio"]), retry=True)
+def settle(world: World, *, seconds: float = 240) -> Verdict:
+    """Start everything again, wait until what was asked for is done, and check what must be true."""
+    world.saring("up", *world.left_out, retry=True)
     engine = make_engine(ensure_database(world.settings))
-    deadline = time.monotonic() + seconds
-    while running := _running(engine):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(1)
     verdict = Verdict()
-    verdict.check("runs that are over or can be resumed", _runs(engine), [f"{run} never ended" for run in running])
-    if label_studio:
+    undelivered = hand_in(world, seconds=60)
+    deadline = time.monotonic() + seconds
+    while (running := [*_running(engine), *waiting_at_the_door(engine)]) and time.monotonic() < deadline:
+        time.sleep(1)
+    endless = [f"{one} never ended" for one in running]
+    verdict.check("runs that are over or can be resumed", _runs(engine, world), endless)
+    if world.label_studio:
         world.saring("sync", "pull", retry=True)
         report = world.saring("sync", "reconcile", retry=True) or {}
         repaired = report.get("repaired", 0)
@@ -54,9 +42,13 @@ def settle(world: World, *, label_studio: bool, seconds: float = 240) -> Verdict
         verdict.check("tasks that a cursor has passed", report.get("tasks", 0), cursor)
         _check_annotations(engine, world, verdict)
         _check_tasks(engine, verdict)
+        check_phones(engine, world, verdict, undelivered)
+    check_reports(engine, world, verdict)
+    check_answers(engine, world, verdict)
     _check_texts(engine, world, verdict)
     _check_judgements(engine, verdict)
-    _check_models(engine, verdict)
+    _check_language_models(engine, verdict)
+    _check_models(engine, world, verdict)
     _check_test_sets(engine, verdict)
     engine.dispose()
     return verdict
@@ -68,9 +60,11 @@ def _running(engine: Engine) -> list[str]:
         return [f"run {run.id} ({run.stage})" for run in session.scalars(select(r).where(r.state == RunState.RUNNING))]
 
 
-def _runs(engine: Engine) -> int:
+def _runs(engine: Engine, world: World) -> int:
+    """Number of the runs that began under load."""
+    r = store.Run
     with open_session(engine) as session:
-        return session.scalar(select(func.count()).select_from(store.Run)) or 0
+        return session.execute(select(func.count()).where(r.started_at >= world.began_at)).scalar_one()
 
 
 def _check_annotations(engine: Engine, world: World, verdict: Verdict) -> None:
@@ -94,7 +88,7 @@ def _check_annotations(engine: Engine, world: World, verdict: Verdict) -> None:
         got = labels_of.get(number, [])
         if got != [confirmed]:
             wrong.append(f"annotation {number} of task {task} has {confirmed}, the ledger has {got or 'nothing'}")
-    verdict.check("annotations that were confirmed, each one judgement", len(world.annotated), wrong)
+    verdict.check("annotations that Label Studio confirmed, each one judgement", len(world.annotated), wrong)
 
 
 def _check_tasks(engine: Engine, verdict: Verdict) -> None:
@@ -109,11 +103,11 @@ def _check_texts(engine: Engine, world: World, verdict: Verdict) -> None:
     with open_session(engine) as session:
         known = set(session.scalars(select(store.Text.id)))
     lost = [
-        f"{len(ingested_text)} characters" for ingested_text in world.ingested if text_id(ingested_text) not in known
+        f"a text of {len(confirmed)} characters is lost"
+        for confirmed in sorted(world.imported | world.ingested)
+        if text_id(confirmed) not in known
     ]
-    verdict.check(
-        "texts that an ingest confirmed", len(world.ingested), [f"a text is lost ({lost_text})" for lost_text in lost]
-    )
+    verdict.check("texts that an ingest confirmed under load", len(world.ingested), lost)
 
 
 def _check_judgements(engine: Engine, verdict: Verdict) -> None:
@@ -129,7 +123,7 @@ def _check_judgements(engine: Engine, verdict: Verdict) -> None:
         machines = session.execute(
             text("""
                 SELECT count(*) FROM (
-                    SELECT 1 FROM judgement j JOIN rater r ON r.id = j.rater_id WHERE r.kind = 'bootstrap'
+                    SELECT 1 FROM judgement j JOIN rater r ON r.id = j.rater_id WHERE r.kind IN ('bootstrap', 'llm')
                     GROUP BY j.rater_id, j.text_id HAVING count(*) > 1
                 ) doubled
             """)
@@ -140,7 +134,28 @@ def _check_judgements(engine: Engine, verdict: Verdict) -> None:
     verdict.check("judgements, none doubled", total, wrong)
 
 
-def _check_models(engine: Engine, verdict: Verdict) -> None:
+def _check_language_models(engine: Engine, verdict: Verdict) -> None:
+    """Each judgement of a language model is what its server said of that text, however it said it."""
+    j, r, t = store.Judgement, store.Rater, store.Text
+    with open_session(engine) as session:
+        rows = session.execute(
+            select(r.name, t.masked, j.asserted)
+            .join(r, r.id == j.rater_id)
+            .join(t, t.id == j.text_id)
+            .where(r.kind == RaterKind.LLM, r.name.in_((STEADY, ODD)))
+        ).all()
+    for name in (STEADY, ODD):
+        own = [(masked, asserted) for rater, masked, asserted in rows if rater == name]
+        wrong = [
+            f"it said {said_of(masked)} of a text, the ledger has {asserted}"
+            for masked, asserted in own
+            if list(asserted) != [said_of(masked)]
+        ]
+        verdict.check(f"judgements of the language model {name}, as it said", len(own), wrong, needed=False)
+    verdict.check("judgements of language models", len(rows), [])
+
+
+def _check_models(engine: Engine, world: World, verdict: Verdict) -> None:
     m = store.Model
     with open_session(engine) as session:
         models = session.scalars(select(m)).all()
@@ -151,6 +166,9 @@ def _check_models(engine: Engine, verdict: Verdict) -> None:
         if not arrays.is_file() or file_hash(arrays) != model.artefact_hash:
             wrong.append(f"{model.version} is missing or altered")
     verdict.check("model artefacts with the right hash", len(models), wrong)
+    known = {model.version for model in models}
+    lost = [f"{version} is lost" for version in sorted(world.trained - known)]
+    verdict.check("models that a training confirmed under load", len(world.trained), lost)
     purposes = {model.purpose for model in models if model.state is not ModelState.CANDIDATE} & {"sfw"}
     champions = Counter(model.purpose for model in models if model.state is ModelState.CHAMPION)
     verdict.check(
@@ -172,4 +190,5 @@ def _check_test_sets(engine: Engine, verdict: Verdict) -> None:
         members = {text for version, text in rows if version <= test_set.version}
         if len(members) != test_set.rows:
             wrong.append(f"version {test_set.version} says {test_set.rows} rows and has {len(members)}")
-    verdict.check("versions of the test set, none with a row lost", len(sets), wrong)
+    # there is none before enough texts were judged by several people
+    verdict.check("versions of the test set, none with a row lost", len(sets), wrong, needed=False)
