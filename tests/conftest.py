@@ -5,11 +5,15 @@ The fixtures are in `tests/support/fixtures.py`.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import httpx._transports.default as httpx_transports
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -42,9 +46,24 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["SARING_HOME"] = os.devnull
     # the threads of several processes share few processors: none may burn one while it waits
     os.environ["OMP_WAIT_POLICY"] = "passive"
+    # UMAP of the few vectors of a test takes a second; to compile it takes half a minute
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
     # what one process compiles, the next need not; many of the tests' processes import a thousand modules
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    # thousands of HTTP clients are made, and each would read the certificates of all authorities anew
+    httpx_transports.create_ssl_context = lru_cache(httpx_transports.create_ssl_context)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Import everything without looking for garbage, and never look among what was imported: it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _turn(file: Path) -> int:

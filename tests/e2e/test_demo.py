@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 Json = dict[str, Any]
 #: tasks that each volunteer does at most: in the first round, and of the reviews
-_EACH, _EACH_REVIEW = 60, 30
+_EACH, _EACH_REVIEW = 54, 27
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_what_only_the_excluded_did_goes_to_others(loop: Json) -> None:
 
 def test_agreement_is_given_on_texts_that_a_coin_chose(loop: Json) -> None:
     fair = loop["quality"]["fair_agreement"]
-    assert fair["texts"] >= 10
+    assert fair["texts"] >= 5
     assert -1 <= fair["overall"]["low"] <= fair["overall"]["value"] <= fair["overall"]["high"] <= 1
 
 

@@ -17,9 +17,10 @@ from pipeline.learning.gate.rules import Margins
 from pipeline.learning.sets.examples import gather
 from pipeline.ledger.test_set import FrozenTest
 from pipeline.measure.arrays import Scores
-from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel
+from pipeline.models.artefact import TrainedModel
 from pipeline.taxonomy import load_taxonomy
 from pipeline.texts.labelled import LabelledText
+from tests.support.trained import model_of
 
 _NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _LABELS = load_taxonomy().keys
@@ -45,21 +46,7 @@ class _Guess:
 
 
 def _model(version: str, seed: int) -> TrainedModel:
-    manifest = Manifest(
-        version=version,
-        purpose="sfw",
-        backend="linear",
-        created_at=_NOW,
-        code_version="0",
-        taxonomy_version="t",
-        exclusive=False,
-        objective="f1",
-        labels=tuple(LabelSettings(key=label, slope=1, offset=0, threshold=0.5) for label in _LABELS),
-        config={},
-        data={},
-        metrics={},
-    )
-    return TrainedModel(_Guess(seed), manifest)
+    return model_of(_Guess(seed), version)
 
 
 @pytest.fixture

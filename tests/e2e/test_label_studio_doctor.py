@@ -14,10 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
+from pipeline.taxonomy import load_taxonomy
+from saring.doctor.check import Verdict
+from saring.doctor.label_studio import check_accounts
 from saring.services import LabelStudioAccess
+from sync.project.label_config import label_config
 from tests.support.commands import typed
 
-_CONFIG = '<View><Text name="text" value="$text"/><Choices name="l" toName="text"><Choice value="a"/></Choices></View>'
+_BARE = '<View><Text name="text" value="$text"/><Choices name="l" toName="text"><Choice value="a"/></Choices></View>'
+_CONFIG = _BARE.replace("</View>", '<Choices name="n" toName="text"><Choice value="none of these"/></Choices></View>')
 
 
 class _Backend(BaseHTTPRequestHandler):
@@ -203,3 +208,24 @@ def test_the_webhook_of_a_backend_that_is_gone(
     assert f"Label Studio project {project}" not in doctor(
         new_home, **theirs(label_studio), SARING_BACKEND_URL=backend.replace("127.0.0.1", "localhost")
     )
+
+
+def test_a_page_on_which_a_text_without_labels_cannot_be_answered(
+    new_home: Path, label_studio: LabelStudioAccess, label_studio_api: httpx.Client, project: int
+) -> None:
+    label_studio_api.patch(f"/api/projects/{project}/", json={"label_config": _BARE}).raise_for_status()
+    found = doctor(new_home, **theirs(label_studio))[f"Label Studio project {project}"]
+    assert any("no label fits cannot be answered" in check["found"] for check in found)
+    config = label_config(load_taxonomy())
+    label_studio_api.patch(f"/api/projects/{project}/", json={"label_config": config}).raise_for_status()
+    assert f"Label Studio project {project}" not in doctor(new_home, **theirs(label_studio))
+
+
+def test_a_server_of_ones_own_is_open_to_every_account_and_the_embedded_one_is_not(
+    new_home: Path, label_studio: LabelStudioAccess
+) -> None:
+    (found,) = doctor(new_home, **theirs(label_studio))["Label Studio accounts"]
+    assert found["verdict"] == "warn"
+    assert "backup" in found["mend"] and "proxy" in found["mend"]
+    assert check_accounts(embedded=True, maintainers=("aina@example.org",)).verdict is Verdict.OK
+    assert check_accounts(embedded=True, maintainers=("*",)).verdict is Verdict.WARN

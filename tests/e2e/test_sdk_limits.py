@@ -261,6 +261,7 @@ _CALLS: dict[str, Callable[[LabelStudio], object]] = {
     "ml.delete": lambda client: client.ml.delete(1),
     "views.list": lambda client: client.views.list(),
     "views.create": lambda client: client.views.create(data=ViewDataRequestRequest()),
+    "views.update": lambda client: client.views.update("1", data=ViewDataRequestRequest()),
 }
 
 

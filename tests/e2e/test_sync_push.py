@@ -77,7 +77,7 @@ def test_tasks_are_served_in_the_order_of_the_queue_with_their_ticks(
         assert ticks(task) == [list(one.labels)]
         assert task["predictions"][0]["model_version"] == report.version
         name = TAXONOMY[one.labels[0]].name
-        assert f"{name.en}: LLM stand-in / {name.ms}: LLM stand-in" in task["data"]["why"]
+        assert f"{name.en}: A language model says so. / {name.ms}: Satu model bahasa" in task["data"]["why"]
         annotate(label_studio_api, task["id"], one.labels)
     assert served_texts == [one.text for one in wanted]
 

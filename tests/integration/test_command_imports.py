@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,11 @@ from sqlalchemy import Engine
 
 import saring
 from pipeline.learning import registry
-from pipeline.models.artefact import LabelSettings, Manifest, TrainedModel, save_model
+from pipeline.models.artefact import TrainedModel, save_model
 from pipeline.models.features import NgramConfig
 from pipeline.models.linear import LinearConfig, fit_linear
 from pipeline.store import open_session
+from tests.support.trained import model_of
 
 #: packages of which each takes a twentieth of a second or more, or is in the way of one that does
 _HEAVY = frozenset(
@@ -92,6 +92,16 @@ def test_the_package_itself_imports_nothing_heavy(environment: dict[str, str]) -
     assert not any(name.startswith("pipeline") for name in modules)
 
 
+def test_a_worker_begins_without_what_only_some_jobs_need(environment: dict[str, str]) -> None:
+    """Each home has two workers, which hold no more than they need, and take work soon."""
+    code = "import json, sys, saring.workers.environment, saring.workers.jobs; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    modules = set(json.loads(done.stdout))
+    assert not modules & {"openai", "pandas", "scipy.optimize", "scipy.stats", "sklearn", "torch", "transformers"}
+
+
 def test_the_package_offers_few_names_and_each_says_what_it_is() -> None:
     assert list(saring.__all__) == sorted(saring.__all__)
     assert len(saring.__all__) <= 25
@@ -131,18 +141,4 @@ def trained() -> TrainedModel:
     truth = np.array([[1, 0], [0, 1], [1, 1], [0, 0]], dtype=np.int8)
     config = LinearConfig(ngrams=NgramConfig(char_bits=9, word_bits=8), workers=1)
     names = ("hate", "safe for work")
-    manifest = Manifest(
-        version="sfw-linear-20260101",
-        purpose="sfw",
-        backend="linear",
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        code_version="0",
-        taxonomy_version="t",
-        exclusive=False,
-        objective="f1",
-        labels=tuple(LabelSettings(key=name, slope=1.0, offset=0.0, threshold=0.5) for name in names),
-        config={},
-        data={},
-        metrics={},
-    )
-    return TrainedModel(fit_linear(texts, truth, names, config), manifest)
+    return model_of(fit_linear(texts, truth, names, config), "sfw-linear-20260101")

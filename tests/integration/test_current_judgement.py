@@ -12,7 +12,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from pipeline import store
-from pipeline.judgement import RaterKind, RaterRef
+from pipeline.judgement import ADJUDICATION, RaterKind, RaterRef
 from pipeline.ledger.book import judgements_by_text, rater_id
 from pipeline.ledger.resolve import current_judgements
 
@@ -24,6 +24,7 @@ def fill(session: Session, rng: np.random.Generator, *, texts: int, rows: int) -
     ids = [uuid.UUID(int=number) for number in range(1, texts + 1)]
     session.execute(insert(store.Text), [{"id": id_, "body": f"b{id_}", "masked": f"m{id_}"} for id_ in ids])
     refs = [RaterRef(kind, name, version) for kind in RaterKind for name in "ab" for version in "12"]
+    refs += [RaterRef(RaterKind.HUMAN, ADJUDICATION, version) for version in "12"]
     raters = [rater_id(session, ref) for ref in refs]
     excluded = rng.choice(raters, 4, replace=False).tolist()
     session.execute(update(store.Rater).where(store.Rater.id.in_(excluded)).values(excluded_at=datetime.now(UTC)))

@@ -15,7 +15,7 @@ from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.ledger.decisions import decided_texts
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy, load_taxonomy
-from sync.quality.exclusion import exclude, include
+from sync.quality.exclusion import HISTORY, exclude, include, volunteers
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -91,3 +91,16 @@ def test_a_volunteer_of_whom_nothing_is_known_is_named_with_those_there_are(engi
 def test_nobody_is_excluded_without_a_reason(engine: Engine, text_id: uuid.UUID) -> None:
     with pytest.raises(UsageError, match="--reason"):
         exclude(engine, "7", why="  ", now=_NOW)
+
+
+def test_every_decision_on_a_volunteer_is_kept_with_its_reason(engine: Engine, text_id: uuid.UUID) -> None:
+    exclude(engine, "7", why="answers unread", now=_NOW)
+    exclude(engine, "7", why="answers unread", now=_NOW)
+    include(engine, "7", why="spoke with them", now=datetime(2026, 2, 1, tzinfo=UTC))
+    with open_session(engine) as session:
+        [volunteer] = volunteers(session)
+    assert volunteer.excluded_at is None
+    assert volunteer.details[HISTORY] == [
+        {"at": "2026-01-01T00:00:00+00:00", "excluded": True, "why": "answers unread"},
+        {"at": "2026-02-01T00:00:00+00:00", "excluded": False, "why": "spoke with them"},
+    ]

@@ -13,7 +13,7 @@ from pipeline import store
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.preannotation import Policy, Preannotator, default_policy, fit_policy, propose
 from pipeline.preannotation.policy import FEATURES
-from pipeline.preannotation.proposal import panel
+from pipeline.preannotation.told import panel
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
 from sync.push.task_rows import task_row
@@ -105,7 +105,9 @@ def test_a_volunteer_is_never_shown_what_other_people_said(shelf: Shelf) -> None
     assert ticked(shelf, [one]) == [("hate",)]
 
 
-def test_a_machines_words_travel_masked_to_the_panel_and_a_blind_task_has_none(shelf: Shelf, engine: Engine) -> None:
+def test_a_machines_words_are_kept_masked_for_maintainers_and_never_reach_the_panel(
+    shelf: Shelf, engine: Engine
+) -> None:
     [one] = shelf.plant(1, p=[0.9])
     shelf.say(LLM, [one], {"hate"}, explanation="blames a group, see ali@example.com <script>alert(1)</script>")
     with open_session(engine) as session:
@@ -122,11 +124,13 @@ def test_a_machines_words_travel_masked_to_the_panel_and_a_blind_task_has_none(s
         for blind in (False, True)
     ]
     shown, blind = (row["data"]["why"] for row in rows)
-    # as plain text: the page's header escapes it
     hate = TAXONOMY["hate"].name
-    assert shown.startswith(f"{hate.en}: LLM a-model: blames a group")
-    assert shown.endswith(f"our model is 90% sure / {hate.ms}: LLM a-model; model kami 90% yakin")
-    assert "ali@example.com" not in shown and "\n" not in shown
+    assert shown == (
+        f"{hate.en}: Our model is 90% sure. A language model says so. / "
+        f"{hate.ms}: Model kami 90% yakin. Satu model bahasa menyatakannya."
+    )
+    assert proposal.why["hate"].startswith("LLM a-model: blames a group")
+    assert "ali@example.com" not in proposal.why["hate"]
     assert shown == panel(proposal.told)
     assert (blind, rows[1]["data"]["confidence"], rows[1]["predictions"][0]["result"]) == ("", None, [])
     assert rows[0]["predictions"][0]["result"][0]["value"] == {"choices": ["hate"]}

@@ -49,7 +49,7 @@ def test_texts_in_files_can_be_read_by_their_owner_only(
             environment, "evaluate", str(given), "--labels-field", "labels", "--card", str(out / "a" / "card"), "--json"
         )
     )
-    answered(typed(environment, "explore", "--report", str(out / "explore"), "--json"))
+    answered(typed(environment, "explore", "--points", "10", "--report", str(out / "explore"), "--json"))
     answered(typed(environment, "dataset", "export", str(out / "b" / "data"), "--json"))
     answered(typed(environment, "models", "export", trained["model"], "--out", str(out / "c" / "model"), "--json"))
     assert typed(environment, "predict", str(given), "--out", str(out / "predicted.jsonl")).returncode == 0

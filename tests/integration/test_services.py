@@ -298,7 +298,7 @@ def test_logs_hold_no_texts(settings: Settings) -> None:
 _AS_PLAIN_USER = (
     _START
     + """
-import os, redis.asyncio, psycopg, saring.services.valkey
+import os, redis.asyncio, psycopg, sqlalchemy, saring.services.valkey
 home = Path(sys.argv[1])
 if os.geteuid() == 0:
     os.chown(home, 65534, 65534)

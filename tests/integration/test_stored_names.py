@@ -78,18 +78,21 @@ def test_messages_name_jobs_and_no_module(settings: Settings, broker: Any, engin
 def test_the_schedule_is_kept_under_names_that_the_next_version_finds(settings: Settings, broker: Any) -> None:
     app = make_app(ensure_broker(settings), settings=settings)
     assert sorted(renew_schedule(app, settings)) == [
-        *("predict-ahead", "pull", "reconcile", "reembed", "refill", "retrain", "sweep")
+        *("drift", "notices", "predict-ahead", "pull", "reconcile", "reembed", "refill", "retrain", "start", "sweep")
     ]
     assert renew_schedule(app, settings) == []
     app.close()
     assert {key.decode() for key in broker.keys("*")} == {
         "redbeat::schedule",
+        "redbeat:drift",
+        "redbeat:notices",
         "redbeat:predict-ahead",
         "redbeat:pull",
         "redbeat:reconcile",
         "redbeat:reembed",
         "redbeat:refill",
         "redbeat:retrain",
+        "redbeat:start",
         "redbeat:sweep",
     }
     kept = json.loads(broker.hget("redbeat:sweep", "definition"))
@@ -107,10 +110,23 @@ def test_what_the_database_itself_calls_is_there(engine: Engine) -> None:
         triggers = connection.scalars(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1")).all()
         version = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
     assert set(ours) == {
-        *("refuse_change_of_consensus", "refuse_change_of_judgement", "refuse_change_of_test_set", "tell_of_run")
+        *(
+            "refuse_change_of_audit",
+            "refuse_change_of_consensus",
+            "refuse_change_of_filter_cut",
+            "refuse_change_of_judgement",
+            "refuse_change_of_test_set",
+            "tell_of_run",
+        )
     }
     assert "pg_notify('saring_run'" in ours["tell_of_run"]
-    assert set(triggers) >= {"judgement_append_only", "run_told", "consensus_append_only", "test_set_frozen"}
+    assert set(triggers) >= {
+        "judgement_append_only",
+        "run_told",
+        "consensus_append_only",
+        "filter_cut_append_only",
+        "test_set_frozen",
+    }
     assert version >= ["0007"]
 
 

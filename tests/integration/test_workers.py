@@ -17,11 +17,14 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from pipeline import store
+from pipeline.runs.requests import read_request
 from pipeline.settings import Settings
 from pipeline.store import open_session
 from pipeline.store.tables.core import RunState
 from pipeline.store.tables.work import ShardState
+from saring.context import Context
 from saring.services import ensure_worker, loop_status, stop_services
+from saring.workers.asking import served_queues, start
 from tests.support.commands import typed
 from tests.support.waiting import until
 
@@ -104,6 +107,17 @@ def test_the_stages_do_on_workers_what_they_do_in_one_process(
         one.pop("run_id")
         one.pop("scored", None)
     assert on_workers == alone
+    # a cut that a person set decides on workers too
+    cut = answer(variables, "filter", "cut", "hate", "--to", "0.5", "--why", "tried on workers")["cut"]
+    by_hand = answer(variables, "filter", "--no-sentiment", "--async")["centroid"]
+    [hate] = [label for label in by_hand["labels"] if label["label"] == "hate"]
+    assert (hate["cut"], hate["method"], hate["reason"]) == (cut, "by-hand", "set by hand: tried on workers")
+    with open_session(engine) as session:
+        d = store.FilterDecision
+        kept = session.scalar(
+            select(func.count()).where(d.stage == "filter-centroid", d.label == "hate", d.score >= cut)
+        )
+    assert (hate["kept"], hate["dropped"]) == (kept, hate["vectors"] - kept)
     # what they passed on to each other is gone
     assert counts(engine, store.FilterScore) == [0]
 
@@ -111,6 +125,15 @@ def test_the_stages_do_on_workers_what_they_do_in_one_process(
     assert drawn["drawn"] == 20
     again = answer(variables, "queue", "build", "--size", "20")
     assert {**drawn, "run_id": 0, "replaced": 20} == {**again, "run_id": 0}
+
+    # a run that is asked for by somebody who does not wait, such as a page
+    asking = Context(workers)
+    number = start(asking, "queue", {"size": "10"}, by="aminah")
+    until(lambda: bool(_ended(engine, number)), "a worker has begun the run, and ended it", poll_seconds=0.2)
+    [result] = _ended(engine, number)
+    assert result["drawn"] == 10
+    assert served_queues(workers) == {"io", "cpu", "gpu"}
+    asking.close()
 
     runs = answer(variables, "runs", "list")["runs"]
     assert {one["state"] for one in runs} == {"done"}
@@ -121,6 +144,13 @@ def test_the_stages_do_on_workers_what_they_do_in_one_process(
     # for a person
     assert "filter-centroid" in typed(variables, "runs", "list").stdout
     assert "on workers, done" in typed(variables, "runs", "show", str(newest["id"])).stdout
+
+
+def _ended(engine: Engine, number: int) -> list[dict[str, Any]]:
+    """The results of the runs of a request that have ended."""
+    with open_session(engine) as session:
+        runs = [session.get_one(store.Run, run) for run in read_request(session, number).runs]
+    return [run.result for run in runs if run.result is not None]
 
 
 def test_a_run_is_cancelled_and_goes_on_although_its_worker_is_killed(

@@ -38,6 +38,7 @@ from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.labelled import LabelledText
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.normalise import text_id
+from tests.support.served import run_to_the_end
 from tests.support.waiting import until
 
 TAXONOMY = load_taxonomy()
@@ -191,7 +192,7 @@ def served(
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = uvicorn.Server(server_config(create_app(config), config.limits))
-        thread = threading.Thread(target=server.run, args=([listener],))
+        thread = threading.Thread(target=run_to_the_end, args=(server, listener))
         thread.start()
         try:
             until(lambda: server.started, "the backend serves")

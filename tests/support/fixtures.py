@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -27,9 +28,13 @@ from tests.support.store import make_template, new_database, relax
 _ROOT = Path(__file__).resolve().parents[2]
 
 
+#: a folder in memory, and bytes that must be free there and in memory for the servers of all pytest processes
+_IN_MEMORY, _NEEDED_BYTES = Path("/dev/shm"), 4 << 30
+
+
 @contextmanager
-def _new_home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="saring-test-", dir="/tmp"))
+def _new_home(parent: str = "/tmp") -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="saring-test-", dir=parent))
     yield folder
     if folder.is_dir():
         stop_services(Settings(home=folder))
@@ -38,9 +43,19 @@ def _new_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def home() -> Iterator[Path]:
-    """The home of this pytest process; what runs in it is stopped at the end."""
-    with _new_home() as folder:
+    """The home of this pytest process; what runs in it is stopped at the end.
+
+    It is in memory where there is enough: to make a database for a test takes hundreds of files, and a disk's file
+    system takes ten times as long for them.
+    """
+    with _new_home(str(_IN_MEMORY) if _has_room(_IN_MEMORY) else "/tmp") as folder:
         yield folder
+
+
+def _has_room(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    return min(shutil.disk_usage(folder).free, psutil.virtual_memory().available) >= _NEEDED_BYTES
 
 
 @pytest.fixture
@@ -76,8 +91,19 @@ def label_studio(home: Path, pytestconfig: pytest.Config) -> LabelStudioAccess:
     """A real Label Studio with an owner, for all tests of this process. Each test makes a project of its own."""
     if NOT_INSTALLED in pytestconfig.stash:
         pytest.fail(pytestconfig.stash[NOT_INSTALLED], pytrace=False)
-    # tests serve ML backends of their own, at free ports
-    return ensure_label_studio(Settings(home=home, label_studio_may_call=("127.0.0.1",)))
+    # tests serve ML backends of their own, at free ports, and what accounts do where nothing is closed is tested too
+    return ensure_label_studio(
+        Settings(home=home, label_studio_may_call=("127.0.0.1",), label_studio_maintainers=("*",))
+    )
+
+
+@pytest.fixture(scope="session")
+def closed_label_studio(pytestconfig: pytest.Config) -> Iterator[LabelStudioAccess]:
+    """A real Label Studio as people have it: accounts other than the owner's are volunteers'."""
+    if NOT_INSTALLED in pytestconfig.stash:
+        pytest.fail(pytestconfig.stash[NOT_INSTALLED], pytrace=False)
+    with _new_home(str(_IN_MEMORY) if _has_room(_IN_MEMORY) else "/tmp") as folder:
+        yield ensure_label_studio(Settings(home=folder))
 
 
 @pytest.fixture

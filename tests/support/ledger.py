@@ -13,6 +13,7 @@ from sqlalchemy import Engine, func, insert, select
 from pipeline import store
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.learning.gate.rules import Margins
+from pipeline.learning.probes.sentences import ProbeSentences
 from pipeline.learning.retrain import Load, Retrained, retrain
 from pipeline.learning.sets.snapshot import Frozen, SnapshotPolicy, take_snapshot
 from pipeline.learning.train import TrainConfig
@@ -126,7 +127,9 @@ class RuleLedger:
         with open_session(self.engine) as session, session.begin():
             record(session, rater_id(session, who), said, taxonomy_version=self.taxonomy.version)
 
-    def retrain(self, margins: Margins | None = None, load: Load = load_model) -> Retrained:
+    def retrain(
+        self, margins: Margins | None = None, load: Load = load_model, probes: ProbeSentences | None = None
+    ) -> Retrained:
         config = TrainConfig(
             taxonomy_version=self.taxonomy.version,
             linear=LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1),
@@ -141,4 +144,5 @@ class RuleLedger:
             snapshots_dir=self.folder / "snapshots",
             load=load,
             margins=margins,
+            probes=probes,
         )

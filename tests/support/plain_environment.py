@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -22,7 +23,7 @@ class PlainEnvironment:
         venv.create(folder, with_pip=False, symlinks=True)
         scheme = sysconfig.get_paths("posix_prefix", {"base": str(folder), "platbase": str(folder)})
         packages = Path(scheme["purelib"])
-        ours = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+        ours = {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
         (packages / "libraries.pth").write_text("".join(f"{path}\n" for path in sorted(ours)))
         self._folder = folder
         self._python = folder / "bin" / "python"

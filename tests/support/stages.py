@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from pipeline.filters.centroid import FilterReport
 from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.filters.cuts import Cut
+from pipeline.filters.names import By
 from pipeline.filters.sentiment import CUT, SentimentReport
 from pipeline.filters.sentiment_stage import SentimentParams, SentimentStage
 from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport
@@ -129,12 +130,13 @@ def centroid_filter(
     cut: Cut | None = None,
     anchors: Mapping[str, Vectors] | None = None,
     seed: int = 0,
+    by: By | None = None,
     progress: Progress = silent,
 ) -> FilterReport:
     """Filter by centroid in the space of that name."""
     encoders = [_Anchors(encoder, taxonomy, anchors)] if anchors else []
     home = StageHome(engine, taxonomy=taxonomy, encoders=encoders)
-    params = CentroidParams(labels, cut or Cut(), anchors is not None, encoder, seed)
+    params = CentroidParams(labels, cut or Cut(), anchors is not None, encoder, seed, by)
     return run(CentroidStage(), home, params, progress=progress)
 
 

@@ -55,6 +55,15 @@ def address(server_url: str, database: str) -> str:
     return make_url(server_url).set(database=database).render_as_string(hide_password=False)
 
 
+def allow_connections(server_url: str, database: str, allowed: bool) -> None:
+    """Let a database be connected to, or end its connections and let nobody in."""
+    change = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    administer(server_url, change.format(sql.Identifier(database), sql.SQL("true" if allowed else "false")))
+    if not allowed:
+        end = sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}")
+        administer(server_url, end.format(sql.Literal(database)))
+
+
 def administer(server_url: str, statement: sql.Composed | sql.SQL) -> None:
     """Run a statement about databases, outside of any transaction."""
     plain = make_url(server_url).set(drivername="postgresql", database="postgres")

@@ -50,7 +50,19 @@ def read(raw: Json, **how: Any) -> Said:
 
 # words of the format are likelier to reach its corners than any text is
 _WORDS = st.sampled_from(
-    ["labels", "undecided", "comment", "hate", "porn", "can't decide", "prediction", "prediction-changed", "manual", ""]
+    [
+        "labels",
+        "undecided",
+        "comment",
+        "hate",
+        "porn",
+        "can't decide",
+        "none of these",
+        "prediction",
+        "prediction-changed",
+        "manual",
+        "",
+    ]
 )
 _MOMENTS = st.datetimes(timezones=st.sampled_from([None, UTC])).map(datetime.isoformat) | st.sampled_from(
     ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-03-01", "2026-03-01T10:00:00Z"]
@@ -118,6 +130,53 @@ def test_ticked_labels_are_asserted_and_the_others_that_were_shown_denied() -> N
     assert said.state is AnnotationState.SUBMITTED
     assert (said.chosen, said.denied) == ({"hate", "racist"}, {"porn", "safe for work"})
     assert (said.taxonomy_version, said.lead_time, said.counts) == ("v-shown", 4.5, True)
+
+
+NONE = region(["none of these"], control="undecided")
+UNSURE = region(["can't decide"], control="undecided")
+EMPTY_IS_NONE = Shown(frozenset(TAXONOMY.keys), "v-shown", empty_is_none=True)
+
+
+@pytest.mark.parametrize("regions", [(NONE,), (NONE, note("nothing to see")), (region([]), NONE)])
+def test_none_of_these_denies_every_label_that_was_shown(regions: tuple[Json, ...]) -> None:
+    said = read(annotation(*regions), shown=Shown(frozenset({"hate", "porn"}), "v-old"))
+    assert (said.state, said.chosen, said.denied) == (AnnotationState.SUBMITTED, set(), {"hate", "porn"})
+    assert said.counts and said.problem is None
+
+
+def test_none_of_these_beside_a_label_is_no_verdict_and_the_reason_is_counted() -> None:
+    said = read(annotation(region(["hate"]), NONE))
+    assert (said.state, said.denied, said.counts) == (AnnotationState.INVALID, set(), False)
+    assert said.problem == "answers with labels and none of these"
+
+
+def test_who_cannot_decide_does_not_deny_though_none_of_these_is_there_too() -> None:
+    said = read(annotation(NONE, UNSURE))
+    assert (said.state, said.denied) == (AnnotationState.UNDECIDED, set())
+
+
+def test_an_answer_without_anything_means_what_the_project_says() -> None:
+    nothing = read(annotation())
+    assert (nothing.state, nothing.counts) == (AnnotationState.EMPTY, False)
+    assert nothing.problem == "answers without a label, which count for nothing here"
+    none = read(annotation(), shown=EMPTY_IS_NONE)
+    assert (none.state, none.denied, none.problem) == (AnnotationState.SUBMITTED, set(TAXONOMY.keys), None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (annotation(note("hm")), "answers with a comment and no label"),
+        # made by Label Studio from a prediction that ticks nothing, as that of a blind task
+        (annotation(parent_prediction=4), "answers without a label, which count for nothing here"),
+        (annotation(region(["unheard"])), "answers with unknown labels only"),
+        (annotation(result="none"), "answers that cannot be read"),
+        (annotation(completed_by=None), "answers of nobody"),
+    ],
+)
+def test_what_merely_lacks_labels_denies_nothing_in_such_a_project(raw: Json, problem: str) -> None:
+    said = read(raw, shown=EMPTY_IS_NONE)
+    assert (said.counts, said.denied, said.problem) == (False, set(), problem)
 
 
 def test_a_label_that_was_not_on_the_page_is_not_denied() -> None:

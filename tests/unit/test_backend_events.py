@@ -115,6 +115,24 @@ def test_a_job_that_waits_is_not_sent_twice() -> None:
     assert sent == [PULL, PULL, RETRAIN]
 
 
+def test_of_many_events_the_first_is_seen_to_at_once_and_the_rest_together() -> None:
+    begun, sent = threading.Event(), []
+
+    def send(name: str, _: Mapping[str, Any]) -> None:
+        sent.append(name)
+        begun.set()
+
+    jobs = Jobs(send, least_seconds=3_600)
+    jobs.wake(PULL)
+    assert begun.wait(10)
+    for _ in range(20):
+        jobs.wake(PULL)
+    assert sent == [PULL]
+    # what waits is not forgotten when the backend ends
+    jobs.close()
+    assert sent == [PULL, PULL]
+
+
 def test_a_failing_broker_is_said_once_and_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
     broken = True
     sent = []
@@ -124,7 +142,7 @@ def test_a_failing_broker_is_said_once_and_harms_nothing(caplog: pytest.LogCaptu
             raise ConnectionError("no broker")
         sent.append(name)
 
-    jobs = Jobs(send)
+    jobs = Jobs(send, least_seconds=0)
     for _ in range(3):
         # one after the other: a job that waits would not be sent again
         done = threading.Event()

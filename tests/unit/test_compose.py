@@ -129,7 +129,7 @@ def test_images_are_pinned(name: str) -> None:
     tag = image.rpartition(":")[2]
     assert re.search(r"\d+\.\d+", tag), image
     if name in ours():
-        assert tag == tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["version"]
+        assert tag == only("ARG").removeprefix("VERSION=")
     if name == "label-studio":
         assert tag == LABEL_STUDIO_VERSION
 
@@ -222,6 +222,36 @@ def test_the_image_is_made_in_two_stages_and_does_not_run_as_root() -> None:
     assert "SARING_HOME=/data" in only("ENV").split()
     assert only("HEALTHCHECK").count("/health") == 1
     assert not [given for name, given in dockerfile() if name in ("ARG", "ENV") and _SECRET.search(given)]
+
+
+def test_the_image_keeps_to_the_usual_rules() -> None:
+    """What linters of Dockerfiles ask for, as far as it can be read off the file."""
+    names = [name for name, _ in dockerfile()]
+    assert "ADD" not in names
+    assert all(given.startswith("/") for name, given in dockerfile() if name == "WORKDIR")
+    for name in ("ENTRYPOINT", "CMD"):
+        assert isinstance(json.loads(only(name)), list), f"{name} would run in a shell, which keeps signals to itself"
+    # the packages of the lock are a layer of their own, so that a change of the code installs none of them again
+    steps = [given for name, given in dockerfile() if name in ("RUN", "COPY")]
+    locked = next(i for i, given in enumerate(steps) if "--require-hashes" in given)
+    assert locked < next(i for i, given in enumerate(steps) if given.startswith("saring "))
+    # nothing runs as root once the user is set, and nothing is installed in the last stage
+    assert "RUN" not in names[names.index("USER") :]
+    last = dockerfile()[max(i for i, name in enumerate(names) if name == "FROM") :]
+    assert not [given for name, given in last if name == "RUN" and re.search(r"\b(pip|apt-get|curl)\b", given)]
+    # an argument that is declared is used, and one that is used is declared
+    declared = {given.split("=")[0] for name, given in dockerfile() if name == "ARG"}
+    used = {word for _, given in dockerfile() for word in re.findall(r"\$\{?([A-Z]+)\}?", given)}
+    assert declared == used - {"PATH"}
+
+
+def test_the_lock_of_the_image_is_for_its_python() -> None:
+    """The lock has files of one Python; `make lock` is run on that of the image."""
+    [python] = [
+        given.partition("=")[2] for name, given in dockerfile() if name == "ARG" and given.startswith("PYTHON=")
+    ]
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={python}"
 
 
 def test_what_goes_into_the_image_exists_and_is_let_in() -> None:

@@ -20,6 +20,7 @@ _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _CODE_PATH = re.compile(r"`((?:pipeline|saring|sync|ml_backend|tests|benchmarks|examples|docs)/[\w./-]*)`")
 _PAGE_NAME = re.compile(r"\b(docs/[\w./-]+?\.(?:md|json|yml|png))\b")
+_LEFT_BY_A_MERGE = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
 #: a row of a walk: what happens, a name, its file
 _WALK_ROW = re.compile(r"^\| [^|]+ \| `(\w+)` \| `([\w./]+\.py)` \|$", re.MULTILINE)
 
@@ -51,6 +52,10 @@ def test_every_link_to_a_file_leads_to_it(page: Path) -> None:
 def test_every_path_that_a_page_names_is_there(page: Path) -> None:
     named = set(_CODE_PATH.findall(page.read_text(encoding="utf-8")))
     assert not [path for path in sorted(named) if not (_ROOT / path).exists()]
+
+
+def test_no_merge_left_its_marks() -> None:
+    assert not [relative(page) for page in _PAGES if _LEFT_BY_A_MERGE.search(page.read_text(encoding="utf-8"))]
 
 
 def test_every_page_that_the_code_names_is_there() -> None:

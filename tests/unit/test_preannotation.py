@@ -12,8 +12,9 @@ from pipeline.measure.arrays import UNKNOWN
 from pipeline.preannotation import Policy, default_policy
 from pipeline.preannotation.evidence import Evidence, Source, gather_evidence
 from pipeline.preannotation.policy import FEATURES, LEAST_PAIRS, LEAST_POSITIVES, choose_policy, features_of
-from pipeline.preannotation.proposal import confidence, line_of, panel, reasons, ticks
+from pipeline.preannotation.proposal import confidence, reasons, ticks
 from pipeline.preannotation.propose import excludes_of, propose_new
+from pipeline.preannotation.told import panel, tell
 from pipeline.taxonomy import load_taxonomy
 from tests.support.queue import champion
 
@@ -127,8 +128,8 @@ def test_nothing_known_ticks_nothing_and_the_panel_says_so() -> None:
     [nothing] = propose_new(["apa khabar"], taxonomy=TAXONOMY, model=None, policy=default_policy())
     assert nothing.labels == ()
     assert panel(nothing.told).splitlines() == [
-        "Nothing is ticked: no label has a probability of 50% or more.",
-        "Tiada label ditandakan: tiada label yang kebarangkaliannya 50% atau lebih.",
+        "Nothing is ticked, because no label seems likely to us. You may see it otherwise.",
+        "Tiada label ditandakan kerana bagi kami tiada label yang mungkin sesuai. Anda boleh berpendapat lain.",
     ]
 
 
@@ -238,26 +239,46 @@ def test_the_reasons_name_the_sources_best_first_and_what_a_filter_doubts() -> N
         EXCLUDES,
     )
     found = reasons("hate", evidence, 0.834, {2: "names a group"}, by_people=False)
-    assert found.en.split("; ") == [
+    assert found.split("; ") == [
         "a program that compares texts with examples 0.71",
         "pseudo-label 0.96",
         "a labelled data set",
         "LLM llm-2: names a group (rejected by a filter)",
         "our model is 83% sure",
     ]
-    assert found.ms.split("; ") == [
-        "program yang membandingkan teks dengan contoh 0.71",
-        "label pseudo 0.96",
-        "set data berlabel",
-        "LLM llm-2 (ditolak oleh penapis)",
-        "model kami 83% yakin",
-    ]
+
+
+def test_a_volunteer_reads_sentences_without_names_numbers_or_quotations() -> None:
+    evidence = gather_evidence(
+        [
+            said(1, RaterKind.BOOTSTRAP, "hate", scores={"hate": 0.71}),
+            said(2, RaterKind.LLM, "hate", demoted=frozenset({"hate"})),
+            said(3, RaterKind.PSEUDO, "hate", scores={"hate": 0.96}),
+            said(4, RaterKind.EXTERNAL, "hate"),
+        ],
+        EXCLUDES,
+    )
+    hate = TAXONOMY["hate"]
+    en, ms = tell(hate, evidence, 0.834, by_people=False).split(" / ")
+    assert en == (
+        f"{hate.name.en}: Our model is 83% sure. A language model says so. A check of ours doubts that. A program "
+        "finds the text like examples of this label. A program that was trained for this label says so. A labelled "
+        "data set says so."
+    )
+    assert ms.startswith(f"{hate.name.ms}: Model kami 83% yakin. Satu model bahasa menyatakannya.")
+    assert en.count(".") == ms.count(".")
+
+
+def test_two_language_models_are_told_as_several() -> None:
+    evidence = gather_evidence([said(1, RaterKind.LLM, "hate"), said(2, RaterKind.LLM, "hate")], EXCLUDES)
+    told = tell(TAXONOMY["hate"], evidence, None, by_people=False)
+    assert "Several language models say so." in told and "Beberapa model bahasa menyatakannya." in told
 
 
 def test_the_panel_has_a_line_a_label_by_its_names_in_both_languages() -> None:
     [found] = propose_new(["hate=0.55"], taxonomy=TAXONOMY, model=champion(TAXONOMY), policy=default_policy())
     hate = TAXONOMY["hate"].name
-    assert panel(found.told) == f"{hate.en}: our model is 55% sure / {hate.ms}: model kami 55% yakin"
+    assert panel(found.told) == f"{hate.en}: Our model is 55% sure. / {hate.ms}: Model kami 55% yakin."
     assert found.why == {"hate": "our model is 55% sure"}
 
 
@@ -266,8 +287,8 @@ def test_an_exemplar_is_never_shown_whoever_gave_it() -> None:
     evidence = gather_evidence([said(1, RaterKind.LLM, "hate"), said(2, RaterKind.BOOTSTRAP, "hate")], EXCLUDES)
     told = dict.fromkeys((1, 2), f"nearest exemplar, of hate: {exemplar}")
     found = reasons("hate", evidence, None, told, by_people=False)
-    assert found.en == "LLM llm-1; a program that compares texts with examples"
-    assert exemplar not in found.en + found.ms
+    assert found == "LLM llm-1; a program that compares texts with examples"
+    assert exemplar not in found + tell(TAXONOMY["hate"], evidence, None, by_people=False)
 
 
 def test_a_source_is_named_once_where_it_says_more_elsewhere() -> None:
@@ -276,21 +297,18 @@ def test_a_source_is_named_once_where_it_says_more_elsewhere() -> None:
         for number in (1, 2)
     ]
     found = reasons("hate", gather_evidence(twice, EXCLUDES), None, {2: "blames a group"}, by_people=False)
-    assert (found.en, found.ms) == ("LLM a-model: blames a group", "LLM a-model")
+    assert found == "LLM a-model: blames a group"
 
 
 def test_no_person_is_named() -> None:
     evidence = gather_evidence([said(1, RaterKind.HUMAN, "hate")], EXCLUDES)
-    assert reasons("hate", evidence, 0.9, {1: "Encik Ahmad kata begitu"}, by_people=True).en == "people agreed on it"
+    assert reasons("hate", evidence, 0.9, {1: "Encik Ahmad kata begitu"}, by_people=True) == "people agreed on it"
+    assert "People agreed on it." in tell(TAXONOMY["hate"], evidence, 0.9, by_people=True)
 
 
 def test_what_a_model_wrote_is_masked_put_on_one_line_and_cut() -> None:
     evidence = gather_evidence([said(1, RaterKind.LLM, "hate")], EXCLUDES)
     told = "hubungi 012-345 6789\natau ali@example.com\n\nracist: <b>made up</b>; " + "panjang " * 60
-    why = reasons("hate", evidence, None, {1: told}, by_people=False)
-    words = why.en
+    words = reasons("hate", evidence, None, {1: told}, by_people=False)
     assert "012-345" not in words and "ali@example.com" not in words
-    # one label, one line: what it wrote can't pass for another label's reasons
-    line = line_of(TAXONOMY["hate"], why)
-    assert panel({"hate": line, "racist": line}).count("\n") == 1
     assert len(words) < 230 and words.endswith("…")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.judgement import Decision, Judgement, RaterKind, Tier
+from pipeline.judgement import ADJUDICATION, Decision, Judgement, RaterKind, RaterRef, Tier
 from pipeline.ledger.resolve import current_judgements, resolve, text_tier
 from tests.support.judgements import EXCLUDES, LABELS, TRUST, judgements, ledgers, opinions, piles, said
 
@@ -261,3 +261,87 @@ def test_a_model_never_decides(pile: list[Judgement], predictions: list[Judgemen
 def test_nothing_said_is_nothing_known() -> None:
     assert resolve([]) == {}
     assert text_tier({}) is Tier.UNKNOWN
+
+
+def settles(id_: int, *, yes: str = "", no: str = "", account: str = "1", **more: object) -> Judgement:
+    return said(RaterKind.HUMAN, id_, yes=yes, no=no, name=ADJUDICATION, version=account, **more)
+
+
+@pytest.mark.parametrize("id_", [0, 50])
+def test_a_settlement_outranks_any_number_of_people_and_is_gold(id_: int) -> None:
+    crowd = [said(RaterKind.HUMAN, 10 + n, no="hate", version=str(n)) for n in range(9)]
+    settled = settles(id_, yes="hate")
+    assert resolve([*crowd, settled])["hate"] == Decision(True, Tier.GOLD, (id_,))
+    split = [*crowd[:2], said(RaterKind.HUMAN, 30, yes="hate", version="30")]
+    assert resolve([split[0], split[2], settled])["hate"] == Decision(True, Tier.GOLD, (id_,))
+    assert text_tier(resolve([split[0], split[2], settled])) is Tier.GOLD
+
+
+def test_a_settlement_decides_the_labels_that_it_speaks_of_and_no_other() -> None:
+    pile = [
+        said(RaterKind.HUMAN, 1, yes="hate,porn", name="a"),
+        said(RaterKind.HUMAN, 2, no="hate,porn", name="b"),
+        settles(3, no="hate"),
+    ]
+    decisions = resolve(pile)
+    assert decisions["hate"] == Decision(False, Tier.GOLD, (3,))
+    assert decisions["porn"] == Decision(None, Tier.CONTESTED, (1, 2))
+    assert text_tier(decisions) is Tier.CONTESTED
+
+
+def test_of_two_reviewers_who_disagree_the_newer_settles_each_label_that_they_speak_of() -> None:
+    older, newer = settles(4, yes="hate", no="porn"), settles(7, no="hate", account="2")
+    decisions = resolve([newer, older])
+    assert decisions["hate"] == Decision(False, Tier.GOLD, (7,))
+    assert decisions["porn"] == Decision(False, Tier.GOLD, (4,))
+    agreeing = settles(9, no="hate", account="3")
+    assert resolve([newer, older, agreeing])["hate"] == Decision(False, Tier.GOLD, (7, 9))
+
+
+def test_a_settlement_that_was_undone_leaves_the_dispute_as_it_was() -> None:
+    dispute = [said(RaterKind.HUMAN, 1, yes="hate", name="a"), said(RaterKind.HUMAN, 2, no="hate", name="b")]
+    settled = settles(3, yes="hate", external_ref="review:x")
+    undone = settles(4, external_ref="review:x", revision=1, supersedes=3, withdrawn=True)
+    assert resolve([*dispute, settled])["hate"].value is True
+    assert resolve([*dispute, settled, undone]) == resolve(dispute)
+
+
+def test_only_people_called_so_are_reviewers() -> None:
+    for kind in set(RaterKind) - {RaterKind.HUMAN}:
+        assert not RaterRef(kind, ADJUDICATION, "1").adjudicates
+        pile = [said(RaterKind.HUMAN, 1, no="hate"), said(kind, 2, yes="hate", name=ADJUDICATION)]
+        assert resolve(pile)["hate"] == Decision(False, Tier.GOLD, (1,))
+
+
+@st.composite
+def reviewed(draw: st.DrawFn) -> list[Judgement]:
+    """A ledger in which some of the people are reviewers."""
+    pile = draw(ledgers())
+    accounts = draw(st.sets(st.sampled_from(("", "1", "2"))))
+    return [
+        replace(j, rater=RaterRef(j.rater.kind, ADJUDICATION, j.rater.version))
+        if j.rater.kind is RaterKind.HUMAN and j.rater.name == "b" and j.rater.version in accounts
+        else j
+        for j in pile
+    ]
+
+
+@given(reviewed(), st.randoms())
+def test_with_reviewers_the_order_of_arrival_does_not_matter(pile: list[Judgement], shuffler: random.Random) -> None:
+    shuffled = list(pile)
+    shuffler.shuffle(shuffled)
+    assert resolve(shuffled + pile[:2], excludes=EXCLUDES) == resolve(pile, excludes=EXCLUDES)
+
+
+@given(reviewed())
+def test_whatever_others_say_what_reviewers_settled_stands(pile: list[Judgement]) -> None:
+    reviewers = [j for j in pile if j.rater.adjudicates]
+    settled = {label: d for label, d in resolve(reviewers, excludes=EXCLUDES).items() if d.judgements}
+    assert all(d.tier is Tier.GOLD and d.value is not None for d in settled.values())
+    everything = resolve(pile, excludes=EXCLUDES)
+    assert {label: everything[label] for label in settled} == settled
+    # and of what they leave unsaid, the others decide as if there were no reviewers
+    others = resolve([j for j in pile if not j.rater.adjudicates], excludes=EXCLUDES)
+    assert {label: d for label, d in everything.items() if label not in settled and d.judgements} == {
+        label: d for label, d in others.items() if label not in settled and d.judgements
+    }

@@ -53,7 +53,7 @@ def test_tables_and_values_keep_their_names() -> None:
     }
     assert values == _VALUES
     assert [kind.value for kind in RaterKind] == [
-        *("human", "external", "llm", "classifier", "pseudo", "rule", "bootstrap")
+        *("human", "external", "llm", "classifier", "pseudo", "rule", "bootstrap", "report")
     ]
 
 
@@ -81,7 +81,7 @@ def test_errors_that_records_of_runs_begin_with_keep_their_names() -> None:
 def test_a_model_folder_keeps_its_files_and_fields(tmp_path: Path) -> None:
     assert MANIFEST == "model.json"
     assert frozenset(
-        {"model.json", "README.md", "precision-recall.png", "reliability.png", "gate.json", "gate.html"}
+        {"model.json", "README.md", "precision-recall.png", "reliability.png", "scores.npz", "gate.json", "gate.html"}
     ) == (BESIDE)
     assert {name: backend_of(name).file for name in ("linear", "transformers", "transformers-int8")} == {
         "linear": "model.skops",
@@ -177,13 +177,23 @@ def _types(node: Any) -> list[tuple[str, str]]:
 
 
 _TABLES = """
-    annotation consensus encoder event filter_decision filter_score intervention judgement llm_reply minhash_band model
-    prediction prediction_batch project project_config queue_item rater review run run_log shard snapshot source
-    store_key sync_cursor task test_row test_set text text_sentiment text_source text_vector translation
+    account annotation api_token audit_entry consensus dispute encoder event figure filter_cut filter_decision
+    filter_score filter_summary form_key intervention judgement llm_reply minhash_band model moderation_policy
+    norming_text norming_vote norming_week notice notice_delivery one_time_link personal_link phone_answer
+    phone_task practice_answer prediction prediction_batch project project_config queue_item rater report review
+    review_cursor review_lease run run_log run_request saved_search search_word shadow_count shadow_model shard
+    sign_in_attempt snapshot source store_key sync_cursor task taxonomy_version test_row test_set text
+    text_sentiment text_source text_vector translation volunteer web_session
 """
 _VALUES = {
+    "account_role": ["volunteer", "viewer", "reviewer", "maintainer", "owner"],
+    "api_token_role": ["volunteer", "viewer", "reviewer", "maintainer", "owner"],
+    "answer_kind": ["labels", "none", "undecided", "skipped"],
+    "answer_state": ["waiting", "sent", "refused"],
+    "delivery_state": ["waiting", "sending", "sent", "held", "over", "failed"],
+    "dispute_kind": ["disagreement", "undecided", "suspect", "appeal"],
     "run_state": ["running", "done", "failed", "cancelled"],
-    "rater_kind": ["human", "external", "llm", "classifier", "pseudo", "rule", "bootstrap"],
+    "rater_kind": ["human", "external", "llm", "classifier", "pseudo", "rule", "bootstrap", "report"],
     "model_state": ["candidate", "champion", "retired", "rejected"],
     "project_state": ["open", "gone"],
     "queue_state": ["queued", "pushed", "dropped", "refused"],

@@ -31,6 +31,7 @@ from saring.workers.stages import STAGES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("pipeline", "saring", "sync", "ml_backend")
+_PAGES = _ROOT / "saring" / "web"
 
 
 @cache
@@ -51,6 +52,8 @@ def test_jobs_keep_their_names_arguments_and_queues(app: Any) -> None:
     """Messages that wait in the broker, sent by an older process, name these."""
     ours = {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
     assert sorted(ours) == [
+        "saring.drift",
+        "saring.notices",
         "saring.predict_ahead",
         "saring.pull",
         "saring.reconcile",
@@ -58,7 +61,9 @@ def test_jobs_keep_their_names_arguments_and_queues(app: Any) -> None:
         "saring.reembed",
         "saring.refill",
         "saring.retrain",
+        "saring.send",
         "saring.shard",
+        "saring.start",
         "saring.sweep",
     ]
     assert list(inspect.signature(ours["saring.shard"].run).parameters) == ["run_id", "number"]
@@ -67,9 +72,13 @@ def test_jobs_keep_their_names_arguments_and_queues(app: Any) -> None:
         "saring.pull": {"queue": "io"},
         "saring.reconcile": {"queue": "io"},
         "saring.refill": {"queue": "io"},
+        "saring.notices": {"queue": "io"},
+        "saring.drift": {"queue": "cpu"},
         "saring.predict_ahead": {"queue": "cpu"},
         "saring.retrain": {"queue": "cpu"},
         "saring.reembed": {"queue": "cpu"},
+        "saring.start": {"queue": "io"},
+        "saring.send": {"queue": "io"},
         "saring.shard": {"queue": "cpu"},
         "saring.sweep": {"queue": "io"},
         "saring.reduce": {"queue": "io"},
@@ -89,6 +98,9 @@ def test_the_schedule_keeps_the_names_of_its_entries(app: Any) -> None:
         "refill": "saring.refill",
         "predict-ahead": "saring.predict_ahead",
         "reembed": "saring.reembed",
+        "start": "saring.start",
+        "notices": "saring.notices",
+        "drift": "saring.drift",
         "sweep": "saring.sweep",
     }
     ensure_conf(app)
@@ -116,6 +128,7 @@ def test_stages_keep_their_names() -> None:
     assert {name: stage.name for name, stage in STAGES.items()} == {
         name: name
         for name in (
+            "ingest",
             "embed",
             "judge",
             "translate",
@@ -124,10 +137,13 @@ def test_stages_keep_their_names() -> None:
             "pseudolabel",
             "train",
             "queue",
+            "review",
+            "search-index",
             "pull",
             "reconcile",
             "push",
             "predict-ahead",
+            "search-index",
         )
     }
     assert STAGES["pull"].queue == STAGES["push"].queue == "io"
@@ -143,6 +159,7 @@ def test_stages_keep_their_names() -> None:
         ("shard 7", "3", -1919007679710828331),
         ("reduce", "7", -1604298746240598637),
         ("job", "retrain", -6834353435209652218),
+        ("job", "notices", -4837944538369183644),
         ("sync-turn", "1", -3286377342140039804),
         ("sync-setup", "", -433958254743029796),
     ],
@@ -182,10 +199,10 @@ def test_settings_keep_their_variables() -> None:
     assert sorted(names) == _VARIABLES.split()
     assert (HEARTBEAT, READY_FILE_VARIABLE) == ("SARING_HEARTBEAT_FILE", "SARING_READY_FILE")
     home = Settings(home=Path("/h"))
-    places = home.env_file, home.raters_file, home.models_dir, home.snapshots_dir, home.rejects_dir, home.reports_dir
-    assert [str(place) for place in places] == [
-        *("/h/saring.env", "/h/raters.yaml", "/h/models", "/h/snapshots", "/h/rejects", "/h/reports")
-    ]
+    files = home.env_file, home.raters_file, home.notices_file
+    folders = home.models_dir, home.snapshots_dir, home.rejects_dir, home.reports_dir
+    assert list(map(str, files)) == ["/h/saring.env", "/h/raters.yaml", "/h/notices.yaml"]
+    assert list(map(str, folders)) == ["/h/models", "/h/snapshots", "/h/rejects", "/h/reports"]
 
 
 def test_the_program_is_called_as_before() -> None:
@@ -222,8 +239,9 @@ def test_packages_carry_their_files() -> None:
         f"{package}: {path.name}"
         for package in _PACKAGES
         for path in (_ROOT / package).rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and _PAGES not in path.parents
     )
+    # of the pages, a test of the wheel says that they are in it
     assert set(carried.values()) == {1}
     assert sorted(carried) == _DATA
     # documented, and named in issues and scripts
@@ -268,29 +286,35 @@ def _constants(node: ast.Tuple) -> set[object]:
 
 _VARIABLES = """
     HF_ENDPOINT HF_TOKEN LABEL_STUDIO_API_KEY LABEL_STUDIO_URL SARING_BACKEND_PASSWORD SARING_BACKEND_URL
-    SARING_BASE_MODEL SARING_CONSENSUS SARING_DATABASE_URL SARING_EMBEDDINGS_API_KEY SARING_EMBEDDINGS_URL
-    SARING_ENCODER SARING_ENCODER_ENGINE SARING_GATE_LATENCY_MS SARING_GATE_MACRO_MARGIN
-    SARING_GATE_RECALL_MARGIN SARING_GATE_SIZE_MB SARING_GATE_SLICE_MARGIN SARING_HF_ENDPOINT SARING_HF_TOKEN
-    SARING_HOME SARING_LABEL_STUDIO_API_KEY SARING_LABEL_STUDIO_ENV SARING_LABEL_STUDIO_MAY_CALL
-    SARING_LABEL_STUDIO_URL SARING_LANGUAGES SARING_LLM_API_KEY SARING_LLM_MODEL SARING_LLM_URL
-    SARING_LOG_FORMAT SARING_LOOK_SECONDS SARING_METRICS_PASSWORD SARING_PULL_SECONDS SARING_QUEUE_LOW
-    SARING_QUEUE_REFILL SARING_RECONCILE_AT SARING_REDIS_URL SARING_RESEND_SECONDS SARING_RETRAIN_HOURS
-    SARING_RETRAIN_LABELS SARING_SEED SARING_TAXONOMY SARING_TEST_SET_INCREMENT SARING_TRAIN_BACKEND
-    SARING_TRAIN_QUEUE SARING_WEBHOOK_SECRET
+    SARING_BASE_MODEL SARING_CONSENSUS SARING_DASHBOARD_URL SARING_DATABASE_URL SARING_EMBEDDINGS_API_KEY
+    SARING_EMBEDDINGS_URL SARING_ENCODER SARING_ENCODER_ENGINE SARING_FILTER_BY SARING_GATE_LATENCY_MS
+    SARING_GATE_MACRO_MARGIN SARING_GATE_PROBE_MARGIN SARING_GATE_RECALL_MARGIN SARING_GATE_SIZE_MB
+    SARING_GATE_SLICE_MARGIN SARING_HF_ENDPOINT SARING_HF_TOKEN SARING_HOME SARING_INCOMING SARING_JOIN
+    SARING_LABEL_STUDIO_API_KEY SARING_LABEL_STUDIO_ENV SARING_LABEL_STUDIO_MAINTAINERS
+    SARING_LABEL_STUDIO_MAY_CALL SARING_LABEL_STUDIO_URL SARING_LANGUAGES SARING_LLM_API_KEY SARING_LLM_MODEL
+    SARING_LLM_URL SARING_LOG_FORMAT SARING_LOOK_SECONDS SARING_METRICS_PASSWORD SARING_MOST_PER_LABEL
+    SARING_NEGATIVES_PER_POSITIVE SARING_OIDC_CLIENT_ID SARING_OIDC_CLIENT_SECRET SARING_OIDC_ISSUER
+    SARING_OIDC_ROLE SARING_OIDC_ROLES SARING_OIDC_ROLE_CLAIM SARING_OIDC_SCOPES SARING_PRACTICE SARING_PROBES
+    SARING_PULL_SECONDS SARING_QUEUE_LOW SARING_QUEUE_REFILL SARING_RECONCILE_AT SARING_REDIS_URL
+    SARING_RESEND_SECONDS SARING_RETRAIN_HOURS SARING_RETRAIN_LABELS SARING_SEED SARING_TAXONOMY
+    SARING_TEST_SET_INCREMENT SARING_TRAIN_BACKEND SARING_TRAIN_QUEUE SARING_WEBHOOK_SECRET
 """
 _COMMANDS = """
     init doctor up down status demo taxonomy ingest import judge raters embed encoders translate filter pseudolabel
-    pretrain train evaluate predict models dataset sources explore run queue sync serve worker beat keep runs schedule
-    backup restore
+    pretrain train evaluate predict models probes dataset sources explore drift search run queue review audit sync
+    serve users policies worker beat keep runs schedule notices backup restore
 """
 _DATA = [
     "pipeline: card.md.j2",
+    "pipeline: data_statement.md.j2",
     "pipeline: dataset_card.md.j2",
     "pipeline: example.yaml",
     "pipeline: explore.html.j2",
     "pipeline: gate.html.j2",
     "pipeline: markers.txt",
     "pipeline: model_card.md.j2",
+    "pipeline: model_documentation.md.j2",
+    "pipeline: probes.yaml",
     "pipeline: py.typed",
     "pipeline: report.html.j2",
     "pipeline: script.py.mako",
@@ -303,8 +327,13 @@ _DATA = [
     "saring: harassment.jsonl",
     "saring: hate.jsonl",
     "saring: informative.jsonl",
+    "saring: label_studio_base.html.in",
     "saring: label_studio_constraints.txt",
+    "saring: label_studio_door.html.in",
     "saring: label_studio_guard.py.in",
+    "saring: label_studio_requests.json",
+    "saring: label_studio_signup.html.in",
+    "saring: label_studio_volunteers.py.in",
     "saring: porn.jsonl",
     "saring: psychiatric.jsonl",
     "saring: racist.jsonl",
@@ -312,4 +341,6 @@ _DATA = [
     "saring: self-harm.jsonl",
     "saring: sexist.jsonl",
     "saring: violence.jsonl",
+    "sync: guide.en.md.j2",
+    "sync: guide.ms.md.j2",
 ]
