@@ -10,6 +10,7 @@ HOME/services/*.alive         locked by a server, and by its children, for as lo
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -18,7 +19,7 @@ import re
 import secrets
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,12 +190,26 @@ def _by_name(name: str) -> Account | None:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
+@contextlib.contextmanager
+def _no_other_makes_it() -> Iterator[None]:
+    """Hold a lock on the folder of accounts: two `useradd` at once fail, or make two accounts of one name."""
+    folder = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _new_account() -> Account:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/bin/false", ROOT_RUNS_AS]
     reason = "useradd is not installed"
-    with contextlib.suppress(FileNotFoundError):
-        reason = subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()
-    account = _by_name(ROOT_RUNS_AS)  # also when another process made it meanwhile
+    with _no_other_makes_it():
+        account = _by_name(ROOT_RUNS_AS)
+        if account is None:
+            with contextlib.suppress(FileNotFoundError):
+                reason = subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()
+            account = _by_name(ROOT_RUNS_AS)
     if account is None:
         raise ServiceError(
             f"PostgreSQL does not run as root, and account `{ROOT_RUNS_AS}` cannot be made ({reason}): "
