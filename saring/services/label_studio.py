@@ -40,6 +40,7 @@ from core.settings.base import *
 from label_studio.core.settings.label_studio import *
 from pathlib import Path
 
+from django.core.servers.basehttp import WSGIRequestHandler
 from label_studio.core.settings.label_studio import DATABASES, INSTALLED_APPS, MIDDLEWARE, TEMPLATES
 
 INSTALLED_APPS = [*INSTALLED_APPS, "label_studio_guard.GuardConfig"]
@@ -50,6 +51,8 @@ DATABASES["default"]["OPTIONS"] = {
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode = WAL",
 }
+# its server sends the head of an answer and then the body, which would wait 40 ms for the caller to acknowledge the head
+WSGIRequestHandler.disable_nagle_algorithm = True
 """
 #: files that run within Label Studio, in whose environment is Django, by where they lie there
 _WITHIN = {
