@@ -9,9 +9,9 @@ DEV := $(VENV)/.installed-dev
 # what is never imported need not be compiled
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 PACKAGES := pipeline saring sync ml_backend
-# one PostgreSQL, Valkey and Label Studio a worker, 1.5 GB in all; tests wait for other processes two thirds of their
-# time, so four keep two cores busy
-WORKERS ?= 4
+# one PostgreSQL, Valkey and Label Studio a worker; tests wait for other processes part of their time, so three keep two
+# cores busy
+WORKERS ?= 3
 PYTEST_ARGS ?=
 
 .DELETE_ON_ERROR:

@@ -51,7 +51,7 @@ DATABASES["default"]["OPTIONS"] = {
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode = WAL",
 }
-# its server sends the head of an answer and then the body, which would wait 40 ms for the caller to acknowledge the head
+# its server sends the head of an answer, then the body, which would wait 40 ms for the caller to acknowledge the head
 WSGIRequestHandler.disable_nagle_algorithm = True
 """
 #: files that run within Label Studio, in whose environment is Django, by where they lie there

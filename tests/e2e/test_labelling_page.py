@@ -16,7 +16,7 @@ from tests.support.labelling_page import WINDOWS, LabellingPage, opened, sign_up
 from tests.support.pulled import World, denied_by, new_world
 
 pytestmark = pytest.mark.timeout(400)
-_SIZES = [("desktop", "light"), ("tablet", "dark"), ("phone", "light"), ("phone", "dark")]
+_SIZES = [("desktop", "light"), ("tablet", "dark"), ("phone", "dark")]
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,8 @@ from tests.support.waiting import until
 from tests.support.web import Web, serving_web
 
 pytestmark = pytest.mark.timeout(600)
+#: phones that are used at once
+_PHONES = 5
 _OFFLINE = re.compile("ERR_INTERNET_DISCONNECTED")
 
 
@@ -76,7 +78,7 @@ def phones(
     chromium: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Phones]:
-    queue(module_engine, lines(34), tmp_path_factory.mktemp("phones"))
+    queue(module_engine, lines(60), tmp_path_factory.mktemp("phones"))
     with LabelStudio(label_studio.url, label_studio.api_key) as client:
         made = make_project(module_engine, client)
         push_all(module_engine, client, made.project_id)
@@ -211,9 +213,9 @@ def test_answers_wait_while_there_is_no_network_and_are_sent_once(phones: Phones
     context.close()
 
 
-def test_two_phones_at_once_whose_networks_come_and_go_take_each_text_once(phones: Phones) -> None:
+def test_five_phones_at_once_whose_networks_come_and_go_take_each_text_once(phones: Phones) -> None:
     before = len(phones.answers())
-    contexts = [phones.phone() for _ in range(2)]
+    contexts = [phones.phone() for _ in range(_PHONES)]
     pages = [context.new_page() for context in contexts]
     for page in pages:
         come_in(page, phones.volunteer())
@@ -226,15 +228,15 @@ def test_two_phones_at_once_whose_networks_come_and_go_take_each_text_once(phone
         context.set_offline(False)
         expect(page.locator("#waiting")).to_be_hidden(timeout=30_000)
         context.close()
-    phones.all_sent(before + 4)
+    phones.all_sent(before + 2 * _PHONES)
     given = phones.answers()[before:]
-    assert sorted(Counter(answer.account_id for answer in given).values()) == [2, 2]
-    assert len({answer.task_id for answer in given}) == 4
+    assert sorted(Counter(answer.account_id for answer in given).values()) == [2] * _PHONES
+    assert len({answer.task_id for answer in given}) == 2 * _PHONES
     pull(phones.web.home)
     n = store.Annotation
     with open_session(phones.web.home.engine) as session:
         rows = session.scalars(select(n.task_id).where(n.task_id.in_([answer.task_id for answer in given]))).all()
-    assert len(rows) == 4
+    assert len(rows) == 2 * _PHONES
 
 
 def test_labels_that_exclude_each_other_are_not_ticked_together(phones: Phones) -> None:

@@ -265,7 +265,7 @@ def test_a_server_that_stops_ends_open_streams_at_once(server_url: str, template
     ended = threading.Event()
 
     def follow(client: httpx.Client, begun: threading.Event) -> None:
-        with client.stream("GET", "/runs/events") as response:
+        with client, client.stream("GET", "/runs/events") as response:
             for line in response.iter_lines():
                 if line.startswith("event: run"):
                     begun.set()
