@@ -148,6 +148,8 @@ class Settings(BaseSettings):
     resend_seconds: float = Field(default=60, ge=1)
     #: folder of files that may be ingested from the browser; unset means `incoming` in ``home``
     incoming: Path | None = None
+    #: megabytes of a file that may be uploaded from the browser into that folder, at most; 0: none may be
+    upload_most_mb: int = Field(default=200, ge=0)
     #: format of the workers' logs: `text`, or `json` (one object a line, with the ids of run, shard and task)
     log_format: Literal["text", "json"] = "text"
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -23,15 +23,16 @@ from pipeline.store.tables.accounts import Role
 from saring.web.body import BoundedBody
 from saring.web.figures import Figures
 from saring.web.gone import QuietlyGone
-from saring.web.guard import NotOurForm, RoleNeeded, SignInNeeded, TooMany, kept_fields
+from saring.web.guard import NotOurForm, RoleNeeded, SignInNeeded, TooMany, is_upload, kept_fields
 from saring.web.headers import SecurityHeaders
 from saring.web.limits import Limits
 from saring.web.pages import ALL
+from saring.web.pages.run_starts import UPLOAD_PATH
 from saring.web.pages.sign_in import again_page, sign_in_page
 from saring.web.rendering import STATIC, Renderer
 from saring.web.routing import Rule, table
 from saring.web.state import WebState
-from saring.web.visit import Visitor, here
+from saring.web.visit import Visitor, here, local
 
 if TYPE_CHECKING:
     from saring.home import Home
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 #: seconds after which a page about a database that is away asks again
 _AGAIN_SECONDS = 5
+#: bytes of a form around the file in it
+_AROUND_A_FILE = 64 << 10
 
 
 def create_web(home: Home, *, broker_url: Callable[[], str] | None = None, public_url: str | None = None) -> FastAPI:
@@ -64,7 +67,7 @@ def create_web(home: Home, *, broker_url: Callable[[], str] | None = None, publi
     for pages in ALL:
         app.include_router(pages.router)
     app.mount("/static", _Static(directory=STATIC), name="static")
-    app.add_middleware(BoundedBody)
+    app.add_middleware(BoundedBody, larger={UPLOAD_PATH: home.settings.upload_most_mb * 1_000_000 + _AROUND_A_FILE})
     app.add_middleware(QuietlyGone)
     app.add_middleware(SecurityHeaders, secure=app.state.web.secure)
     handlers: list[tuple[type[Exception] | int, Callable[[Request, Exception], Awaitable[Response]]]] = [
@@ -109,6 +112,10 @@ async def _sign_in(request: Request, error: Exception) -> Response:
             headers={"WWW-Authenticate": 'Bearer realm="saring"'},
         )
     visit = _anonymous(request)
+    if request.method == "POST" and is_upload(request):
+        page_before = local(urlsplit(request.headers.get("referer", "")).path or "/")
+        problem = visit.say("Your session ended. Sign in, and choose the file again.")
+        return sign_in_page(visit, status=401, problem=problem, next_path=page_before)
     if error.fields is None:
         if "hx-request" in request.headers:
             return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
@@ -161,7 +168,7 @@ async def _no_store(request: Request, error: Exception) -> Response:
     if _is_program(request):
         return PlainTextResponse("the database cannot be reached now\n", 503, headers=headers)
     visit = _anonymous(request)
-    if request.method == "POST":
+    if request.method == "POST" and not is_upload(request):
         fields = kept_fields(await request.form(), own=True)
         message = visit.say(
             "The database cannot be reached. Nothing that you typed is lost: send it again in a moment."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -68,30 +68,40 @@ class TooMany(Exception):
         self.seconds = max(1, math.ceil(seconds))
 
 
-def require(role: Role) -> Callable[[Request], Awaitable[None]]:
+def require(role: Role) -> Callable[[Request], AsyncIterator[None]]:
     """A dependency that lets only accounts with this role pass, and only our own forms.
 
     It notes the identity in the request's state, for `saring.web.visit.Visit`.
     """
 
-    async def check(request: Request) -> None:
+    async def check(request: Request) -> AsyncIterator[None]:
         web = state_of(request)
-        form = await request.form() if request.method == "POST" else None
         identity = await run_in_threadpool(identify, request, web)
+        posted = request.method == "POST"
         if identity is None:
-            raise SignInNeeded(kept_fields(form) if form is not None else None)
+            # a file cannot be sent again for somebody, so it isn't read either
+            kept = posted and not is_upload(request)
+            raise SignInNeeded(kept_fields(await request.form()) if kept else None)
         request.state.identity = identity
         if identity.account.role is None or not identity.account.role.allows(role):
             raise RoleNeeded(role)
-        if form is not None and identity.session is not None:
-            given = form.get(CSRF_FIELD)
-            right = isinstance(given, str) and hmac.compare_digest(
-                given.encode("utf-8", "replace"), csrf_of(identity.session)
-            )
-            if not right or is_foreign(request, web):
-                raise NotOurForm(kept_fields(form))
+        if not posted:
+            yield
+            return
+        # its files are closed whatever comes of it
+        async with request.form() as form:
+            if identity.session is not None:
+                _refuse_foreign(request, web, identity.session, form)
+            yield
 
     return check
+
+
+def _refuse_foreign(request: Request, web: WebState, session: str, form: FormData) -> None:
+    given = form.get(CSRF_FIELD)
+    right = isinstance(given, str) and hmac.compare_digest(given.encode("utf-8", "replace"), csrf_of(session))
+    if not right or is_foreign(request, web):
+        raise NotOurForm(kept_fields(form))
 
 
 def identify(request: Request, web: WebState) -> Identity | None:
@@ -140,6 +150,11 @@ def is_foreign(request: Request, web: WebState) -> bool:
     if web.public_url:
         hosts.add(urlsplit(web.public_url).netloc.lower())
     return urlsplit(origin).netloc.lower() not in hosts
+
+
+def is_upload(request: Request) -> bool:
+    """Return True if a form with a file was sent."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/")
 
 
 def kept_fields(form: FormData, *, own: bool = False) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -14,6 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from starlette.datastructures import UploadFile
 
 from pipeline.errors import SaringError
 from pipeline.store.tables.accounts import FormKey, Role
@@ -43,11 +45,20 @@ class Visitor:
     Args:
         request: the request.
         identity: who asks; None: a page that is open to everybody.
-        fields: what was sent as a form.
+        fields: what was sent as a form; of a file, its name.
+        files: the files.
     """
 
-    def __init__(self, request: Request, identity: Identity | None, fields: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        identity: Identity | None,
+        fields: Mapping[str, Any],
+        files: Mapping[str, UploadFile] = MappingProxyType({}),
+    ) -> None:
         self.request = request
+        #: files that were sent with the form, by the name of their field
+        self.files = files
         self.web: WebState = state_of(request)
         self._identity = identity
         self._fields = fields
@@ -246,12 +257,16 @@ class Visitor:
 async def _visitor(request: Request) -> Visitor:
     identity: Identity | None = getattr(request.state, "identity", None)
     fields: dict[str, Any] = {}
+    files: dict[str, UploadFile] = {}
     if request.method == "POST":
         form = await request.form()
         for name in form:
             values = [value if isinstance(value, str) else value.filename for value in form.getlist(name)]
             fields[name] = values[0] if len(values) == 1 else values
-    return Visitor(request, identity, fields)
+            # of several files in one field, the last one
+            if isinstance(last := form[name], UploadFile):
+                files[name] = last
+    return Visitor(request, identity, fields, files)
 
 
 #: the parameter of a page's handler

@@ -100,7 +100,7 @@ def test_every_stage_has_a_form_whose_defaults_can_be_read(ctx: Context) -> None
     assert {name for name in STARTABLE if form_of(ctx, name).closed} == {
         *("ingest", "pull", "push", "reconcile", "predict-ahead")
     }
-    with pytest.raises(UsageError, match="There is no file in"):
+    with pytest.raises(UsageError, match="There is no file yet"):
         ask(ctx, "ingest", {"file": "x.jsonl", "source": "s"})
 
 

@@ -168,7 +168,7 @@ def test_a_stage_is_started_with_what_was_typed_and_its_run_is_shown_once_it_beg
 def test_a_file_of_the_server_is_offered_and_a_request_can_be_taken_back(web: Web) -> None:
     maintainer = web.client(Role.MAINTAINER)
     closed = maintainer.get("/runs/start/ingest").text
-    assert "There is no file in" in words_of(closed)
+    assert "There is no file yet" in words_of(closed)
     (web.home.settings.incoming_dir / "posts.jsonl").write_text('{"text": "Selamat pagi semua"}\n')
     answer = maintainer.post_form("/runs/start/ingest", "/runs/start/ingest", file="posts.jsonl", source="forum")
     [number] = requests_of(web)

