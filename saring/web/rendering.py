@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from pipeline.taxonomy import Taxonomy
 from saring.web import charts
+from saring.web.sentences import in_words
 from saring.web.words import Words, all_words
 
 STATIC = Path(__file__).parent / "static"
@@ -83,9 +84,22 @@ def _environment(language: str, words: Words) -> Environment:
         name = taxonomy[key].name
         return name.ms if language == "ms" else name.en
 
+    @pass_context
+    def sentence(context: TemplateContext, text: str | None) -> str:
+        if not text or language == "en":
+            return text or ""
+        return in_words(words, text, lambda key: label_name(context, key))
+
     environment.globals.update(static=static_address, charts=charts)
     environment.filters.update(
-        when=when, ago=ago, day=day, short_days=short_days, n=number, percent=percent, label=label_name
+        when=when,
+        ago=ago,
+        day=day,
+        short_days=short_days,
+        n=number,
+        percent=percent,
+        label=label_name,
+        sentence=sentence,
     )
     return environment
 
