@@ -48,7 +48,7 @@ MESSAGES = (NO_SUCH_ENCODER, BAD_LAYOUT, NO_TRANSLATOR, NO_FILES, NO_FILES_YET, 
 
 def _ingest_form(home: Context) -> Form:
     files = incoming_files(home.settings)
-    choices = [Choice(file.name, f"{file.name} ({file.size / 1e6:,.1f} MB)") for file in files]
+    choices = [Choice(file.name, f"{file.name} ({_size(file.size)})") for file in files]
     fields = (
         Field("file", "choice", "File", "A file of the folder of incoming files.", choices=choices, needed=True),
         Field("source", "words", "Source", "A name for the source of these texts.", needed=True),
@@ -70,6 +70,10 @@ def _ingest_form(home: Context) -> Form:
     what = "Read texts of a file on the server into the store."
     closed = None if files else NO_FILES_YET if home.settings.upload_most_mb else NO_FILES
     return Form("ingest", "Ingest a file", what, fields, closed, {"folder": str(home.settings.incoming_dir)})
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
 
 
 def _ingest(_home: Context, values: Values) -> list[Start]:
