@@ -4,7 +4,8 @@ The docstring of a class is its default message. A message is one line: what is 
 
     SaringError
     ├── UsageError                 the command or call is not valid (exit status 2)
-    │   └── FormError              a form has values that cannot be used (saring.actions.starting)
+    │   ├── FormError              a form has values that cannot be used (saring.actions.starting)
+    │   └── UploadRefused          a file that was uploaded cannot be kept (saring.actions.incoming)
     ├── TaxonomyError              the taxonomy file is not valid
     ├── ProbeError                 a file of probe sentences is not valid
     ├── StoreError
