@@ -167,9 +167,13 @@ def _pull(bench: Bench) -> tuple[SetupReport, float]:
     }
     by_text = {row["data"]["text_id"]: number for row, number in zip(rows, ids, strict=True)}
     with open_session(bench.engine) as session, session.begin():
+        public = PublicIds.of_store(session)
         session.execute(
             insert(store.Task),
-            [noted | {"text_id": task.text_id, "label_studio_id": by_text[str(task.text_id)]} for task in tasks],
+            [
+                noted | {"text_id": task.text_id, "label_studio_id": by_text[str(public.of(task.text_id))]}
+                for task in tasks
+            ],
         )
     seconds = bench.pull(project.project_id)
     counts = {"tasks": len(ids), "judgements": _judgements(bench.engine)}

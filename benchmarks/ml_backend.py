@@ -29,7 +29,7 @@ import httpx
 import orjson
 import psutil
 from _measure import emit
-from _serving_load import Answers, ask_all, home_with_champion, raw, served
+from _serving_load import Answers, ask, ask_all, home_with_champion, raw, served
 
 from pipeline.backend_credentials import WEBHOOK_HEADER, BackendCredentials, backend_credentials
 from pipeline.taxonomy import load_taxonomy
@@ -196,7 +196,7 @@ def _beside(port: int, lines: Sequence[Line], basic: str, options: argparse.Name
         port, lines, argparse.Namespace(clients=1, requests=2_000), f"Authorization: Basic {basic}\r\n", known=False
     )
 
-    async def ask() -> Answers:
+    async def ask_while_it_lasts() -> Answers:
         answers, start = Answers(), time.perf_counter()
         for request in requests[0]:
             if not asking.is_alive():
@@ -206,7 +206,7 @@ def _beside(port: int, lines: Sequence[Line], basic: str, options: argparse.Name
         return answers
 
     asking.start()
-    figures = asyncio.run(ask()).figures()
+    figures = asyncio.run(ask_while_it_lasts()).figures()
     asking.join()
     return {"clients": 1, **figures}
 

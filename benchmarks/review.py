@@ -16,10 +16,14 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+# not this folder, where `ml_backend` is a script
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _measure import emit, temporary_store
 from sqlalchemy import Engine, text

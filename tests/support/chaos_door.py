@@ -35,6 +35,8 @@ _STARTED, _CANCELLED = 0.3, 0.3
 PAGES = ("/", "/runs", "/filter", "/queue", "/review", "/annotators", "/models", "/reports", "/volunteers", "/audit")
 #: the stages that a maintainer starts
 _STAGES = ("embed", "pull", "reconcile")
+#: those of them that need no Label Studio, and another one
+_WITHOUT_LABEL_STUDIO = ("embed", "search-index")
 #: no database, or no champion yet: what the documentation says of both
 _AWAY = httpx.codes.SERVICE_UNAVAILABLE
 
@@ -217,6 +219,8 @@ class Maintainer:
 
     line: Line
     client: httpx.Client
+    #: what it starts
+    stages: Sequence[str]
     #: number of pages that were read
     read: int = 0
     #: runs that were asked for and confirmed, by the number of the request; and runs that were cancelled
@@ -230,7 +234,7 @@ class Maintainer:
             self._read(PAGES[self._turn % len(PAGES)])
             self._turn += 1
             if rng.random() < _STARTED or not self.asked:
-                self._start(rng.choice(_STAGES))
+                self._start(rng.choice(self.stages))
             if self.asked and rng.random() < _CANCELLED:
                 self._cancel(rng.choice(sorted(self.asked)))
         except Unconfirmed:
@@ -331,7 +335,8 @@ def open_door(
         ]
         person = add_account(session, "maintainer", Role.MAINTAINER)
         signed_in = begin_session(session, person.id, BROWSER["User-Agent"])
-    maintainer = Maintainer(line, _client(BROWSER))
+    # without phones there is no Label Studio either
+    maintainer = Maintainer(line, _client(BROWSER), _STAGES if phones else _WITHOUT_LABEL_STUDIO)
     maintainer.client.cookies.set("saring_session", signed_in)
     asking = [Application(line, _client({"Authorization": f"Bearer {token}"}), programs.id, write) for token in tokens]
     return Door(line, made, asking, maintainer)
