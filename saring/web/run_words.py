@@ -62,7 +62,7 @@ FORMS = (
     marked("Labels"),
     marked("Choose none for all labels."),
     marked("Score"),
-    marked("What the texts of a label are scored by."),
+    marked("The measure that is compared with the cut."),
     marked("similarity to the label's prototypes"),
     marked("labels of the nearest texts"),
     marked("Method of the cut"),

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from pipeline import store
 from pipeline.store.tables.human_loop import ProjectState
-from saring.actions.starting.forms import Choice, Field, Form, Values
+from saring.actions.starting.forms import Choice, Field, Form, Kind, Values
 from saring.context import Context
 
 #: a stage's name with its parameters
@@ -41,6 +41,11 @@ def limit_field(what: str = "texts") -> Field:
         least=1,
         most=_MOST_TEXTS,
     )
+
+
+def rare_number(name: str, kind: Kind, title: str, meaning: str, default: float, *, least: float, most: float) -> Field:
+    """The field of a number that few people change; it cannot be left empty."""
+    return Field(name, kind, title, meaning, default, least=least, most=most, needed=True, rare=True)
 
 
 MOST_TOKENS = Field(

