@@ -8,6 +8,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,9 @@ from pipeline.texts.readers import format_of
 _DEPTH, _MOST = 3, 200
 #: letters of a name; the file system takes 255 bytes
 _LONGEST_NAME = 120
+#: the beginning of an upload's name until it is whole; such files are not listed
+_UNFINISHED = ".upload-"
+_FORGOTTEN = timedelta(days=1)
 
 
 #: sentences about files that are not taken, with places for values, so that a page can translate them
@@ -82,13 +86,14 @@ def incoming_file(settings: Settings, name: str) -> Path:
     return path
 
 
-def keep_upload(settings: Settings, name: str, content: BinaryIO) -> str:
+def keep_upload(settings: Settings, name: str, content: BinaryIO, *, now: datetime) -> str:
     """Write a file into the folder, whole or not at all; its name there.
 
     Args:
         settings: name the folder, which is made if need be, and the largest size.
         name: as the browser gives it; folders before it are left out.
         content: read to its end.
+        now: what uploads left behind that were killed more than a day ago is removed.
 
     Raises:
         UploadRefused: the name cannot be one in this folder, there is such a file, or the file is too large, empty, or
@@ -99,9 +104,10 @@ def keep_upload(settings: Settings, name: str, content: BinaryIO) -> str:
     if not name or name.startswith(".") or len(name) > _LONGEST_NAME or not name.isprintable():
         raise UploadRefused(BAD_NAME, most=_LONGEST_NAME)
     folder = settings.incoming_dir
-    beside = folder / f".{secrets.token_hex(8)}-{name}"
+    beside = folder / f"{_UNFINISHED}{secrets.token_hex(8)}-{name}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_unfinished(folder, now)
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             shutil.copyfileobj(content, file)
         _check(settings, name, beside)
@@ -115,6 +121,13 @@ def keep_upload(settings: Settings, name: str, content: BinaryIO) -> str:
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
     return name
+
+
+def _remove_unfinished(folder: Path, now: datetime) -> None:
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < (now - _FORGOTTEN).timestamp():
+                path.unlink()
 
 
 def _check(settings: Settings, name: str, written: Path) -> None:

@@ -12,8 +12,8 @@ from functools import cache
 
 from saring.web.words import Words, marked
 
-#: `(s)` stands for an ending of the English plural; values named `reason` are sentences themselves, and those named
-#: `label` are keys of labels. The first pattern that fits is taken
+#: `(s)` stands for an ending of the English plural. Values named `reason` are sentences themselves, those named `label`
+#: are keys of labels, `scored` such keys with numbers, and `allowed` sentiments. The first pattern that fits is taken
 PATTERNS = (
     # the registry
     marked("not promoted: %(reason)s"),
@@ -65,7 +65,8 @@ PATTERNS = (
     # the queue
     marked("nothing is known about it yet"),
     marked("drawn at random"),
-    marked("of the texts left, one that %(who)s is less sure of: %(shown)s"),
+    marked("of the texts left, one that the champion is less sure of: %(scored)s"),
+    marked("of the texts left, one that the rater is less sure of: %(scored)s"),
     marked("%(label)s needs more gold texts and is likely here (%(probability)s)"),
     marked("in a review sample: %(label)s (%(sample)s)"),
     marked("%(label)s kept at %(score)s, close to the filter's cut %(cut)s"),
@@ -94,6 +95,8 @@ PATTERNS = (
     marked("all are equally similar"),
     marked("no valley lies between its means"),
 )
+_SENTIMENTS = {"negative": marked("negative"), "neutral": marked("neutral"), "positive": marked("positive")}
+_OR = marked("or")
 #: the time at which a model changed its state, before the reason
 _WHEN = re.compile(r"\d{4}-\d\d-\d\d\S*(?: [\d:]+)?(?: UTC)?: ")
 _VALUE = re.compile(r"%\((\w+)\)s")
@@ -129,6 +132,14 @@ def _next(words: Words, text: str, label: Callable[[str], str]) -> tuple[str, st
 def _value(words: Words, name: str, value: str, label: Callable[[str], str]) -> str:
     if name == "reason":
         return in_words(words, value, label)
+    if name == "scored":
+        return ", ".join(
+            f"{label(key)} {number}" for key, _, number in (part.rpartition(" ") for part in value.split(", "))
+        )
+    if name == "allowed":
+        return f" {words.gettext(_OR)} ".join(
+            words.gettext(_SENTIMENTS.get(part, part)) for part in value.split(" or ")
+        )
     return label(value) if name == "label" else value
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +113,19 @@ def test_a_form_that_is_sent_twice_keeps_one_file(web: Web) -> None:
     for _ in range(2):
         assert upload(maintainer, "sekali.txt", b"sekali\n", key="the same key").status_code == 200
     assert "sekali.txt" in names(web)
+
+
+def test_what_a_killed_upload_left_is_never_offered_and_removed_in_the_end(web: Web) -> None:
+    folder = web.home.settings.incoming_dir
+    folder.mkdir(exist_ok=True)
+    old, new = folder / ".upload-1-lama.txt", folder / ".upload-2-baharu.txt"
+    for left, days in ((old, 2), (new, 0)):
+        left.write_text("separuh")
+        os.utime(left, (time.time() - days * 86_400,) * 2)
+    assert upload(web.client(Role.MAINTAINER), "selepas.txt", b"selepas\n").status_code == 200
+    assert (old.exists(), new.exists()) == (False, True)
+    assert not any("baharu" in name or "lama" in name for name in names(web))
+    new.unlink()
 
 
 def test_more_than_may_be_sent_is_refused_before_it_is_read(web: Web) -> None:

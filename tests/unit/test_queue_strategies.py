@@ -18,7 +18,10 @@ from pipeline.queue.strategies.protocol import Chances
 from pipeline.queue.strategies.uncertain import clusters
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.vectors.encoders.protocol import unit
+from saring.web.sentences import in_words
+from saring.web.words import all_words
 
+MALAY = all_words()["ms"]
 LABELS = ("hate", "porn", "safe for work")
 HATE, PORN, SAFE = range(3)
 
@@ -91,6 +94,7 @@ def test_chances_are_chances_and_no_more_than_were_asked_for(
         reason = chances.reason(int(row))
         assert reason
         assert "\n" not in reason
+        assert in_words(MALAY, reason) != reason, "it can be said in Malay"
     again = weigh(name, some, size, seed)
     assert (again.chance == chances.chance).all()
 

@@ -81,6 +81,12 @@ def test_everything_that_a_cut_says_has_its_malay() -> None:
             "precision of 1 label; difference -0.1 [-0.2, +0.1]); only the champion knows hate",
             "2026-11-29T10:11:12Z: tidak dinaikkan: pada 1 teks ujian markahnya 0.5",
         ),
+        (
+            "of the texts left, one that the champion is less sure of: hate 0.50, safe for work 0.40",
+            "antara teks yang tinggal, satu yang juara kurang pasti: kebencian 0.50, safe for work 0.40",
+        ),
+        ("sentiment can be negative or neutral", "sentimen boleh jadi negatif atau neutral"),
+        ("sentiment is hardly negative (below 0.12, the default)", "sentimen hampir tidak negatif (di bawah 0.12"),
         ("by hand: kata orang; tidak diubah", "oleh orang: kata orang; tidak diubah"),
         ("set by hand: too strict; see the meeting", "ditetapkan oleh orang: too strict; see the meeting"),
         ("words of a reviewer; drawn", "words of a reviewer; drawn"),
@@ -94,4 +100,6 @@ def test_a_stored_reason_is_shown_in_malay_and_own_words_stay(stored: str, shown
 @pytest.mark.parametrize("message", PATTERNS)
 def test_no_pattern_hides_another(message: str) -> None:
     values = {name: f"9{number}" for number, name in enumerate(re.findall(r"%\((\w+)\)s", message))}
+    if "scored" in values:
+        values["scored"] = "91 0.5"
     assert malay(message.replace("(s)", "s") % values) == MALAY.gettext(message) % values

@@ -103,7 +103,7 @@ def upload(visit: Visit) -> Response:
     if file is not None and file.filename:
         try:
             with closing(file.file):
-                name = keep_upload(visit.home.settings, file.filename, file.file)
+                name = keep_upload(visit.home.settings, file.filename, file.file, now=datetime.now(UTC))
         except UploadRefused as error:
             problem = visit.say(error.message, **error.values)
         except InputError as error:
