@@ -192,10 +192,10 @@ def _texts(facts: Facts) -> Iterator[Item]:
 def _people(facts: Facts) -> Iterator[Item]:
     limit = max(_LEAST_LAG, _MISSED_PULLS * facts.pull_seconds)
     if facts.projects and (facts.lag is None or facts.lag > limit):
-        message = "What people answered in Label Studio was last copied at %(at)s UTC."
+        message = "Answers in Label Studio were last copied at %(at)s UTC."
         values = {"at": f"{facts.now.astimezone(UTC) - timedelta(seconds=facts.lag or 0):%Y-%m-%d %H:%M}"}
         if facts.lag is None:
-            message, values = "What people answered in Label Studio was never copied.", {}
+            message, values = "Answers in Label Studio were never copied.", {}
         yield Item("sync-lag", Severity.WRONG, message, _start("pull", "Pull now"), values)
     few = max(facts.queue_low, _FEW_TASKS)
     if facts.projects and facts.queued and facts.open_tasks < few:

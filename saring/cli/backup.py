@@ -17,7 +17,7 @@ def backup_command(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="FILE|FOLDER|URL", help="Where to write the backup. In a folder, its name is the date and time."
+            metavar="FILE|FOLDER|URL", help="The place of the backup. In a folder, its name is the date and time."
         ),
     ] = None,
     verify: Annotated[

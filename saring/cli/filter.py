@@ -54,7 +54,7 @@ def filter_command(
     label: LabelOption = None,
     method: Annotated[
         Literal["mixture", "robust-z", "quantile"],
-        typer.Option(help="How to choose the cut: labels with a lower similarity are rejected."),
+        typer.Option(help="The method that chooses the cut: labels with a lower score are rejected."),
     ] = "mixture",
     by: Annotated[
         Literal["similarity", "neighbours"] | None,

@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from saring.cli import output
 
 _Filter = Annotated[
-    Literal["centroid", "sentiment"], typer.Option("--filter", help="Which filter: centroid or sentiment.")
+    Literal["centroid", "sentiment"], typer.Option("--filter", help="The filter: centroid or sentiment.")
 ]
 _Label = Annotated[str | None, typer.Option("--label", help="Only this label.")]
 

@@ -30,7 +30,7 @@ TextField = Annotated[
 IdField = Annotated[str, typer.Option("--id-field", help="The field or column with the row's id, if it has one.")]
 Delimiter = Annotated[
     str | None,
-    typer.Option("--delimiter", help="What separates the columns of CSV: a character, or tab. Default: found."),
+    typer.Option("--delimiter", help="The separator of the columns of CSV: a character, or tab. Default: found."),
 ]
 Encoding = Annotated[
     str | None, typer.Option("--encoding", help="Encoding of text files, such as cp1252 or utf-16. Default: found.")
@@ -86,14 +86,14 @@ def import_command(
     ] = None,
     kind: Annotated[
         Literal["external", "human", "llm"],
-        typer.Option(help="What kind of rater: a data set (external), people, or a language model."),
+        typer.Option(help="The kind of rater: a data set (external), people, or a language model."),
     ] = "external",
     rater: Annotated[str | None, typer.Option(help="The rater's name. Default: the name of the source.")] = None,
     rater_field: Annotated[
         str | None, typer.Option("--rater-field", help="The field that names the annotator: each is a rater.")
     ] = None,
     labels_separator: Annotated[
-        str | None, typer.Option("--labels-separator", help="What stands between the labels of one cell, such as ;")
+        str | None, typer.Option("--labels-separator", help="The separator of the labels in one cell, such as ;")
     ] = None,
     preset: Annotated[
         Literal["prodigy", "argilla", "doccano", "label-studio", "none"] | None,

@@ -122,7 +122,7 @@ def promote_command(
 @models_app.command("rollback")
 def rollback_command(
     reason: Annotated[str, typer.Option(help="The reason, which is stored with the model.")],
-    purpose: Annotated[str, typer.Option(help="Which purpose: labels or sentiment.")] = "labels",
+    purpose: Annotated[str, typer.Option(help="The purpose: labels or sentiment.")] = "labels",
     as_json: output.JsonFlag = False,
 ) -> None:
     """Make the previous champion the champion again.

@@ -22,7 +22,7 @@ KindOption = Annotated[Kind | None, typer.Option("--kind", help="Only of this ki
 @notices_app.command("list")
 def list_command(
     kind: KindOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The number of notices to show, newest first.")] = 20,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Show what happened that people should know, and what was sent of it through which channel.

@@ -89,7 +89,7 @@ def show_command(
 def fit_command(
     method: Annotated[
         Choice | None,
-        typer.Option(help="How to combine judgements. Default: SARING_CONSENSUS, else auto."),
+        typer.Option(help="The way to combine judgements. Default: SARING_CONSENSUS, else auto."),
     ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:

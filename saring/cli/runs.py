@@ -37,7 +37,7 @@ _COLOURS = {"running": "yellow", "done": "green", "failed": "red", "cancelled": 
 @runs_app.command("list")
 def list_command(
     stage: Annotated[str | None, typer.Option(help="Show only runs of this stage.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many runs to show, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The number of runs to show, newest first.")] = 20,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Show the newest runs. Pulls that ended well are summed up, unless --stage pull asks for them.

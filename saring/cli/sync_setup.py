@@ -33,7 +33,7 @@ def setup_command(
         bool | None,
         typer.Option(
             "--empty-is-none/--empty-is-nothing",
-            help="What an answer without labels that a program sends means: no label fits, or nothing.",
+            help="The meaning of an answer without labels that a program sends: no label fits, or nothing.",
         ),
     ] = None,
     drop_labels: Annotated[

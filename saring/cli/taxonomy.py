@@ -138,9 +138,10 @@ def _say_checked(result: dict[str, Any]) -> None:
 
 @taxonomy_app.command("guides")
 def guides_command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the two files are written.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that the two files are written to.")],
     pictures: Annotated[
-        str | None, typer.Option(metavar="FOLDER|URL", help="Where pictures of the labelling page are. Default: none.")
+        str | None,
+        typer.Option(metavar="FOLDER|URL", help="The place of the pictures of the labelling page. Default: none."),
     ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:

@@ -52,7 +52,7 @@ def list_command(as_json: output.JsonFlag = False) -> None:
 @users_app.command("add")
 def add_command(
     name: _Name,
-    role: Annotated[Role, typer.Option(help="What the account may do.")] = Role.VIEWER,
+    role: Annotated[Role, typer.Option(help="The role of the account.")] = Role.VIEWER,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Add an account, and print a link that works once: its person chooses a password with it.
@@ -162,8 +162,8 @@ def tokens_command(as_json: output.JsonFlag = False) -> None:
 @users_app.command("make-token")
 def make_token_command(
     name: _Name,
-    uses: Annotated[str, typer.Option("--for", help="What uses it.")],
-    role: Annotated[Role, typer.Option(help="What it may do, at most what its account may.")] = Role.VIEWER,
+    uses: Annotated[str, typer.Option("--for", help="The program that uses it.")],
+    role: Annotated[Role, typer.Option(help="The role of the token, at most that of its account.")] = Role.VIEWER,
     per_minute: Annotated[int, typer.Option(min=1, max=1_000_000, help="Requests a minute.")] = PER_MINUTE,
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -202,7 +202,7 @@ def revoke_token_command(
 def log_command(
     act: Annotated[str | None, typer.Option(help="Only this act, or acts that begin with it.")] = None,
     name: Annotated[str | None, typer.Option("--who", help="Only acts of this account.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="How many to show; all, if not given.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The number of entries to show; all, if not given.")] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Show the audit log, newest first. With --json it is one JSON object a line.
