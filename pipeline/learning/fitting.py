@@ -119,7 +119,7 @@ def fit_transformer_on(
         "learning_rate": config.rate,
         "max_length": finetuned.classifier.longest,
         "layer_decay": config.decay,
-        "freeze_layers": config.frozen,
+        "freeze_layers": config.frozen[0] if finetuned.plan is None else finetuned.plan.frozen,
         **{name: config.chosen(name) for name in ("ngrams", "freeze_words", "balance", "half")},
     }
     if config.base is not None:
@@ -161,6 +161,8 @@ def _left_out(finetuned: Finetuned, texts: int) -> str:
         return ""
     parts = [f"the network learnt from {finetuned.texts:,} of {counted(texts, 'text')}"]
     parts.append(f"{counted(finetuned.plan.epochs, 'time')} each, cut at {finetuned.plan.length} tokens")
+    if finetuned.plan.frozen:
+        parts.append(f"its lower {finetuned.plan.frozen} layers stayed as they were")
     if finetuned.trained.out_of_time:
         parts.append("and was stopped before its last step")
     return ", ".join(parts)

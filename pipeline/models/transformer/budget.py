@@ -37,6 +37,10 @@ class Plan:
     seconds: float
     #: seconds that are kept for scoring the held-out texts
     scoring: float
+    #: share of all texts, cut at `length`, that an epoch reads
+    share: float = 1.0
+    #: layers from the words up that stay as they are
+    frozen: int = 0
 
 
 def plan_training(
@@ -73,7 +77,8 @@ def plan_training(
             continue
         tokens = learning * speed.learning
         times = max(1, min(epochs, round(tokens / max(1, all_once))))
-        plan = Plan(length, times, min(all_once, int(tokens / times)), seconds - scoring, scoring)
-        if plan.tokens >= _ENOUGH * all_once:
+        read = min(all_once, int(tokens / times))
+        plan = Plan(length, times, read, seconds - scoring, scoring, share=read / max(1, all_once))
+        if plan.share >= _ENOUGH:
             break
     return plan

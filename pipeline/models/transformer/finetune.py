@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pipeline.models.transformer.base import Base, load_base, longest_text, make
 from pipeline.models.transformer.budget import Plan
 from pipeline.models.transformer.classifier import TransformerClassifier
 from pipeline.models.transformer.config import TransformerConfig
+from pipeline.models.transformer.layers import freeze_lower, layer_factors
 from pipeline.models.transformer.loss import masked_loss, positive_weights
 from pipeline.models.transformer.pace import kept_plan
 from pipeline.models.transformer.tokens import Tokens, batch_of, tokenise
@@ -97,18 +97,22 @@ def fit_transformer(
     model = base.model.to(device)
     if config.chosen("freeze_words"):
         model.get_input_embeddings().weight.requires_grad_(False)
-    freeze_lower(model, config.frozen)
+    freeze_lower(model, config.frozen[0])
     longest = longest_text(model, base.tokenizer, config.length)
     progress(0, None, f"dividing {counted(len(fitting.texts), 'text')} into tokens")
     tokens = tokenise(base.tokenizer, fitting.texts, longest)
     lengths = _lengths(tokens)
     sources = first_sources(fitting.sources, len(tokens))
     loss_of = _loss(base, tokens, fitting, sources, config, device)
+    half = half_kind(device, on_cpu=config.chosen("half"))
+    attention = model.config._attn_implementation
+    if half == "cpu" and attention == "sdpa":
+        # In bfloat16 on a CPU the backward pass of torch's fused attention takes a third of a step.
+        model.set_attn_implementation("eager")
     plan: Plan | None = None
     rows: Rows = np.arange(len(tokens), dtype=np.int64)
     if config.budget is not None:
         progress(0, None, "measuring the speed")
-        half = half_kind(device, on_cpu=config.chosen("half"))
         left = config.budget - (clock() - began)
         plan = kept_plan(
             checkpoints,
@@ -120,6 +124,7 @@ def fit_transformer(
             held_out=int(lengths.mean() * scored_later),
             longest=longest,
             epochs=config.most_epochs,
+            frozen=config.frozen,
             half=half,
             clock=clock,
         )
@@ -162,6 +167,7 @@ def fit_transformer(
         progress=progress,
         clock=clock,
     )
+    model.set_attn_implementation(attention)
     return Finetuned(classifier, base.name, trained, len(rows), plan)
 
 
@@ -195,36 +201,6 @@ def _loss(
         return masked_loss(logits, truth[at], positive, None if weights is None else weights[at])
 
     return loss_of
-
-
-def layer_factors(names: Sequence[str], decay: float) -> dict[str, float]:
-    """The factor on the learning rate by a parameter's name: 1 for the head, `decay` times less for each layer below.
-
-    What lies below the first layer (embeddings) has the factor of a layer more. Names without a layer's number and
-    outside of embeddings are the head's.
-    """
-    numbers = _layers_of(names)
-    if decay == 1 or not numbers:
-        return {}
-    count = max(numbers.values()) + 1
-    factors = {name: decay ** (count - number) for name, number in numbers.items()}
-    return factors | {name: decay ** (count + 1) for name in names if "embed" in name}
-
-
-def _layers_of(names: Sequence[str]) -> dict[str, int]:
-    """The layer's number by a parameter's name, of those that belong to one."""
-    return {name: int(match[1]) for name in names if (match := re.search(r"\blayers?\.(\d+)\.", name))}
-
-
-def freeze_lower(model: torch.nn.Module, count: int) -> None:
-    """Keep the first `count` layers and the embeddings as they are. 0: all are trained."""
-    if count <= 0:
-        return
-    parameters = dict(model.named_parameters())
-    numbers = _layers_of(list(parameters))
-    for name, parameter in parameters.items():
-        if numbers.get(name, count) < count or ("embed" in name and name not in numbers):
-            parameter.requires_grad_(False)
 
 
 def macro_average_precision(scores: Scores, truth: LabelMatrix) -> float:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from pipeline.atomic import make_folder, write_file
 from pipeline.errors import TrainingError
 from pipeline.models.training.order import Rows
 from pipeline.models.transformer.budget import Plan, Speed, plan_training
+from pipeline.models.transformer.layers import freeze_lower
 
 _PLAN = "plan.json"
 #: batches that are measured, after one that is not
@@ -34,10 +35,13 @@ def kept_plan(
     held_out: int,
     longest: int,
     epochs: int,
+    frozen: Sequence[int] = (0,),
     half: str | None,
     clock: Callable[[], float],
 ) -> Plan:
     """The plan that lies in the folder of the checkpoints; if there is none, one by the speed that is measured.
+
+    The layers that it leaves as they are take no gradient afterwards.
 
     Args:
         folder: of the checkpoints; None: nothing is kept.
@@ -49,6 +53,7 @@ def kept_plan(
         held_out: tokens that are scored afterwards.
         longest: tokens of a text, at most.
         epochs: at most.
+        frozen: numbers of lower layers that stay as they are, rising; see `TransformerConfig.frozen`.
         half: see `half_kind`.
         clock: seconds.
 
@@ -57,11 +62,21 @@ def kept_plan(
     """
     path = None if folder is None else folder / _PLAN
     if path is not None and path.is_file():
-        return Plan(**json.loads(path.read_bytes()))
-    began = clock()
-    speed = measure_speed(model, lengths, loss_of, batch=batch, half=half, clock=clock)
-    left = seconds - (clock() - began)
-    plan = plan_training(left, lengths, held_out, speed, longest=longest, epochs=epochs)
+        # Plans from before this was chosen kept the last of the numbers.
+        plan = Plan(**{"frozen": frozen[-1]} | json.loads(path.read_bytes()))
+        freeze_lower(model, plan.frozen)
+        return plan
+    plan = None
+    for count in frozen:
+        freeze_lower(model, count)
+        began = clock()
+        speed = measure_speed(model, lengths, loss_of, batch=batch, half=half, clock=clock)
+        seconds -= clock() - began
+        plan = plan_training(seconds, lengths, held_out, speed, longest=longest, epochs=epochs)
+        if plan is not None:
+            plan = replace(plan, frozen=count)
+            if plan.epochs * plan.share >= 1 and plan.length == longest:
+                break
     if plan is None:
         needed = held_out / speed.scoring
         raise TrainingError(
