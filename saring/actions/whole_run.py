@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import NotEnoughLabels
 from pipeline.llm.config import default_rater
+from pipeline.measure.shown import bracketed
 from pipeline.plural import counted
 from pipeline.progress import Progress
 from pipeline.vectors.encoders.make import space_name
@@ -115,8 +116,7 @@ def run_everything(
             trained = train(home, TrainOptions(limit=limit), progress=progress)
         except NotEnoughLabels as error:
             return "", "no model", str(error), {}
-        macro = trained.metrics["macro_average_precision"]
-        given = f"macro average precision {macro['value']:.3f} [{macro['low']:.3f}, {macro['high']:.3f}]"
+        given = say_measured(trained.metrics["macro_average_precision"])
         sizes = ", ".join(f"{count:,} {name}" for name, count in trained.splits.items())
         aside = f"{'champion' if trained.promoted else 'not promoted'}: {trained.reason}"
         if not trained.promoted:
@@ -144,6 +144,13 @@ def run_everything(
     stage("pseudo-labels", pseudo_stage)
     stage("train", train_stage)
     return summaries
+
+
+def say_measured(macro: Mapping[str, float | None]) -> str:
+    """What training gave, in words, by the macro average precision of its model with its interval."""
+    if macro["value"] is None:
+        return "a model that is not measured: too few texts have each answer in the test split"
+    return f"macro average precision {bracketed(macro)}"
 
 
 def _filtered(kept: int, rejected: int, queued: int) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from pipeline.errors import UsageError
+from pipeline.measure.shown import bracketed
 from pipeline.plural import counted
 from pipeline.settings import home_folder, load_settings
 from saring.cli import output
@@ -132,11 +133,11 @@ def _say_before_and_after(loop: LoopResult) -> None:
     for tier in tiers:
         table.add_row(f"texts {tier}", f"{loop.tiers_before.get(tier, 0):,}", f"{loop.tiers_after.get(tier, 0):,}")
     both = (loop.before, loop.after)
-    macro = (output.bracketed(metrics["macro_average_precision"]) if metrics else "-" for metrics in both)
+    macro = (bracketed(metrics["macro_average_precision"]) if metrics else "-" for metrics in both)
     table.add_row("macro average precision", *macro)
     for label in sorted(set().union(*(metrics.get("labels", {}) for metrics in both))):
         cells = (metrics.get("labels", {}).get(label) for metrics in both)
-        table.add_row(f"  {label}", *(output.bracketed(cell["average_precision"]) if cell else "-" for cell in cells))
+        table.add_row(f"  {label}", *(bracketed(cell["average_precision"]) if cell else "-" for cell in cells))
     out.print(table)
     texts = loop.after.get("texts") or loop.before.get("texts") or 0
     out.print(

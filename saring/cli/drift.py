@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pipeline.drift.measure import RECENT, WEEKS, DriftConfig
 from pipeline.measure.plain import plain
+from pipeline.measure.shown import bracketed
 from saring.cli import output
 
 #: what an alarm is about, in words
@@ -69,7 +70,7 @@ def _say(result: dict[str, Any]) -> None:
             continue
         out.print(
             f"recent texts and {other}: a classifier tells them apart with accuracy "
-            f"{output.bracketed(test['accuracy'])}, where 0.5 is chance (p-value {test['p_value']:.2g}, "
+            f"{bracketed(test['accuracy'])}, where 0.5 is chance (p-value {test['p_value']:.2g}, "
             f"{test['texts']:,} texts each)",
             markup=False,
             soft_wrap=True,

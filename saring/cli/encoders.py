@@ -12,6 +12,7 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 from pipeline.errors import EncoderError, ModelError
+from pipeline.measure.shown import bracketed
 from pipeline.models.artefact import read_manifest
 from pipeline.plural import counted
 from pipeline.store.session import open_session
@@ -124,8 +125,8 @@ def _say_comparison(result: dict[str, Any], title: str) -> None:
             escape(own["encoder"]),
             str(own["dimension"]),
             f"{own['texts_per_second']:,.0f}",
-            *(escape(output.bracketed(own["macro"][probe])) for probe in ("centroid", "logistic")),
-            escape(output.bracketed(above["logistic"])) if above is not None else "",
+            *(escape(bracketed(own["macro"][probe])) for probe in ("centroid", "logistic")),
+            escape(bracketed(above["logistic"])) if above is not None else "",
         )
     out.print(table)
     labels = Table(box=None, title="by label, logistic regression", title_justify="left")
@@ -133,7 +134,7 @@ def _say_comparison(result: dict[str, Any], title: str) -> None:
     for column in ("with it", "without it", *(escape(own["encoder"]) for own in result["encoders"])):
         labels.add_column(column, justify="right", overflow="fold")
     for label, (yes, no) in result["labels"].items():
-        figures = [escape(output.bracketed(own["labels"]["logistic"][label])) for own in result["encoders"]]
+        figures = [escape(bracketed(own["labels"]["logistic"][label])) for own in result["encoders"]]
         labels.add_row(escape(label), f"{yes:,}", f"{no:,}", *figures)
     out.print(labels)
     if result["left_out"]:

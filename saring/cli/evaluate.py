@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pipeline.atomic import make_folder
 from pipeline.learning.card import write_card
+from pipeline.measure.shown import bracketed
 from pipeline.models.learnt import count_learnt
 from pipeline.plural import counted
 from pipeline.texts.rejects import RejectSink
@@ -89,15 +90,15 @@ def say_metrics(metrics: dict[str, Any], *, held_out: bool = True) -> None:
             label,
             str(m["positives"]),
             str(m["negatives"]),
-            *(output.bracketed(m[name]) for name in ("average_precision", "precision", "recall", "f1")),
+            *(bracketed(m[name]) for name in ("average_precision", "precision", "recall", "f1")),
             f"{m['calibration_error']:.3f}",
         )
     out = output.out(least_width=130)
     out.print(table)
     out.print(
-        f"macro average precision {output.bracketed(metrics['macro_average_precision'])}, "
-        f"micro {output.bracketed(metrics['micro_average_precision'])}; "
-        f"macro F1 {output.bracketed(metrics['macro_f1'])}; {counted(metrics['texts'], text)}",
+        f"macro average precision {bracketed(metrics['macro_average_precision'])}, "
+        f"micro {bracketed(metrics['micro_average_precision'])}; "
+        f"macro F1 {bracketed(metrics['macro_f1'])}; {counted(metrics['texts'], text)}",
         markup=False,
         soft_wrap=True,
     )
@@ -105,6 +106,6 @@ def say_metrics(metrics: dict[str, Any], *, held_out: bool = True) -> None:
         macro = language["macro_average_precision"]
         if macro["value"] is not None:
             size = f"{counted(len(language['labels']), 'label')}, {counted(language['texts'], 'text')}"
-            out.print(f"  {name}: {output.bracketed(macro)} over {size}", markup=False)
+            out.print(f"  {name}: {bracketed(macro)} over {size}", markup=False)
     if metrics["unmeasured"]:
         out.print(f"not measured (too few {text}s): {', '.join(metrics['unmeasured'])}", markup=False)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.errors import UsageError
+from pipeline.measure.shown import bracketed
 from saring.cli import output
 
 _Filter = Annotated[
@@ -142,7 +143,7 @@ def _say_precision(result: dict[str, Any]) -> None:
         table.add_column(column, justify="right")
     for row in result["precision"]:
         counts = (row[name] for name in ("sampled", "rightly", "wrongly", "disputed", "unsure", "open"))
-        share = output.bracketed(row["share"]) if row["share"] is not None else "-"
+        share = bracketed(row["share"]) if row["share"] is not None else "-"
         table.add_row(row["filter"], escape(row["label"]), *(f"{count:,}" for count in counts), escape(share))
     out.print(table)
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.errors import UsageError
 from pipeline.learning.gate.report import write_gate
 from pipeline.learning.gate.signs import shown_check
+from pipeline.measure.shown import bracketed
 from pipeline.plural import counted
 from pipeline.texts.rejects import RejectSink
 from saring.actions.registry import compare_models, probe_model, stream_figures
@@ -145,9 +146,9 @@ def _say_field(result: dict[str, Any]) -> None:
             *counts,
             f"{figures['total']['value']:,.0f}",
             "weighted",
-            *(output.bracketed(ratio["weighted"]) for ratio in ratios),
+            *(bracketed(ratio["weighted"]) for ratio in ratios),
         )
-        table.add_row("", "", "", "", "", "unweighted", *(output.bracketed(ratio["unweighted"]) for ratio in ratios))
+        table.add_row("", "", "", "", "", "unweighted", *(bracketed(ratio["unweighted"]) for ratio in ratios))
     out = output.out(least_width=170)
     out.print(
         f"{result['model']} on {counted(result['judged'], 'judged text')} "

@@ -18,6 +18,7 @@ from pipeline.learning.gate.report import GateReport, write_gate
 from pipeline.learning.gate.rules import MEGABYTE, Margins
 from pipeline.learning.probes.reading import load_probes
 from pipeline.learning.quantise import quantise_model
+from pipeline.measure.shown import bracketed
 from pipeline.models.find import folder_of
 from pipeline.plural import counted
 from pipeline.store.session import open_session
@@ -123,14 +124,14 @@ def _say(result: dict[str, Any]) -> None:
         table.add_column(column, justify="right")
     for name, cost, key in (("before", result["before"], "champion"), ("after", result["after"], "challenger")):
         if cost is not None:
-            shown = output.bracketed(macro[key]) if macro is not None else "-"
+            shown = bracketed(macro[key]) if macro is not None else "-"
             size = f"{cost['bytes'] / MEGABYTE:.1f}"
             table.add_row(name, shown, f"{cost['p50_ms']:.2f}", f"{cost['p95_ms']:.2f}", size)
     out.print(f"{result['model']}, made from {result['quantised_from']}", markup=False, soft_wrap=True)
     out.print(table)
     if macro is not None:
         out.print(
-            f"difference {output.bracketed(macro['difference'])}, on {counted(result['rows']['texts'], 'text')}",
+            f"difference {bracketed(macro['difference'])}, on {counted(result['rows']['texts'], 'text')}",
             markup=False,
         )
     verdict = result["verdict"]

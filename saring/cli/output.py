@@ -92,14 +92,6 @@ def progress_bar() -> AbstractContextManager[ProgressCallback]:
     return shown(err)
 
 
-def bracketed(estimate: dict[str, float | None]) -> str:
-    """The text for a number with its interval."""
-    value, low, high = (estimate[name] for name in ("value", "low", "high"))
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
-
-
 def say_counts(title: str, counts: Any, unit: str) -> None:
     """Print a table of counts by name; nothing if there are none."""
     if not counts:

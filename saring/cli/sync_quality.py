@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.measure.intervals import Estimate
+from pipeline.measure.shown import bracketed
 from pipeline.plural import counted
 from saring.actions.projects import connect, current_projects
 from saring.cli import output
@@ -194,4 +195,4 @@ def _share(estimate: Estimate | None) -> str:
 
 
 def _number(estimate: Estimate | None) -> str:
-    return "-" if estimate is None else output.bracketed(asdict(estimate))
+    return "-" if estimate is None else bracketed(asdict(estimate))
