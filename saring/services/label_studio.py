@@ -89,6 +89,8 @@ class LabelStudio:
     may_call: Sequence[str] = ()
     #: e-mail addresses of accounts that may do everything beside its owner; `*`: every account
     maintainers: Sequence[str] = ()
+    #: address of Saring's own page for volunteers, if people can reach it
+    phone_page: str | None = None
     name: str = "Label Studio"
     process_name: None = None
     #: its development server ends at once, and SQLite's transactions keep the database whole
@@ -160,6 +162,7 @@ class LabelStudio:
             "SARING_MAY_CALL": ",".join(self.may_call),
             # what other accounts may do: see label_studio_volunteers.py
             "SARING_MAINTAINERS": ",".join((owner.email, *self.maintainers)),
+            "SARING_PHONE_PAGE": self.phone_page or "",
         }
 
     def ask(self) -> Answer:

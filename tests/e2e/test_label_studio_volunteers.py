@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 from sqlalchemy import Engine
 
 from saring.services import LabelStudioAccess
+from tests.support.browser import PHONE, open_browser, sticks_out
 from tests.support.label_studio import Line, Person, annotate, invited
 from tests.support.pulled import World, new_world
 
@@ -67,6 +71,35 @@ def test_what_a_volunteer_needs_is_open(world: World, aina: Person) -> None:
     assert corrected.raise_for_status().json()["lead_time"] == 7.0
     [own] = aina.api.get(f"/api/tasks/{task['id']}/").raise_for_status().json()["annotations"]
     assert own["id"] == made["id"]
+
+
+def test_on_a_phone_the_way_in_leads_to_the_projects_and_names_the_easier_page(
+    world: World, closed_label_studio: LabelStudioAccess, chromium: Path
+) -> None:
+    invite = world.api.get("/api/invite").raise_for_status().json()["invite_url"]
+    easier = "https://saring.example.org/join"
+    with open_browser(chromium) as browser:
+        page = browser.new_context(viewport=PHONE, base_url=closed_label_studio.url, has_touch=True).new_page()
+        page.goto(invite)
+        expect(page.get_by_role("link", name="Saring's own page")).to_have_attribute("href", easier)
+        assert sticks_out(page) == []
+        page.fill("#email", f"{uuid.uuid4().hex[:10]}@volunteers.example")
+        page.fill("#password", uuid.uuid4().hex)
+        page.get_by_role("button", name="Create account").click()
+        page.wait_for_url("**/projects/")
+        link = page.get_by_role("link", name="Saring's page")
+        expect(link).to_have_attribute("href", easier)
+        project = page.get_by_text(world.project.title)
+        expect(project).to_be_visible()
+        expect(page.get_by_role("button", name="Create new project")).to_be_hidden()
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        project.click()
+        page.wait_for_url(f"**/projects/{world.project.label_studio_id}/data**")
+        expect(page.get_by_text("Label All Tasks")).to_be_visible()
+        for name in ("import button", "export button"):
+            expect(page.get_by_role("button", name=name)).to_be_hidden()
+        expect(page.get_by_role("link", name="Settings")).to_be_hidden()
+        expect(link).to_be_hidden()
 
 
 def test_what_is_for_maintainers_is_refused_and_changes_nothing(world: World, aina: Person, balan: Person) -> None:

@@ -103,7 +103,7 @@ def closed_label_studio(pytestconfig: pytest.Config) -> Iterator[LabelStudioAcce
     if NOT_INSTALLED in pytestconfig.stash:
         pytest.fail(pytestconfig.stash[NOT_INSTALLED], pytrace=False)
     with _new_home(str(_IN_MEMORY) if _has_room(_IN_MEMORY) else "/tmp") as folder:
-        yield ensure_label_studio(Settings(home=folder))
+        yield ensure_label_studio(Settings(home=folder, dashboard_url="https://saring.example.org"))
 
 
 @pytest.fixture
