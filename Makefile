@@ -97,6 +97,8 @@ bench-peers: $(DEV) ## What some benchmarks are measured beside, in out/peers
 	@test -x out/peers/cleanlab/bin/python || $(PYTHON) -m venv out/peers/cleanlab
 	out/peers/cleanlab/bin/python -m pip install --quiet --disable-pip-version-check cleanlab==2.9.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target out/peers/flask flask
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target out/peers/active \
+	  small-text==1.4.1 scikit-activeml==1.0.1 makefun==1.16.0 dill
 
 clean: ## Remove what was made here (homes with data lie elsewhere and are kept)
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache

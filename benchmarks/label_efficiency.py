@@ -4,9 +4,10 @@ The same model (TF-IDF and a logistic regression that weighs both answers alike)
 texts to be judged on, batches of 100. `enough` is the number of labels that bring macro-F1 to 95% of that of a model
 with all labels, for good; `enough_precision` is the same for average precision.
 
-Peers are rules that small-text and scikit-activeml have: `random`, `margin`, `uncertainty` (entropy), `disagreement`
-(query by bagging), written here again after their papers, so that model and seeds are the same. Ours are `spread`,
-`seek`, and the mix of `saring queue build`.
+Peers are rules by the own code of small-text (`small_text_...`) and scikit-activeml (`skactiveml_...`), and the usual
+ones, written here again after their papers: `random`, `margin`, `uncertainty` (entropy), `disagreement` (query by
+bagging). Ours are `spread`, `seek`, and `mix`: that of `saring queue build`, the only one that draws with known
+probabilities.
 
 - `sexist`: English posts (`edos_en`); `hate`: Indonesian posts (`id_multi`);
 - `rare`: pornographic posts in Indonesian (`netifier_id`), of which so many are left out that 1% have the label.
@@ -24,6 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from _active_peers import PEERS
 from _measure import answers_to, emit
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -39,7 +41,7 @@ TASKS = {
     "hate": ("id_multi", "hate", None, 2_400),
     "rare": ("netifier_id", "porn", 0.01, 1_000),
 }
-RULES = ("random", "margin", "uncertainty", "disagreement", "spread", "seek")
+RULES = ("random", "margin", "uncertainty", "disagreement", "spread", "seek", *PEERS)
 
 
 def main() -> None:
@@ -55,7 +57,7 @@ def main() -> None:
             continue
         labelled = _read(name, label, share)
         for rule in options.rules.split(","):
-            queries = {rule: _mix() if rule == "mix" else QUERIES[rule]}
+            queries = {rule: _mix() if rule == "mix" else {**QUERIES, **PEERS}[rule]}
             began = time.perf_counter()
             replayed = replay(labelled, queries, ReplayConfig(budget=budget, seeds=options.seeds))
             curve = replayed.curves[rule]

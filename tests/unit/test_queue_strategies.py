@@ -121,6 +121,19 @@ def test_without_a_champion_the_raters_scores_stand_in_and_that_is_said() -> Non
     assert "at random" in str(nothing.note)
 
 
+@pytest.mark.parametrize(("name", "usual", "sought"), [("uncertain", 0.03, 0.5), ("scarce", 0.2, 0.9)])
+def test_a_crowd_of_usual_texts_leaves_the_draw_to_the_few_that_are_sought(
+    name: str, usual: float, sought: float
+) -> None:
+    few, many = 100, 20_000
+    p = np.full((few + many, 3), 0.01)
+    p[:few, HATE], p[few:, HATE] = sought, np.linspace(0, usual, many)
+    found = weigh(name, candidates(few + many, shortage=np.array([1.0, 0, 0]), **scored(p.tolist())), 100)
+    assert found.chance[:few].sum() > 75
+    # nobody is shut out for good: the probability of a draw stays above 0
+    assert (found.chance[few + 1 :] > 0).all()
+
+
 def test_uncertain_is_spread_over_the_space() -> None:
     """Nine texts in ten lie in one corner; each of the other corners gets more than its number would give it."""
     rng = np.random.default_rng(0)

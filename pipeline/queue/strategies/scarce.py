@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.measure.arrays import Floats
 from pipeline.queue.candidates import Candidates
-from pipeline.queue.sampling import either, proportional
+from pipeline.queue.sampling import by_rank, either, proportional
 from pipeline.queue.strategies.protocol import Chances
 
 #: likelihood of a label that only a machine asserts, and of one that a filter rejected
@@ -16,10 +16,10 @@ _NEAREST = 0.5
 
 
 class Scarce:
-    """Texts in proportion to the square of their likelihood, for each label with too few gold texts.
+    """Texts by the square of their likelihood and its rank, for each label with too few gold texts.
 
-    The square keeps the many texts with a small likelihood from outweighing the few with a great one. Labels with fewer
-    gold texts get more texts.
+    Both keep the many texts with a small likelihood from outweighing the few with a great one. Labels with fewer gold
+    texts get more texts.
     """
 
     def weigh(self, candidates: Candidates, size: float, _rng: np.random.Generator) -> Chances:
@@ -30,7 +30,10 @@ class Scarce:
             return Chances(np.zeros(n), np.zeros(n), lambda _: "", note="every label has enough gold texts")
         likely = likelihood(candidates)
         chances = np.stack(
-            [proportional(likely[:, j] ** 2, size * shortage[j] / shortage.sum()) for j in range(len(shortage))]
+            [
+                proportional(by_rank(likely[:, j] ** 2), size * shortage[j] / shortage.sum())
+                for j in range(len(shortage))
+            ]
         )
         label = chances.argmax(axis=0)
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pipeline.measure.arrays import Booleans, Floats
 from pipeline.queue.candidates import Candidates
-from pipeline.queue.sampling import proportional
+from pipeline.queue.sampling import by_rank, proportional
 from pipeline.queue.strategies.protocol import Chances
 from pipeline.vectors.encoders.protocol import Vectors
 
@@ -24,7 +24,7 @@ _POWER = 0.5
 
 
 class Uncertain:
-    """Chances in proportion to uncertainty, stratified by cluster so that the draw is spread over the space.
+    """Chances by uncertainty and its rank, stratified by cluster so that the draw is spread over the space.
 
     Uncertainty is the entropy of the labels, taken as independent (Settles 2009, section 3.1). Without a champion,
     the scores of the LLM or of the bootstrap rater are used; without scores all texts have the same chance.
@@ -40,8 +40,10 @@ class Uncertain:
         entropies = np.nan_to_num(entropy(believed))
         total = entropies.sum(axis=1)
         unknown = cast(Booleans, np.isnan(believed).all(axis=1))
-        # Texts without scores get the mean uncertainty.
-        total[unknown] = total[~unknown].mean()
+        sizes = np.zeros(n)
+        sizes[~unknown] = by_rank(total[~unknown])
+        # Texts without scores count as much as one with a score on average.
+        total[unknown], sizes[unknown] = total[~unknown].mean(), sizes[~unknown].mean()
         stratum = clusters(candidates.vectors, rng) if candidates.vectors is not None else np.zeros(n, np.intp)
         label = np.where(unknown, -1, entropies.argmax(axis=1))
 
@@ -52,7 +54,7 @@ class Uncertain:
             shown = ", ".join(f"{candidates.labels[j]} {believed[row, j]:.2f}" for j in two)
             return f"of the texts left, one that {who} is less sure of: {shown}"
 
-        return Chances(spread(total, stratum, size), total, reason, label=label, note=note)
+        return Chances(spread(sizes, stratum, size), total, reason, label=label, note=note)
 
 
 def entropy(probabilities: Floats) -> Floats:
