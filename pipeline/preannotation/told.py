@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pipeline.preannotation.evidence import Assertion, Evidence, Source
 from pipeline.taxonomy import Bilingual, Label
 
+#: of a panel's line, in this order
+_LANGUAGES = ("en", "ms")
 _SAYS: Mapping[Source, Bilingual] = {
     Source.EXTERNAL: Bilingual(en="A labelled data set says so.", ms="Satu set data berlabel menyatakannya."),
     Source.PSEUDO: Bilingual(
@@ -53,6 +55,18 @@ def tell(label: Label, evidence: Evidence, champion: float | None, *, by_people:
 def panel(told: Mapping[str, str]) -> str:
     """The reasons of a proposal (`Proposal.told`) as one text for people, a line a label."""
     return "\n".join(told.values()) or f"{_NOTHING.en}\n{_NOTHING.ms}"
+
+
+def in_language(shown: str, language: str) -> str:
+    """What a panel says, in English (`en`) or Malay (`ms`) alone.
+
+    A line that is not in two languages stays as it is.
+    """
+    lines = []
+    for line in shown.splitlines():
+        halves = line.split(" / ")
+        lines.append(halves[_LANGUAGES.index(language)] if len(halves) == len(_LANGUAGES) else line)
+    return "\n".join(lines)
 
 
 def _sentences(assertions: tuple[Assertion, ...], champion: float | None) -> list[Bilingual]:

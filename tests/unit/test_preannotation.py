@@ -14,7 +14,7 @@ from pipeline.preannotation.evidence import Evidence, Source, gather_evidence
 from pipeline.preannotation.policy import FEATURES, LEAST_PAIRS, LEAST_POSITIVES, choose_policy, features_of
 from pipeline.preannotation.proposal import confidence, reasons, ticks
 from pipeline.preannotation.propose import excludes_of, propose_new
-from pipeline.preannotation.told import panel, tell
+from pipeline.preannotation.told import in_language, panel, tell
 from pipeline.taxonomy import load_taxonomy
 from tests.support.queue import champion
 
@@ -280,6 +280,15 @@ def test_the_panel_has_a_line_a_label_by_its_names_in_both_languages() -> None:
     hate = TAXONOMY["hate"].name
     assert panel(found.told) == f"{hate.en}: Our model is 55% sure. / {hate.ms}: Model kami 55% yakin."
     assert found.why == {"hate": "our model is 55% sure"}
+
+
+def test_a_panel_can_be_told_in_one_language() -> None:
+    nothing = gather_evidence([], EXCLUDES)
+    told = {key: tell(TAXONOMY[key], nothing, 0.55, by_people=False) for key in ("hate", "porn")}
+    hate, porn = TAXONOMY["hate"].name, TAXONOMY["porn"].name
+    assert in_language(panel(told), "ms") == f"{hate.ms}: Model kami 55% yakin.\n{porn.ms}: Model kami 55% yakin."
+    assert in_language(panel(told), "en").startswith(f"{hate.en}: Our model is 55% sure.\n")
+    assert in_language("a line of somebody's own", "ms") == "a line of somebody's own"
 
 
 def test_an_exemplar_is_never_shown_whoever_gave_it() -> None:
