@@ -55,7 +55,7 @@ class _OfRows(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class _Learnt:
-    """What small-text asks of a classifier, from the probabilities that the replay has already."""
+    """The part of a classifier that small-text asks for, from the probabilities that the replay has already."""
 
     def __init__(self, yes: Floats) -> None:
         self.yes = yes

@@ -58,7 +58,7 @@ def panel(told: Mapping[str, str]) -> str:
 
 
 def in_language(shown: str, language: str) -> str:
-    """What a panel says, in English (`en`) or Malay (`ms`) alone.
+    """A panel in English (`en`) or Malay (`ms`) alone.
 
     A line that is not in two languages stays as it is.
     """

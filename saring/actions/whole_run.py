@@ -147,7 +147,7 @@ def run_everything(
 
 
 def say_measured(macro: Mapping[str, float | None]) -> str:
-    """What training gave, in words, by the macro average precision of its model with its interval."""
+    """The result of a training in words, by the macro average precision of its model with its interval."""
     if macro["value"] is None:
         return "a model that is not measured: too few texts have each answer in the test split"
     return f"macro average precision {bracketed(macro)}"

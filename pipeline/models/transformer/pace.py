@@ -63,10 +63,10 @@ def kept_plan(
     path = None if folder is None else folder / _PLAN
     if path is not None and path.is_file():
         # Plans from before this was chosen kept the last of the numbers.
-        plan = Plan(**{"frozen": frozen[-1]} | json.loads(path.read_bytes()))
-        freeze_lower(model, plan.frozen)
-        return plan
-    plan = None
+        kept = Plan(**{"frozen": frozen[-1]} | json.loads(path.read_bytes()))
+        freeze_lower(model, kept.frozen)
+        return kept
+    plan: Plan | None = None
     for count in frozen:
         freeze_lower(model, count)
         began = clock()

@@ -46,8 +46,9 @@ class Volunteer(Base):
     token: Mapped[bytes | None]
     #: when Label Studio last refused the token; None: it did not
     token_refused_at: Mapped[datetime | None]
-    #: version of the words that the person agreed to
+    #: version of the words that the person agreed to; empty: they were invited, and have agreed to nothing yet
     consent: Mapped[str]
+    #: when they agreed, or were invited
     consented_at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: when the person took the consent back; None: it holds
     withdrawn_at: Mapped[datetime | None]
