@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from sqlalchemy import Engine, func, select
 
 from pipeline import store
@@ -18,7 +19,7 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.accounts import Role
 from pipeline.store.tables.volunteers import AnswerState
 from saring.accounts.people import by_name
-from saring.accounts.volunteers import ask_to_join
+from saring.accounts.volunteers import ask_to_join, set_wishes
 from saring.actions.label_studio import pull
 from saring.actions.volunteers import approve
 from saring.services import LabelStudioAccess
@@ -31,6 +32,8 @@ from tests.support.web import Web, serving_web
 pytestmark = pytest.mark.timeout(600)
 #: phones that are used at once
 _PHONES = 5
+#: texts that a phone has in hand
+_AHEAD = 5
 _OFFLINE = re.compile("ERR_INTERNET_DISCONNECTED")
 
 
@@ -46,10 +49,11 @@ class Phones:
         look = {"viewport": PHONE, "locale": "en-GB", "has_touch": True, "is_mobile": True}
         return new_context(self.browser, self.web.url, **(look | how))
 
-    def volunteer(self) -> str:
-        """Path of the personal link of somebody who was let in."""
+    def volunteer(self, *, most: int | None = None) -> str:
+        """Path of the personal link of somebody who was let in; with their own limit a day."""
         with self.web.home.begin() as session:
             person, token = ask_to_join(session, f"aina-{uuid.uuid4().hex[:6]}", language="ms")
+            set_wishes(session, person.id, avoid=[], daily_cap=most, break_minutes=30)
         approve(self.web.home, person.id)
         return f"/enter/{token}"
 
@@ -78,7 +82,7 @@ def phones(
     chromium: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Phones]:
-    queue(module_engine, lines(60), tmp_path_factory.mktemp("phones"))
+    queue(module_engine, lines(120), tmp_path_factory.mktemp("phones"))
     with LabelStudio(label_studio.url, label_studio.api_key) as client:
         made = make_project(module_engine, client)
         push_all(module_engine, client, made.project_id)
@@ -87,18 +91,44 @@ def phones(
         yield Phones(web, browser)
 
 
-def come_in(page: Page, link: str) -> None:
+def come_in(page: Page, link: str, *, texts: int = _AHEAD) -> None:
     page.goto(link)
     page.get_by_role("button", name="Masuk").tap()
     expect(page.locator("#task")).to_be_visible(timeout=30_000)
+    # the first is shown before the others are there
+    count = "number => Object.values(localStorage).some((kept) => JSON.parse(kept).tasks?.length === number)"
+    page.wait_for_function(count, arg=texts, timeout=90_000)
+
+
+@contextmanager
+def held_back(page: Page, address: str) -> Iterator[list[Route]]:
+    """Let what the page asks for at an address wait until the end."""
+    waiting: list[Route] = []
+    page.route(address, lambda route: waiting.append(route))
+    yield waiting
+    for route in waiting:
+        route.continue_()
+    # whatever came in meanwhile goes on, too
+    page.unroute(address)
+
+
+def places(page: Page) -> list[list[float]]:
+    """The places of all labels and buttons: left, top, width, height."""
+    boxes: list[list[float]] = page.evaluate(
+        """() => [...document.querySelectorAll("#door .tick, #acts button")].map((part) => {
+            const { x, y, width, height } = part.getBoundingClientRect();
+            return [x, y, width, height];
+        })"""
+    )
+    return boxes
 
 
 def fit(page: Page) -> list[str]:
     return [*faults(page), *sticks_out(page)]
 
 
-def swipe(page: Page, *across: int, down: int = 0) -> None:
-    """Move a finger on the text, one leg after another, to so many pixels from where it began."""
+def swipe(page: Page, *across: int, down: int = 0, look: Callable[[], None] | None = None) -> None:
+    """Move a finger on the text, one leg after another, to so many pixels from where it began; look after the first."""
     box = page.locator("#task .paper").bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] * (0.25 if across[0] > 0 else 0.75), box["y"] + box["height"] - 15
@@ -109,6 +139,8 @@ def swipe(page: Page, *across: int, down: int = 0) -> None:
         for step in range(1, 7):
             point = {"x": x + at + (leg - at) * step / 6, "y": y + down * step / 6}
             finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+        if look is not None and leg == across[0]:
+            look()
         at = leg
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     finger.detach()
@@ -247,7 +279,8 @@ def test_labels_that_exclude_each_other_are_not_ticked_together(phones: Phones) 
     expect(hate).to_have_attribute("aria-pressed", "true")
     safe.tap()
     expect(hate).to_have_attribute("aria-pressed", "false")
-    expect(page.locator("#excluded")).to_contain_text("tidak boleh bersamanya")
+    expect(page.locator("#excluded")).to_contain_text("tidak lagi ditanda: label itu tidak boleh bersama")
+    expect(page.locator("#excluded")).to_be_in_viewport(ratio=1)
     assert not fit(page)
     # swiping is off until it is turned on
     page.locator("#show").tap()
@@ -256,6 +289,17 @@ def test_labels_that_exclude_each_other_are_not_ticked_together(phones: Phones) 
     swipe(page, -170)
     choice = page.get_by_role("checkbox", name="Leret")
     choice.check()
+    # what it would press is said in sight, while the text moves; the choice lies below the text
+    page.evaluate("window.scrollTo(0, 0)")
+    hint = page.locator("#swipe-hint")
+    for leg, words in ((-170, "Langkau"), (-280, "Langkau"), (170, "Hantar"), (280, "Hantar")):
+
+        def in_sight(words: str = words) -> None:
+            expect(hint).to_have_text(words)
+            expect(hint).to_be_in_viewport(ratio=1)
+
+        swipe(page, leg, 0, look=in_sight)
+        expect(text).to_have_text(first)
     # too short, downwards, and back again: nothing
     for legs, down in (([-90], 0), ([-170, 0], 0), ([-170], 200), ([170, -20], 0)):
         swipe(page, *legs, down=down)
@@ -274,10 +318,168 @@ def test_labels_that_exclude_each_other_are_not_ticked_together(phones: Phones) 
     page.locator("#none").click()
     expect(text).to_have_text(second)
     expect(hate).to_have_attribute("aria-pressed", "true")
-    # without scripts there is a form
-    plain = phones.web.client(Role.VOLUNTEER, "tanpa-skrip")
-    assert plain.get("/").headers["location"] == "/label"
+    # an account that has not agreed to the terms is asked first
+    plain = phones.web.client(Role.VOLUNTEER, "belum-setuju")
+    assert plain.get("/").headers["location"] == "/me"
     assert plain.get("/runs").status_code == 403
+    context.close()
+
+
+def test_a_line_says_that_the_next_text_comes(phones: Phones) -> None:
+    context = phones.phone(service_workers="block")
+    page = context.new_page()
+    coming, undo = page.get_by_text("Teks seterusnya sedang datang…"), page.get_by_role("button", name="Undur")
+    link = phones.volunteer()
+    with held_back(page, "**/label/tasks*"):
+        page.goto(link)
+        page.get_by_role("button", name="Masuk").tap()
+        expect(coming).to_be_visible()
+        # nothing was answered that could be undone
+        expect(undo).to_be_hidden()
+        assert not fit(page)
+    come_in(page, link)
+    expect(coming).to_be_hidden()
+    with held_back(page, "**/label/tasks*"):
+        for _ in range(_AHEAD):
+            expect(coming).to_be_hidden()
+            page.locator("#submit").tap()
+        expect(coming).to_be_visible()
+        assert not fit(page)
+        # the last answer can be corrected meanwhile
+        undo.tap()
+        expect(page.locator("#task")).to_be_visible()
+        page.locator("#submit").tap()
+        expect(coming).to_be_visible()
+    expect(page.locator("#task")).to_be_visible(timeout=30_000)
+    expect(coming).to_be_hidden()
+    context.close()
+
+
+def test_without_a_network_and_a_text_it_says_that_and_nothing_of_label_studio(phones: Phones) -> None:
+    before = len(phones.answers())
+    context = phones.phone(service_workers="block")
+    page = context.new_page()
+    come_in(page, phones.volunteer(most=2), texts=2)
+    door, undo = page.locator("#door"), page.get_by_role("button", name="Undur")
+    own = page.get_by_role("link", name="Halaman saya")
+    context.set_offline(True)
+    page.locator("#submit").tap()
+    expect(page.locator("#state")).to_have_text(
+        "Hari ini: 1 · Menunggu dihantar: 1 · Tiada rangkaian: jawapan anda menunggu di sini.", use_inner_text=True
+    )
+    second = page.locator("#text").text_content() or ""
+    page.locator("#submit").tap()
+    expect(page.get_by_text("teks datang apabila rangkaian ada semula")).to_be_visible()
+    expect(page.locator("#state")).to_have_text("Hari ini: 2 · Menunggu dihantar: 2", use_inner_text=True)
+    expect(door).not_to_contain_text("Label Studio tidak menjawab", use_inner_text=True)
+    expect(own).to_be_hidden()
+    assert not fit(page)
+    # the last answer can be corrected here, too
+    undo.tap()
+    expect(page.locator("#text")).to_have_text(second)
+    page.locator("#none").tap()
+    with held_back(page, "**/label/answers") as sending:
+        context.set_offline(False)
+        expect(page.locator("#state")).to_have_text(
+            re.compile(r"^Hari ini: 2 · Sedang dihantar: \d$"), use_inner_text=True
+        )
+        expect(door).not_to_contain_text("Tiada rangkaian", use_inner_text=True)
+        # all in one
+        assert len(sending) == 1
+    # their own limit is reached, and the last answer can still be corrected
+    expect(page.get_by_text("teks terakhir anda untuk hari ini")).to_be_visible(timeout=30_000)
+    expect(own).to_be_visible()
+    assert not fit(page)
+    undo.tap()
+    expect(page.locator("#text")).to_have_text(second)
+    expect(page.get_by_text("Anda menjawab: Tiada satu pun.")).to_be_visible()
+    page.locator("#undecided").tap()
+    expect(page.get_by_text("teks terakhir anda untuk hari ini")).to_be_visible(timeout=30_000)
+    expect(page.locator("#state")).to_have_text("Hari ini: 2", use_inner_text=True)
+    phones.all_sent(len(phones.answers()))
+    latest = {answer.task_id: answer.kind for answer in phones.answers()[before:]}
+    assert list(latest.values()) == ["labels", "undecided"]
+    context.close()
+
+
+def test_an_answer_that_comes_back_says_which_it_was(phones: Phones) -> None:
+    context = phones.phone()
+    page = context.new_page()
+    come_in(page, phones.volunteer())
+    text, submit = page.locator("#text"), page.locator("#submit")
+    for name in ("Tiada satu pun", "Langkau", "Tak pasti"):
+        button = page.get_by_role("button", name=name)
+        shown = text.text_content() or ""
+        button.tap()
+        expect(text).not_to_have_text(shown)
+        page.locator("#undo").tap()
+        expect(text).to_have_text(shown)
+        sentence = f"Anda menjawab: {name}. Tukar, atau hantar sekali lagi."
+        expect(page.get_by_text(sentence)).to_be_in_viewport(ratio=1)
+        expect(button).to_have_accessible_description(sentence)
+        expect(button).to_have_class("given")
+        expect(submit).to_be_disabled()
+        assert not fit(page)
+        button.tap()
+        expect(text).not_to_have_text(shown)
+        expect(page.locator("#answered")).to_be_empty()
+        expect(button).not_to_have_class("given")
+    # a text that was skipped is not counted
+    expect(page.locator("#today")).to_have_text("Hari ini: 2")
+    # one that is ticked comes back with its ticks, and says no more
+    page.locator('[data-label="racist"]').tap()
+    shown = text.text_content() or ""
+    submit.tap()
+    expect(text).not_to_have_text(shown)
+    page.locator("#undo").tap()
+    expect(page.locator('[data-label="racist"]')).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#answered")).to_be_empty()
+    context.close()
+
+
+def test_what_is_ticked_moves_nothing_and_a_grey_button_says_why(phones: Phones) -> None:
+    context = phones.phone()
+    page = context.new_page()
+    come_in(page, phones.volunteer())
+    submit, need = page.locator("#submit"), page.get_by_text("Tandakan label untuk menghantar")
+    expect(submit).to_be_enabled()
+    expect(need).to_be_hidden()
+    before = places(page)
+    assert len({box[2] for box in before[: page.locator(".tick").count()]}) == 1
+    page.locator('[data-label="hate"]').tap()
+    expect(submit).to_be_disabled()
+    expect(need).to_be_in_viewport(ratio=1)
+    expect(submit).to_have_accessible_description("Tandakan label untuk menghantar, atau tekan butang lain.")
+    assert places(page) == before
+    assert not fit(page)
+    for label in page.locator(".tick:not([data-label='safe for work'])").all():
+        label.tap()
+        expect(label).to_have_attribute("aria-pressed", "true")
+    expect(need).to_be_hidden()
+    expect(submit).to_have_accessible_description("")
+    page.evaluate("window.scrollTo(0, 0)")
+    assert places(page) == before
+    assert not fit(page)
+    context.close()
+
+
+def test_the_last_answer_can_be_corrected_in_a_break(phones: Phones) -> None:
+    context = phones.phone()
+    page = context.new_page()
+    page.clock.install()
+    come_in(page, phones.volunteer())
+    page.clock.fast_forward("31:00")
+    text = page.locator("#text").text_content() or ""
+    page.locator("#submit").tap()
+    rest = page.get_by_role("heading", name="Masa untuk berehat")
+    expect(rest).to_be_visible()
+    assert not fit(page)
+    page.get_by_role("button", name="Undur").tap()
+    expect(page.locator("#text")).to_have_text(text)
+    page.locator("#submit").tap()
+    expect(rest).to_be_visible()
+    page.get_by_role("button", name="Teruskan").tap()
+    expect(page.locator("#text")).not_to_have_text(text)
     context.close()
 
 

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import Form
+from fastapi import Form, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from pipeline.errors import UsageError
+from pipeline.preannotation.told import in_language
 from pipeline.store.session import open_session
 from pipeline.store.tables.accounts import Role
 from pipeline.store.tables.volunteers import AnswerKind
@@ -29,9 +30,11 @@ pages = Pages("label")
 worker = Pages("")
 
 #: tasks that a browser has in hand, and answers that it may send at once
-_AHEAD, _MOST = 3, 200
-#: why there are no tasks
+_AHEAD, _MOST = 5, 200
+#: why there are no tasks; the first two are found by the browser itself
 PROBLEMS = {
+    "offline": marked("There is no network. Your answers are kept here, and texts come when the network is back."),
+    "failing": marked("The server does not answer now. Your answers are kept here. Look again in a moment."),
     "away": marked("Label Studio does not answer now. What you answered is kept. Try again in a moment."),
     "token": marked("Label Studio does not let you in any more. Tell a maintainer. What you answered is kept."),
     "cap": marked("That was your last text for today. Thank you! Rest, and come back tomorrow."),
@@ -83,9 +86,9 @@ def index(visit: Visit) -> Response:
 
 
 @pages.get("/tasks", role=Role.VOLUNTEER)
-def tasks(visit: Visit) -> Response:
-    """The tasks that the volunteer has before them, for the page's script."""
-    return _json(visit, **_hand(visit))
+def tasks(visit: Visit, want: Annotated[int, Query(ge=1, le=_AHEAD)] = _AHEAD) -> Response:
+    """The tasks that the volunteer has before them, for the page's script: so many at most."""
+    return _json(visit, **_hand(visit, want))
 
 
 @pages.post("/answers", role=Role.VOLUNTEER, act="label.answer")
@@ -137,10 +140,10 @@ def service_worker() -> Response:
     return FileResponse(STATIC / "pages" / "label-worker.js", media_type="text/javascript", headers=headers)
 
 
-def _hand(visit: Visitor) -> dict[str, Any]:
-    before = hand(visit.home, visit.account.id, want=_AHEAD)
+def _hand(visit: Visitor, want: int) -> dict[str, Any]:
+    before = hand(visit.home, visit.account.id, want=want)
     problem = before.problem or (None if before.tasks else "empty")
-    shown = [asdict(task) for task in before.tasks]
+    shown = [asdict(task) | {"why": in_language(task.why, visit.language)} for task in before.tasks]
     return {"tasks": shown, "today": before.today, "cap": before.cap, "waiting": before.waiting, "problem": problem}
 
 

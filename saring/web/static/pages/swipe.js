@@ -46,7 +46,10 @@ card.addEventListener("pointermove", (event) => {
     touch.goes = true;
     card.setPointerCapture(event.pointerId);
   }
-  if (!calm.matches) card.style.transform = `translateX(${touch.across}px)`;
+  // no further than half of it, so that the hint stays in sight
+  const most = card.clientWidth / 2, moved = Math.max(-most, Math.min(most, touch.across));
+  if (!calm.matches) card.style.transform = `translateX(${moved}px)`;
+  hint.classList.toggle("left", touch.across < 0);
   hint.textContent = button(touch.across).textContent;
   hint.classList.toggle("ready", far(touch) && !button(touch.across).disabled);
   hint.hidden = false;
