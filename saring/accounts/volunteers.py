@@ -19,10 +19,14 @@ from saring.accounts.people import Person, add_account, end_sessions
 
 #: version of the words that people agree to (saring/web/templates/join): a new one asks everybody again
 CONSENT = "1"
+#: in place of that version where somebody was invited and has not agreed to anything yet
+NOT_ASKED = ""
 #: people who ask to be volunteers and wait, at most
 MOST_WAITING = 200
 #: minutes after which a break is offered: least and most that can be chosen
 BREAKS = (5, 120)
+#: answers a day: least and most that can be chosen as the limit
+CAPS = (1, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,11 @@ class VolunteerState:
     avoid: tuple[str, ...]
     daily_cap: int | None
     break_minutes: int
+
+    @property
+    def invited(self) -> bool:
+        """True where somebody invited the person, who has not agreed to anything yet."""
+        return self.consent == NOT_ASKED
 
     @property
     def agreed(self) -> bool:
@@ -76,6 +85,12 @@ def ask_to_join(session: Session, name: str, *, language: str | None = None) -> 
     session.add(store.Volunteer(account_id=person.id, consent=CONSENT))
     session.flush()
     return person, new_personal_link(session, person.id)
+
+
+def invite(session: Session, account: int) -> None:
+    """Make an account a volunteer's who is asked for their consent when they come: they are given no texts before."""
+    row = insert(store.Volunteer).values(account_id=account, consent=NOT_ASKED)
+    session.execute(row.on_conflict_do_nothing())
 
 
 def new_personal_link(session: Session, account: int) -> str:
@@ -150,9 +165,9 @@ def set_wishes(
     Raises:
         UsageError: a number is out of range.
     """
-    least, most = BREAKS
-    if daily_cap is not None and not 1 <= daily_cap <= 10_000:
-        raise UsageError("the most answers a day must be from 1 to 10,000, or empty for no limit")
+    (fewest, largest), (least, most) = CAPS, BREAKS
+    if daily_cap is not None and not fewest <= daily_cap <= largest:
+        raise UsageError(f"the most answers a day must be from {fewest} to {largest:,}, or empty for no limit")
     if not least <= break_minutes <= most:
         raise UsageError(f"the minutes until a break must be from {least} to {most}")
     row = _row(session, account)

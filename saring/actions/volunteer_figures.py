@@ -17,11 +17,12 @@ from pipeline.measure.intervals import wilson
 from pipeline.models.purposes import LABELS
 from pipeline.store.session import open_session
 from pipeline.store.tables.human_loop import AnnotationState
-from pipeline.store.tables.volunteers import AnswerState
+from pipeline.store.tables.volunteers import AnswerKind, AnswerState
 from saring.accounts.volunteers import find_volunteer
 from saring.actions.registry import list_models
+from saring.actions.volunteers import newest_answers
 from saring.context import Context
-from sync.phone.held import harsh_today, open_count
+from sync.phone.held import harsh_answers, harsh_met, open_count
 from sync.project.days import start_of_day
 from sync.pull.apply import RATER
 
@@ -46,19 +47,24 @@ class Agreed:
 class OwnWork:
     """The work of one volunteer."""
 
-    #: answers of today, and of all days, here and in Label Studio; to texts of the week too
+    #: answers of today, and of all days, here and in Label Studio; to texts of the week too; without skips
     today: int
     answers: int
+    #: texts that were skipped today
+    skipped_today: int
     #: answers that are kept here and not in Label Studio yet
     waiting: int
     #: None: too few texts that others answered too
     agreed: Agreed | None
     #: tasks that wait for anybody
     left: int
+    #: texts that they have seen, without those that their phone holds for later
     harsh_today: int
     harsh_minutes: float
     #: when each champion came, and its macro average precision
     champions: Sequence[tuple[datetime, float]]
+    #: True: a model serves, measured or not
+    has_champion: bool
 
 
 def own_work(home: Context, account: int, *, now: datetime | None = None) -> OwnWork:
@@ -75,15 +81,30 @@ def own_work(home: Context, account: int, *, now: datetime | None = None) -> Own
     with open_session(home.engine) as session:
         state = find_volunteer(session, account)
         user = str(state.person.rater) if state is not None and state.person.rater is not None else ""
-        own_tasks = (
-            select(n.project_id, n.task_id)
+        gone = (AnnotationState.DELETED, AnnotationState.HELD)
+        there = (
+            select(
+                n.project_id, n.task_id, (n.state == AnnotationState.SKIPPED).label("skipped"), n.updated_at.label("at")
+            )
             .join(store.Rater, store.Rater.id == n.rater_id)
-            .where(_by(user), n.state.not_in((AnnotationState.DELETED, AnnotationState.HELD)))
+            .where(_by(user), n.state.not_in(gone))
         )
-        here = select(a.project_id, a.task_id).where(a.account_id == account, a.state != AnswerState.REFUSED)
-        answers = session.execute(select(func.count()).select_from(own_tasks.union(here).subquery())).scalar_one()
-        todays = own_tasks.where(n.updated_at >= since).union(here.where(a.answered_at >= since)).subquery()
-        today = session.execute(select(func.count()).select_from(todays)).scalar_one()
+        last = newest_answers(account).where(a.state != AnswerState.REFUSED).subquery()
+        here = select(last.c.project_id, last.c.task_id, last.c.kind == AnswerKind.SKIPPED, last.c.answered_at)
+        # a task counts once, wherever it was answered; an answer in one place counts for more than a skip in the other
+        rows = there.union_all(here).subquery()
+        tasks = (
+            select(func.bool_and(rows.c.skipped).label("skipped"), (func.max(rows.c.at) >= since).label("today"))
+            .group_by(rows.c.project_id, rows.c.task_id)
+            .subquery()
+        )
+        answers, today, skipped_today = session.execute(
+            select(
+                func.count().filter(~tasks.c.skipped),
+                func.count().filter(~tasks.c.skipped, tasks.c.today),
+                func.count().filter(tasks.c.skipped, tasks.c.today),
+            )
+        ).one()
         votes = select(v.voted_at).where(v.account_id == account)
         for voted_at in session.scalars(votes):
             answers, today = answers + 1, today + (voted_at >= since)
@@ -92,20 +113,23 @@ def own_work(home: Context, account: int, *, now: datetime | None = None) -> Own
         ).scalar_one()
         agreed = _agreed(session, user)
         left = open_count(session, user)
+        met = harsh_answers(account, since).subquery()
         minutes = session.execute(
-            select(func.coalesce(func.sum(func.least(a.seconds, _LONGEST)), 0.0) / 60).where(
-                a.account_id == account, a.harsh, a.answered_at >= since
-            )
+            select(func.coalesce(func.sum(func.least(met.c.seconds, _LONGEST)), 0.0) / 60)
         ).scalar_one()
+        harsh_today = harsh_met(session, account, user, at)
+    champions, has_champion = _champions(home)
     return OwnWork(
         today=today,
         answers=answers,
+        skipped_today=skipped_today,
         waiting=waiting,
         agreed=agreed,
         left=left,
-        harsh_today=harsh_today(home.engine, account, user, at),
+        harsh_today=harsh_today,
         harsh_minutes=float(minutes),
-        champions=_champions(home),
+        champions=champions,
+        has_champion=has_champion,
     )
 
 
@@ -136,14 +160,15 @@ def _agreed(session: Session, user: str) -> Agreed | None:
     return Agreed(estimate.value, estimate.low, estimate.high, len(others))
 
 
-def _champions(home: Context) -> list[tuple[datetime, float]]:
-    """The models that serve or served, oldest first, where they were measured."""
-    known = []
+def _champions(home: Context) -> tuple[list[tuple[datetime, float]], bool]:
+    """The models that serve or served, oldest first, where they were measured; and whether one serves."""
+    known, serves = [], False
     for model in list_models(home, LABELS):
         value = (model.macro_average_precision or {}).get("value")
+        serves = serves or model.state == "champion"
         if model.state in ("champion", "retired") and value is not None:
             known.append((model.created_at, float(value)))
-    return known[:_CHAMPIONS][::-1]
+    return known[:_CHAMPIONS][::-1], serves
 
 
 def _by(user: str) -> ColumnElement[bool]:

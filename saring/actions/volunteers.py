@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from pipeline import store
 from pipeline.errors import LabelStudioError, LabelStudioRefused, SaringError, ServiceError, UsageError, first_line
@@ -19,10 +20,19 @@ from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import rater_id
 from pipeline.progress import Progress, silent
 from pipeline.store.session import open_session
-from pipeline.store.tables.volunteers import AnswerState
-from saring.accounts.people import Person, by_id
+from pipeline.store.tables.accounts import Role
+from pipeline.store.tables.volunteers import AnswerKind, AnswerState
+from saring.accounts.people import Person, add_account, by_id
 from saring.accounts.sealing import seal, unseal
-from saring.accounts.volunteers import VolunteerState, find_volunteer, let_in, note_token_refused, withdraw
+from saring.accounts.volunteers import (
+    VolunteerState,
+    find_volunteer,
+    let_in,
+    new_personal_link,
+    note_token_refused,
+    withdraw,
+)
+from saring.accounts.volunteers import invite as make_volunteer
 from saring.actions.projects import connect
 from saring.context import Context
 from saring.services import label_studio_access
@@ -69,6 +79,17 @@ class Given:
     delivered: Delivered = field(default_factory=Delivered)
 
 
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """Somebody who was invited."""
+
+    person: Person
+    #: of the personal link; it is stored nowhere
+    token: str
+    #: False: Label Studio failed, and a maintainer lets them in later
+    let_in: bool
+
+
 def approve(home: Context, account: int, *, token: str | None = None, progress: Progress = silent) -> Person:
     """Let a volunteer in: make them a user in Label Studio with a token, or take a token of a user that they have.
 
@@ -79,7 +100,7 @@ def approve(home: Context, account: int, *, token: str | None = None, progress: 
         progress: called while services start.
 
     Raises:
-        UsageError: the account did not ask, or another account has the token's user.
+        UsageError: the account neither asked nor was invited, or another account has the token's user.
         LabelStudioError: the server fails, or refuses the token.
     """
     with home.begin() as session:
@@ -104,6 +125,31 @@ def approve(home: Context, account: int, *, token: str | None = None, progress: 
     if _was_withdrawn(home, user):
         include(home.engine, user, why="the volunteer agreed again")
     return known
+
+
+def invite(home: Context, name: str, *, progress: Progress = silent) -> Invited:
+    """Make a volunteer of somebody who did not ask, with a personal link, and let them in.
+
+    They are given no texts until they have agreed to the terms, which their link opens first.
+
+    Args:
+        home: the home with the store.
+        name: of the account.
+        progress: called while services start.
+
+    Raises:
+        UsageError: the name is taken, or cannot be one.
+    """
+    with home.begin() as session:
+        person = add_account(session, name, Role.VOLUNTEER)
+        make_volunteer(session, person.id)
+        token = new_personal_link(session, person.id)
+    try:
+        return Invited(approve(home, person.id, progress=progress), token, True)
+    except SaringError as error:
+        # the link works, and a maintainer lets them in when Label Studio answers
+        log.warning("account %s is invited and not let in yet: %s", person.id, first_line(error))
+        return Invited(person, token, False)
 
 
 def hand(home: Context, account: int, *, want: int = 3, now: datetime | None = None) -> Hand:
@@ -267,14 +313,32 @@ def _short_sleep(seconds: float) -> None:
 
 
 def answers_today(home: Context, account: int, at: datetime) -> int:
-    """The answers that a volunteer gave today on pages of Saring: each task once, and texts of the week."""
+    """The answers that a volunteer gave today on pages of Saring: each task once, and texts of the week.
+
+    A text that was skipped is no answer: to skip costs nothing, so it uses nothing up of what a person wants a day.
+    """
     a, v = store.PhoneAnswer, store.NormingVote
     since = start_of_day(at)
-    tasks = select(a.project_id, a.task_id).where(a.account_id == account, a.answered_at >= since).distinct()
+    last = newest_answers(account).where(a.answered_at >= since).subquery()
+    tasks = select(last.c.task_id).where(last.c.kind != AnswerKind.SKIPPED)
     votes = select(func.count()).where(v.account_id == account, v.voted_at >= since)
     with open_session(home.engine) as session:
         answered = session.execute(select(func.count()).select_from(tasks.subquery())).scalar_one()
         return answered + session.execute(votes).scalar_one()
+
+
+def newest_answers(account: int) -> Select[int, int, AnswerKind, datetime]:
+    """The last answer of a volunteer to each task, as project, task, kind and moment.
+
+    What was undone before it is not there: a text can be skipped, brought back and answered.
+    """
+    a = store.PhoneAnswer
+    return (
+        select(a.project_id, a.task_id, a.kind, a.answered_at)
+        .where(a.account_id == account)
+        .ext(distinct_on(a.project_id, a.task_id))
+        .order_by(a.project_id, a.task_id, a.number.desc())
+    )
 
 
 def _counts(home: Context, account: int, at: datetime) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from saring.accounts.people import (
     set_label_studio_user,
     set_role,
 )
+from saring.accounts.volunteers import invite
 from saring.actions.dashboard import dashboard_url
 from saring.cli import output
 
@@ -62,6 +63,8 @@ def add_command(
     ctx = output.home()
     with ctx.begin() as session:
         person = add_account(session, name, role)
+        if role is Role.VOLUNTEER:
+            invite(session, person.id)
         token = new_link(session, person.id)
         write_entry(session, "users.add", {"name": name, "role": str(role)})
     _say_link({**_values(person), "link": f"{dashboard_url(ctx)}/welcome/{token}"}, as_json)

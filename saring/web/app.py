@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -19,7 +20,9 @@ from starlette.types import Scope
 from pipeline.errors import SaringError, StoreError, UsageError
 from pipeline.runs.changes import read_lines
 from pipeline.runs.feed import RunFeed
+from pipeline.store.session import open_session
 from pipeline.store.tables.accounts import Role
+from saring.accounts.volunteers import find_volunteer
 from saring.web.body import BoundedBody
 from saring.web.figures import Figures
 from saring.web.gone import QuietlyGone
@@ -134,7 +137,8 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     visit = Visitor(request, request.state.identity, {})
     role = visit.account.role
     if role is Role.VOLUNTEER and request.method == "GET" and request.url.path == "/":
-        return RedirectResponse("/label", 303)
+        may_label = await run_in_threadpool(_may_label, visit)
+        return RedirectResponse("/label" if may_label else "/me", 303)
     if role is None:
         message = visit.say("Your account has no role yet. Ask an owner to give you one.")
     else:
@@ -144,6 +148,13 @@ async def _forbidden(request: Request, error: Exception) -> Response:
             role=visit.say(role.value),
         )
     return _message(request, visit, 403, visit.say("You may not do this"), message)
+
+
+def _may_label(visit: Visitor) -> bool:
+    """Return True unless the person has to agree to the terms first, or to be let in."""
+    with open_session(visit.home.engine) as session:
+        state = find_volunteer(session, visit.account.id)
+    return state is not None and state.may_label
 
 
 async def _not_our_form(request: Request, error: Exception) -> Response:

@@ -30,6 +30,8 @@ from saring.web.words import Words
 
 #: cookies with the language of somebody who is not signed in, and with a message for the next page
 LANGUAGE_COOKIE, MESSAGE_COOKIE = "saring_language", "saring_message"
+#: pages whose readers have a personal link, and mostly no password
+_OF_VOLUNTEERS = ("/label", "/me", "/practice", "/norming")
 #: seconds that a form that is sent twice waits for the first one's outcome
 _PATIENCE = 10.0
 #: time after which keys of forms are forgotten
@@ -281,6 +283,11 @@ def local(address: str) -> str:
     return "".join(character for character in address if character.isprintable())
 
 
+def is_of_volunteers(path: str) -> bool:
+    """Return True if a path of ours is one of volunteers' own pages."""
+    return any(path == page or path.startswith((f"{page}/", f"{page}?")) for page in _OF_VOLUNTEERS)
+
+
 def here(request: Request) -> str:
     """Path and query of the page that is shown; the first page where an act answers with a page."""
     if request.method != "GET":
@@ -308,4 +315,7 @@ def _language(request: Request, identity: Identity | None) -> str:
 def _is_for_volunteers(request: Request, identity: Identity | None) -> bool:
     if identity is not None:
         return identity.account.role is Role.VOLUNTEER
-    return request.url.path.startswith(("/join", "/enter/"))
+    path = request.url.path
+    return path.startswith(("/join", "/enter/")) or is_of_volunteers(
+        request.query_params.get("next", "") if path == "/sign-in" else path
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, delete, func, select, union, update
+from sqlalchemy import ColumnElement, Engine, Select, and_, delete, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -135,21 +135,49 @@ def forget(engine: Engine, account: int, project: int, task: int) -> None:
 
 def harsh_today(engine: Engine, account: int, user: str, now: datetime) -> int:
     """Number of harsh texts that a volunteer met today, here or in Label Studio, or holds; texts of the week too."""
-    a, n, t, r, h = store.PhoneAnswer, store.Annotation, store.Task, store.Rater, store.PhoneTask
-    v = store.NormingVote
+    h, t = store.PhoneTask, store.Task
+    held = (
+        select(h.project_id, h.task_id)
+        .outerjoin(t, and_(t.project_id == h.project_id, t.label_studio_id == h.task_id))
+        .where(h.account_id == account, h.harsh | t.harsh, ~h.aside)
+    )
+    with open_session(engine) as session:
+        return _harsh(session, account, user, now, held)
+
+
+def harsh_met(session: Session, account: int, user: str, now: datetime) -> int:
+    """Number of harsh texts that a volunteer met today, without those that they hold and have not answered yet."""
+    return _harsh(session, account, user, now)
+
+
+def harsh_answers(account: int, since: datetime) -> Select[int, int, float]:
+    """The answers from `since` on that were about harsh texts: project, task, and seconds of each.
+
+    A task can reach a phone before its push is written down, and nothing says then that it is harsh. The task's own row
+    says so later, so both are asked: else the number would rise when answers are pulled.
+    """
+    a, t = store.PhoneAnswer, store.Task
+    return (
+        select(a.project_id, a.task_id, a.seconds)
+        .outerjoin(t, and_(t.project_id == a.project_id, t.label_studio_id == a.task_id))
+        .where(a.account_id == account, a.harsh | t.harsh, a.answered_at >= since)
+    )
+
+
+def _harsh(session: Session, account: int, user: str, now: datetime, *more: Select[int, int]) -> int:
+    n, t, r, v = store.Annotation, store.Task, store.Rater, store.NormingVote
     since = start_of_day(now)
-    here = select(a.project_id, a.task_id).where(a.account_id == account, a.harsh, a.answered_at >= since)
+    answered = harsh_answers(account, since).subquery()
     there = (
         select(n.project_id, n.task_id)
         .join(t, and_(t.project_id == n.project_id, t.text_id == n.text_id))
         .join(r, r.id == n.rater_id)
         .where(r.kind == RaterKind.HUMAN, r.name == RATER, r.version == user, t.harsh, n.updated_at >= since)
     )
-    held = select(h.project_id, h.task_id).where(h.account_id == account, h.harsh, ~h.aside)
+    rows = union(select(answered.c.project_id, answered.c.task_id), there, *more).subquery()
     votes = select(func.count()).where(v.account_id == account, v.harsh, v.voted_at >= since)
-    with open_session(engine) as session:
-        tasks = session.execute(select(func.count()).select_from(union(here, there, held).subquery())).scalar_one()
-        return tasks + session.execute(votes).scalar_one()
+    tasks = session.execute(select(func.count()).select_from(rows)).scalar_one()
+    return tasks + session.execute(votes).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ from pipeline.errors import UsageError
 from pipeline.settings import Settings
 from pipeline.store.session import open_session
 from pipeline.store.tables.volunteers import AnswerKind, AnswerState
-from saring.accounts.volunteers import ask_to_join, find_volunteer, set_wishes
+from saring.accounts.volunteers import agree, ask_to_join, find_volunteer, set_wishes
 from saring.actions.label_studio import pull
-from saring.actions.volunteers import approve, finish, give, hand, leave
+from saring.actions.volunteer_figures import own_work
+from saring.actions.volunteers import approve, finish, give, hand, invite, leave
 from saring.home import Home
 from saring.services import LabelStudioAccess
 from sync.api.client import LabelStudio
@@ -165,6 +166,26 @@ def test_an_answer_that_is_sent_again_is_taken_once_and_a_correction_replaces_it
     assert [one["was_cancelled"] for one in door.annotations(aina, task.task)] == [True]
     pull(door.home)
     assert door.said(aina)[-1].withdrawn
+
+
+def test_who_is_invited_is_let_in_and_given_texts_once_they_agree(door: Door) -> None:
+    guest = invite(door.home, f"jemputan-{uuid.uuid4().hex[:6]}")
+    assert guest.let_in
+    assert hand(door.home, guest.person.id).problem == "closed"
+    with door.home.begin() as session:
+        agree(session, guest.person.id)
+    task = hand(door.home, guest.person.id).tasks[0]
+    skipped = answer(task)
+    give(door.home, guest.person.id, [skipped])
+    assert hand(door.home, guest.person.id).today == 0, "a skip is no answer"
+    give(door.home, guest.person.id, [answer(task, "hate", replaces=skipped.id)])
+    assert hand(door.home, guest.person.id).today == 1
+    # nothing is met or counted twice because it was pulled
+    before = own_work(door.home, guest.person.id)
+    pull(door.home)
+    after = own_work(door.home, guest.person.id)
+    assert (after.today, after.harsh_today) == (before.today, before.harsh_today)
+    assert after.today == 1
 
 
 def test_nobody_answers_what_they_were_not_given(door: Door) -> None:

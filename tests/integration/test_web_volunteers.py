@@ -17,10 +17,12 @@ from pipeline import store
 from pipeline.errors import SaringError, UsageError
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.ledger.book import rater_id
+from pipeline.models.purposes import LABELS
 from pipeline.settings import Settings
 from pipeline.store.session import open_session
 from pipeline.store.tables.accounts import Role
-from pipeline.store.tables.human_loop import AnnotationState, Change
+from pipeline.store.tables.core import ModelState
+from pipeline.store.tables.human_loop import AnnotationState, Change, TaskState
 from pipeline.store.tables.volunteers import AnswerKind
 from saring.accounts import volunteers
 from saring.accounts.people import by_name, set_role
@@ -30,6 +32,7 @@ from saring.actions.practice import check, practice
 from saring.actions.volunteer_figures import own_work
 from saring.actions.volunteers import hand
 from saring.home import Home
+from sync.phone.held import harsh_today
 from sync.pull.apply import RATER
 from tests.support.store import new_database
 from tests.support.web import Web, forms_of, serving_web, words_of
@@ -113,6 +116,72 @@ def test_a_personal_link_signs_in_as_often_as_one_likes_until_it_is_replaced(web
     assert again.status_code == 403
 
 
+def test_who_is_signed_out_is_told_to_open_their_link_in_both_languages(web: Web) -> None:
+    browser = web.anonymous()
+    for address in ("/me", "/label", "/norming"):
+        shown = words_of(browser.get(address, follow_redirects=True).text)
+        assert shown.index("Buka semula pautan peribadi anda") < shown.index("Open your personal link again")
+        assert shown.index("Open your personal link again") < shown.index("Kata laluan")
+    # the note stays where another language is chosen
+    page = browser.get("/me", follow_redirects=True).text
+    switch = next(address for address in unescape(page).split('"') if address.startswith("/sign-in?language=en"))
+    assert "Open your personal link again" in browser.get(switch, follow_redirects=True).text
+    # whoever keeps the texts has a password
+    assert "personal link" not in browser.get("/queue", follow_redirects=True).text
+
+
+def test_a_wrong_link_leads_to_nothing_that_a_volunteer_may_not_open(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = web.anonymous()
+    shown = browser.get("/enter/wrong")
+    assert shown.status_code == 404
+    assert "Ke ringkasan" not in shown.text
+    assert '<a class="button" href="/join">Menjadi sukarelawan</a>' in shown.text
+    in_english = browser.get("/enter/wrong?language=en", follow_redirects=True)
+    assert "Ask a maintainer for a new one" in in_english.text
+    monkeypatch.setitem(web.home.settings.__dict__, "join", False)
+    assert "/join" not in web.anonymous().get("/enter/wrong").text.partition("<main")[2]
+
+
+def test_a_maintainer_invites_somebody_who_agrees_before_they_are_given_texts(web: Web) -> None:
+    maintainer = web.client(Role.MAINTAINER)
+    shown = maintainer.post_form("/volunteers", "/volunteers/invite", name="Nur Iman")
+    # there is no Label Studio here
+    assert "let them in at Volunteers later" in words_of(shown.text)
+    assert ">Copy</button>" in shown.text
+    assert "/volunteers/invite" in maintainer.get("/volunteers").text
+    link = "/enter/" + shown.text.partition("/enter/")[2].partition('"')[0]
+    again = maintainer.post_form("/volunteers", "/volunteers/invite", name="Nur Iman")
+    assert again.status_code == 422
+    assert 'value="Nur Iman"' in again.text
+    with web.home.begin() as session:
+        account = by_name(session, "nur-iman").id
+        let_in(session, account, user="9010", token=seal(web.home.settings, "f" * 40))
+    assert "has not agreed to the terms yet" in maintainer.get("/volunteers").text
+
+    browser = web.anonymous()
+    opened = browser.post_form(link, link)
+    assert opened.url.path == "/me"
+    assert "Saya bersetuju" in opened.text
+    assert hand(web.home, account).problem == "closed"
+    browser.post_form("/me", "/account/preferences", language="en")
+    assert "You can label now" in browser.post_form("/me", "/me/agree", agreed="yes").text
+    assert hand(web.home, account).problem != "closed"
+    assert "has not agreed" not in maintainer.get("/volunteers").text
+
+
+def test_a_volunteer_with_a_password_is_asked_for_their_consent_first(web: Web) -> None:
+    owner = web.client(Role.OWNER)
+    invited = owner.post_form("/users", "/users/add", name="rina", role="volunteer")
+    link = "/welcome/" + invited.text.partition("/welcome/")[2].partition('"')[0]
+    browser = web.anonymous()
+    chosen = browser.post_form(link, link, password="empat perkataan panjang", again="empat perkataan panjang")
+    assert chosen.url.path == "/me"
+    assert "Saya bersetuju" in chosen.text
+    assert "rina" in words_of(web.client(Role.MAINTAINER).get("/volunteers").text)
+    later = web.anonymous().post_form("/sign-in", "/sign-in", name="rina", password="empat perkataan panjang")
+    assert later.url.path == "/me"
+
+
 def test_wishes_are_kept_and_consent_can_be_taken_back_and_given_again(web: Web) -> None:
     account, link = _let_in(web, "chandra", "9002")
     browser = web.anonymous()
@@ -120,8 +189,21 @@ def test_wishes_are_kept_and_consent_can_be_taken_back_and_given_again(web: Web)
     browser.post_form("/me", "/account/preferences", language="en")
     saved = browser.post_form("/me", "/me/wishes", avoid="porn", daily_cap="40", break_minutes="15")
     assert "Saved" in saved.text
-    assert browser.post_form("/me", "/me/wishes", daily_cap="many").status_code == 422
-    assert browser.post_form("/me", "/me/wishes", break_minutes="1").status_code == 422
+    page = words_of(browser.get("/me").text)
+    assert "5 to 120 minutes" in page
+    assert "1 to 10,000. Empty: no limit" in page
+    browser.post_form("/me", "/account/preferences", language="ms")
+    for field, value, limits in (
+        ("daily_cap", "many", "dari 1 hingga 10,000"),
+        ("daily_cap", "0", "dari 1 hingga 10,000"),
+        ("break_minutes", "1", "dari 5 hingga 120"),
+        ("break_minutes", "", "dari 5 hingga 120"),
+    ):
+        wrong = browser.post_form("/me", "/me/wishes", **{field: value})
+        assert wrong.status_code == 422
+        assert limits in words_of(wrong.text)
+        assert f'name="{field}" type="number"' in wrong.text and f'value="{value}"' in wrong.text
+    browser.post_form("/me", "/account/preferences", language="en")
     with open_session(web.home.engine) as session:
         state = find_volunteer(session, account)
     assert state is not None
@@ -238,7 +320,145 @@ def test_a_volunteer_sees_their_own_work_and_how_often_others_agreed(web: Web) -
     assert work.agreed.low < 0.8 < work.agreed.high
     assert (work.harsh_today, work.harsh_minutes) == (2, pytest.approx(3.0))
     browser = web.client(Role.VOLUNTEER, "elisa")
-    assert "80%" in words_of(browser.get("/me").text)
+    browser.post_form("/me", "/account/preferences", language="en")
+    page = words_of(browser.get("/me").text)
+    assert "80%" in page
+    assert "No model has been trained yet" in page
+    # a champion without a figure
+    with web.home.begin() as session:
+        session.add(
+            store.Model(
+                version="m1",
+                purpose=LABELS,
+                backend="linear",
+                state=ModelState.CHAMPION,
+                labels=["hate"],
+                thresholds={},
+                metrics={},
+                artefact_hash="0",
+                path="m1",
+                taxonomy_version="1",
+            )
+        )
+    page = words_of(browser.get("/me").text)
+    assert "No model has been trained yet" not in page
+    assert "There is a model that learnt from answers. It is not measured yet." in page
+
+
+def test_a_skip_is_no_answer_and_uses_nothing_of_the_day_up(web: Web) -> None:
+    account, link = _let_in(web, "indah", "9008")
+    project = _project(web, 8)
+    now = datetime.now(UTC)
+    first = _answer(web, account, project, 1, AnswerKind.SKIPPED, now)
+    _answer(web, account, project, 2, AnswerKind.SKIPPED, now)
+    # skipped, brought back, and answered
+    _answer(web, account, project, 1, AnswerKind.NONE, now, replaces=first)
+    with web.home.begin() as session:
+        volunteers.set_wishes(session, account, avoid=[], daily_cap=2, break_minutes=20)
+    assert (hand(web.home, account).today, hand(web.home, account).problem) == (1, "away")
+    work = own_work(web.home, account)
+    assert (work.today, work.answers, work.skipped_today) == (1, 1, 1)
+    browser = web.anonymous()
+    browser.post_form(link, link)
+    browser.post_form("/me", "/account/preferences", language="en")
+    assert "Answers today 1 of 2 at most; skipped: 1" in words_of(browser.get("/me").text)
+    # answered, brought back, and skipped
+    answered = _answer(web, account, project, 3, AnswerKind.LABELS, now)
+    assert (hand(web.home, account).today, hand(web.home, account).problem) == (2, "cap")
+    _answer(web, account, project, 3, AnswerKind.SKIPPED, now, replaces=answered)
+    assert hand(web.home, account).today == 1
+
+
+def test_harsh_texts_are_those_that_were_met_and_a_pull_adds_none(web: Web) -> None:
+    account, link = _let_in(web, "jaya", "9009")
+    project = _project(web, 9)
+    now, text = datetime.now(UTC), uuid.uuid4()
+    with web.home.begin() as session:
+        rater = rater_id(session, RaterRef(RaterKind.HUMAN, RATER, "9009"))
+        session.add(store.Text(id=text, body="kasar", masked="kasar", in_scope=True))
+        session.flush()
+        session.add(
+            store.Task(
+                project_id=project,
+                text_id=text,
+                label_studio_id=1,
+                strategy="s",
+                reason="r",
+                harsh=True,
+                state=TaskState.OPEN,
+            )
+        )
+        # on the phone, and not seen yet
+        session.add(store.PhoneTask(account_id=account, project_id=project, task_id=2, harsh=True))
+    # it reached the phone before its push was written down, so nothing said that it is harsh
+    _answer(web, account, project, 1, AnswerKind.LABELS, now, harsh=False)
+    before = own_work(web.home, account)
+    assert (before.today, before.harsh_today, before.harsh_minutes) == (1, 1, pytest.approx(1.0))
+    with web.home.begin() as session:
+        session.execute(
+            insert(store.Annotation).values(
+                project_id=project,
+                label_studio_id=1,
+                created_at=now,
+                updated_at=now,
+                task_id=1,
+                text_id=text,
+                rater_id=rater,
+                state=AnnotationState.SUBMITTED,
+                chosen=["hate"],
+                change=Change.SCRATCH,
+            )
+        )
+    after = own_work(web.home, account)
+    assert (after.today, after.harsh_today) == (1, 1)
+    # the limit counts what the phone holds as well
+    assert harsh_today(web.home.engine, account, "9009", now) == 2
+    browser = web.anonymous()
+    browser.post_form(link, link)
+    browser.post_form("/me", "/account/preferences", language="en")
+    assert "Harsh texts today 1 1 minute" in words_of(browser.get("/me").text)
+    assert "1 minutes" not in browser.get("/me").text
+
+
+def _project(web: Web, number: int) -> int:
+    with web.home.begin() as session:
+        project = store.Project(
+            url="http://127.0.0.1:1", label_studio_id=number, label_studio_created_at=_DAY, title="P", harsh_cap=40
+        )
+        session.add(project)
+        session.flush()
+        return project.id
+
+
+def _answer(
+    web: Web,
+    account: int,
+    project: int,
+    task: int,
+    kind: AnswerKind,
+    at: datetime,
+    *,
+    replaces: uuid.UUID | None = None,
+    harsh: bool = False,
+) -> uuid.UUID:
+    """An answer that a phone sent and Label Studio has not taken yet; its id."""
+    number = uuid.uuid4()
+    with web.home.begin() as session:
+        session.add(
+            store.PhoneAnswer(
+                id=number,
+                account_id=account,
+                project_id=project,
+                task_id=task,
+                kind=kind,
+                labels=["hate"] if kind is AnswerKind.LABELS else [],
+                replaces=replaces,
+                seconds=60.0,
+                harsh=harsh,
+                answered_at=at,
+            )
+        )
+    return number
 
 
 def test_a_token_is_kept_encrypted_and_its_key_by_the_owner_of_the_home_only(new_home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Form, HTTPException
 from fastapi.responses import RedirectResponse, Response
@@ -26,9 +27,7 @@ pages = Pages("")
 def join_form(visit: Visit, language: str | None = None) -> Response:
     """The form to ask to be a volunteer, with what volunteers do and meet."""
     if language in LANGUAGES:
-        response: Response = RedirectResponse("/join", 303)
-        response.set_cookie(LANGUAGE_COOKIE, str(language), max_age=31_536_000, samesite="lax", secure=visit.web.secure)
-        return response
+        return _in_language(visit, "/join", str(language))
     _need_open(visit)
     return visit.page("join/index.html", name="")
 
@@ -55,15 +54,22 @@ def join(visit: Visit, name: Annotated[str, Form()] = "", agreed: Annotated[str,
 
 
 @pages.get("/enter/{token}", role=None)
-def enter_form(visit: Visit, token: str) -> Response:
+def enter_page(visit: Visit, token: str, language: str | None = None) -> Response:
     """A button to sign in with: chat programs open links by themselves, and press nothing."""
+    if language in LANGUAGES:
+        return _in_language(visit, f"/enter/{quote(token, safe='')}", str(language))
+    return _enter_form(visit, token)
+
+
+def _enter_form(visit: Visitor, token: str) -> Response:
     with open_session(visit.home.engine) as session:
         person = by_personal_link(session, token)
     if person is None:
         message = visit.say("This link works no more. Ask a maintainer for a new one.")
-        return visit.page(
-            "message.html", status=404, title=visit.say("There is no such link"), message=message, again=None
-        )
+        title = visit.say("There is no such link")
+        # whoever has a broken link may open nothing else here
+        onward = ("/join", visit.say("Become a volunteer")) if visit.home.settings.join else None
+        return visit.page("message.html", status=404, title=title, message=message, again=None, onward=onward)
     if person.role not in (None, Role.VOLUNTEER):
         return _password_needed(visit)
     return visit.page("join/enter.html", person=person, token=token)
@@ -78,7 +84,7 @@ def enter(visit: Visit, token: str) -> Response:
             note_link_used(session, person.id)
             state = find_volunteer(session, person.id)
     if person is None or person.role is not Role.VOLUNTEER or is_foreign(visit.request, visit.web):
-        return enter_form(visit, token)
+        return _enter_form(visit, token)
     begun = sign_person_in(visit, person, "personal link")
     response = RedirectResponse("/label" if state is not None and state.may_label else "/me", 303)
     set_session_cookie(visit, response, begun)
@@ -88,9 +94,14 @@ def enter(visit: Visit, token: str) -> Response:
 def _password_needed(visit: Visitor) -> Response:
     """A link without a password opens nothing but what a volunteer may see."""
     message = visit.say("Your account may do more than label by now. Sign in with its password.")
-    return visit.page(
-        "message.html", status=403, title=visit.say("This link works no more"), message=message, again=None
-    )
+    title, onward = visit.say("This link works no more"), ("/sign-in", visit.say("Sign in"))
+    return visit.page("message.html", status=403, title=title, message=message, again=None, onward=onward)
+
+
+def _in_language(visit: Visitor, address: str, language: str) -> Response:
+    response = RedirectResponse(address, 303)
+    response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", secure=visit.web.secure)
+    return response
 
 
 def personal_link(visit: Visitor, token: str) -> str:

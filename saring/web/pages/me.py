@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -11,8 +12,8 @@ from fastapi.responses import Response
 from pipeline.errors import UsageError
 from pipeline.store.session import open_session
 from pipeline.store.tables.accounts import Role
+from saring.accounts.volunteers import BREAKS, CAPS, find_volunteer, set_wishes
 from saring.accounts.volunteers import agree as agree_to_terms
-from saring.accounts.volunteers import find_volunteer, set_wishes
 from saring.actions import norming
 from saring.actions.annotators import quality_figures
 from saring.actions.practice import TEST
@@ -26,6 +27,16 @@ from sync.quality.divided import monday
 pages = Pages("me")
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The form of wishes, as it is kept or as somebody filled it in."""
+
+    avoid: tuple[str, ...]
+    #: empty: no limit
+    daily_cap: str
+    break_minutes: str
+
+
 @pages.get(role=Role.VOLUNTEER)
 def index(visit: Visit) -> Response:
     """One's own page."""
@@ -36,20 +47,25 @@ def index(visit: Visit) -> Response:
 def wishes(
     visit: Visit,
     avoid: Annotated[list[str] | None, Form()] = None,
-    daily_cap: Annotated[str, Form(max_length=10)] = "",
-    break_minutes: Annotated[int, Form()] = 20,
+    daily_cap: Annotated[str, Form(max_length=100)] = "",
+    break_minutes: Annotated[str, Form(max_length=100)] = "",
 ) -> Response:
     """Remember what the person would rather not see, and how much they want."""
-    if daily_cap.strip() and not daily_cap.strip().isdecimal():
-        message = visit.say("Write the most answers a day as a number, or leave it empty.")
-        return visit.wrong(message, "me/index.html", **_values(visit))
     known = [key for key in avoid or () if key in visit.home.taxonomy]
-    cap = int(daily_cap) if daily_cap.strip() else None
+    wanted = Wanted(tuple(known), daily_cap.strip(), break_minutes.strip())
+    problem = None
+    if wanted.daily_cap and not _is_within(wanted.daily_cap, CAPS):
+        problem = visit.say("Write the most answers a day as a number from 1 to 10,000, or leave it empty.")
+    elif not _is_within(wanted.break_minutes, BREAKS):
+        problem = visit.say("Write the minutes until a break as a number from 5 to 120.")
+    if problem is not None:
+        return visit.wrong(problem, "me/index.html", **_values(visit, wanted))
+    cap = int(wanted.daily_cap) if wanted.daily_cap else None
     try:
         with visit.home.begin() as session:
-            set_wishes(session, visit.account.id, avoid=known, daily_cap=cap, break_minutes=break_minutes)
+            set_wishes(session, visit.account.id, avoid=known, daily_cap=cap, break_minutes=int(wanted.break_minutes))
     except UsageError as error:
-        return visit.wrong(str(error), "me/index.html", **_values(visit))
+        return visit.wrong(str(error), "me/index.html", **_values(visit, wanted))
     return visit.done("/me", visit.say("Saved. It counts from the next texts on."))
 
 
@@ -69,15 +85,25 @@ def agree(visit: Visit, agreed: Annotated[str, Form()] = "") -> Response:
         return visit.wrong(visit.say("Tick that you agree, or close this page."), "me/index.html", **_values(visit))
     with visit.home.begin() as session:
         agree_to_terms(session, visit.account.id)
+        state = find_volunteer(session, visit.account.id)
+    if state is not None and state.may_label:
+        return visit.done("/me", visit.say("Thank you. You can label now."))
     return visit.done("/me", visit.say("Thank you. A maintainer lets you in."))
 
 
-def _values(visit: Visitor) -> dict[str, Any]:
+def _is_within(number: str, range_: tuple[int, int]) -> bool:
+    least, most = range_
+    return number.isdecimal() and least <= int(number) <= most
+
+
+def _values(visit: Visitor, wanted: Wanted | None = None) -> dict[str, Any]:
     with open_session(visit.home.engine) as session:
         state = find_volunteer(session, visit.account.id)
+    if wanted is None and state is not None:
+        wanted = Wanted(state.avoid, str(state.daily_cap or ""), str(state.break_minutes))
     work = own_work(visit.home, visit.account.id) if state is not None else None
     slips = state is not None and _slips(visit, state.person.rater)
-    return {"state": state, "work": work, "refresher": slips, "norming": _norming(visit)}
+    return {"state": state, "wanted": wanted, "work": work, "refresher": slips, "norming": _norming(visit)}
 
 
 def _norming(visit: Visitor) -> dict[str, int] | None:

@@ -17,9 +17,14 @@ from saring.accounts.sessions import end_session
 from saring.web.guard import address_of, is_foreign
 from saring.web.routing import Pages
 from saring.web.session_cookie import set_session_cookie, sign_person_in
-from saring.web.visit import LANGUAGE_COOKIE, Visit, Visitor, local
+from saring.web.visit import LANGUAGE_COOKIE, Visit, Visitor, is_of_volunteers, local
+from saring.web.words import marked
 
 pages = Pages("")
+_OPEN_LINK = marked(
+    "Do you label texts here? Open your personal link again. If you do not have it any more, ask the maintainer who "
+    "invited you for a new one."
+)
 #: characters of typed text that are kept while somebody signs in
 _MOST_KEPT = 4_000_000
 
@@ -139,8 +144,12 @@ def sign_in_page(
 ) -> HTMLResponse:
     """The form to sign in with, which keeps the fields of another form."""
     kept = orjson.dumps(fields).decode() if fields else ""
+    # in both languages: nothing is known yet of who reads it
+    words = visit.web.renderer.words
+    open_link = {language: words[language].gettext(_OPEN_LINK) for language in ("ms", "en")}
     return visit.page(
         "sign_in.html",
+        open_link=open_link if is_of_volunteers(next_path) else {},
         status=status,
         problem=problem,
         next_path=next_path,

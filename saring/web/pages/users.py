@@ -24,6 +24,7 @@ from saring.accounts.people import (
     set_role,
 )
 from saring.accounts.sessions import last_seen
+from saring.accounts.volunteers import invite
 from saring.actions.dashboard import dashboard_url
 from saring.web.routing import Pages
 from saring.web.visit import Visit, Visitor
@@ -50,6 +51,8 @@ def add(
     try:
         with visit.home.begin() as session:
             person = add_account(session, name.strip(), role, email=email.strip()[:254])
+            if role is Role.VOLUNTEER:
+                invite(session, person.id)
             token = new_link(session, person.id)
     except UsageError as error:
         return visit.wrong(str(error), "users/index.html", **_values(visit, name=name, role=role, email=email))

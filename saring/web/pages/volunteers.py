@@ -15,6 +15,7 @@ from saring.accounts.volunteers import all_volunteers, find_volunteer, new_perso
 from saring.accounts.volunteers import refuse as turn_away
 from saring.actions.dashboard import dashboard_url
 from saring.actions.volunteers import approve as let_in
+from saring.actions.volunteers import invite as invite_somebody
 from saring.web.pages.join import personal_link
 from saring.web.routing import Pages
 from saring.web.visit import Visit, Visitor
@@ -27,6 +28,19 @@ _LARGEST = 2**31 - 1
 def index(visit: Visit) -> Response:
     """All volunteers, first those who wait."""
     return visit.page("volunteers/index.html", **_values(visit))
+
+
+@pages.post("/invite", role=Role.MAINTAINER, act="volunteers.invite")
+def invite(visit: Visit, name: Annotated[str, Form(max_length=200)] = "") -> Response:
+    """Make a volunteer of somebody who did not ask, and show their personal link."""
+    typed = name
+    try:
+        invited = invite_somebody(visit.home, "-".join(name.split()))
+    except UsageError as error:
+        return visit.wrong(str(error), "volunteers/index.html", **_values(visit, typed=typed))
+    visit.note(name=invited.person.name, user=invited.person.rater)
+    link = personal_link(visit, invited.token)
+    return visit.page("volunteers/link.html", person=invited.person, link=link, first=True, waits=not invited.let_in)
 
 
 @pages.post("/{account_id}/approve", role=Role.MAINTAINER, act="volunteers.approve")
@@ -59,13 +73,15 @@ def link(visit: Visit, account_id: int) -> Response:
             raise UsageError(f"{person.name} signs in with a password: personal links are for volunteers only")
         token = new_personal_link(session, person.id)
     visit.note(name=person.name)
-    return visit.page("volunteers/link.html", person=person, link=personal_link(visit, token))
+    link = personal_link(visit, token)
+    return visit.page("volunteers/link.html", person=person, link=link, first=False, waits=False)
 
 
-def _values(visit: Visitor) -> dict[str, Any]:
+def _values(visit: Visitor, *, typed: str = "") -> dict[str, Any]:
     with open_session(visit.home.engine) as session:
         volunteers = all_volunteers(session)
     return {
         "volunteers": [volunteer for volunteer in volunteers if volunteer.person.disabled_at is None],
+        "typed": typed,
         "join_link": f"{visit.web.public_url or dashboard_url(visit.home)}/join" if visit.home.settings.join else None,
     }
