@@ -42,7 +42,7 @@ from sync.quality.report import QualityReport, quality_report
 from sync.quality.review import request_reviews
 
 #: largest number of tasks for each volunteer: in the first round, and in the round of reviews
-EACH, EACH_REVIEW = 60, 30
+EACH, EACH_REVIEW = 60, 40
 #: share of tasks with known answers: large, because each volunteer does only a few tasks
 _PLANTED = 0.2
 #: daily limit of harsh tasks: high, because no real person is protected by it
