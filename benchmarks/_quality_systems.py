@@ -186,12 +186,13 @@ def fasttext(sets: QualitySets) -> Judged:
             decided = np.zeros((len(texts), len(examples.labels)))
             lines = [_line(text) + "\n" for text in texts]
             for column, model in models.items():
-                # the wrapper's own call for one text does not work with NumPy 2
-                answers = model.f.multilinePredict(lines, 2, 0.0, "strict")
-                for row, pairs in enumerate(zip(*answers, strict=True)):
-                    shares = dict(zip(pairs[0], pairs[1], strict=True))
-                    share = float(np.clip(shares.get("__label__1", 0.0), 1e-6, 1 - 1e-6))
-                    decided[row, column] = np.log(share / (1 - share))
+                # the wrapper's own call for one text does not work with NumPy 2, and of several labels all get the
+                # share of the first
+                for row, (names, shares) in enumerate(
+                    zip(*model.f.multilinePredict(lines, 1, 0.0, "strict"), strict=True)
+                ):
+                    share = float(np.clip(shares[0], 1e-6, 1 - 1e-6))
+                    decided[row, column] = np.log(share / (1 - share)) * (1 if names[0] == "__label__1" else -1)
             return decided
 
         return scores

@@ -152,14 +152,16 @@ def _send_out(home: Home, project: int, each: int, result: LoopResult, progress:
 
 
 def _example_task(home: Home, project_id: int) -> int | None:
-    """A task that a volunteer would still be shown, with a label ticked; None: there is none."""
+    """A task with a label ticked, one that a volunteer would still be shown if there is such; None: there is none."""
     t, p, made = store.Task, store.Project, store.Prediction
     shown = (made.project_id == t.project_id) & (made.text_id == t.text_id) & (made.version == p.model_version)
     query = (
-        select(func.min(t.label_studio_id))
+        select(t.label_studio_id)
         .join(p, p.id == t.project_id)
         .join(made, shown)
-        .where(p.id == project_id, t.state == TaskState.OPEN, ~t.blind, func.cardinality(made.labels) > 0)
+        .where(p.id == project_id, t.label_studio_id.is_not(None), ~t.blind, func.cardinality(made.labels) > 0)
+        .order_by(t.state != TaskState.OPEN, t.label_studio_id)
+        .limit(1)
     )
     with open_session(home.engine) as session:
         return session.scalar(query)
