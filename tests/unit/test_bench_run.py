@@ -70,7 +70,7 @@ def test_the_list_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_a_wrong_name_or_form_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["--only", "ingests"]) == 2
-    assert capsys.readouterr().err.startswith("no benchmark 'ingests': use audit, ")
+    assert capsys.readouterr().err.startswith("no benchmark 'ingests': use attention, audit, ")
     assert bench.main(["--only", "filter_million"]) == 2
     assert "filter_million has no short form: run `make bench FORM=long ONLY=filter_million`" in capsys.readouterr().err
 
