@@ -87,10 +87,17 @@ def ask_to_join(session: Session, name: str, *, language: str | None = None) -> 
     return person, new_personal_link(session, person.id)
 
 
-def invite(session: Session, account: int) -> None:
-    """Make an account a volunteer's who is asked for their consent when they come: they are given no texts before."""
-    row = insert(store.Volunteer).values(account_id=account, consent=NOT_ASKED)
-    session.execute(row.on_conflict_do_nothing())
+def add_person(session: Session, name: str, role: Role, *, email: str | None = None) -> Person:
+    """Make an account for somebody who did not ask. A volunteer is asked for consent, and is given no texts before.
+
+    Raises:
+        UsageError: the name is taken, or cannot be one.
+    """
+    person = add_account(session, name, role, email=email)
+    if role is Role.VOLUNTEER:
+        session.add(store.Volunteer(account_id=person.id, consent=NOT_ASKED))
+        session.flush()
+    return person
 
 
 def new_personal_link(session: Session, account: int) -> str:

@@ -22,17 +22,17 @@ from pipeline.progress import Progress, silent
 from pipeline.store.session import open_session
 from pipeline.store.tables.accounts import Role
 from pipeline.store.tables.volunteers import AnswerKind, AnswerState
-from saring.accounts.people import Person, add_account, by_id
+from saring.accounts.people import Person, by_id
 from saring.accounts.sealing import seal, unseal
 from saring.accounts.volunteers import (
     VolunteerState,
+    add_person,
     find_volunteer,
     let_in,
     new_personal_link,
     note_token_refused,
     withdraw,
 )
-from saring.accounts.volunteers import invite as make_volunteer
 from saring.actions.projects import connect
 from saring.context import Context
 from saring.services import label_studio_access
@@ -141,8 +141,7 @@ def invite(home: Context, name: str, *, progress: Progress = silent) -> Invited:
         UsageError: the name is taken, or cannot be one.
     """
     with home.begin() as session:
-        person = add_account(session, name, Role.VOLUNTEER)
-        make_volunteer(session, person.id)
+        person = add_person(session, name, Role.VOLUNTEER)
         token = new_personal_link(session, person.id)
     try:
         return Invited(approve(home, person.id, progress=progress), token, True)

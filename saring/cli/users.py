@@ -20,7 +20,6 @@ from saring.accounts.audit import every_entry, write_entry
 from saring.accounts.links import new_link
 from saring.accounts.people import (
     Person,
-    add_account,
     all_accounts,
     by_name,
     end_sessions,
@@ -28,7 +27,7 @@ from saring.accounts.people import (
     set_label_studio_user,
     set_role,
 )
-from saring.accounts.volunteers import invite
+from saring.accounts.volunteers import add_person
 from saring.actions.dashboard import dashboard_url
 from saring.cli import output
 
@@ -62,9 +61,7 @@ def add_command(
     """
     ctx = output.home()
     with ctx.begin() as session:
-        person = add_account(session, name, role)
-        if role is Role.VOLUNTEER:
-            invite(session, person.id)
+        person = add_person(session, name, role)
         token = new_link(session, person.id)
         write_entry(session, "users.add", {"name": name, "role": str(role)})
     _say_link({**_values(person), "link": f"{dashboard_url(ctx)}/welcome/{token}"}, as_json)

@@ -15,7 +15,6 @@ from pipeline.store.session import open_session
 from pipeline.store.tables.accounts import Role
 from saring.accounts.links import new_link
 from saring.accounts.people import (
-    add_account,
     all_accounts,
     by_id,
     end_sessions,
@@ -24,7 +23,7 @@ from saring.accounts.people import (
     set_role,
 )
 from saring.accounts.sessions import last_seen
-from saring.accounts.volunteers import invite
+from saring.accounts.volunteers import add_person
 from saring.actions.dashboard import dashboard_url
 from saring.web.routing import Pages
 from saring.web.visit import Visit, Visitor
@@ -50,9 +49,7 @@ def add(
     """Add an account, and show the link that its person chooses a password with."""
     try:
         with visit.home.begin() as session:
-            person = add_account(session, name.strip(), role, email=email.strip()[:254])
-            if role is Role.VOLUNTEER:
-                invite(session, person.id)
+            person = add_person(session, name.strip(), role, email=email.strip()[:254])
             token = new_link(session, person.id)
     except UsageError as error:
         return visit.wrong(str(error), "users/index.html", **_values(visit, name=name, role=role, email=email))
