@@ -61,7 +61,7 @@ class Asked:
 def ask(asked: Asked) -> Iterator[tuple[str, Doubts]]:
     """Each way with its doubts."""
     prototypes = _prototypes(asked)
-    yield "centroid filter", _scored(asked, lambda column: _nearest(asked, prototypes[column][0]))
+    yield "similarity to centres", _scored(asked, lambda column: _nearest(asked, prototypes[column][0]))
     yield "sentiment rule", _sentiment(asked)
     yield "consensus: majority of 3", _majority(asked)
     yield "consensus: Dawid and Skene, 3", _dawid_skene(asked)

@@ -47,7 +47,7 @@ from pipeline.settings import Settings
 
 RESAMPLES = 400
 #: what the others are compared with
-FILTER, NOTHING, EVERYTHING = "centroid filter", "nothing removed", "all planted errors removed"
+FILTER, NOTHING, EVERYTHING = "similarity to centres", "nothing removed", "all planted errors removed"
 
 
 @dataclass

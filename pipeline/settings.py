@@ -96,8 +96,8 @@ class Settings(BaseSettings):
     oidc_roles: Annotated[tuple[str, ...], NoDecode] = ()
     #: method that combines the judgements of several machines; `auto`: the method that is measurably better on gold
     consensus: Literal["auto", "majority", "dawid-skene"] = "auto"
-    #: score of the centroid filter: `similarity` to the label's nearest centre, or the labels of a text's `neighbours`
-    filter_by: Literal["similarity", "neighbours"] = "similarity"
+    #: score of the centroid filter: the labels of a text's `neighbours`, or `similarity` to the label's nearest centre
+    filter_by: Literal["similarity", "neighbours"] = "neighbours"
     #: number of newly judged texts at which the frozen test set grows: all of them are then added
     test_set_increment: Annotated[int, Field(ge=1)] = 20
     #: largest drop of the macro average precision against the champion's that the interval may reach

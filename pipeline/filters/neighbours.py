@@ -20,7 +20,7 @@ from pipeline.measure.arrays import LabelMatrix
 from pipeline.vectors.encoders.protocol import Vectors
 from pipeline.vectors.table import read_vectors
 
-#: texts of each label among which neighbours are looked for, at most
+#: texts of each label, and of those without one, among which neighbours are looked for, at most
 SAMPLE = 1_000
 #: texts that are compared at once
 _CHUNK = 2_000
@@ -43,10 +43,10 @@ class Sample:
 
 
 def load_sample(session: Session, encoder: str, keys: Sequence[str], size: int = SAMPLE) -> Sample:
-    """The first texts of each label in order of id, with all labels that machines currently assert of them.
+    """The first texts of each label, and of those that have none, with all labels that machines currently assert.
 
-    Ids are hashes of the texts, so the first are a uniform random sample. A label that no machine asserts of a text
-    counts as denied there, since a machine is asked about all of them.
+    First in order of id: ids are hashes of the texts, so these are a uniform random sample. A label that no machine
+    asserts of a text counts as denied there, since a machine is asked about all of them.
 
     Args:
         session: an open session.
@@ -57,9 +57,10 @@ def load_sample(session: Session, encoder: str, keys: Sequence[str], size: int =
     drawn = session.execute(
         text("""
             WITH said AS (
-                SELECT DISTINCT j.text_id, array_position(CAST(:labels AS text[]), label) AS label
-                FROM current_judgement j, unnest(j.asserted) AS label
-                WHERE j.kind = ANY(CAST(:kinds AS text[])) AND label = ANY(CAST(:labels AS text[]))
+                SELECT DISTINCT j.text_id, coalesce(array_position(CAST(:labels AS text[]), label), 0) AS label
+                FROM current_judgement j
+                    LEFT JOIN LATERAL unnest(j.asserted) AS label ON label = ANY(CAST(:labels AS text[]))
+                WHERE j.kind = ANY(CAST(:kinds AS text[]))
                     AND EXISTS (SELECT FROM text_vector v WHERE v.text_id = j.text_id AND v.encoder = :encoder)
             ), numbered AS (
                 SELECT *, row_number() OVER (PARTITION BY label ORDER BY text_id) AS nth FROM said
@@ -74,7 +75,8 @@ def load_sample(session: Session, encoder: str, keys: Sequence[str], size: int =
     ).all()
     given = np.zeros((len(drawn), len(keys)), dtype=np.int8)
     for row, (_, labels, _) in enumerate(drawn):
-        given[row, [label - 1 for label in labels]] = 1
+        # 0 stands for a machine that asserted none of them
+        given[row, [label - 1 for label in labels if label]] = 1
     vectors = read_vectors(b"".join(bytes(sent) for *_, sent in drawn))
     mean = vectors.mean(axis=0, keepdims=True) if len(drawn) else vectors[:1]
     places = {text_id: row for row, (text_id, *_) in enumerate(drawn)}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import UsageError
 from pipeline.filters.centroid import FilterReport
 from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.filters.cuts import Cut
@@ -47,7 +48,7 @@ def filter_labels(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> Filtered:
-    """Reject machine labels that are far from their label's prototypes or break its sentiment rule.
+    """Reject machine labels that a text's neighbours do not have, or that break the label's sentiment rule.
 
     Nothing is deleted. Judgements of people and data sets are never rejected. A random sample of the rejected labels
     is queued for people.
@@ -57,14 +58,14 @@ def filter_labels(
         labels: keys or names of labels; None: all. The sentiment rules apply only if all labels are filtered.
         cut: the method that chooses the cuts; None: a mixture.
         anchored: use the taxonomy's exemplars for the prototypes too.
-        by: score by `similarity` to the nearest centre or by the labels of `neighbours`; None: the settings'.
+        by: score by the labels of `neighbours` or by `similarity` to the nearest centre; None: the settings'.
         sentiment: apply the sentiment rules too.
         report: a folder for a page with the rejected labels; None: no page.
         executor: the place where the stages run; None: this process.
         progress: called as the work advances.
 
     Raises:
-        UsageError: there is no such label.
+        UsageError: there is no such label, or exemplars are used with a score that has no centres.
         NotEnoughVectors: a label that was named has too few vectors.
         RunConflict: a filter is running already.
     """
@@ -85,6 +86,10 @@ def filter_by_centroid(
     progress: Progress = silent,
 ) -> FilterReport:
     """Run the centroid filter alone; see `filter_labels`."""
+    if anchored and (by or home.settings.filter_by) != "similarity":
+        raise UsageError(
+            "--anchors moves the centres of labels, which a score by neighbours does not use: add --by similarity"
+        )
     keys = [require_label(home, label) for label in labels] if labels else None
     params = CentroidParams(keys, cut or Cut(), anchored, by=by)
     return run(CentroidStage(), home, params, executor=executor, progress=progress)

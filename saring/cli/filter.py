@@ -35,7 +35,7 @@ class _Filter(LazyGroup):
 filter_app = typer.Typer(
     cls=_Filter,
     add_completion=False,
-    help="""Reject machine labels that are far from their label's prototypes or break its sentiment rule.
+    help="""Reject machine labels that a text's neighbours do not have, or that break the label's sentiment rule.
 
     Nothing is deleted. Judgements of people and data sets are never rejected. A random sample of the rejected labels
     is queued for people. A cut that was set by hand takes the place of the computed one.
@@ -59,14 +59,17 @@ def filter_command(
     by: Annotated[
         Literal["similarity", "neighbours"] | None,
         typer.Option(
-            help="The score: similarity to the label's nearest centre, or the labels of a text's neighbours. Default: "
-            "SARING_FILTER_BY, else similarity."
+            help="The score: the labels of a text's neighbours, or similarity to the label's nearest centre. Default: "
+            "SARING_FILTER_BY, else neighbours."
         ),
     ] = None,
     quantile: Annotated[float, typer.Option(help="For quantile: the share of labels to reject.")] = 0.10,
     z: Annotated[float, typer.Option(help="For robust-z: robust standard deviations below the median.")] = 2.5,
     anchors: Annotated[
-        bool, typer.Option("--anchors/--no-anchors", help="Use the taxonomy's exemplars for the prototypes too.")
+        bool,
+        typer.Option(
+            "--anchors/--no-anchors", help="For --by similarity: use the taxonomy's exemplars for the prototypes too."
+        ),
     ] = False,
     sentiment: Annotated[
         bool, typer.Option("--sentiment/--no-sentiment", help="Apply the taxonomy's sentiment rules too.")
@@ -109,15 +112,18 @@ _TITLES: dict[By, str] = {
 def _say(centroid: FilterReport, sentiment: SentimentReport | None, page: Path | None) -> None:
     table = Table(box=None, title=_TITLES[centroid.by], title_justify="left")
     table.add_column("label")
-    for column in ("kept", "rejected", "queued", "prototypes", "cut"):
+    # neighbours have no centres
+    centres = ("prototypes",) if centroid.by == "similarity" else ()
+    columns = ("kept", "rejected", "queued", *centres, "cut")
+    for column in columns:
         table.add_column(column, justify="right")
     table.add_column("why")
     for row in centroid.labels:
         if row.skipped is not None:
-            table.add_row(row.label, "-", "-", "-", "-", "-", f"not filtered: {row.skipped}")
+            table.add_row(row.label, *["-"] * len(columns), f"not filtered: {row.skipped}")
         else:
             cut = f"{row.cut:.3f}" if row.cut is not None else "-"
-            counts = (row.kept, row.dropped, row.in_review, row.prototypes)
+            counts = (row.kept, row.dropped, row.in_review, *([row.prototypes] if centres else []))
             table.add_row(row.label, *map(str, counts), cut, escape(row.reason))
     out = output.out(least_width=130)
     out.print(table)

@@ -164,6 +164,19 @@ def test_a_text_among_those_of_another_label_is_dropped_by_its_neighbours(
     assert label_of(by_hand.labels, "hate").dropped == 0
 
 
+def test_a_text_among_those_without_any_label_is_dropped_by_its_neighbours(
+    field: Field, engine: Engine, taxonomy: Taxonomy
+) -> None:
+    right, mistakes = field.plant("hate", 0, 200), field.plant("hate", 2, 12)
+    plain = field.plant("hate", 2, 150, by=None)
+    field.say(LLM, plain, set())
+
+    centroid_filter(engine, taxonomy, encoder="planted", by="neighbours")
+
+    assert field.kept("hate", right) > 0.97
+    assert field.kept("hate", mistakes) == 0
+
+
 def test_a_dropped_label_is_no_longer_believed(
     field: Field, engine: Engine, session: Session, taxonomy: Taxonomy
 ) -> None:

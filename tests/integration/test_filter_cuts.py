@@ -29,7 +29,7 @@ from pipeline.settings import Settings
 from pipeline.store.session import open_session
 from pipeline.taxonomy import load_taxonomy
 from saring.actions.filter_cuts import at_cut, beside_cut, cut_history, filtered_label, filtered_labels, set_cut
-from saring.actions.filtering import write_filter_page
+from saring.actions.filtering import filter_by_centroid, write_filter_page
 from saring.context import Context
 from tests.support.filtered import SPACE, Planted
 from tests.support.stages import StageHome
@@ -39,7 +39,7 @@ WHY = "those just below it are right"
 
 
 def a_home(engine: Engine) -> Context:
-    return StageHome(engine, taxonomy=load_taxonomy(), settings=Settings(encoder=SPACE))
+    return StageHome(engine, taxonomy=load_taxonomy(), settings=Settings(encoder=SPACE, filter_by="similarity"))
 
 
 def filter_all(ctx: Context, **options: object) -> FilterReport:
@@ -270,6 +270,11 @@ def test_a_text_of_an_earlier_draw_has_the_largest_of_its_probabilities(engine: 
     assert {round(chance, 4) for chance in chances} <= {1.0, 0.1667}
 
 
+def test_exemplars_are_refused_where_there_are_no_centres(ctx: Context) -> None:
+    with pytest.raises(UsageError, match=r"--anchors moves the centres of labels.*: add --by similarity"):
+        filter_by_centroid(ctx, anchored=True, by="neighbours")
+
+
 def test_the_commands_set_show_and_take_back_a_cut(
     environment: dict[str, str], database_url: str, engine: Engine
 ) -> None:
@@ -277,6 +282,7 @@ def test_the_commands_set_show_and_take_back_a_cut(
     field.plant({"hate"}, 0, 60)
     filter_all(a_home(engine))
     middle = scores(field, "hate")[20]
+    environment = environment | {"SARING_FILTER_BY": "similarity"}
 
     def answer(*words: str) -> dict[str, object]:
         done = subprocess.run(

@@ -31,7 +31,8 @@ SCRIPT = "<script>alert('x')</script> kucing"
 @pytest.fixture(scope="module")
 def web(server_url: str, template: str, module_home: Path) -> Iterator[Web]:
     """A dashboard over a store in which hate was filtered; 30 of 300 texts were rejected, and 20 of them drawn."""
-    with new_database(server_url, template) as url, serving_web(module_home, url, encoder=SPACE) as web:
+    settings = {"encoder": SPACE, "filter_by": "similarity"}
+    with new_database(server_url, template) as url, serving_web(module_home, url, **settings) as web:
         planted = Planted(web.home.engine)
         planted.plant({"hate"}, 0, 300)
         with web.home.begin() as session:

@@ -130,10 +130,10 @@ def centroid_filter(
     cut: Cut | None = None,
     anchors: Mapping[str, Vectors] | None = None,
     seed: int = 0,
-    by: By | None = None,
+    by: By = "similarity",
     progress: Progress = silent,
 ) -> FilterReport:
-    """Filter by centroid in the space of that name."""
+    """Filter in the space of that name, by similarity to centres unless said otherwise."""
     encoders = [_Anchors(encoder, taxonomy, anchors)] if anchors else []
     home = StageHome(engine, taxonomy=taxonomy, encoders=encoders)
     params = CentroidParams(labels, cut or Cut(), anchors is not None, encoder, seed, by)
