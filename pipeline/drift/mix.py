@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +22,7 @@ from pipeline.drift.shifts import Moments, Shift, mean_shift, share_shift
 from pipeline.learning.evaluate import given_matrix
 from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress, silent
+from pipeline.vectors.stored import reading_vectors
 
 WEEK = timedelta(days=7)
 #: name of texts whose language is not known
@@ -106,8 +108,11 @@ def measure_weeks(
         for at in range(0, len(ids) if model is not None else 0, _BATCH):
             assert model is not None
             some = ids[at : at + _BATCH]
-            texts = session.scalars(select(store.Text.masked).where(store.Text.id == func.any(list(some)))).all()
-            probabilities = model.probabilities(texts)
+            t = store.Text
+            rows = session.execute(select(t.masked, t.id).where(t.id == func.any(list(some)))).all()
+            ids_of = {row.masked: row.id for row in rows}
+            own = reading_vectors(lambda: nullcontext(session), model, ids_of)
+            probabilities = own.probabilities([row.masked for row in rows])
             ticked = given_matrix(model, probabilities).sum(axis=0)
             for column, label in enumerate(model.labels):
                 values = probabilities[:, column]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -28,6 +29,7 @@ from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.normalise import text_id
+from pipeline.vectors.stored import reading_vectors, stored_first
 
 #: loads the model that lies in a folder
 Load = Callable[[Path], TrainedModel]
@@ -78,13 +80,23 @@ def retrain(
             snapshot = take_snapshot(session, taxonomy, policy, snapshots_dir, run_id=run.id, progress=run.advance)
         examples = gather(snapshot.rows, taxonomy.keys)
         about = {"snapshot": snapshot.hash, **snapshot.counts}
+        in_store = {clean(row.text): uuid.UUID(row.id) for row in snapshot.rows}
+        sessions = partial(open_session, engine)
+        computed = encode
+        if computed is not None and config.linear.encoder is not None:
+            encode = stored_first(sessions, config.linear.encoder, in_store, computed)
         apart = probes.texts if probes is not None else ()
         report = train(examples, config, models_dir, encode=encode, about=about, apart=apart, progress=progress)
         manifest = report.model.manifest
-        challenger = Contender(report.model, report.path)
+        served = report.model.encoding(lambda own: computed or own)
+        challenger = Contender(report.model, report.path, served)
         while True:
             with open_session(engine) as session:
                 before, held_out, rows = _opponent(session, examples, snapshot, report, config.purpose, load)
+                if before is not None:
+                    before = replace(
+                        before, model=reading_vectors(sessions, before.model, in_store), served=before.model
+                    )
             run.advance(0, None, f"comparing on {counted(len(held_out), 'text')}")
             gate = compare_with_champion(
                 before, challenger, held_out, rows, margins or Margins(), seed=config.seed, probes=probes

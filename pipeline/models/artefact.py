@@ -7,8 +7,8 @@ last part of the version is a hash of what was learnt, so training again from th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from pipeline.measure.arrays import Scores
 from pipeline.models.backends import backend_of
 from pipeline.models.calibration import Sigmoid
 from pipeline.models.policies import DevCurve
-from pipeline.models.protocol import Classifier, Encode
+from pipeline.models.protocol import Classifier, Encode, WithVectors
 
 MANIFEST = "model.json"
 #: in a manifest's `config`: calibration and thresholds of a network without the n-grams that stand beside it
@@ -87,6 +87,12 @@ class TrainedModel:
     def thresholds(self) -> dict[str, float]:
         """The probability from which on each label is given."""
         return {label.key: label.threshold for label in self.manifest.labels}
+
+    def encoding(self, wrap: Callable[[Encode], Encode]) -> TrainedModel:
+        """The same model, whose vectors, if it needs any, come from what `wrap` makes of its own encoding function."""
+        if self.manifest.encoder is None or not isinstance(self.classifier, WithVectors):
+            return self
+        return replace(self, classifier=self.classifier.encoding(wrap))
 
     def probabilities(self, texts: Sequence[str]) -> Scores:
         """Calibrated probabilities of repaired, masked texts: [texts, labels]."""

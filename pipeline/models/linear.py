@@ -8,7 +8,7 @@ add is kept apart (see `source_effects`).
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,21 @@ class LinearClassifier:
     def labels(self) -> tuple[str, ...]:
         """Keys, in the order of the columns of `decisions`."""
         return self._labels
+
+    def encoding(self, wrap: Callable[[Encode], Encode]) -> LinearClassifier:
+        """See WithVectors."""
+        if self._encode is None or self._encoder is None:
+            return self
+        return LinearClassifier(
+            self._labels,
+            self._ngrams,
+            self._weights,
+            self._intercepts,
+            encoder=self._encoder,
+            encode=wrap(self._encode),
+            fold=self._fold,
+            sources=self._sources,
+        )
 
     def decisions(self, texts: Sequence[str]) -> Scores:
         """Signed distances from each label's hyperplane: [texts, labels]."""

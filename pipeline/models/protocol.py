@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,4 +36,13 @@ class Classifier(Protocol):
 
     def write(self, folder: Path) -> None:
         """Write the classifier into a folder, from where `backends.backend_of(backend).read` reads it back."""
+        ...
+
+
+@runtime_checkable
+class WithVectors(Protocol):
+    """A classifier that may need the vectors of texts."""
+
+    def encoding(self, wrap: Callable[[Encode], Encode]) -> Classifier:
+        """The same classifier, whose vectors come from what `wrap` makes of its own encoding function."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from pipeline.progress import Progress
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
+from pipeline.vectors.stored import reading_vectors
 from pipeline.vectors.table import vectors_of
 
 #: texts read and scored at once
@@ -118,7 +120,8 @@ def load_candidates(
         masked = _texts(session, ids, at, languages)
         if model is not None and scored is not None:
             columns = [(i, keys.index(key)) for i, key in enumerate(model.labels) if key in taxonomy]
-            probabilities = model.probabilities(masked)
+            own = reading_vectors(lambda: nullcontext(session), model, dict(zip(masked, ids, strict=True)))
+            probabilities = own.probabilities(masked)
             for i, j in columns:
                 scored[start : start + len(ids), j] = probabilities[:, i]
         rows, chunk_vectors = vectors_of(session, encoder, ids, at)

@@ -55,8 +55,8 @@ class TrainOptions:
     backend: str | None = None
     #: goal of the thresholds: `f1`, `precision=P` or `recall=R`
     objective: str = "f1"
-    #: switch that gives n-grams the encoder's vectors as well
-    vectors: bool = False
+    #: switch that gives n-grams the encoder's vectors as well; None: the settings'
+    vectors: bool | None = None
     #: fields of `TransformerConfig` that differ from the defaults
     transformer: Mapping[str, Any] = field(default_factory=dict)
     #: sources to leave out
@@ -272,14 +272,17 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
     )
     if transformer is not None and options.vectors and not transformer.chosen("ngrams"):
         raise UsageError("--vectors stands beside n-grams: add --ngrams, or leave it out for a transformer")
-    if options.vectors and encoder is None:
+    vectors = home.settings.train_vectors if options.vectors is None else options.vectors
+    if transformer is not None and not transformer.chosen("ngrams"):
+        vectors = False
+    if vectors and encoder is None:
         encoder = space_in_use(home.engine, home.settings)
     return TrainConfig(
         prefix=home.taxonomy.model_prefix,
         taxonomy_version=home.taxonomy.version,
         harmful=home.taxonomy.harmful,
         objective=parse_objective(options.objective),
-        linear=LinearConfig(encoder=encoder if options.vectors else None),
+        linear=LinearConfig(encoder=encoder if vectors else None),
         transformer=transformer,
         balance=Balance(
             home.settings.most_per_label if options.most is None else options.most,

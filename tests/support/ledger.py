@@ -21,6 +21,7 @@ from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.models.artefact import load_model
 from pipeline.models.features import NgramConfig
 from pipeline.models.linear import LinearConfig
+from pipeline.models.protocol import Encode
 from pipeline.store import open_session
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled import LabelledText
@@ -128,11 +129,17 @@ class RuleLedger:
             record(session, rater_id(session, who), said, taxonomy_version=self.taxonomy.version)
 
     def retrain(
-        self, margins: Margins | None = None, load: Load = load_model, probes: ProbeSentences | None = None
+        self,
+        margins: Margins | None = None,
+        load: Load = load_model,
+        probes: ProbeSentences | None = None,
+        *,
+        encoder: str | None = None,
+        encode: Encode | None = None,
     ) -> Retrained:
         config = TrainConfig(
             taxonomy_version=self.taxonomy.version,
-            linear=LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1),
+            linear=LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1, encoder=encoder),
             seed=3,
         )
         return retrain(
@@ -145,4 +152,5 @@ class RuleLedger:
             load=load,
             margins=margins,
             probes=probes,
+            encode=encode,
         )

@@ -24,6 +24,8 @@ class Contender:
 
     model: TrainedModel
     folder: Path
+    #: the model that is timed, where `model` reads what a server has to compute; None: `model`
+    served: TrainedModel | None = None
 
     @property
     def version(self) -> str:
@@ -58,7 +60,8 @@ def compare_with_champion(
         on_probes = compare_on_probes(champion.model, challenger.model, probes or ProbeSentences())
     contenders = [challenger] if champion is None else [challenger, champion]
     costs = [
-        measure_cost(contender.model, examples.texts, contender.folder, beside=REPORT_FILES) for contender in contenders
+        measure_cost(contender.served or contender.model, examples.texts, contender.folder, beside=REPORT_FILES)
+        for contender in contenders
     ]
     return GateReport(
         purpose=challenger.model.manifest.purpose,

@@ -9,7 +9,7 @@ learnt from. The folder is the network's, so that other programs read that as it
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,10 @@ class CombinedClassifier:
     def labels(self) -> tuple[str, ...]:
         """Keys, in the order of the columns of `decisions`."""
         return self.network.labels
+
+    def encoding(self, wrap: Callable[[Encode], Encode]) -> CombinedClassifier:
+        """See WithVectors."""
+        return CombinedClassifier(self.network, self.linear.encoding(wrap), self.mixture)
 
     def decisions(self, texts: Sequence[str]) -> Scores:
         """Weighted sums of the parts' decisions: [texts, labels]."""

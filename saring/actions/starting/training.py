@@ -37,7 +37,7 @@ def _form(home: Context) -> Form:
             default="f1",
             needed=True,
         ),
-        Field("vectors", "switch", "N-grams: use the encoder's vectors too", default=False),
+        Field("vectors", "switch", "N-grams: use the encoder's vectors too", default=home.settings.train_vectors),
         Field("without", "several", "Leave out these sources", default=[], choices=source_choices(home), rare=True),
         limit_field(),
         Field(

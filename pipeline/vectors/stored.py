@@ -1,0 +1,68 @@
+"""Vectors for a model: those of the store where a text has one, computed ones for the rest."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from pipeline.models.artefact import TrainedModel
+from pipeline.vectors.encoders.protocol import Vectors
+from pipeline.vectors.table import vectors_of
+
+#: texts whose vectors are read at once
+_CHUNK = 5_000
+
+
+def stored_first(
+    sessions: Callable[[], AbstractContextManager[Session]],
+    encoder: str,
+    ids: Mapping[str, uuid.UUID],
+    encode: Callable[[Sequence[str]], Vectors],
+) -> Callable[[Sequence[str]], Vectors]:
+    """An encoding function that reads from the store what is there. Stored vectors have half precision.
+
+    Args:
+        sessions: opens a session to read with.
+        encoder: the space.
+        ids: the id in the store of each masked text that has one.
+        encode: computes the vectors of other texts.
+    """
+
+    def encode_or_read(texts: Sequence[str]) -> Vectors:
+        places: dict[uuid.UUID, list[int]] = {}
+        for place, masked in enumerate(texts):
+            if masked in ids:
+                places.setdefault(ids[masked], []).append(place)
+        parts: list[tuple[list[int], Vectors]] = []
+        wanted = list(places)
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            with sessions() as session:
+                rows, vectors = vectors_of(session, encoder, chunk, {name: row for row, name in enumerate(chunk)})
+            for row, vector in zip(rows, vectors, strict=True):
+                own = places[chunk[row]]
+                parts.append((own, np.broadcast_to(vector, (len(own), len(vector)))))
+        known = {place for own, _ in parts for place in own}
+        others = [place for place in range(len(texts)) if place not in known]
+        if others or not parts:
+            parts.append((others, encode([texts[place] for place in others])))
+        given = np.empty((len(texts), parts[-1][1].shape[1]), dtype=np.float32)
+        for own, vectors in parts:
+            given[own] = vectors
+        return given
+
+    return encode_or_read
+
+
+def reading_vectors(
+    sessions: Callable[[], AbstractContextManager[Session]], model: TrainedModel, ids: Mapping[str, uuid.UUID]
+) -> TrainedModel:
+    """The same model, which reads the vectors of these texts from the store. See `stored_first`."""
+    encoder = model.manifest.encoder
+    if encoder is None:
+        return model
+    return model.encoding(lambda encode: stored_first(sessions, encoder, ids, encode))
