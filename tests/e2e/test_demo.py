@@ -26,6 +26,7 @@ from saring.demo.volunteers import PERSONAS
 from saring.services import stop_services
 from sync.quality.agreement import LEAST_TEXTS
 from tests.support.commands import refused
+from tests.support.doc_reader import TYPED, DocReader
 from tests.support.home import Demo, run_demo, run_short_demo
 
 # two minutes, on a busy machine many
@@ -302,3 +303,41 @@ def test_the_commands_that_it_ends_with_work_as_printed(demo: Demo, loop: Json) 
         assert done.returncode == 0, done.stderr
         assert shown in done.stdout
         assert "ticked: nothing" not in done.stdout
+
+
+@pytest.fixture(scope="module")
+def reader(demo: Demo, loop: Json, tmp_path_factory: pytest.TempPathFactory) -> DocReader:
+    """Somebody who types what the docs say into the home of the demo, with words of their own."""
+    folder = tmp_path_factory.mktemp("reader")
+    lines = Path(demo.result["paths"]["input"], "human.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    for name in ("labelled.jsonl", "reviewed.jsonl", "held-out.jsonl", "more.jsonl"):
+        (folder / name).write_text("".join(lines), encoding="utf-8")
+    demo.answer("users", "add", "aina", "--role", "reviewer")
+    older, newer = loop["before"]["model"], loop["after"]["model"]
+
+    def waiting(*words: str) -> str:
+        return str(demo.answer("queue", "show", *words)["items"][-1]["text_id"])
+
+    return DocReader(
+        folder,
+        {"SARING_HOME": str(demo.home), "COLUMNS": "200"},
+        {
+            ("", "VERSION"): lambda: newer,
+            ("", "A"): lambda: older,
+            ("", "B"): lambda: newer,
+            ("", "TEXT_ID"): waiting,
+            ("", "OTHER_ID"): lambda: str(demo.answer("queue", "show")["items"][0]["text_id"]),
+            ("", "1234"): lambda: str(loop["example_task"]),
+            ("", "/mnt/backups/"): lambda: f"{folder}/backups/",
+            ("", "/mnt/backups/saring-20260102T030405Z.tar.zst"): lambda: str(next(folder.glob("backups/*"))),
+            ("", "1f2e3d4c5b6a7988"): lambda: str(demo.answer("taxonomy", "versions")["versions"][0]["version"]),
+            ("saring runs", "12"): lambda: str(demo.answer("runs", "list")["runs"][0]["id"]),
+            ("saring raters", "gpt-oss"): lambda: "bootstrap",
+            ("saring sync quality --project", "12"): lambda: loop["project_url"].rpartition("/")[2],
+        },
+    )
+
+
+@pytest.mark.parametrize(("page", "heading", "without"), TYPED)
+def test_what_the_docs_say_can_be_typed(reader: DocReader, page: str, heading: str, without: tuple[str, ...]) -> None:
+    assert reader.types(f"docs/{page}", heading, without) == []

@@ -29,6 +29,7 @@ from saring.cli import app
 from saring.home import Home
 from saring.web.app import route_table
 from tests.support.doc_blocks import ROOT, Block, blocks, command_lines
+from tests.support.doc_reader import TYPED
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -46,6 +47,8 @@ RUN: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("docs/moderation.md", "In OpenAI's shape"): ("tests/integration/test_ways_in.py", ("python", "sh")),
     ("docs/moderation.md", "Report a wrong verdict"): ("tests/integration/test_ways_in.py", ("sh",)),
     ("docs/ways-in.md", ""): ("tests/integration/test_ways_in.py", ("python", "sh")),
+    # in the home of the demo, by tests/e2e/test_demo.py
+    **{(f"docs/{page}", heading): ("tests/support/doc_reader.py", ("sh",)) for page, heading, _ in TYPED},
 }
 #: languages of shapes and examples of output: nothing could be run or read
 SHOWN = {"", "text"}
