@@ -17,6 +17,8 @@ _POWER = 4
 _PRIOR = 0.5
 #: texts that are compared with all others at once
 _CHUNK = 1_000
+#: columns of which the largest is looked for first
+_GROUPED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def neighbour_votes(
         elif own is not None:
             among = np.flatnonzero(own[rows] >= 0)
             likeness[among, own[rows][among]] = -1
-        near = np.argpartition(-likeness, most - 1, axis=1)[:, :most]
+        near = largest(likeness, most)
         cosine = np.take_along_axis(likeness, near, axis=1)
         order = np.argsort(-cosine, axis=1, kind="stable")
         near, cosine = np.take_along_axis(near, order, axis=1), np.take_along_axis(cosine, order, axis=1)
@@ -81,3 +83,24 @@ def neighbour_votes(
             first = knows & (cosine > 0) & (np.cumsum(knows, axis=1) <= SHOWN)
             yes[rows, column], counted[rows, column] = (first & answer).sum(axis=1), first.sum(axis=1)
     return Near(share, yes, counted)
+
+
+def largest(values: Vectors, count: int) -> Ints:
+    """The places of the largest values of each row, in no order: [rows, count].
+
+    Of every few columns the largest value is found first. The groups with the largest of these hold all that is looked
+    for, so only a few values of each row have to be ordered.
+    """
+    rows, columns = values.shape
+    groups = columns // _GROUPED
+    if groups <= 2 * count:
+        return np.argpartition(values, columns - count, axis=1)[:, columns - count :]
+    whole = groups * _GROUPED
+    tops = values[:, :whole].reshape(rows, _GROUPED, groups).max(axis=1)
+    best = np.argpartition(tops, groups - count, axis=1)[:, groups - count :]
+    members = (best[:, None, :] + groups * np.arange(_GROUPED)[None, :, None]).reshape(rows, _GROUPED * count)
+    rest = np.broadcast_to(np.arange(whole, columns), (rows, columns - whole))
+    places = np.concatenate([members, rest], axis=1)
+    among = np.take_along_axis(values, places, axis=1)
+    chosen = np.argpartition(among, among.shape[1] - count, axis=1)[:, among.shape[1] - count :]
+    return np.asarray(np.take_along_axis(places, chosen, axis=1), dtype=np.int64)
