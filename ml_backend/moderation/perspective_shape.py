@@ -183,8 +183,7 @@ def _least(name: str, settings: Any, labels: Sequence[str]) -> float:
     plain = name.removesuffix(_EXPERIMENTAL)
     if plain not in ATTRIBUTES or not _labels(name, labels):
         served = ", ".join(known for known in ATTRIBUTES if _labels(known, labels))
-        raise BadRequest(
-            f"Attribute {name[:60]} is not supported: the model that serves has {served}", param="requestedAttributes"
-        )
+        instead = f"the model that serves has {served}" if served else "the model has none: use /v1/moderations"
+        raise BadRequest(f"Attribute {name[:60]} is not supported: {instead}", param="requestedAttributes")
     least = settings.get("scoreThreshold", 0.0) if isinstance(settings, dict) else 0.0
     return float(least) if isinstance(least, int | float) and not isinstance(least, bool) else 0.0

@@ -258,7 +258,7 @@ def decide(session: Session, run_id: int, keys: Sequence[str], span: Span | None
 def _too_few(support: Support, how: Cut, encoder: str) -> str:
     if support.support < how.min_support:
         texts = "1 text has" if support.support == 1 else f"{support.support} texts have"
-        return f"{texts} this label; the filter needs {how.min_support}"
+        return f"{texts} this label from a machine; the filter needs {how.min_support}"
     have = "has" if support.vectors == 1 else "have"
     return (
         f"{support.vectors} of its {support.support} texts {have} a vector of {encoder}; the filter needs "

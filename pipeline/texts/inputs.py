@@ -15,6 +15,8 @@ from pipeline.texts.layout import Layout
 from pipeline.texts.readers import MAX_LINE, Format, RawRow, read_rows
 from pipeline.texts.rejects import Reject
 
+#: why a row without the field of the text cannot be used
+MISSING = "missing field"
 #: what a prediction says anew
 _REPLACED = {"labels", "not_labels", "scores", "model", "error"}
 
@@ -82,7 +84,7 @@ def _input(row: RawRow | Reject, where: str, form: Format, text_field: str) -> I
         kept["lang"] = fields["language"]
     text = find(fields, text_field)
     if not isinstance(text, str):
-        missing = "empty text" if has(fields, text_field) else "missing field"
+        missing = "empty text" if has(fields, text_field) else MISSING
         return InputRow(kept, None, missing if text is None else "text is not a string")
     text = whole_characters(text)
     if text_field in kept:

@@ -95,6 +95,8 @@ class Trained:
     gate: Path | None = None
     #: what a budget of time left out, in words
     cut_short: str | None = None
+    #: labels that the model gives to no text, because it told nothing apart on dev
+    never_given: Sequence[str] = ()
 
     @classmethod
     def of(cls, report: TrainReport) -> Trained:
@@ -108,6 +110,7 @@ class Trained:
             left_out=dict(report.left_out),
             data=manifest.model_dump(mode="json")["data"],
             cut_short=report.cut_short or None,
+            never_given=tuple(label.key for label in manifest.labels if label.threshold >= 1 and not label.reached),
         )
 
 
@@ -145,6 +148,7 @@ class TrainStage(WholeStage[TrainOptions, Trained]):
             reason=retrained.verdict,
             gate=retrained.page,
             cut_short=trained.cut_short,
+            never_given=trained.never_given,
         )
 
 

@@ -19,6 +19,9 @@ from saring.actions.training import tell_rejects
 from saring.cli import output
 from saring.cli.options import ModelOption
 
+#: texts of each answer below which the bootstrap says too little
+FEW = 10
+
 
 def evaluate_command(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Labelled JSON lines or Parquet.")],
@@ -107,5 +110,9 @@ def say_metrics(metrics: dict[str, Any], *, held_out: bool = True) -> None:
         if macro["value"] is not None:
             size = f"{counted(len(language['labels']), 'label')}, {counted(language['texts'], 'text')}"
             out.print(f"  {name}: {bracketed(macro)} over {size}", markup=False)
+    few = [name for name, m in metrics["labels"].items() if min(m["positives"], m["negatives"]) < FEW]
+    if few:
+        told = f"a figure from fewer than {FEW} {text}s with the label, or without it, can be far off"
+        out.print(f"{told}, whatever its interval: {', '.join(few)}", markup=False, soft_wrap=True)
     if metrics["unmeasured"]:
         out.print(f"not measured (too few {text}s): {', '.join(metrics['unmeasured'])}", markup=False)

@@ -245,7 +245,8 @@ def _say_queue(result: dict[str, Any], place: Place) -> None:
         return
     table = Table(box=None, show_lines=False)
     for column in ("text", "id", "by", "label", "why"):
-        table.add_column(column, overflow="fold")
+        # an id is copied into other commands
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for column in ("inclusion probability", "priority"):
         table.add_column(column, justify="right")
     for row in result["items"]:

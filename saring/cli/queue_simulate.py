@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from pipeline.errors import UsageError
+from pipeline.plural import counted
 from pipeline.queue.replay import ENOUGH, ReplayConfig
 from pipeline.queue.replay_plot import plot
 from saring.cli import output
@@ -75,8 +76,8 @@ def simulate_command(
 
 def _say(result: dict[str, Any]) -> None:
     output.out().print(
-        f"{result['texts']:,} texts, {len(result['labels'])} labels; with all of their labels a model has macro-F1 "
-        f"{result['full_macro_f1']:.3f}, average precision {result['full_average_precision']:.3f}",
+        f"{result['texts']:,} texts, {counted(len(result['labels']), 'label')}; with all of their labels a model has "
+        f"macro-F1 {result['full_macro_f1']:.3f}, average precision {result['full_average_precision']:.3f}",
         markup=False,
     )
     table = Table(box=None)

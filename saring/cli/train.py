@@ -172,6 +172,12 @@ def _say(result: dict[str, Any]) -> None:
     for label, why in result["left_out"].items():
         out.print(f"not trained: {label} ({why})", markup=False, soft_wrap=True)
     say_metrics(result["metrics"])
+    for label in result["never_given"]:
+        out.print(
+            f"never given: {label} (the model tells no text with it from one without: give more texts of both kinds)",
+            markup=False,
+            soft_wrap=True,
+        )
     if "cut_short" in result:
         out.print(f"to end in time, {result['cut_short']}", markup=False, soft_wrap=True)
     if "verdict" in result:

@@ -295,6 +295,13 @@ def here(request: Request) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
+def in_language(visit: Visitor, address: str, language: str) -> Response:
+    """Send a browser to an address, in a language from now on."""
+    response = RedirectResponse(address, 303)
+    response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", secure=visit.web.secure)
+    return response
+
+
 def _language(request: Request, identity: Identity | None) -> str:
     chosen = identity.account.language if identity is not None else None
     chosen = chosen or request.cookies.get(LANGUAGE_COOKIE)

@@ -239,7 +239,8 @@ class _Writer:
         fields: dict[str, Any] = {
             "result": page.result(answer.id, answer.kind, answer.labels, ticked),
             "was_cancelled": answer.kind is AnswerKind.SKIPPED,
-            "lead_time": answer.seconds,
+            # A time that nobody measured is not 0 seconds.
+            "lead_time": answer.seconds or None,
         }
         own = own_annotation(task, self.user)
         if before is not None and before.annotation_id is not None and own is not None:

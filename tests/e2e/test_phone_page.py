@@ -27,7 +27,7 @@ from sync.api.client import LabelStudio
 from tests.support.browser import PHONE, Watched, faults, new_context, open_browser, sticks_out
 from tests.support.label_studio import lines, make_project, push_all, queue
 from tests.support.waiting import until
-from tests.support.web import Web, serving_web
+from tests.support.web import Web, forms_of, serving_web
 
 pytestmark = pytest.mark.timeout(600)
 #: phones that are used at once
@@ -496,3 +496,22 @@ def test_without_scripts_there_is_a_form(phones: Phones) -> None:
     phones.all_sent(before + 1)
     assert phones.answers()[-1].kind == "skipped"
     context.close()
+
+
+def test_an_answer_without_scripts_is_timed_from_when_the_text_was_shown(phones: Phones) -> None:
+    browser, link = phones.web.anonymous(), phones.volunteer()
+    browser.post_form(link, link)
+    before = len(phones.answers())
+    shown = browser.get("/label/plain")
+    form = next(form for form in forms_of(shown.text) if form.action == "/label/plain")
+    minutes_ago = {**form.fields, "shown": f"{float(form.fields['shown']) - 90:.3f}", "kind": "undecided"}
+    assert browser.post("/label/plain", data=minutes_ago).status_code < 400
+    phones.all_sent(before + 1)
+    newest = phones.answers()[-1]
+    assert 90 <= newest.seconds < 150
+    with open_session(phones.web.home.engine) as session:
+        pull(phones.web.home)
+        times = session.scalars(
+            select(store.Annotation.lead_time).where(store.Annotation.label_studio_id == newest.annotation_id)
+        ).all()
+    assert [90 <= (seconds or 0) < 150 for seconds in times] == [True]

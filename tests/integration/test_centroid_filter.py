@@ -329,7 +329,7 @@ def test_too_few_vectors_are_an_error_only_when_the_label_was_asked_for(
     field.plant("porn", 2, 20, embedded=False)
     report = centroid_filter(engine, taxonomy, encoder="planted")
     assert label_of(report.labels, "hate").skipped is None
-    assert label_of(report.labels, "sexist").skipped == "20 texts have this label; the filter needs 30"
+    assert label_of(report.labels, "sexist").skipped == "20 texts have this label from a machine; the filter needs 30"
     assert label_of(report.labels, "porn").skipped == (
         "20 of its 40 texts have a vector of planted; the filter needs 30: run `saring embed`"
     )
@@ -406,7 +406,7 @@ def test_the_page_needs_no_network_and_follows_the_theme(page: str) -> None:
 def test_the_page_maps_kept_and_dropped_and_says_what_was_skipped(page: str) -> None:
     assert page.count('<circle class="kept" data-label="0"') + page.count('class="dropped" data-label="0"') == 215
     assert page.count('class="dropped" data-label="0"') >= 15
-    assert "skipped: 5 texts have this label; the filter needs 30" in page
+    assert "skipped: 5 texts have this label from a machine; the filter needs 30" in page
 
 
 def test_the_histogram_holds_every_text_once(page: str) -> None:

@@ -310,3 +310,31 @@ def _sentences(rng: random.Random, count: int, split: str | None) -> Iterator[Ro
 def write(path: Path, rows: Sequence[Row]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def test_a_file_whose_texts_are_elsewhere_is_an_error_that_names_its_fields(
+    trained: Row, typed: Typed, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "posts.jsonl", [{"Teks": "durian", "No": 1}, {"Teks": "ribut", "No": 2}])
+    done = typed("predict", str(path), "--model", trained["model"])
+    assert done.returncode == 1
+    assert f"saring: {path}: no row has the field 'text'; its fields are Teks, No, id" in done.stderr
+    assert "--text-field" in done.stderr
+    assert typed("predict", str(path), "--model", trained["model"], "--text-field", "Teks").returncode == 0
+
+
+def test_labels_that_are_never_given_and_figures_from_few_texts_are_told(typed: Typed, tmp_path: Path) -> None:
+    rows = [*sentences(120, seed=5, split="train"), *sentences(12, seed=6, split="test")]
+    # Whoever labelled dev understood `hate` the other way round, so nothing can be chosen on it.
+    for row in sentences(30, seed=7, split="dev"):
+        turned = {"labels": "not_labels", "not_labels": "labels"}
+        new = {name: [label for label in row[name] if label != "hate"] for name in turned}
+        for name, other in turned.items():
+            new[other] += [label for label in row[name] if label == "hate"]
+        rows.append(row | new)
+    path = write(tmp_path / "rows.jsonl", rows)
+    done = typed("train", "--data", str(path), "--out", str(tmp_path / "models"))
+    assert done.returncode == 0, done.stderr
+    assert "never given: hate (" in done.stdout
+    assert "never given: violence" not in done.stdout
+    assert "a figure from fewer than 10 held-out texts with the label, or without it, can be far off" in done.stdout

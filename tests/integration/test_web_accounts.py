@@ -72,6 +72,18 @@ def test_an_owner_invites_somebody_who_then_signs_in(web: Web, owner: Browser) -
     assert _log(web, "users.add")[-1] == {"name": "aina", "role": "reviewer", "email": ""}
 
 
+def test_a_one_time_link_can_be_read_in_malay(web: Web, owner: Browser) -> None:
+    link = (
+        "/welcome/" + _value(owner.post_form("/users", "/users/add", name="kamariah", role="viewer")).rpartition("/")[2]
+    )
+    browser = web.anonymous()
+    assert f'href="{link}?language=ms"' in browser.get(link).text
+    shown = browser.get(f"{link}?language=ms", follow_redirects=True)
+    assert shown.url.path == link
+    assert 'lang="ms"' in shown.text.partition(">")[0] + shown.text.partition("<head>")[0]
+    assert browser.post_form(link, link, password=_PASSWORD, again=_PASSWORD).status_code == 200
+
+
 def test_a_name_with_letters_that_pages_use_is_refused(owner: Browser) -> None:
     refused = owner.post_form("/users", "/users/add", name="<b>x</b>", role="viewer")
     assert refused.status_code == 422

@@ -18,7 +18,7 @@ from saring.actions.dashboard import dashboard_url
 from saring.web.guard import address_of, is_foreign
 from saring.web.routing import Pages
 from saring.web.session_cookie import set_session_cookie, sign_person_in
-from saring.web.visit import LANGUAGE_COOKIE, Visit, Visitor
+from saring.web.visit import Visit, Visitor, in_language
 
 pages = Pages("")
 
@@ -27,7 +27,7 @@ pages = Pages("")
 def join_form(visit: Visit, language: str | None = None) -> Response:
     """The form to ask to be a volunteer, with what volunteers do and meet."""
     if language in LANGUAGES:
-        return _in_language(visit, "/join", str(language))
+        return in_language(visit, "/join", str(language))
     _need_open(visit)
     return visit.page("join/index.html", name="")
 
@@ -57,7 +57,7 @@ def join(visit: Visit, name: Annotated[str, Form()] = "", agreed: Annotated[str,
 def enter_page(visit: Visit, token: str, language: str | None = None) -> Response:
     """A button to sign in with: chat programs open links by themselves, and press nothing."""
     if language in LANGUAGES:
-        return _in_language(visit, f"/enter/{quote(token, safe='')}", str(language))
+        return in_language(visit, f"/enter/{quote(token, safe='')}", str(language))
     return _enter_form(visit, token)
 
 
@@ -96,12 +96,6 @@ def _password_needed(visit: Visitor) -> Response:
     message = visit.say("Your account may do more than label by now. Sign in with its password.")
     title, onward = visit.say("This link works no more"), ("/sign-in", visit.say("Sign in"))
     return visit.page("message.html", status=403, title=title, message=message, again=None, onward=onward)
-
-
-def _in_language(visit: Visitor, address: str, language: str) -> Response:
-    response = RedirectResponse(address, 303)
-    response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", secure=visit.web.secure)
-    return response
 
 
 def personal_link(visit: Visitor, token: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
@@ -110,7 +111,9 @@ def plain(visit: Visit) -> Response:
     problem = before.problem or (None if before.tasks else "empty")
     message = visit.say(PROBLEMS[problem]) if problem is not None else None
     task = before.tasks[0] if before.tasks else None
-    return visit.page("label/plain.html", task=task, why_not=message, today=before.today, answer_id=uuid4())
+    return visit.page(
+        "label/plain.html", task=task, why_not=message, today=before.today, answer_id=uuid4(), shown=time.time()
+    )
 
 
 @pages.post("/plain", role=Role.VOLUNTEER, act="label.answer")
@@ -121,12 +124,14 @@ def answer_plain(
     task: Annotated[int, Form(ge=1, lt=2**31)],
     kind: Annotated[AnswerKind, Form()],
     labels: Annotated[list[str] | None, Form()] = None,
+    shown: Annotated[float, Form(allow_inf_nan=False)] = 0.0,
 ) -> Response:
     """Take the answer of the form."""
     if kind is AnswerKind.LABELS and not labels:
         raise UsageError(visit.say("Choose a label, or press one of the other buttons."))
     chosen = tuple(labels or ()) if kind is AnswerKind.LABELS else ()
-    given = give(visit.home, visit.account.id, [NewAnswer(id, project, task, kind, chosen)])
+    seconds = max(0.0, time.time() - shown) if shown > 0 else 0.0
+    given = give(visit.home, visit.account.id, [NewAnswer(id, project, task, kind, chosen, seconds)])
     kept = given.kept.get(id) == "kept"
     return visit.done(
         "/label/plain", visit.say("Kept. Thank you!") if kept else visit.say("This text is not yours now.")

@@ -17,7 +17,7 @@ from saring.accounts.sessions import end_session
 from saring.web.guard import address_of, is_foreign
 from saring.web.routing import Pages
 from saring.web.session_cookie import set_session_cookie, sign_person_in
-from saring.web.visit import LANGUAGE_COOKIE, Visit, Visitor, is_of_volunteers, local
+from saring.web.visit import Visit, Visitor, in_language, is_of_volunteers, local
 from saring.web.words import marked
 
 pages = Pages("")
@@ -33,9 +33,7 @@ _MOST_KEPT = 4_000_000
 def sign_in_form(visit: Visit, next: str = "/", language: str | None = None) -> Response:
     """The form to sign in with."""
     if language in LANGUAGES:
-        response: Response = RedirectResponse(f"/sign-in?next={_quoted(next)}", 303)
-        response.set_cookie(LANGUAGE_COOKIE, str(language), max_age=31_536_000, samesite="lax", secure=visit.web.secure)
-        return response
+        return in_language(visit, f"/sign-in?next={_quoted(next)}", str(language))
     return sign_in_page(visit, next_path=local(next))
 
 
@@ -77,8 +75,14 @@ def sign_in(
 
 
 @pages.get("/welcome/{token}", role=None)
-def welcome_form(visit: Visit, token: str) -> Response:
+def welcome_page(visit: Visit, token: str, language: str | None = None) -> Response:
     """The form to choose a password with, from a one-time link."""
+    if language in LANGUAGES:
+        return in_language(visit, f"/welcome/{quote(token, safe='')}", str(language))
+    return _welcome_form(visit, token)
+
+
+def _welcome_form(visit: Visit, token: str) -> Response:
     with visit.home.begin() as session:
         person = peek_link(session, token)
     if person is None:
@@ -104,14 +108,14 @@ def welcome(
     with visit.home.begin() as session:
         person = peek_link(session, token)
     if person is None or is_foreign(visit.request, visit.web):
-        return welcome_form(visit, "")
+        return _welcome_form(visit, "")
     if password != again:
         return visit.wrong(visit.say("The two passwords differ."), "welcome.html", person=person, token=token)
     try:
         with visit.home.begin() as session:
             # Of two who send the same link, one changes the password. A password that is refused uses nothing up.
             if use_link(session, token) is None:
-                return welcome_form(visit, "")
+                return _welcome_form(visit, "")
             set_password(session, person.id, password)
     except UsageError as error:
         return visit.wrong(str(error), "welcome.html", person=person, token=token)

@@ -74,7 +74,7 @@ def _values(visit: Visitor, **typed: object) -> dict[str, Any]:
         "policies": sorted({*BUILT_IN, *own}),
         "storing": {name for name, policy in own.items() if policy.store_texts},
         "roles": [role for role in Role if visit.allows(role)],
-        "typed": {"name": "", "role": visit.account.role, "per_minute": PER_MINUTE, **typed},
+        "typed": {"name": "", "role": Role.VIEWER, "per_minute": PER_MINUTE, **typed},
     }
 
 
