@@ -27,7 +27,8 @@ def plot(replayed: Replayed, path: Path) -> None:
         for name, curve in replayed.curves.items():
             values = curve.average_precision if what == "average precision" else curve.macro_f1
             [line] = axes.plot(curve.bought, [each.mean for each in values], linewidth=1.4, label=name)
-            low, high = [each.low for each in values], [each.high for each in values]
+            # an interval of few seeds may reach beyond what the figure can be
+            low, high = [max(0.0, each.low) for each in values], [min(1.0, each.high) for each in values]
             axes.fill_between(curve.bought, low, high, alpha=0.15, color=line.get_color(), linewidth=0)
         axes.axhline(ENOUGH * full, linewidth=0.8, linestyle=":", color="grey")
         axes.set_xlabel("labels bought")

@@ -201,7 +201,9 @@ def load_mapping(
     try:
         document: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: not UTF-8, or an impossible date
-        raise UsageError(f"{path}: not a mapping file ({first_line(error)})") from error
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise UsageError(f"{path}{line}: not a mapping file ({first_line(error)})") from error
     if not isinstance(document, dict) or not set(document) <= _PARTS or not document:
         raise UsageError(
             f"{path}: a mapping file has `values` or `fields`, and perhaps `only_if` and `deny_if` (see docs/texts.md)"
