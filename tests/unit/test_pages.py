@@ -92,5 +92,5 @@ def test_the_readme_and_the_glossary_stay_short() -> None:
     assert len((_ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
     glossary = (_ROOT / "docs/glossary.md").read_text(encoding="utf-8")
     terms = [row for row in re.findall(r"^\| .*\|$", glossary, re.MULTILINE) if not re.match(r"\| (English|---)", row)]
-    assert 20 < len(terms) <= 40
+    assert 20 < len(terms) <= 45
     assert all(len(row.strip("| ").split(" | ")) == 4 for row in terms), "each has its word and its meaning in Malay"
