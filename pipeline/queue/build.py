@@ -188,7 +188,7 @@ def _draw(
         for planted_text, value in zip(gold, generators.of("gold values").random(len(gold)), strict=True)
     ]
     values, bad = np.array([item.pop("value") for item in items]), np.array([bool(item["harsh"]) for item in items])
-    blind = generators.of("blind").random(len(items)) < how.blind_share
+    blind = _exactly(how.blind_share, len(items), generators.of("blind"))
     order = serving_order(values, bad.astype(bool), how.harsh_run)
     served = [
         items[i] | {"priority": float(priority), "blind": bool(blind[i])}
@@ -322,3 +322,13 @@ def _shortfall(how: QueueConfig, pool: Pool, drawn: _Drawn, got: int) -> list[st
 def _without_vector(candidates: Candidates) -> int:
     vectors: Vectors | None = candidates.vectors
     return len(candidates) if vectors is None else int(np.count_nonzero(~vectors.any(axis=1)))
+
+
+def _exactly(share: float, count: int, rng: np.random.Generator) -> Booleans:
+    """Each of `count` places with the chance `share`, and `share` of them all in number, but for rounding by a coin.
+
+    A coin for each place would make a quarter of a short queue blind now and then.
+    """
+    chosen = np.zeros(count, dtype=np.bool_)
+    chosen[rng.permutation(count)[: int(share * count + rng.random())]] = True
+    return chosen

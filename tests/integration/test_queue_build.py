@@ -61,7 +61,9 @@ def test_a_queue_of_the_first_mix_keeps_every_promise(shelf: Shelf, taxonomy: Ta
         assert item.reason
         assert item.run_id == report.run_id
     assert report.harsh == harsh.count(True)
-    assert 5 <= report.blind == sum(item.blind for item in items) <= 40
+    # one in ten, rounded by a coin
+    assert report.blind == sum(item.blind for item in items)
+    assert len(items) // 10 <= report.blind <= len(items) // 10 + 1
     assert report.by_label["hate"] == sum("hate" in item.expected for item in items)
     assert any("needs more gold texts" in item.reason and item.label == "porn" for item in items)
     assert any("in a review sample: porn" in item.reason for item in items)
