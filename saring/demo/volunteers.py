@@ -49,7 +49,7 @@ PERSONAS = (
     Persona("balan", skill=0.95, trust=0.10, seconds=9.0),
     Persona("chen", skill=0.92, trust=0.20, seconds=7.0),
     Persona("dayang", skill=0.88, trust=0.35, seconds=8.0),
-    Persona("eddie", skill=0.50, trust=0.50, seconds=1.1, careless=True),
+    Persona("eddie", skill=0.50, trust=0.25, seconds=1.1, careless=True),
 )
 
 

@@ -336,8 +336,9 @@ def test_wishes_are_honoured_and_a_withdrawn_consent_takes_effect(door: Door) ->
         aside = session.scalars(select(t.task_id).where(t.account_id == aina, t.aside).order_by(t.taken_at)).all()
     assert aside
     assert [door.annotations(aina, task) for task in aside] == [[]] * len(aside)
-    only = hand(door.home, balan).tasks
-    assert len(only) == 1
+    before_them = hand(door.home, balan)
+    only = before_them.tasks
+    assert (len(only), before_them.problem) == (1, None)
     assert only[0].task in aside
     give(door.home, balan, [answer(only[0], "safe for work")])
     assert (hand(door.home, balan).problem, hand(door.home, balan).today) == ("cap", 1)

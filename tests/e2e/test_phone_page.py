@@ -384,7 +384,8 @@ def test_without_a_network_and_a_text_it_says_that_and_nothing_of_label_studio(p
             re.compile(r"^Hari ini: 2 · Sedang dihantar: \d$"), use_inner_text=True
         )
         expect(door).not_to_contain_text("Tiada rangkaian", use_inner_text=True)
-        # all in one
+        # all in one; it is seen here only while the browser is asked for something
+        until(lambda: bool(page.title()) and len(sending) > 0, "the answers are being sent")
         assert len(sending) == 1
     # their own limit is reached, and the last answer can still be corrected
     expect(page.get_by_text("teks terakhir anda untuk hari ini")).to_be_visible(timeout=30_000)
