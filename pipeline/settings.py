@@ -96,8 +96,9 @@ class Settings(BaseSettings):
     oidc_roles: Annotated[tuple[str, ...], NoDecode] = ()
     #: method that combines the judgements of several machines; `auto`: the method that is measurably better on gold
     consensus: Literal["auto", "majority", "dawid-skene"] = "auto"
-    #: score of the centroid filter: the labels of a text's `neighbours`, or `similarity` to the label's nearest centre
-    filter_by: Literal["similarity", "neighbours"] = "neighbours"
+    #: score of the centroid filter: the labels of a text's `neighbours`, or `similarity` to the label's nearest centre;
+    #: unset: see `pipeline.filters.saved_cuts.score_in_use`
+    filter_by: Literal["similarity", "neighbours"] | None = None
     #: number of newly judged texts at which the frozen test set grows: all of them are then added
     test_set_increment: Annotated[int, Field(ge=1)] = 20
     #: largest drop of the macro average precision against the champion's that the interval may reach

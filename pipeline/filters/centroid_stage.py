@@ -27,7 +27,7 @@ from pipeline.filters.centroid import (
 from pipeline.filters.cuts import ChosenCut, Cut, choose_cut
 from pipeline.filters.names import By, scale_of
 from pipeline.filters.neighbours import compare_with_neighbours, load_sample
-from pipeline.filters.saved_cuts import as_params, in_force
+from pipeline.filters.saved_cuts import as_params, in_force, score_in_use
 from pipeline.filters.summary import summarise
 from pipeline.runs.ranges import spans_of_texts
 from pipeline.runs.stage import SHARD_TEXTS, Next, Part, Plan, RunView, Step, WorkContext, is_together
@@ -80,7 +80,7 @@ class CentroidStage:
 
     def plan(self, home: WorkContext, params: CentroidParams) -> Plan:
         """The prototypes of each label from a sample of its vectors, and ranges of the texts in scope."""
-        how, labels, by = params.cut, params.labels, params.by or home.settings.filter_by
+        how, labels, by = params.cut, params.labels, params.by or score_in_use(home.engine, home.settings)
         seed = home.settings.seed if params.seed is None else params.seed
         encoder = params.encoder or space_in_use(home.engine, home.settings)
         for key in labels or ():

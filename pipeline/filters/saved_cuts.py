@@ -12,14 +12,17 @@ from datetime import datetime
 from textwrap import shorten
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.errors import UsageError
 from pipeline.filters.histogram import stored
-from pipeline.filters.names import RANGES
+from pipeline.filters.names import CENTROID, RANGES, By, scale_of
+from pipeline.settings import Settings
 from pipeline.storable import storable
+from pipeline.store.session import open_session
+from pipeline.vectors.spaces import space_in_use
 
 #: characters of a reason that are stored, and those that are repeated on every decision
 _LONGEST, _REPEATED = 1_000, 100
@@ -124,3 +127,18 @@ def as_params(cuts: Sequence[SavedCut]) -> dict[str, dict[str, Any]]:
 def _read(row: store.FilterCut) -> SavedCut:
     cut = None if row.cut is None else stored(row.cut)
     return SavedCut(row.id, row.stage, row.label, cut, row.reason, row.who, row.created_at, row.encoder)
+
+
+def score_in_use(engine: Engine, settings: Settings) -> By:
+    """The score of the centroid filter: that of the settings, else by neighbours.
+
+    Where people set cuts by hand on similarities, and none on the other score, it stays similarity, so that what they
+    decided stays in force.
+    """
+    if settings.filter_by is not None:
+        return settings.filter_by
+    encoder = space_in_use(engine, settings)
+    with open_session(engine) as session:
+        scales = {cut.encoder for cut in in_force(session, CENTROID).values()}
+    by_similarity, by_neighbours = (scale_of(encoder, by) in scales for by in ("similarity", "neighbours"))
+    return "similarity" if by_similarity and not by_neighbours else "neighbours"

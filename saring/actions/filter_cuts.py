@@ -13,7 +13,7 @@ from pipeline.filters import near_cut as near
 from pipeline.filters import saved_cuts
 from pipeline.filters.histogram import stored
 from pipeline.filters.names import CENTROID, FILTERS, By, name_of, scale_of, stage_of
-from pipeline.filters.saved_cuts import SavedCut
+from pipeline.filters.saved_cuts import SavedCut, score_in_use
 from pipeline.filters.summary import Summary, dropped_at, summaries, summarise, summary_of, unsummarised
 from pipeline.store.session import open_session
 from pipeline.vectors.spaces import space_in_use
@@ -96,7 +96,8 @@ def filtered_label(home: Context, label: str, name: str = "centroid") -> Filtere
     _complete(home)
     with open_session(home.engine) as session:
         summary, saved = summary_of(session, stage, key), saved_cuts.in_force(session, stage).get(key)
-        by = _by(session, summary) if summary is not None else home.settings.filter_by
+        by = _by(session, summary) if summary is not None else None
+    by = by or score_in_use(home.engine, home.settings)
     return FilteredLabel(name_of(stage), key, summary, saved, _scale(home, stage), by)
 
 
@@ -192,7 +193,7 @@ def _scale(home: Context, stage: str) -> str | None:
     """The scale of the scores of the next run, for the filter that works in a space."""
     if stage != CENTROID:
         return None
-    return scale_of(space_in_use(home.engine, home.settings), home.settings.filter_by)
+    return scale_of(space_in_use(home.engine, home.settings), score_in_use(home.engine, home.settings))
 
 
 def _by(session: Session, summary: Summary) -> By:

@@ -14,6 +14,7 @@ from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.filters.cuts import Cut
 from pipeline.filters.names import By
 from pipeline.filters.report import write_report
+from pipeline.filters.saved_cuts import score_in_use
 from pipeline.filters.sentiment import SentimentReport
 from pipeline.filters.sentiment_stage import SentimentParams, SentimentStage
 from pipeline.learning.pseudolabel import PseudoConfig, PseudoReport, scarce_labels
@@ -86,7 +87,7 @@ def filter_by_centroid(
     progress: Progress = silent,
 ) -> FilterReport:
     """Run the centroid filter alone; see `filter_labels`."""
-    if anchored and (by or home.settings.filter_by) != "similarity":
+    if anchored and (by or score_in_use(home.engine, home.settings)) != "similarity":
         raise UsageError(
             "--anchors moves the centres of labels, which a score by neighbours does not use: add --by similarity"
         )

@@ -60,7 +60,7 @@ def filter_command(
         Literal["similarity", "neighbours"] | None,
         typer.Option(
             help="The score: the labels of a text's neighbours, or similarity to the label's nearest centre. Default: "
-            "SARING_FILTER_BY, else neighbours."
+            "SARING_FILTER_BY, else neighbours, unless cuts were set by hand on similarities."
         ),
     ] = None,
     quantile: Annotated[float, typer.Option(help="For quantile: the share of labels to reject.")] = 0.10,

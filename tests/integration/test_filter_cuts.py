@@ -22,7 +22,7 @@ from pipeline.filters.centroid import STAGE, FilterReport, LabelFilter
 from pipeline.filters.centroid_stage import CentroidParams, CentroidStage
 from pipeline.filters.histogram import stored
 from pipeline.filters.names import SENTIMENT
-from pipeline.filters.saved_cuts import as_params, in_force, save_cut
+from pipeline.filters.saved_cuts import as_params, in_force, save_cut, score_in_use
 from pipeline.filters.sentiment import decide
 from pipeline.runs.executor import run
 from pipeline.settings import Settings
@@ -268,6 +268,16 @@ def test_a_text_of_an_earlier_draw_has_the_largest_of_its_probabilities(engine: 
     # run would draw what the second one drew of 480, with a greater probability.
     assert len(chances) >= 20
     assert {round(chance, 4) for chance in chances} <= {1.0, 0.1667}
+
+
+def test_cuts_that_people_set_on_similarities_keep_that_score(planted: Planted, ctx: Context) -> None:
+    undecided = StageHome(planted.engine, taxonomy=load_taxonomy(), settings=Settings(encoder=SPACE))
+    assert score_in_use(undecided.engine, undecided.settings) == "neighbours"
+    set_cut(ctx, "hate", 0.4, reason=WHY, who="aisyah")
+    assert score_in_use(undecided.engine, undecided.settings) == "similarity"
+    assert of(filter_all(undecided), "hate").method == "by-hand"
+    named = Settings(encoder=SPACE, filter_by="neighbours")
+    assert score_in_use(planted.engine, named) == "neighbours"
 
 
 def test_exemplars_are_refused_where_there_are_no_centres(ctx: Context) -> None:

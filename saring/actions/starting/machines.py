@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipeline.errors import UsageError
 from pipeline.filters.centroid_stage import CentroidParams
 from pipeline.filters.cuts import METHODS, Cut
+from pipeline.filters.saved_cuts import score_in_use
 from pipeline.filters.sentiment_stage import SentimentParams
 from pipeline.learning.pseudolabel import PseudoConfig, scarce_labels
 from pipeline.learning.pseudolabel_stage import PseudolabelParams
@@ -172,7 +173,7 @@ def _centroid_form(home: Context) -> Form:
             "choice",
             "Score",
             "The measure that is compared with the cut.",
-            default=home.settings.filter_by,
+            default=score_in_use(home.engine, home.settings),
             choices=[
                 Choice("similarity", "similarity to the label's prototypes"),
                 Choice("neighbours", "labels of the nearest texts"),
