@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pipeline.errors import UsageError
 from pipeline.filters.centroid_stage import CentroidParams
 from pipeline.filters.cuts import METHODS, Cut
-from pipeline.filters.saved_cuts import score_in_use
 from pipeline.filters.sentiment_stage import SentimentParams
 from pipeline.learning.pseudolabel import PseudoConfig, scarce_labels
 from pipeline.learning.pseudolabel_stage import PseudolabelParams
@@ -173,12 +172,12 @@ def _centroid_form(home: Context) -> Form:
             "choice",
             "Score",
             "The measure that is compared with the cut.",
-            default=score_in_use(home.engine, home.settings),
+            # empty: the filter finds it in the store, which need not run for a form
+            default=home.settings.filter_by,
             choices=[
                 Choice("similarity", "similarity to the label's prototypes"),
                 Choice("neighbours", "labels of the nearest texts"),
             ],
-            needed=True,
         ),
         Field(
             "method",
