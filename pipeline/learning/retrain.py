@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -80,11 +80,9 @@ def retrain(
             snapshot = take_snapshot(session, taxonomy, policy, snapshots_dir, run_id=run.id, progress=run.advance)
         examples = gather(snapshot.rows, taxonomy.keys)
         about = {"snapshot": snapshot.hash, **snapshot.counts}
-        in_store = {clean(row.text): uuid.UUID(row.id) for row in snapshot.rows}
-        sessions = partial(open_session, engine)
-        computed = encode
+        sessions, in_store, computed = partial(open_session, engine), _ids_by_text(snapshot), encode
         if computed is not None and config.linear.encoder is not None:
-            encode = stored_first(sessions, config.linear.encoder, in_store, computed)
+            encode = stored_first(sessions, config.linear.encoder, in_store(), computed)
         apart = probes.texts if probes is not None else ()
         report = train(examples, config, models_dir, encode=encode, about=about, apart=apart, progress=progress)
         manifest = report.model.manifest
@@ -93,10 +91,9 @@ def retrain(
         while True:
             with open_session(engine) as session:
                 before, held_out, rows = _opponent(session, examples, snapshot, report, config.purpose, load)
-                if before is not None:
-                    before = replace(
-                        before, model=reading_vectors(sessions, before.model, in_store), served=before.model
-                    )
+                if before is not None and before.model.manifest.encoder is not None:
+                    reads = reading_vectors(sessions, before.model, in_store())
+                    before = replace(before, model=reads, served=before.model)
             run.advance(0, None, f"comparing on {counted(len(held_out), 'text')}")
             gate = compare_with_champion(
                 before, challenger, held_out, rows, margins or Margins(), seed=config.seed, probes=probes
@@ -118,6 +115,11 @@ def retrain(
                 run.counts = {"snapshot": snapshot.hash, "model": manifest.version, "splits": dict(report.splits)}
                 run.save(session)
             return Retrained(snapshot, report, gate.verdict.passed, gate.verdict.reason, gate, report.path / PAGE)
+
+
+def _ids_by_text(snapshot: Frozen) -> Callable[[], dict[str, uuid.UUID]]:
+    """Give the ids in the store by text as a model gets it; made when first asked for, since cleaning takes long."""
+    return cache(lambda: {clean(row.text): uuid.UUID(row.id) for row in snapshot.rows})
 
 
 def _opponent(

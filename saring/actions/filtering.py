@@ -59,7 +59,7 @@ def filter_labels(
         labels: keys or names of labels; None: all. The sentiment rules apply only if all labels are filtered.
         cut: the method that chooses the cuts; None: a mixture.
         anchored: use the taxonomy's exemplars for the prototypes too.
-        by: score by the labels of `neighbours` or by `similarity` to the nearest centre; None: the settings'.
+        by: score by the labels of `neighbours` or by `similarity` to the nearest centre; None: see `score_in_use`.
         sentiment: apply the sentiment rules too.
         report: a folder for a page with the rejected labels; None: no page.
         executor: the place where the stages run; None: this process.

@@ -55,7 +55,7 @@ def predict_command(
             written += 1
             if "labels" not in row:
                 errors[row["error"]] += 1
-                fields = fields or [name for name in row if name not in ("error", "model")]
+                fields = fields or [name for name in row if name not in ("id", "error", "model")]
         stream.flush()
     if out is not None:
         output.note(f"{out}: {counted(written, 'row')}, {written - errors.total():,} of them with a prediction")
@@ -64,4 +64,5 @@ def predict_command(
         output.warn(f"rows with an error and no labels: {reasons}")
     if written and errors[MISSING] == written:
         named = f"; its fields are {', '.join(fields[:10])}" if fields else ""
-        raise InputError(f"{file}: no row has the field {text_field!r}{named}: name the right one with --text-field")
+        where = "standard input" if file == "-" else file
+        raise InputError(f"{where}: no row has the field {text_field!r}{named}: name the right one with --text-field")

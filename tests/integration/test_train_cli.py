@@ -318,7 +318,7 @@ def test_a_file_whose_texts_are_elsewhere_is_an_error_that_names_its_fields(
     path = write(tmp_path / "posts.jsonl", [{"Teks": "durian", "No": 1}, {"Teks": "ribut", "No": 2}])
     done = typed("predict", str(path), "--model", trained["model"])
     assert done.returncode == 1
-    assert f"saring: {path}: no row has the field 'text'; its fields are Teks, No, id" in done.stderr
+    assert f"saring: {path}: no row has the field 'text'; its fields are Teks, No: name" in done.stderr
     assert "--text-field" in done.stderr
     assert typed("predict", str(path), "--model", trained["model"], "--text-field", "Teks").returncode == 0
 
