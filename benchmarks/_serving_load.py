@@ -24,6 +24,7 @@ from pipeline.learning import registry
 from pipeline.learning.sets.examples import gather
 from pipeline.learning.train import TrainConfig, train
 from pipeline.ledger.book import NewJudgement, rater_id, record
+from pipeline.models.linear import LinearConfig
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from pipeline.store.migrate import upgrade
@@ -31,6 +32,8 @@ from pipeline.taxonomy import load_taxonomy
 from pipeline.texts.labelled import LabelledText
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.normalise import text_id
+from pipeline.vectors.encoders.make import DEFAULT_ENCODER
+from saring.actions.models import encode_of
 from saring.demo.plant import Line
 from saring.services import start_services, stop_services
 
@@ -58,29 +61,35 @@ class Answers:
 
 
 @contextmanager
-def home_with_champion(lines: Sequence[Line]) -> Iterator[tuple[Settings, Path]]:
-    """A home with a store that knows the corpus, and a champion trained on it; the champion's folder."""
+def home_with_champion(lines: Sequence[Line], *, vectors: bool = False) -> Iterator[tuple[Settings, Path]]:
+    """A home with a store that knows the corpus, and a champion trained on it; the champion's folder.
+
+    Args:
+        lines: the corpus.
+        vectors: the encoder's vectors stand beside the n-grams.
+    """
     home = Path(tempfile.mkdtemp(prefix="saring-bench-"))
     settings = Settings(home=home)
     try:
         engine = make_engine(start_services(settings).database_url)
         upgrade(engine)
-        yield settings, _prepared(engine, settings, lines)
+        yield settings, _prepared(engine, settings, lines, DEFAULT_ENCODER if vectors else None)
         engine.dispose()
     finally:
         stop_services(settings)
         shutil.rmtree(home)
 
 
-def _prepared(engine: Engine, settings: Settings, lines: Sequence[Line]) -> Path:
+def _prepared(engine: Engine, settings: Settings, lines: Sequence[Line], encoder: str | None) -> Path:
     keys = frozenset(_TAXONOMY.keys)
     rows = [
         LabelledText(line.text, line.id, frozenset(line.labels), keys - frozenset(line.labels), "demo")
         for line in lines
         if line.labels
     ]
-    config = TrainConfig(taxonomy_version=_TAXONOMY.version)
-    report = train(gather(rows, _TAXONOMY.keys), config, settings.models_dir)
+    config = TrainConfig(taxonomy_version=_TAXONOMY.version, linear=LinearConfig(encoder=encoder))
+    encode = encode_of(settings, encoder)
+    report = train(gather(rows, _TAXONOMY.keys), config, settings.models_dir, encode=encode)
     with open_session(engine) as session, session.begin():
         registry.register(session, report.model.manifest, report.path)
         registry.promote(session, report.model.manifest.version, reason="a benchmark")

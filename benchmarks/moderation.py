@@ -1,9 +1,11 @@
 """Answer times and throughput of `/v1/moderations`, beside a plain FastAPI handler around `predict_proba`.
 
-Both are trained on the demo corpus and served by a process of their own; clients and server share the machine. Ours is
-`saring serve` with its store and an API token. `--memory N` sends N requests more and says how the server's memory
-changed. `--untrained HIDDEN LAYERS` serves, in place of the linear champion, a transformer of that size in 8 bits,
-whose weights are drawn at random: it costs what a fine-tuned one costs. `--most-words N` leaves out longer texts.
+Both are trained on the demo corpus and served by a process of their own; clients and server share the machine. Ours
+is `saring serve` with its store and an API token. Its champion has n-grams alone, as the plain handler's model;
+`--vectors` trains it with the encoder's vectors, as `saring train` does by default. `--memory N` sends N requests
+more and says how the server's memory changed. `--untrained HIDDEN LAYERS` serves, in place of the linear champion, a
+transformer of that size in 8 bits, whose weights are drawn at random: it costs what a fine-tuned one costs.
+`--most-words N` leaves out longer texts.
 
 Prints JSON lines; times are in milliseconds.
 
@@ -42,12 +44,13 @@ def main() -> None:
     arguments.add_argument("--requests", type=int, default=60, help="of each client")
     arguments.add_argument("--texts", type=int, nargs="+", default=[1, 16], help="of each request")
     arguments.add_argument("--memory", type=int, default=0, help="requests after which memory is compared")
+    arguments.add_argument("--vectors", action="store_true", help="a champion with vectors, as trained by default")
     arguments.add_argument("--untrained", type=int, nargs=2, metavar=("HIDDEN", "LAYERS"))
     arguments.add_argument("--most-words", type=int, help="of a text that is sent")
     options = arguments.parse_args()
     corpus = read_corpus()
     lines = [line for line in corpus if not options.most_words or len(line.text.split()) <= options.most_words]
-    with home_with_champion(corpus) as (settings, champion):
+    with home_with_champion(corpus, vectors=options.vectors) as (settings, champion):
         if options.untrained:
             # seconds, which the linear champion does not need
             from _untrained import Size, promote_untrained
@@ -96,8 +99,10 @@ def _measured(
     figures = answers.figures()
     rate = texts / answers.wall
     shape = {"clients": options.clients, "cores": os.cpu_count(), "texts": count}
-    if options.untrained and who == "saring":
-        shape["untrained"] = "{}x{}".format(*options.untrained)
+    if who == "saring":
+        shape["vectors"] = options.vectors
+        if options.untrained:
+            shape["untrained"] = "{}x{}".format(*options.untrained)
     emit("moderation", {"who": who, **shape, **figures, "texts_per_s": rate, "server_cpu_ms_per_text": cpu})
     return rate, cpu
 

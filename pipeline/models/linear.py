@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: longest n-gram, and most bits of a hash, of a model that is read: more would fill the memory
 _LONGEST_NGRAM, _MOST_BITS = 32, 26
+#: texts that are embedded between two reports of progress
+_EMBEDDED = 2_000
 #: the file that holds all of it
 ARRAYS = "model.skops"
 
@@ -204,8 +206,7 @@ def fit_linear(
     features = ngrams.fit(_folded(texts, config.fold), config.workers)
     dense = None
     if encode is not None and config.encoder is not None:
-        progress(0, None, f"embedding {counted(len(texts), 'text')}")
-        dense = encode(texts)
+        dense = _vectors_of(texts, encode, progress)
 
     # a text without a name is of no source
     named = sources if sources and config.source_scale else [""] * len(texts)
@@ -253,6 +254,15 @@ def fit_linear(
         fold=config.fold,
         sources=guess,
     )
+
+
+def _vectors_of(texts: Sequence[str], encode: Encode, progress: Progress) -> NDArray[np.float32]:
+    """Vectors of all texts, a part at a time, so that whoever waits sees how far it is."""
+    parts = []
+    for start in range(0, len(texts), _EMBEDDED):
+        progress(start, len(texts), "embedding")
+        parts.append(encode(texts[start : start + _EMBEDDED]))
+    return np.concatenate(parts)
 
 
 def _fit_view(

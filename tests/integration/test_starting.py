@@ -176,7 +176,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_kept(ctx: Conte
     for stage, given, field in (
         ("train", {"objective": "accuracy"}, "objective"),
         ("train", {"backend": "linear", "epochs": "3"}, "epochs"),
-        ("train", {"backend": "transformers", "vectors": "on"}, "vectors"),
+        ("train", {"backend": "transformers", "vectors": "yes"}, "vectors"),
         ("embed", {"encoder": "word2vec"}, "encoder"),
         ("translate", {"by": "nobody"}, "by"),
         ("translate", {}, "by"),

