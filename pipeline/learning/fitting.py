@@ -49,10 +49,15 @@ class Fitted:
 
 
 def fit_linear_on(
-    fitting: Examples, config: LinearConfig, *, encode: Encode | None = None, progress: Progress = silent
+    fitting: Examples,
+    config: LinearConfig,
+    *,
+    encode: Encode | None = None,
+    encode_learnt: Encode | None = None,
+    progress: Progress = silent,
 ) -> Fitted:
-    """A linear classifier."""
-    return Fitted(_linear(fitting, config, encode, progress), asdict(config))
+    """A linear classifier; see `fit_linear`."""
+    return Fitted(_linear(fitting, config, encode, encode_learnt, progress), asdict(config))
 
 
 def fit_transformer_on(
@@ -64,6 +69,7 @@ def fit_transformer_on(
     seed: int,
     checkpoints: Path | None,
     encode: Encode | None = None,
+    encode_learnt: Encode | None = None,
     test: int = 0,
     began: float | None = None,
     progress: Progress = silent,
@@ -79,6 +85,7 @@ def fit_transformer_on(
         seed: of the network.
         checkpoints: folder of the checkpoints.
         encode: gives vectors to the n-grams, if `linear.encoder` is set.
+        encode_learnt: gives those of the training texts; see `fit_linear`.
         test: held-out texts that are scored in the end, for which a budget keeps time.
         began: when the budget began; None: now.
         progress: told of each step.
@@ -96,7 +103,7 @@ def fit_transformer_on(
     began = clock() if began is None else began
     ngrams = None
     if config.chosen("ngrams"):
-        ngrams = _linear(fitting, linear, encode, progress)
+        ngrams = _linear(fitting, linear, encode, encode_learnt, progress)
         progress(0, None, "training")
         ngrams_say = ngrams.decisions(dev.texts)
     left = config if config.budget is None else replace(config, budget=config.budget - (clock() - began))
@@ -143,13 +150,20 @@ def fit_transformer_on(
     )
 
 
-def _linear(fitting: Examples, config: LinearConfig, encode: Encode | None, progress: Progress) -> LinearClassifier:
+def _linear(
+    fitting: Examples,
+    config: LinearConfig,
+    encode: Encode | None,
+    encode_learnt: Encode | None,
+    progress: Progress,
+) -> LinearClassifier:
     return fit_linear(
         fitting.texts,
         fitting.truth,
         fitting.labels,
         config,
         encode=encode,
+        encode_learnt=encode_learnt,
         sources=fitting.sources,
         progress=progress,
     )

@@ -29,7 +29,7 @@ from pipeline.store.session import open_session
 from pipeline.taxonomy import Taxonomy
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.normalise import text_id
-from pipeline.vectors.stored import reading_vectors, stored_first
+from pipeline.vectors.stored import AtMost, reading_vectors, stored_first
 
 #: loads the model that lies in a folder
 Load = Callable[[Path], TrainedModel]
@@ -80,20 +80,35 @@ def retrain(
             snapshot = take_snapshot(session, taxonomy, policy, snapshots_dir, run_id=run.id, progress=run.advance)
         examples = gather(snapshot.rows, taxonomy.keys)
         about = {"snapshot": snapshot.hash, **snapshot.counts}
-        sessions, in_store, computed = partial(open_session, engine), _ids_by_text(snapshot), encode
-        if computed is not None and config.linear.encoder is not None:
-            encode = stored_first(sessions, config.linear.encoder, in_store(), computed)
-        apart = probes.texts if probes is not None else ()
-        report = train(examples, config, models_dir, encode=encode, about=about, apart=apart, progress=progress)
+        sessions, in_store = partial(open_session, engine), _ids_by_text(snapshot)
+        reads: Encode | None = None
+        learnt: Encode | None = None
+        spare: AtMost | None = None
+        if encode is not None and config.linear.encoder is not None:
+            reads = stored_first(sessions, config.linear.encoder, in_store(), encode)
+            spare = AtMost(encode, config.computed_vectors)
+            learnt = stored_first(sessions, config.linear.encoder, in_store(), spare)
+        report = train(
+            examples,
+            config,
+            models_dir,
+            encode=reads,
+            encode_learnt=learnt,
+            about=about,
+            apart=probes.texts if probes is not None else (),
+            progress=progress,
+        )
+        if spare is not None:
+            report = replace(report, cut_short=spare.told(report.cut_short))
         manifest = report.model.manifest
-        served = report.model.encoding(lambda own: computed or own)
+        served = report.model.encoding(lambda own: encode or own)
         challenger = Contender(report.model, report.path, served)
         while True:
             with open_session(engine) as session:
                 before, held_out, rows = _opponent(session, examples, snapshot, report, config.purpose, load)
                 if before is not None and before.model.manifest.encoder is not None:
-                    reads = reading_vectors(sessions, before.model, in_store())
-                    before = replace(before, model=reads, served=before.model)
+                    of_store = reading_vectors(sessions, before.model, in_store())
+                    before = replace(before, model=of_store, served=before.model)
             run.advance(0, None, f"comparing on {counted(len(held_out), 'text')}")
             gate = compare_with_champion(
                 before, challenger, held_out, rows, margins or Margins(), seed=config.seed, probes=probes

@@ -58,6 +58,8 @@ class TrainConfig:
     transformer: TransformerConfig | None = None
     #: of what is learnt from; dev and test stay whole
     balance: Balance = field(default_factory=Balance)
+    #: training texts without a stored vector that one is computed for, at most
+    computed_vectors: int = 15_000
     seed: int = 20260101
 
 
@@ -86,6 +88,7 @@ def train(
     models_dir: Path,
     *,
     encode: Encode | None = None,
+    encode_learnt: Encode | None = None,
     about: Mapping[str, Any] | None = None,
     apart: Sequence[str] = (),
     progress: Progress = silent,
@@ -100,6 +103,7 @@ def train(
         config: the settings.
         models_dir: where model folders lie.
         encode: gives vectors, if `config.linear.encoder` is set.
+        encode_learnt: gives those of the training texts, zeros for one that is to have none; None: as `encode`.
         about: facts about the data for the manifest: files, sources, texts left out.
         apart: probe sentences; training texts that nearly repeat one of them are left out and counted.
         progress: told of each step.
@@ -121,7 +125,7 @@ def train(
     examples, plan, told = _balanced(_with_labels(examples, learnable), plan, config.balance)
     fitting, dev = examples.take(plan.train), examples.take(plan.dev)
     with ExitStack() as stack:
-        fitted = _fit(stack, fitting, dev, len(plan.test), config, models_dir, encode, began, progress)
+        fitted = _fit(stack, fitting, dev, len(plan.test), config, models_dir, (encode, encode_learnt), began, progress)
         classifier = fitted.classifier
         progress(0, None, f"calibrating on {counted(len(dev), 'text')}")
         decisions = fitted.dev_decisions if fitted.dev_decisions is not None else classifier.decisions(dev.texts)
@@ -170,12 +174,13 @@ def _fit(
     test: int,
     config: TrainConfig,
     models_dir: Path,
-    encode: Encode | None,
+    encodes: tuple[Encode | None, Encode | None],
     began: float,
     progress: Progress,
 ) -> Fitted:
+    encode, encode_learnt = encodes
     if config.transformer is None:
-        return fit_linear_on(fitting, config.linear, encode=encode, progress=progress)
+        return fit_linear_on(fitting, config.linear, encode=encode, encode_learnt=encode_learnt, progress=progress)
     # Checkpoints are kept until the model is written, so that a killed training does not start from zero.
     checkpoints = stack.enter_context(checkpoints_of(models_dir, config.transformer, config.seed, fitting, dev))
     return fit_transformer_on(
@@ -186,6 +191,7 @@ def _fit(
         seed=config.seed,
         checkpoints=checkpoints,
         encode=encode,
+        encode_learnt=encode_learnt,
         test=test,
         began=began,
         progress=progress,

@@ -176,6 +176,7 @@ def fit_linear(
     config: LinearConfig,
     *,
     encode: Encode | None = None,
+    encode_learnt: Encode | None = None,
     sources: Sequence[str] = (),
     progress: Progress = silent,
 ) -> LinearClassifier:
@@ -187,6 +188,7 @@ def fit_linear(
         labels: keys of the columns of `truth`.
         config: the settings.
         encode: gives the vectors, if `config.encoder` is set.
+        encode_learnt: gives those of the training texts, zeros for a text that has none; None: as `encode`.
         sources: the source of each text, for source effects; none: there are no effects.
         progress: told of each label.
 
@@ -204,9 +206,10 @@ def fit_linear(
     progress(0, len(labels), "training")
     progress(0, None, f"counting the n-grams of {counted(len(texts), 'text')}")
     features = ngrams.fit(_folded(texts, config.fold), config.workers)
-    dense = None
+    dense: NDArray[np.float32] | None = None
+    mean: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
     if encode is not None and config.encoder is not None:
-        dense = _vectors_of(texts, encode, progress)
+        dense, mean = _centred(_vectors_of(texts, encode_learnt or encode, progress))
 
     # a text without a name is of no source
     named = sources if sources and config.source_scale else [""] * len(texts)
@@ -240,6 +243,8 @@ def fit_linear(
         intercepts.append(intercept)
         effects.append(of_sources)
         progress(fitted, len(labels), "training")
+    # The weights of centred vectors, as those of vectors as they come.
+    intercepts = [b - float(mean @ w[features.shape[1] :]) for w, b in zip(weights, intercepts, strict=True)]
     guess = None
     if count and np.any(effects):
         progress(0, None, f"learning to tell {counted(count, 'source')} apart")
@@ -257,12 +262,26 @@ def fit_linear(
 
 
 def _vectors_of(texts: Sequence[str], encode: Encode, progress: Progress) -> NDArray[np.float32]:
-    """Vectors of all texts, a part at a time, so that whoever waits sees how far it is."""
+    """Vectors of all texts, a part at a time, so that whoever waits sees how far it is.
+
+    The order is random, since the last ones that are asked for may get none.
+    """
+    order = np.random.default_rng(0).permutation(len(texts))
     parts = []
     for start in range(0, len(texts), _EMBEDDED):
         progress(start, len(texts), "embedding")
-        parts.append(encode(texts[start : start + _EMBEDDED]))
-    return np.concatenate(parts)
+        parts.append(encode([texts[row] for row in order[start : start + _EMBEDDED]]))
+    vectors = np.concatenate(parts)
+    placed = np.empty_like(vectors)
+    placed[order] = vectors
+    return placed
+
+
+def _centred(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Vectors less their mean, and the mean: one of zeros, of a text without a vector, is then as good as the mean."""
+    has = np.asarray(vectors.any(1))
+    mean = vectors[has].mean(0) if has.any() else np.zeros(vectors.shape[1], dtype=np.float32)
+    return np.where(has[:, None], vectors - mean, 0).astype(np.float32), mean
 
 
 def _fit_view(

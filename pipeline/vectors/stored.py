@@ -1,4 +1,4 @@
-"""Vectors for a model: those of the store where a text has one, computed ones for the rest."""
+"""Vectors for a model: those of the store where a text has one, computed ones for the rest, or for some of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from pipeline.models.artefact import TrainedModel
+from pipeline.plural import counted
 from pipeline.vectors.encoders.protocol import Vectors
 from pipeline.vectors.table import vectors_of
 
@@ -56,6 +57,34 @@ def stored_first(
         return given
 
     return encode_or_read
+
+
+class AtMost:
+    """An encoding function that computes the first `count` texts that it is ever asked for; the rest get zeros."""
+
+    def __init__(self, encode: Callable[[Sequence[str]], Vectors], count: int) -> None:
+        self._encode, self._left = encode, count
+        self._dimension: int | None = None
+        #: texts that got zeros
+        self.without = 0
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        chosen = texts[: self._left]
+        self._left -= len(chosen)
+        self.without += len(texts) - len(chosen)
+        vectors = self._encode(chosen) if chosen or self._dimension is None else self._none(0)
+        self._dimension = vectors.shape[1]
+        return np.concatenate([vectors, self._none(len(texts) - len(chosen))])
+
+    def _none(self, texts: int) -> Vectors:
+        return np.zeros((texts, self._dimension or 0), dtype=np.float32)
+
+    def told(self, before: str) -> str:
+        """What was left out, in words, after what else was; empty: nothing."""
+        if not self.without:
+            return before
+        own = f"{counted(self.without, 'training text')} without a stored vector got none"
+        return f"{before}; {own}" if before else own
 
 
 def reading_vectors(

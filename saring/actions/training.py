@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from pipeline.texts.rejects import RejectSink
 from pipeline.texts.unusable import why_unlabelled
 from pipeline.vectors.encoders.make import DEFAULT_ENCODER, space_name
 from pipeline.vectors.spaces import space_in_use
+from pipeline.vectors.stored import AtMost
 from saring.actions.models import encode_of, load_folder
 from saring.context import Context
 
@@ -209,17 +210,20 @@ def train_from_files(
     config = training_config(home, chosen, encoder=space_name(home.settings.encoder))
     progress(0, None, "reading")
     examples, about = _examples_of(files, frozenset(chosen.without), home.taxonomy, labels_field, tell, progress)
+    encode = encode_of(home.settings, config.linear.encoder)
+    spare = None if encode is None else AtMost(encode, config.computed_vectors)
     report = train_examples(
         examples,
         config,
         chosen.out or home.settings.models_dir,
-        encode=encode_of(home.settings, config.linear.encoder),
+        encode=encode,
+        encode_learnt=spare,
         about=about,
         apart=load_probes(home.taxonomy, home.settings.probes_file).texts,
         progress=progress,
     )
     write_learnt(home.settings.learnt_dir, report.model.manifest.version, report.learnt)
-    return Trained.of(report)
+    return Trained.of(report if spare is None else replace(report, cut_short=spare.told(report.cut_short)))
 
 
 def train_sentiment_from_files(
@@ -297,6 +301,7 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
             home.settings.negatives_per_positive if options.negatives is None else options.negatives,
             home.settings.seed,
         ),
+        computed_vectors=home.settings.train_embeds,
         seed=home.settings.seed,
     )
 

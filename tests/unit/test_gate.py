@@ -53,7 +53,7 @@ def test_no_worse_is_promoted_and_every_number_is_in_the_checks() -> None:
         "size",
     ]
     assert verdict.checks[3] == Check(
-        "latency", True, 2, None, None, 50, "one text takes 2.0 ms at the 95th percentile, within the 50 ms allowed"
+        "latency", True, 2, None, None, 100, "one text takes 2.0 ms at the 95th percentile, within the 100 ms allowed"
     )
     assert verdict.reason == (
         "on 500 test texts it scores 0.800 and the champion 0.800 (macro average precision of 1 label; "
@@ -112,14 +112,14 @@ def test_a_label_that_only_the_champion_knows_fails() -> None:
 
 
 def test_budgets_hold_for_every_model() -> None:
-    slow, large = replace(CHEAP, p95_ms=51), replace(CHEAP, bytes=501_000_000)
+    slow, large = replace(CHEAP, p95_ms=101), replace(CHEAP, bytes=501_000_000)
     assert failed(judge(comparison(), slow)) == ["latency"]
     assert failed(judge(comparison(), large)) == ["size"]
     first = judge_challenger(None, CHEAP, Margins(), challenger="new", champion=None)
     assert (first.passed, first.reason) == (True, "the first model of its purpose")
     first = judge_challenger(None, slow, Margins(), challenger="new", champion=None)
     assert not first.passed
-    assert "51.0 ms at the 95th percentile, more than the 50 ms allowed" in first.reason
+    assert "101.0 ms at the 95th percentile, more than the 100 ms allowed" in first.reason
 
 
 def test_the_champion_again_passes() -> None:

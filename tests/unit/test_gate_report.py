@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError, ModelError, UsageError
+from pipeline.learning.gate import cost
 from pipeline.learning.gate.cost import measure_cost
 from pipeline.learning.gate.decide import Contender, compare_with_champion
 from pipeline.learning.gate.paired_comparison import compare_models
@@ -194,13 +195,23 @@ def test_a_text_takes_the_least_of_its_times_and_reports_weigh_nothing(tmp_path:
     # of three times the second is the least: 1 ms for the first text, 2 ms for the next
     clock = ticks([0.005, 0.001, 0.9, 0.004, 0.002, 0.003])
     texts = list(examples().texts[:2])
-    cost = measure_cost(model("old", "hate"), texts, tmp_path, beside=("gate.html",), clock=lambda: next(clock))
-    assert cost.texts == 2
-    assert cost.bytes == 1_000
-    assert cost.p50_ms == pytest.approx(1.5)
-    assert cost.p95_ms == pytest.approx(1.95)
+    found = measure_cost(model("old", "hate"), texts, tmp_path, beside=("gate.html",), clock=lambda: next(clock))
+    assert found.texts == 2
+    assert found.bytes == 1_000
+    assert found.p50_ms == pytest.approx(1.5)
+    assert found.p95_ms == pytest.approx(1.95)
     nothing = measure_cost(model("old", "hate"), [], tmp_path)
     assert (nothing.texts, nothing.p95_ms) == (0, 0)
+
+
+def test_waiting_for_a_processor_is_no_time_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = tmp_path / "schedstat"
+    monkeypatch.setattr(cost, "_WAITED", counted)
+    where_none_is_counted = cost.own_seconds()
+    counted.write_text("7000000000 0 4\n")
+    assert cost.own_seconds() >= where_none_is_counted
+    counted.write_text("7000000000 3600000000000 4\n")
+    assert where_none_is_counted - 3600 <= cost.own_seconds() < where_none_is_counted - 3000
 
 
 def ticks(spans: Sequence[float]) -> Iterator[float]:

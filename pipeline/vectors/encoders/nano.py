@@ -25,7 +25,7 @@ Engine = Literal["auto", "wheel", "onnx"]
 #: largest number of characters of a text: the encoder reads 512 tokens at most
 _LONGEST = 2_000
 #: number of texts from which loading ONNX Runtime's engine, which takes one or two seconds, saves time
-_MANY = 32
+_MANY = 8
 _FILE = "e5-small-q4.bin"
 #: texts whose vectors by both engines are compared before ONNX Runtime's is used, and the least similarity
 _CHECKED = ("apa khabar semua", "It is raining heavily today, stay home la 😅", "jom makan")
