@@ -165,6 +165,8 @@ def open_world(home: Path, *, label_studio: bool, seed: int, people: int = 3) ->
         "SARING_RESEND_SECONDS": "5",
         "SARING_RETRAIN_LABELS": "15",
         "SARING_SEED": str(seed),
+        # so that a training is short, and there are many
+        "SARING_TRAIN_VECTORS": "false",
     }
     if "SARING_LABEL_STUDIO_ENV" in os.environ:
         environment["SARING_LABEL_STUDIO_ENV"] = os.environ["SARING_LABEL_STUDIO_ENV"]

@@ -22,13 +22,13 @@ from ml_backend.moderation.keeping import Keeper
 from ml_backend.moderation.shadow import Shadow
 from ml_backend.server import server_config
 from pipeline.backend_credentials import BackendCredentials
-from pipeline.models.artefact import load_model
 from pipeline.settings import Settings
 from pipeline.store import make_engine
 from pipeline.store.tables.accounts import Role
 from saring.accounts.api_tokens import make_token
 from saring.accounts.people import add_account, by_name
 from saring.actions.asked_texts import keep_asked
+from saring.actions.models import load_folder
 from saring.actions.moderation import find_caller, read_policies
 from saring.actions.reports import keep_report, report_state
 from saring.actions.shadow import add_counts, challenger
@@ -81,11 +81,12 @@ def serving_moderation(home: Path, database_url: str, **limits: Any) -> Iterator
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
     ):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        load = partial(load_folder, settings=opened.settings)
         config = BackendConfig(
             engine=make_engine(database_url),
             taxonomy=opened.taxonomy,
             credentials=BackendCredentials("label-studio", "a-password", "a-secret", "a-third"),
-            load_model=load_model,
+            load_model=load,
             send_job=lambda _name, _arguments: None,
             limits=Limits(poll=0.05, retry=0.05),
         )
@@ -96,7 +97,7 @@ def serving_moderation(home: Path, database_url: str, **limits: Any) -> Iterator
                 partial(find_caller, opened),
                 partial(read_policies, opened),
                 ReportDesk(partial(keep_report, opened), partial(report_state, opened)),
-                Shadow(partial(challenger, opened), load_model, partial(add_counts, opened)),
+                Shadow(partial(challenger, opened), load, partial(add_counts, opened)),
                 Keeper(partial(keep_asked, opened), backend.state.service.metrics.asked),
                 ModerationLimits(**{"fresh": 0.1, **limits}),
             ),
