@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,7 +21,7 @@ from pipeline.drift.shifts import Moments, Shift, mean_shift, share_shift
 from pipeline.learning.evaluate import given_matrix
 from pipeline.models.artefact import TrainedModel
 from pipeline.progress import Progress, silent
-from pipeline.vectors.stored import reading_vectors
+from pipeline.vectors.stored import reading_in
 
 WEEK = timedelta(days=7)
 #: name of texts whose language is not known
@@ -111,7 +110,7 @@ def measure_weeks(
             t = store.Text
             rows = session.execute(select(t.masked, t.id).where(t.id == func.any(list(some)))).all()
             ids_of = {row.masked: row.id for row in rows}
-            own = reading_vectors(lambda: nullcontext(session), model, ids_of)
+            own = reading_in(session, model, ids_of)
             probabilities = own.probabilities([row.masked for row in rows])
             ticked = given_matrix(model, probabilities).sum(axis=0)
             for column, label in enumerate(model.labels):

@@ -12,7 +12,7 @@ from pipeline.ledger.test_set import members
 from pipeline.measure.arrays import UNKNOWN
 from pipeline.models.artefact import TrainedModel
 from pipeline.preannotation.policy import Policy, choose_policy, default_policy, features_of
-from pipeline.preannotation.propose import champion_scores, evidence_of, texts_of
+from pipeline.preannotation.propose import evidence_of, stored_scores, texts_of
 from pipeline.taxonomy import Taxonomy
 
 #: texts that are read at once
@@ -40,7 +40,7 @@ def fit_policy(session: Session, *, taxonomy: Taxonomy, model: TrainedModel | No
         chunk = ids[start : start + _CHUNK]
         evidence = evidence_of(session, chunk, taxonomy)
         masked = texts_of(session, chunk)
-        champion = champion_scores(model, [masked[text_id] for text_id in chunk], taxonomy.keys)
+        champion = stored_scores(session, model, {text_id: masked[text_id] for text_id in chunk}, taxonomy.keys)
         truth = np.full(champion.shape, UNKNOWN, dtype=np.int8)
         for row, evidence_of_text in enumerate(evidence):
             for column, label in enumerate(taxonomy.keys):

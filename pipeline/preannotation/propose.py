@@ -19,6 +19,7 @@ from pipeline.preannotation.policy import Policy, features_of
 from pipeline.preannotation.proposal import Proposal, confidence, reasons, ticks
 from pipeline.preannotation.told import tell
 from pipeline.taxonomy import Taxonomy
+from pipeline.vectors.stored import reading_in
 
 #: texts that are read at once
 _CHUNK = 2_000
@@ -52,7 +53,7 @@ def propose(
         evidence = evidence_of(session, known, taxonomy)
         if not people:
             evidence = [replace(of_text, people={}) for of_text in evidence]
-        champion = champion_scores(model, [masked[text_id] for text_id in known], taxonomy.keys)
+        champion = stored_scores(session, model, {text_id: masked[text_id] for text_id in known}, taxonomy.keys)
         proposals.update(zip(known, _proposals(session, evidence, champion, taxonomy, policy), strict=True))
     return proposals
 
@@ -114,6 +115,14 @@ def evidence_of(session: Session, text_ids: Sequence[uuid.UUID], taxonomy: Taxon
 def excludes_of(taxonomy: Taxonomy) -> Mapping[str, frozenset[str]]:
     """For each label, the labels that can't be true beside it."""
     return taxonomy.excludes
+
+
+def stored_scores(
+    session: Session, model: TrainedModel | None, masked: Mapping[uuid.UUID, str], labels: Sequence[str]
+) -> Floats:
+    """Those of `champion_scores` for texts of the store, by id, whose vectors are read and not computed again."""
+    reads = None if model is None else reading_in(session, model, {text: text_id for text_id, text in masked.items()})
+    return champion_scores(reads, list(masked.values()), labels)
 
 
 def champion_scores(model: TrainedModel | None, texts: Sequence[str], labels: Sequence[str]) -> Floats:

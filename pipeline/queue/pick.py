@@ -23,6 +23,7 @@ from pipeline.queue.waiting import MOST_WHY, lock_queue
 from pipeline.search.decided import decisions_of
 from pipeline.store.tables.human_loop import PICKED, QueueState
 from pipeline.taxonomy import Taxonomy
+from pipeline.vectors.stored import reading_in
 
 #: texts that are put in by one call
 MOST_PICKED = 1_000
@@ -148,7 +149,8 @@ def _expected(
     if model is not None:
         t = store.Text
         rows = session.execute(select(t.id, t.masked).where(t.id == func.any(list(ids)))).all()
-        likely = model.probabilities([row.masked for row in rows])
+        own = reading_in(session, model, {row.masked: row.id for row in rows})
+        likely = own.probabilities([row.masked for row in rows])
         cuts = np.array([model.thresholds.get(key, 2.0) for key in model.labels])
         for row, probabilities in zip(rows, likely, strict=True):
             expected[row.id].update(model.labels[i] for i in np.flatnonzero(probabilities >= cuts))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,7 @@ from pipeline.progress import Progress
 from pipeline.queue.candidates import Candidates, FilterMark, ReviewMark
 from pipeline.taxonomy import Taxonomy
 from pipeline.vectors.encoders.protocol import Vectors
-from pipeline.vectors.stored import reading_vectors
+from pipeline.vectors.stored import reading_in
 from pipeline.vectors.table import vectors_of
 
 #: texts read and scored at once
@@ -120,7 +119,7 @@ def load_candidates(
         masked = _texts(session, ids, at, languages)
         if model is not None and scored is not None:
             columns = [(i, keys.index(key)) for i, key in enumerate(model.labels) if key in taxonomy]
-            own = reading_vectors(lambda: nullcontext(session), model, dict(zip(masked, ids, strict=True)))
+            own = reading_in(session, model, dict(zip(masked, ids, strict=True)))
             probabilities = own.probabilities(masked)
             for i, j in columns:
                 scored[start : start + len(ids), j] = probabilities[:, i]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -85,6 +85,11 @@ class AtMost:
             return before
         own = f"{counted(self.without, 'training text')} without a stored vector got none"
         return f"{before}; {own}" if before else own
+
+
+def reading_in(session: Session, model: TrainedModel, ids: Mapping[str, uuid.UUID]) -> TrainedModel:
+    """The same model, which reads the vectors of these texts in an open session. See `stored_first`."""
+    return reading_vectors(lambda: nullcontext(session), model, ids)
 
 
 def reading_vectors(

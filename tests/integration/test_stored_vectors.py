@@ -13,6 +13,8 @@ from sqlalchemy import Engine, select
 
 from pipeline import store
 from pipeline.models.artefact import load_model
+from pipeline.preannotation.policy import default_policy
+from pipeline.preannotation.propose import propose
 from pipeline.store import open_session
 from pipeline.taxonomy import load_taxonomy
 from pipeline.vectors.encoders.protocol import Vectors, unit
@@ -95,3 +97,25 @@ def test_a_model_that_reads_vectors_gives_the_same_probabilities(
 def test_a_model_of_words_stays_as_it_is(ledger: RuleLedger, engine: Engine) -> None:
     model = ledger.retrain().report.model
     assert reading_vectors(partial(open_session, engine), model, {}) is model
+
+
+def test_proposals_for_texts_of_the_store_compute_only_what_it_lacks(
+    ledger: RuleLedger, engine: Engine, encoder: Directions
+) -> None:
+    done = ledger.retrain(encoder=encoder.name, encode=encoder.encode)
+    model = load_model(done.report.path, encoder.encode)
+    encoder.computed.clear()
+    ids, bodies = sorted(ledger.texts), masked_of(engine)
+    with open_session(engine) as session:
+        found = propose(session, ids, taxonomy=load_taxonomy(), model=model, policy=default_policy(), people=False)
+    assert set(found) == set(ids)
+    assert sorted(encoder.computed) == sorted(bodies[text_id] for text_id in ids[:10])
+
+
+def test_a_training_says_of_how_many_texts_it_computed_no_vector(
+    ledger: RuleLedger, engine: Engine, encoder: Directions
+) -> None:
+    learnt = [i for i in sorted(ledger.texts)[:10] if ledger.splits[i] == "train"]
+    assert len(learnt) > 2
+    done = ledger.retrain(encoder=encoder.name, encode=encoder.encode, computed_vectors=2)
+    assert done.report.cut_short == f"{len(learnt) - 2} training texts without a stored vector got none"

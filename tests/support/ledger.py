@@ -136,10 +136,12 @@ class RuleLedger:
         *,
         encoder: str | None = None,
         encode: Encode | None = None,
+        computed_vectors: int = 1_000,
     ) -> Retrained:
         config = TrainConfig(
             taxonomy_version=self.taxonomy.version,
             linear=LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=11), workers=1, encoder=encoder),
+            computed_vectors=computed_vectors,
             seed=3,
         )
         return retrain(
