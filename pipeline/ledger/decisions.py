@@ -35,7 +35,8 @@ class DecidedText:
     language: str | None
     #: names of its sources
     sources: tuple[str, ...]
-    #: its split in a source, the most protected one of several; `train` if a strategy or a doubt chose it for people
+    #: its split in a source, the most protected one of several; `train` if a strategy or a doubt chose it for people,
+    #: and no data set judged it
     split: str | None
     decisions: Mapping[str, Decision]
     #: labels that a human or a data set decided
@@ -114,6 +115,7 @@ def decided_texts(
                 demoted,
                 {judgement.id: judgement for judgement in judgements} if with_judgements else {},
                 bool(people) and all(rater.adjudicates for rater in people),
+                any(rater.kind is RaterKind.EXTERNAL for rater in people),
             )
         )
         if len(pending) == _CHUNK:
@@ -131,6 +133,8 @@ class _Pending(NamedTuple):
     judgements: Mapping[int, Judgement]
     #: nobody but reviewers judged it
     doubted: bool
+    #: a data set judged it
+    given: bool
 
 
 def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[DecidedText]:
@@ -155,8 +159,11 @@ def _with_texts(session: Session, pending: Sequence[_Pending]) -> Iterator[Decid
             # Test is the most protected split, train the least. Sources come in no order, so the splits are compared.
             before = splits.get(text_id)
             splits[text_id] = split if before in (None, "train") or split == "test" else before
+    # What a data set judged, it judged whatever a strategy chose: it stays where it was before people were asked too.
+    given = {text.id for text in pending if text.given}
     for text_id in _sought(session, ids):
-        splits.setdefault(text_id, "train")
+        if text_id not in given:
+            splits.setdefault(text_id, "train")
     for text in pending:
         if text.doubted:
             # A reviewer saw it because its labels were in doubt: like texts that a strategy chose, it is a hard one.

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
+from pipeline import store
 from pipeline.errors import NotEnoughLabels
 from pipeline.judgement import RaterKind, RaterRef
 from pipeline.learning.sets.balance import Balance
+from pipeline.ledger.held_out import SHARE, kept_split
+from pipeline.store import open_session
+from pipeline.store.tables.human_loop import TaskState
 from pipeline.taxonomy import Taxonomy, load_taxonomy
 from pipeline.texts.labelled_files import read_labelled
 from pipeline.texts.rejects import RejectSink
@@ -139,6 +144,48 @@ def test_too_few_judged_texts_are_not_held_back(book: Book) -> None:
     assert taken.counts["splits"] == {"drawn at training": 79}
     book.say(HUMAN, book.plant(1), {"hate"})
     assert {row.split for row in book.take().rows} == {"train", "dev", "test"}
+
+
+def test_nothing_is_held_back_while_dev_would_lack_an_answer_of_a_label(book: Book) -> None:
+    ids = book.plant(120)
+    parts = {part: [i for i in ids if kept_split(i, None, SHARE) == part] for part in ("train", "dev", "test")}
+    with_label = [*parts["train"][:8], *parts["test"][:4]]
+    book.say(HUMAN, with_label, {"hate"})
+    book.say(HUMAN, [i for i in ids if i not in with_label and i != parts["dev"][0]], set(), {"hate"})
+    assert {row.split for row in book.take().rows} == {None}
+    book.say(HUMAN, parts["dev"][:1], {"hate"})
+    held = book.take()
+    assert {row.split for row in held.rows} == {"train", "dev", "test"}
+    # once a test set is frozen, it stays: a new label that dev lacks changes nothing
+    book.say(HUMAN, parts["train"][:12], {"porn"})
+    book.say(HUMAN, parts["train"][12:30], set(), {"porn"})
+    assert {row.split for row in book.take().rows} == {"train", "dev", "test"}
+
+
+def test_a_text_that_a_data_set_judged_stays_held_out_when_people_are_asked_about_it(
+    book: Book, engine: Engine
+) -> None:
+    given, new = book.plant(60), book.plant(60)
+    book.say(CORPUS, given, {"hate"})
+    before = {id_: row.split for id_, row in book.rows().items()}
+    with open_session(engine) as session, session.begin():
+        project = store.Project(
+            url="http://ls",
+            label_studio_id=1,
+            label_studio_created_at=datetime.now(UTC),
+            title="saring",
+            harsh_cap=30,
+        )
+        session.add(project)
+        session.flush()
+        for i in (*given, *new):
+            task = {"strategy": "uncertain", "reason": "", "inclusion_probability": 1, "state": TaskState.OPEN}
+            session.add(store.Task(project_id=project.id, text_id=i, **task))
+    book.say(HUMAN, [*given, *new], {"hate"})
+    after = {id_: row.split for id_, row in book.rows().items()}
+    assert {after[i] for i in new} == {"train"}
+    assert {i: after[i] for i in given} == before
+    assert set(before.values()) == {"train", "dev", "test"}
 
 
 def test_what_people_dispute_is_left_out(book: Book) -> None:

@@ -36,6 +36,10 @@ from pipeline.texts.labelled import LabelledText, Split
 
 #: least number of texts judged by people or data sets to make both dev and test
 _LEAST_TRUSTED = 60
+#: number of them from which dev may lack an answer of a label
+_MANY_TRUSTED = 600
+#: texts with a label, and texts without it, from which dev should have some of both
+_LEAST_OF_EACH = 10
 #: texts between two reports of progress
 _REPORTED = 2_000
 
@@ -109,7 +113,9 @@ def take_snapshot(
     taught = frozenset(key for key, count in asserted.items() if count >= policy.enough)
     test_set = testset.newest(session)
     # Once there is a test set, splits are never drawn again.
-    split_by_trust = trusted >= _LEAST_TRUSTED or test_set is not None
+    split_by_trust = test_set is not None or (
+        trusted >= _LEAST_TRUSTED and (trusted >= _MANY_TRUSTED or _dev_has_all(decided, policy.share))
+    )
     if split_by_trust:
         judged = {text.id: truth_of(text) for text in decided if text.trusted}
         eligible = {text.id for text in decided if kept_split(group_of(text), text.split, policy.share) == "test"}
@@ -174,6 +180,18 @@ def learnt_from(session: Session, version: str) -> set[uuid.UUID] | None:
         # A text without a split may have been in train.
         if split in ("train", None)
     }
+
+
+def _dev_has_all(decided: Sequence[DecidedText], share: float) -> bool:
+    """Whether dev would have a yes and a no of each label that has enough of both, or would be drawn at training."""
+    everywhere, in_dev = Counter[tuple[str, bool]](), Counter[tuple[str, bool]]()
+    for text in decided:
+        values = [(key, value) for key in text.trusted if (value := text.decisions[key].value) is not None]
+        everywhere.update(values)
+        if kept_split(group_of(text), text.split, share) == "dev":
+            in_dev.update(values)
+    usual = {key for key, _ in everywhere if min(everywhere[key, True], everywhere[key, False]) >= _LEAST_OF_EACH}
+    return not in_dev or all(in_dev[key, value] for key in usual for value in (True, False))
 
 
 def _row(
