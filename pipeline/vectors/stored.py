@@ -80,7 +80,7 @@ class AtMost:
         return np.zeros((texts, self._dimension or 0), dtype=np.float32)
 
     def told(self, before: str) -> str:
-        """What was left out, in words, after what else was; empty: nothing."""
+        """Name in words what was left out, after what else was; empty: nothing."""
         if not self.without:
             return before
         own = f"{counted(self.without, 'training text')} without a stored vector got none"

