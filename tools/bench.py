@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -236,6 +237,8 @@ def run_limited(command: Sequence[str], limit: float, environment: Mapping[str, 
             env=surroundings,
             cwd=_ROOT,
             start_new_session=True,
+            # what a shell starts in the background ignores Ctrl-C, and so would all that it starts
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         status: int | None = None
         try:

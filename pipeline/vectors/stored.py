@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from pipeline.models.artefact import TrainedModel
@@ -85,6 +86,36 @@ class AtMost:
             return before
         own = f"{counted(self.without, 'training text')} without a stored vector got none"
         return f"{before}; {own}" if before else own
+
+
+class _Once:
+    """An encoding function that computes the vector of a text once, and remembers it."""
+
+    def __init__(self, encode: Callable[[Sequence[str]], Vectors]) -> None:
+        self._encode = encode
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        if new or not texts:
+            vectors = self._encode(new)
+            if not texts:
+                return vectors
+            self._known |= zip(new, vectors, strict=True)
+        return np.array([self._known[text] for text in texts], dtype=np.float32)
+
+
+def computed_once(*models: TrainedModel) -> list[TrainedModel]:
+    """The same models, which compute the vector of a text once for all of them that share an encoder.
+
+    They remember every vector: they are for a comparison, and not for serving.
+    """
+    encoders: dict[str, _Once] = {}
+
+    def of(encoder: str) -> Callable[[Callable[[Sequence[str]], Vectors]], _Once]:
+        return lambda encode: encoders.setdefault(encoder, _Once(encode))
+
+    return [model if (name := model.manifest.encoder) is None else model.encoding(of(name)) for model in models]
 
 
 def reading_in(session: Session, model: TrainedModel, ids: Mapping[str, uuid.UUID]) -> TrainedModel:

@@ -204,6 +204,18 @@ def test_a_text_takes_the_least_of_its_times_and_reports_weigh_nothing(tmp_path:
     assert (nothing.texts, nothing.p95_ms) == (0, 0)
 
 
+def test_of_a_slow_model_fewer_texts_are_timed(tmp_path: Path) -> None:
+    texts = [*examples().texts] * 10
+    counted = []
+    for seconds in (0.001, 0.02, 0.5):
+        clock = ticks([seconds] * 400)
+        found = measure_cost(model("old", "hate"), texts, tmp_path, clock=lambda clock=clock: next(clock))
+        assert found.p95_ms == pytest.approx(1_000 * seconds)
+        counted.append(found.texts)
+    # all hundred; as many as two seconds allow; thirty, however slow they are
+    assert counted == [100, 34, 30]
+
+
 def test_waiting_for_a_processor_is_no_time_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = tmp_path / "schedstat"
     monkeypatch.setattr(cost, "_WAITED", counted)

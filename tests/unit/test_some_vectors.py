@@ -1,4 +1,4 @@
-"""Training texts of which a part has a vector."""
+"""Texts of which a part has a vector, or whose vectors are remembered."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.models.artefact import TrainedModel
 from pipeline.models.features import NgramConfig
-from pipeline.models.linear import LinearConfig, fit_linear
-from pipeline.vectors.stored import AtMost
+from pipeline.models.linear import LinearClassifier, LinearConfig, fit_linear
+from pipeline.vectors.stored import AtMost, computed_once
+from tests.support.trained import model_of
 
 _CONFIG = LinearConfig(ngrams=NgramConfig(char_bits=12, word_bits=12), workers=1, encoder="signs")
 # Each text has words of its own, and what its vector says decides.
 _TEXTS = [f"kata{n} ayat{n * 7}" for n in range(400)]
 _YES = np.arange(400) % 2 == 0
+# what is asked one after the other: a text twice, no text, and texts that were asked for before
+_ASKED = ([*_TEXTS[:5], _TEXTS[0]], [], _TEXTS[3:8])
 
 
 def signs(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -64,3 +68,32 @@ def test_vectors_add_nothing_where_they_say_nothing() -> None:
     with_vectors = fit_linear(_TEXTS, truth, ["ya"], _CONFIG, encode=same, encode_learnt=AtMost(same, 100))
     without = fit_linear(_TEXTS, truth, ["ya"], replace(_CONFIG, encoder=None))
     np.testing.assert_allclose(with_vectors.decisions(_TEXTS), without.decisions(_TEXTS), atol=1e-5)
+
+
+def test_models_that_are_compared_compute_each_vector_once() -> None:
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        asked.extend(texts)
+        return signs(texts)
+
+    truth = _YES[:, None].astype(np.int8)
+    old, new, other = (
+        _with_encoder(fit_linear(_TEXTS[:rows], truth[:rows], ["ya"], _CONFIG, encode=encode), name)
+        for rows, name in ((100, "signs"), (400, "signs"), (400, "others"))
+    )
+    plain = model_of(fit_linear(_TEXTS, truth, ["ya"], replace(_CONFIG, encoder=None)), "plain")
+    compared = computed_once(old, new, other, plain)
+    wanted = [[model.probabilities(texts) for texts in _ASKED] for model in (old, new, other, plain)]
+    asked.clear()
+    given = [[model.probabilities(texts) for texts in _ASKED] for model in compared]
+    for a, b in zip(wanted, given, strict=True):
+        for left, right in zip(a, b, strict=True):
+            np.testing.assert_array_equal(left, right)
+    # one time for the two that share an encoder, and one for the other
+    assert sorted(asked) == sorted([*_TEXTS[:8], *_TEXTS[:8]])
+
+
+def _with_encoder(classifier: LinearClassifier, encoder: str) -> TrainedModel:
+    model = model_of(classifier, encoder)
+    return replace(model, manifest=model.manifest.model_copy(update={"encoder": encoder}))

