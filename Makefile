@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+# the one that comes with Python 3.11 takes twice as long
+PIP_VERSION := 26.3
 # what is never imported need not be compiled
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 PACKAGES := pipeline saring sync ml_backend
@@ -15,7 +17,7 @@ WORKERS ?= 3
 PYTEST_ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check licences lock sbom label-studio release-check site format bench bench-peers clean
+.PHONY: help install demo test check types style licences lock sbom label-studio release-check site format bench bench-peers clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "no virtual environment can be made: install the venv module (on Debian, the package python3-venv)" >&2; exit 1; }
 	@echo "installing what Saring needs into $(VENV) (a minute, the first time)"
+	$(PIP) pip==$(PIP_VERSION)
 	$(PIP) --editable .
 	@touch $@
 
@@ -41,10 +44,16 @@ $(DEV): $(STAMP)
 demo: $(STAMP) ## The whole pipeline on the demo corpus
 	$(BIN)/saring demo
 
-check: $(DEV) ## Style, types, which package may import which, licences, and the site's links
+# two jobs that keep one processor busy each
+check: ## Style, types, which package may import which, licences, and the site's links
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types style
+
+types: $(DEV)
+	$(BIN)/mypy
+
+style: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/licences.py --quiet
 	$(BIN)/python tools/website.py
@@ -66,10 +75,9 @@ sbom: $(STAMP) ## A bill of materials of the base install (CycloneDX), in out/sb
 release-check: $(DEV) ## Wheel and sdist, built and tried in clean environments of each Python that is found
 	$(BIN)/python tools/release_check.py $(if $(PYTHONS),--pythons $(PYTHONS)) --require 3.11
 
-# two things that keep one processor busy each: what the checks need and the checks, and what the first run of a user
-# installs
+# beside the checks, what the first run of a user installs
 test: $(STAMP) ## The checks, then every test
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check label-studio
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types style label-studio
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # where it can't be installed, the tests that need it say why; run in the repository, it needs no installed Saring, which

@@ -35,7 +35,7 @@ from saring.workers.stages import STAGES
 from tests.support.llm_server import MODEL, LlmServer
 from tests.support.store import new_database
 
-_LIMIT = 400
+_LIMIT = 240
 #: what belongs to a run or an attempt at it, and not to what it found out
 _TABLES_OF_RUNS = {"store_key", "run", "shard", "run_log", "event", "alembic_version"}
 _VOLATILE = {
