@@ -69,12 +69,16 @@ class Context:
         from pipeline.taxonomy import load_taxonomy
 
         taxonomy = load_taxonomy(self.settings.taxonomy_file)
+        self._keep_file()
+        return taxonomy
+
+    def _keep_file(self) -> None:
+        """Copy the file of the taxonomy into the home, once there is a home."""
         given, kept = self.settings.taxonomy, self.settings.home / TAXONOMY_FILE
         if given is not None and self.settings.home.is_dir():
             written = given.read_bytes()
             if not kept.is_file() or kept.read_bytes() != written:
                 write_file(kept, written)
-        return taxonomy
 
     @property
     def space(self) -> str:
@@ -114,6 +118,9 @@ class Context:
             upgrade(engine)
         require_head(engine)
         self._keep_taxonomy(engine)
+        if "taxonomy" in self.__dict__:
+            # it was read before the store made the home
+            self._keep_file()
         return engine
 
     def _keep_taxonomy(self, engine: Engine) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.settings import Settings
 from pipeline.taxonomy import example_taxonomy
+from saring.services import stop_services
 from tests.support.commands import answered, typed
 
 
@@ -34,3 +36,23 @@ def test_without_the_setting_the_labels_are_those_of_before(
     assert (new_home / "taxonomy.yaml").read_bytes() == buses.read_bytes()
     (new_home / "taxonomy.yaml").unlink()
     assert "hate" in _labels(environment)
+
+
+def test_the_first_command_of_a_home_that_is_not_there_yet_is_remembered(new_home: Path, tmp_path: Path) -> None:
+    buses = tmp_path / "buses.yaml"
+    buses.write_bytes(example_taxonomy())
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "1", "text": "bas lambat lagi hari ni", "labels": ["late"]}\n', encoding="utf-8")
+    # the database of its own, which makes the home when it starts
+    project = {"SARING_HOME": str(new_home / "project")}
+    try:
+        answered(
+            typed(
+                project | {"SARING_TAXONOMY": str(buses)},
+                *("import", str(rows), "--source", "s", "--labels-field", "labels", "--json"),
+            )
+        )
+        assert (new_home / "project/taxonomy.yaml").read_bytes() == example_taxonomy()
+        assert "late" in _labels(project)
+    finally:
+        stop_services(Settings(home=new_home / "project"))
