@@ -273,6 +273,22 @@ def _harm(config: TrainConfig) -> dict[str, Any]:
     return {} if config.harmful is None else {"harmful_labels": list(config.harmful)}
 
 
+def denied_beside_no_label(examples: Examples) -> tuple[str, ...]:
+    """Labels that are denied only in texts without any label.
+
+    A model of such a label learns whether a text has a label at all, and its figures, from texts of the same kind, are
+    too good.
+    """
+    yes, no = examples.truth == 1, examples.truth == 0
+    beside = (no & yes.any(axis=1, keepdims=True)).any(axis=0)
+    # where one label is known, there is no other
+    return tuple(
+        label
+        for label, denied, mixed in zip(examples.labels, no.any(axis=0), beside, strict=True)
+        if denied and not mixed and len(examples.labels) > 1
+    )
+
+
 def _described(examples: Examples, plan: SplitPlan) -> dict[str, Any]:
     counts = {
         label: {
@@ -289,6 +305,7 @@ def _described(examples: Examples, plan: SplitPlan) -> dict[str, Any]:
         "left_out_as_near_duplicates_of_probes": plan.probed,
         "repeated_rows": examples.repeated,
         "disputed_labels": examples.disputed,
+        "denied_beside_no_label": list(denied_beside_no_label(examples)),
         "languages": dict(Counter(examples.languages).most_common()),
         #: [positive, negative] by label and split
         "counts": counts,

@@ -228,7 +228,10 @@ def load_mapping(
 
 
 def _look_up(meanings: Mapping[str, MappedRow], value: str) -> MappedRow | None:
-    """The meaning of a value as it is written, by the number of its class, or as the number that it spells."""
+    """The meaning of a value as it is written, by the number of its class, or as the number that it spells.
+
+    Where only capitals differ, the value means what the one name means that it may be; nothing, where there are two.
+    """
     if value in meanings:
         return meanings[value]
     if isinstance(value, ClassName) and str(value.number) in meanings:
@@ -236,7 +239,11 @@ def _look_up(meanings: Mapping[str, MappedRow], value: str) -> MappedRow | None:
     alike = same_spelling(value)
     if alike in meanings:
         return meanings[alike]
-    return next((meaning for name, meaning in meanings.items() if same_spelling(name) == alike), None)
+    spelled = next((meaning for name, meaning in meanings.items() if same_spelling(name) == alike), None)
+    if spelled is not None:
+        return spelled
+    folded = [meaning for name, meaning in meanings.items() if name.casefold() == value.casefold()]
+    return folded[0] if len(folded) == 1 else None
 
 
 def _meets(row: Mapping[str, Any], name: str, values: frozenset[str]) -> bool:

@@ -175,6 +175,13 @@ def _say(result: dict[str, Any]) -> None:
             markup=False,
             soft_wrap=True,
         )
+    if alone := result["data"].get("denied_beside_no_label"):
+        out.print(
+            f"denied only in texts without any label: {', '.join(alone)} (the figures are too good: deny them in texts "
+            "with another label too; see docs/first-hour.md)",
+            markup=False,
+            soft_wrap=True,
+        )
     if "cut_short" in result:
         out.print(f"to end in time, {result['cut_short']}", markup=False, soft_wrap=True)
     if "verdict" in result:

@@ -338,3 +338,18 @@ def test_labels_that_are_never_given_and_figures_from_few_texts_are_told(typed: 
     assert "never given: hate (" in done.stdout
     assert "never given: violence" not in done.stdout
     assert "a figure from fewer than 10 held-out texts with the label, or without it, can be far off" in done.stdout
+
+
+def test_labels_that_are_denied_only_where_no_label_is_are_told(typed: Typed, tmp_path: Path) -> None:
+    def told(rows: list[dict[str, Any]]) -> str:
+        path = write(tmp_path / "rows.jsonl", rows)
+        done = typed("train", "--data", str(path), "--out", str(tmp_path / "models"))
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    rows = sentences(160, seed=5)
+    assert "denied only in texts without any label" not in told(rows)
+    # of texts with a label, nothing is said but that
+    few = [row | {"not_labels": [] if row["labels"] else row["not_labels"]} for row in rows]
+    said = "denied only in texts without any label: hate, violence, informative (the figures are too good"
+    assert said in told(few)

@@ -92,11 +92,22 @@ def test_true_and_false_are_values(mapping: Any) -> None:
 
 def test_an_unknown_value_is_counted_and_not_guessed(mapping: Any) -> None:
     made = mapping("values: {hate: {assert: [hate]}}\nfields: {HS: {1: {assert: [hate]}}}")
-    for row in ({"class": "Hate"}, {"class": "HATE"}, {"class": "hateful"}, {"class": "Hate"}, {"HS": 2}):
+    for row in ({"class": "Hates"}, {"class": "HATES"}, {"class": "hateful"}, {"class": "Hates"}, {"HS": 2}):
         assert made.verdict(row) == said()
-    assert made.unknown == {"Hate": 2, "HATE": 1, "hateful": 1, "HS=2": 1}
+    assert made.unknown == {"Hates": 2, "HATES": 1, "hateful": 1, "HS=2": 1}
     # with `values`, names of the taxonomy mean nothing by themselves
     assert made.verdict({"class": "violence", "not_labels": ["hate"]}) == said()
+
+
+def test_capitals_tell_names_apart_only_where_both_are_names(mapping: Any) -> None:
+    made = mapping("values: {Hate: {assert: [hate]}, a: {assert: [porn]}, A: {assert: [violence]}, ä: {deny: [hate]}}")
+    for value, meant in (("hate", said({"hate"})), ("HATE", said({"hate"})), ("Ä", said(denied={"hate"}))):
+        assert made.verdict({"class": value}) == meant
+    assert (made.verdict({"class": "a"}), made.verdict({"class": "A"})) == (said({"porn"}), said({"violence"}))
+    assert not made.unknown
+    both = mapping("values: {Ya: {assert: [porn]}, YA: {assert: [violence]}}")
+    assert both.verdict({"class": "ya"}) == said()
+    assert both.unknown == {"ya": 1}
 
 
 def test_without_a_file_values_are_labels_or_their_aliases(taxonomy: Taxonomy) -> None:
