@@ -162,7 +162,8 @@ def apply_policy(
 
 def _expected(curve: DevCurve, threshold: float) -> tuple[float | None, float | None]:
     """Precision and recall at the lowest stored threshold that is not below this one."""
-    at = [i for i, value in enumerate(curve.thresholds) if value >= threshold - 1e-9]
+    # stored ones are rounded, so that the model's own may seem to lie above the one that it is
+    at = [i for i, value in enumerate(curve.thresholds) if value >= threshold - 10.0**-_DIGITS]
     return (curve.precision[at[-1]], curve.recall[at[-1]]) if at else (None, 0.0)
 
 

@@ -63,6 +63,8 @@ def _say(result: dict[str, Any]) -> None:
                 "-" if shift["p_value"] is None else f"{shift['p_value']:.2g}",
             )
     out.print(table)
+    if all(week["start"] >= result["recent_since"] for week in result["weeks"]):
+        out.print("There are no earlier texts to compare with: everything is recent.", markup=False)
     for name, other in (("training", "the texts of the champion's training"), ("earlier", "earlier texts")):
         test = result[name]
         if test is None:

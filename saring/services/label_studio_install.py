@@ -90,7 +90,7 @@ def ensure_installed(made: Environment, progress: Progress, finish: Callable[[En
 
     Args:
         made: what is to be there.
-        progress: called with the number of steps that pip reported.
+        progress: called at each line of pip, which does not say how many there will be.
         finish: what remains to be done after the installation; it gets the open file that is locked meanwhile.
 
     Raises:
@@ -226,9 +226,8 @@ def _install(made: Environment, progress: Progress, lock: int) -> None:
         # most of what comes along is never imported, so nothing is compiled before it is: that would double the time
         [*pip, "--no-compile", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", *_pins(), wanted],
     )
-    count = 0
     log.info("installing %s in %s", made.requirement, made.folder)
-    progress(count, None, _WHAT)
+    progress(0, None, _WHAT)
     with made.log.open("w") as file:
         for command in steps:
             last: list[str] = []
@@ -247,8 +246,7 @@ def _install(made: Environment, progress: Progress, lock: int) -> None:
                     for line in process.stdout:
                         file.write(line)
                         last.append(line.strip())
-                        count += 1
-                        progress(count, None, _WHAT)
+                        progress(0, None, _WHAT)
                 except BaseException:
                     process.terminate()
                     raise

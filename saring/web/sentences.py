@@ -74,6 +74,15 @@ PATTERNS = (
     marked("%(label)s is denied, but the champion gives it a probability of %(probability)s"),
     marked("%(label)s is asserted, but the champion gives it a probability of %(probability)s"),
     marked("%(application)s reports a wrong verdict"),
+    # the next training
+    marked("due now"),
+    marked("only by hand"),
+    marked("after %(answers)s more answer(s) or at the first answer after %(when)s"),
+    marked("after %(answers)s more answer(s) or at %(when)s"),
+    marked("after %(answers)s more answer(s)"),
+    marked("at the first answer after %(when)s"),
+    marked("at the first answer"),
+    marked("at %(when)s"),
     # the filters
     marked("similarity of at least %(cut)s (%(reason)s)"),
     marked("similarity below %(cut)s (%(reason)s)"),
@@ -101,6 +110,8 @@ _OR = marked("or")
 _WHEN = re.compile(r"\d{4}-\d\d-\d\d\S*(?: [\d:]+)?(?: UTC)?: ")
 _VALUE = re.compile(r"%\((\w+)\)s")
 _BETWEEN = "; "
+#: what values may be that are more than a number or a name, or less
+_VALUES = {"reason": ".+", "words": ".+", "when": r"\d[\d: -]+"}
 
 
 def in_words(words: Words, text: str, label: Callable[[str], str] = str) -> str:
@@ -158,5 +169,5 @@ def _regex(pieces: Iterable[str]) -> str:
             made.append(re.escape(piece).replace(re.escape("(s)"), "s?"))
         else:
             # a person's words and nested sentences may have semicolons in them; numbers and names have none
-            made.append(f"(?P<{piece}>.+)" if piece in ("reason", "words") else f"(?P<{piece}>[^;]+?)")
+            made.append(f"(?P<{piece}>{_VALUES.get(piece, '[^;]+?')})")
     return "".join(made)

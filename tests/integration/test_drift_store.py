@@ -136,6 +136,15 @@ def test_the_command_says_what_changed(ours: Context, ledger: RuleLedger) -> Non
     assert result["weeks"][-1]["start"].startswith("2026-")
     said = typed(environment, "drift", "--weeks", "8", "--recent", "2").stdout
     assert "alarm: the share of texts with the label porn changed" in said
+    assert "no earlier texts" not in said
+
+
+def test_where_everything_is_recent_the_command_says_so(environment: dict[str, str], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "jalan sesak lagi pagi ni"}\n{"text": "hujan lebat di Gombak petang tadi"}\n')
+    assert typed(environment, "ingest", str(rows), "--source", "s").returncode == 0
+    said = typed(environment, "drift").stdout
+    assert "There are no earlier texts to compare with: everything is recent." in said
 
 
 def test_a_store_without_texts_has_no_drift(environment: dict[str, str]) -> None:

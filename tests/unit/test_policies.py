@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
@@ -62,3 +62,15 @@ def test_targets_that_are_none_are_refused() -> None:
     for target in ("0.9", "precision", "precision=1.2", "accuracy=0.9"):
         with pytest.raises(UsageError, match="precision=P"):
             parse_policy("a", target, {})
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 0.99), st.booleans()), min_size=4, max_size=40))
+def test_the_model_s_own_threshold_has_its_own_figures_however_many_digits_it_has(
+    rows: list[tuple[float, bool]],
+) -> None:
+    probabilities, truth = np.array([p for p, _ in rows]), np.array([has for _, has in rows])
+    assume(truth.any() and len(np.unique(probabilities.round(4))) == len(rows))
+    own = choose_threshold(probabilities, truth, Objective("f1")).value
+    applied = apply_policy(Policy("own"), {"hate": own}, {"hate": dev_curve(probabilities, truth)})["hate"]
+    precision, recall = _figures(probabilities, truth, own)
+    assert (applied.precision, applied.recall) == pytest.approx((precision, recall), abs=2e-5)

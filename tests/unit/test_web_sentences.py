@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import numpy as np
 import pytest
 
 from pipeline.filters.cuts import Cut, choose_cut
+from pipeline.learning.due import News
 from pipeline.learning.gate.rules import Cost, Margins, judge_challenger
 from pipeline.learning.probes.comparison import KindComparison
 from pipeline.measure.intervals import Estimate
 from pipeline.measure.paired import Comparison, LabelComparison, MacroComparison
+from saring.actions.outlook import next_training
 from saring.web.sentences import PATTERNS, in_words
 from saring.web.words import all_words
 
@@ -103,3 +106,17 @@ def test_no_pattern_hides_another(message: str) -> None:
     if "scored" in values:
         values["scored"] = "91 0.5"
     assert malay(message.replace("(s)", "s") % values) == MALAY.gettext(message) % values
+
+
+def test_when_the_next_training_is_due_has_its_malay() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    told = {
+        next_training(News(answers, trained, first, None), labels=labels, hours=hours, now=now)
+        for answers, first, trained in product((0, 1, 150), (None, now - timedelta(hours=5)), (None, now))
+        for labels, hours in product((0, 200), (0.0, 24.0))
+    }
+    assert len(told) > 6
+    for text in told:
+        shown = malay(text)
+        assert not re.search(r"\b(at|after|or|only|by|due|now|more|answers?|first|the|hand)\b", shown), (text, shown)
+        assert re.findall(r"\d[\d.:-]*", shown) == re.findall(r"\d[\d.:-]*", text)

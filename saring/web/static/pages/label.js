@@ -75,7 +75,7 @@ function trouble(name) {
 function cover(hidden) {
   part("text").classList.toggle("hidden", hidden);
   part("text").setAttribute("aria-hidden", String(hidden));
-  part("show").hidden = !hidden;
+  part("show").hidden = part("why-hidden").hidden = !hidden;
   part("hide").hidden = hidden || !current()?.hidden;
 }
 
