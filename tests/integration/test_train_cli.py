@@ -5,6 +5,7 @@ What has to be a process of its own is one; the rest runs in this one, because a
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -353,3 +354,17 @@ def test_labels_that_are_denied_only_where_no_label_is_are_told(typed: Typed, tm
     few = [row | {"not_labels": [] if row["labels"] else row["not_labels"]} for row in rows]
     said = "denied only in texts without any label: hate, violence, informative (the figures are too good"
     assert said in told(few)
+
+
+def test_a_table_is_predicted_into_a_table(typed: Typed, trained: Row, tmp_path: Path) -> None:
+    given, scored = tmp_path / "new.csv", tmp_path / "scored.csv"
+    given.write_text("No;Aduan\n1;durian lagi pagi ni\n2;\n", encoding="utf-8")
+    done = typed("predict", str(given), "--text-field", "Aduan", "--model", trained["model"], "--out", str(scored))
+    assert done.returncode == 0, done.stderr
+    assert scored.read_bytes().startswith(b"\xef\xbb\xbf")
+    with scored.open(encoding="utf-8-sig", newline="") as table:
+        [one, two] = csv.DictReader(table)
+    assert (one["No"], one["Aduan"], one["error"]) == ("1", "durian lagi pagi ni", "")
+    assert "hate" in one["labels"].split("; ")
+    assert float(one["score hate"]) > 0.5
+    assert (two["No"], two["labels"], two["error"]) == ("2", "", "empty text")
