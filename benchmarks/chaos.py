@@ -1,7 +1,7 @@
 """Kill a loaded home's processes at random moments, and check that nothing that was confirmed was lost or doubled.
 
     python benchmarks/chaos.py [--kills 200] [--seeds 1] [--without-label-studio]
-    python benchmarks/chaos.py --kills 1000 --seeds 1 2 3 --record chaos.jsonl     # the long form, hours
+    python benchmarks/chaos.py --kills 1000 --seeds 1 2 3 --record chaos.jsonl     # the long form, an hour or two
 
 The load: commands, workers, trainings, language models that answer well and badly, volunteers in Label Studio and on
 phones, applications that ask for verdicts and report wrong ones, and a maintainer's browser. The kills are shared among
