@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from pipeline.errors import NotEnoughLabels
 from pipeline.measure.arrays import Floats
 
+#: smallest size of decisions that slopes are fitted to
+_LEAST_SCALE = 1e-100
+
 
 @dataclass(frozen=True, slots=True)
 class Sigmoid:
@@ -44,8 +47,9 @@ def fit_sigmoid(decisions: Floats, truth: NDArray[np.bool_]) -> Sigmoid:
         raise NotEnoughLabels("calibration needs held-out texts that assert the label and some that deny it")
     target = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     spread, largest = float(np.std(decisions)), float(np.max(np.abs(decisions)))
-    # equal decisions have a spread of nothing but rounding, in which their size would be immense
-    scale = spread if spread > 1e-9 * largest else largest or 1.0
+    # equal decisions have a spread of nothing but rounding, in which their size would be immense; and decisions of
+    # hardly any size would need a slope that no number holds
+    scale = max(spread if spread > 1e-9 * largest else largest or 1.0, _LEAST_SCALE)
     scaled = decisions / scale
 
     def loss(parameters: Floats) -> tuple[float, Floats]:

@@ -26,6 +26,14 @@ from tests.support.kept_home import ask, missing, predict
 _HOMES = sorted(
     path for path in (Path(__file__).resolve().parents[1] / "fixtures" / "homes").iterdir() if path.is_dir()
 )
+#: what a version said wrongly: a threshold's figures were those of the next one, if it was stored rounded down
+_CORRECTED = {
+    "0.1.0": [
+        "home.policies[0].policies[0].thresholds[1].precision: 0.66667 in place of 1.0",
+        "home.policies[0].policies[0].thresholds[1].recall: 1.0 in place of 0.5",
+        "home.policies[0].policies[0].thresholds[2].recall: 0.5 in place of 0.25",
+    ]
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,9 @@ class Opened:
     """A home of an older version, opened by this one."""
 
     folder: Path
-    #: what the older version said
+    #: the older version
+    version: str
+    #: what it said
     then: dict[str, Any]
     #: what `saring restore --json` printed
     said: dict[str, Any]
@@ -54,7 +64,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
             shutil.copyfile(path, folder / path.name)
             (folder / path.name).chmod(0o600)
         then = json.loads((kept / "expected.json").read_text(encoding="utf-8"))
-        yield Opened(folder, then, said, (kept / "asked.jsonl").read_text(encoding="utf-8"))
+        yield Opened(folder, kept.name, then, said, (kept / "asked.jsonl").read_text(encoding="utf-8"))
     finally:
         stop_services(Settings(home=folder))
         shutil.rmtree(folder)
@@ -80,7 +90,7 @@ def test_everything_that_its_user_had_is_there(opened: Opened) -> None:
     assert min(len(then["texts"]), len(then["predictions"]), len(then["queue"][0]["items"])) > 0
     assert {kind for one in then["texts"].values() for kind in _kinds(one)} >= {"human", "external", "bootstrap"}
     now = ask(opened.folder, opened.asked)
-    assert missing(_at(now, opened.folder), then) == []
+    assert missing(_at(now, opened.folder), then) == _CORRECTED.get(opened.version, [])
 
 
 def test_work_goes_on(opened: Opened, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ _pairs = st.lists(st.tuples(st.floats(-1e3, 1e3), st.booleans()), min_size=2, ma
 
 @settings(deadline=None)
 @example([(1e-08, False), (1e-08, True), (1e-08, True)])
+@example([(0.0, True), (-2.22507386e-313, False)])
 @given(_pairs)
 def test_the_order_is_never_turned_around(pairs: list[tuple[float, bool]]) -> None:
     decisions, truth = np.array([d for d, _ in pairs]), np.array([t for _, t in pairs])
