@@ -35,7 +35,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 Json = dict[str, Any]
 #: tasks that each volunteer does at most: in the first round, and of the reviews
-_EACH, _EACH_REVIEW = 54, 40
+_EACH, _EACH_REVIEW = 54, 24
 
 
 @pytest.fixture(scope="module")
