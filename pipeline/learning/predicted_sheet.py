@@ -34,7 +34,7 @@ class PredictedSheet:
         if self._fields is None:
             self._fields = [name for name in row if name not in _OWN]
             self._writer.writerow(
-                [*self._fields, "labels", *(f"score {key}" for key in self._labels), "error", "model"]
+                [*map(_cell, self._fields), "labels", *(f"score {key}" for key in self._labels), "error", "model"]
             )
         scores = row.get("scores", {})
         self._writer.writerow(

@@ -41,7 +41,7 @@ def predict_command(
         str, typer.Option("--text-field", help="The field with the text; dots lead into nested fields.")
     ] = "text",
 ) -> None:
-    """Predict labels and probabilities of texts. Writes a line of JSON for each row, in the same order.
+    """Predict labels and probabilities of texts. Writes a line for each row, in the same order: JSON, or of the table.
 
     A row that cannot be used has a field `error`, and no labels. Such rows are counted on standard error. Where no row
     has the field with the text, the command ends with an error.

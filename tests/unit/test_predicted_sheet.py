@@ -49,3 +49,8 @@ def test_a_text_is_no_formula() -> None:
     shown = read(rows)
     assert [row["text"][0] for row in shown] == ["'"] * 5 + ["b"]
     assert {row["balance"] for row in shown} == {"-3.5"}
+
+
+def test_the_name_of_a_field_is_no_formula() -> None:
+    [row] = read([{"=1+1": "x", "scores": {}, "labels": [], "model": "m"}])
+    assert row["'=1+1"] == "x"
