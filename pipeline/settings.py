@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     label_studio_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("LABEL_STUDIO_API_KEY", "SARING_LABEL_STUDIO_API_KEY")
     )
+    #: port of the embedded Label Studio; unset: one that is free, chosen once and kept
+    label_studio_port: Annotated[int, Field(ge=1024, le=65535)] | None = None
     #: folder of the embedded Label Studio's virtual environment; unset means the user's cache folder
     label_studio_env: Path | None = None
     #: private addresses that the embedded Label Studio may call beside Saring's ML backend, as HOST or HOST:PORT
@@ -69,6 +71,8 @@ class Settings(BaseSettings):
     label_studio_maintainers: Annotated[tuple[str, ...], NoDecode] = ()
     #: address of the ML backend for Label Studio; unset means the backend that `saring up` starts, on loopback
     backend_url: str | None = None
+    #: port of the dashboard and the ML backend that `saring up` starts; unset: one that is free, chosen once and kept
+    backend_port: Annotated[int, Field(ge=1024, le=65535)] | None = None
     #: password of the ML backend; unset means one that Saring makes and keeps in ``home``
     backend_password: SecretStr | None = None
     #: secret that a webhook must send; unset means one that Saring makes and keeps in ``home``

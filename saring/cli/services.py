@@ -55,6 +55,9 @@ def up_command(
     `saring down`. Commands that need the database or the broker start them too. Nothing starts what is left out with
     --without, until you run `saring up` again.
 
+    The dashboard and Label Studio listen on free ports, which are kept. SARING_BACKEND_PORT and
+    SARING_LABEL_STUDIO_PORT choose others.
+
     Example: saring up --without label-studio
     """
     settings = output.home().settings

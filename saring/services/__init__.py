@@ -253,4 +253,5 @@ def _label_studio(settings: Settings) -> LabelStudio:
         (*addresses, *settings.label_studio_may_call),
         settings.label_studio_maintainers,
         f"{settings.dashboard_url}/join" if settings.dashboard_url and settings.join else None,
+        settings.label_studio_port,
     )

@@ -91,6 +91,8 @@ class LabelStudio:
     maintainers: Sequence[str] = ()
     #: address of Saring's own page for volunteers, if people can reach it
     phone_page: str | None = None
+    #: its port; None: one that is free
+    chosen_port: int | None = None
     name: str = "Label Studio"
     process_name: None = None
     #: its development server ends at once, and SQLite's transactions keep the database whole
@@ -120,7 +122,7 @@ class LabelStudio:
     @property
     def port(self) -> Port:
         """The port that it listens on."""
-        return Port(self.data / "port", self.name)
+        return Port(self.data / "port", self.name, self.chosen_port, "SARING_LABEL_STUDIO_PORT")
 
     @property
     def settings(self) -> Path:

@@ -33,6 +33,9 @@ class Port:
     file: Path
     #: as people call the server
     name: str
+    #: the number that somebody chose, and the setting that says so; it counts from the next start on
+    chosen: int | None = None
+    setting: str = ""
 
     def number(self) -> int | None:
         """The port; None when none has been chosen yet."""
@@ -54,24 +57,25 @@ class Port:
         Raises:
             ServiceError: another program listens there.
         """
-        number = self.number()
-        if number is None:
-            number = _free()
+        kept = self.number()
+        number = self.chosen or kept or _free()
+        if not is_free(number):
+            raise ServiceError(self.taken() or f"port {number} of {self.name} is taken")
+        if number != kept:
             fresh = self.file.with_name(f"{self.file.name}.new")
             fresh.write_text(f"{number}\n")
             fresh.replace(self.file)
-        elif not is_free(number):
-            raise ServiceError(self.taken() or f"port {number} of {self.name} is taken")
         return number
 
     def taken(self) -> str | None:
         """A message on who listens on the port of a stopped server, and what to do; None when nobody does."""
-        number = self.number()
+        number = self.chosen or self.number()
         if number is None or is_free(number):
             return None
+        mend = f"set {self.setting} to another" if self.chosen else f"remove {self.file} to have another port chosen"
         return (
-            f"port {number} of {self.name} is taken by {_holder(number)}: end that, or remove {self.file} to have "
-            "another port chosen, and run `saring up` and `saring sync setup`"
+            f"port {number} of {self.name} is taken by {_holder(number)}: end that, or {mend}, and run `saring up` and "
+            "`saring sync setup`"
         )
 
 

@@ -66,7 +66,7 @@ class Backend:
     @property
     def port(self) -> Port:
         """The port that it listens on."""
-        return Port(self.data / "port", self.name)
+        return Port(self.data / "port", self.name, self.settings.backend_port, "SARING_BACKEND_PORT")
 
     def environment(self) -> Mapping[str, str]:
         """The caller's, with the settings in force."""

@@ -153,6 +153,25 @@ def test_a_port_that_another_program_took_is_named(settings: Settings) -> None:
     assert ensure_backend(settings) == url
 
 
+def test_a_chosen_port_counts_from_the_next_start_on(settings: Settings) -> None:
+    before = ensure_backend(settings)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = int(other.getsockname()[1])
+        other.listen()
+        chosen = settings.model_copy(update={"backend_port": port})
+        assert ensure_backend(chosen) == before, "it runs, and is left alone"
+        stop_services(settings)
+        with pytest.raises(
+            ServiceError, match=rf"port {port} of ML backend is taken by .*set SARING_BACKEND_PORT to another"
+        ):
+            ensure_backend(chosen)
+    assert ensure_backend(chosen) == f"http://127.0.0.1:{port}"
+    assert health(f"http://127.0.0.1:{port}")
+    stop_services(settings)
+    assert ensure_backend(settings) == f"http://127.0.0.1:{port}", "kept, also without the setting"
+
+
 def test_an_address_in_the_settings_replaces_the_backend(new_home: Path) -> None:
     settings = Settings(home=new_home / "unused", backend_url="http://backend.example:9090/")
     assert ensure_backend(settings) == "http://backend.example:9090"
