@@ -78,6 +78,13 @@ def say_quality(report: QualityReport, names: Mapping[str, str]) -> None:
         _say_interventions(report, names)
         return
     out.print(_raters(report, names))
+    if report.checked_by_data_sets:
+        out.print(
+            f"known answers: {report.checked_by_data_sets:,} of {report.checked:,} rest on imported data sets alone, "
+            "whose labels may be wrong",
+            markup=False,
+            soft_wrap=True,
+        )
     for rater in report.raters:
         if rater.excluded is not None:
             out.print(f"{_name(rater.rater, names)} is excluded: {rater.excluded}", markup=False, soft_wrap=True)

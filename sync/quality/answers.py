@@ -22,6 +22,8 @@ class Answers:
     said: LabelMatrix
     #: what is known of the text without this rater's own word
     truth: LabelMatrix
+    #: rows where that rests on data sets alone
+    of_data_sets: Booleans
     #: what was ticked for them, or in a blind task what would have been; unknown where nothing was predicted
     predicted: LabelMatrix
     #: something was ticked for them

@@ -153,17 +153,18 @@ def _seen(session: Session, project: int | None, since: datetime | None) -> list
 def _row(
     annotation: _Seen, judgement: Judgement, judgements: Sequence[Judgement], hidden: Hidden, taxonomy: Taxonomy
 ) -> AnswerRow:
-    excludes = taxonomy.excludes
+    known = known_without(
+        judgements,
+        judgement.rater,
+        planted_in=annotation.project if annotation.planted else None,
+        excludes=taxonomy.excludes,
+    )
     return AnswerRow(
         rater=annotation.rater,
         text=annotation.text,
         said=dict.fromkeys(judgement.asserted, True) | dict.fromkeys(judgement.denied - judgement.asserted, False),
-        truth=known_without(
-            judgements,
-            judgement.rater,
-            planted_in=annotation.project if annotation.planted else None,
-            excludes=excludes,
-        ),
+        truth=known.labels,
+        of_data_sets=known.rests_on_data_sets,
         predicted=hidden.of(annotation.project, annotation.text, annotation.at)
         if annotation.blind
         else annotation.predicted,

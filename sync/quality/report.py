@@ -13,7 +13,7 @@ from pipeline.measure.arrays import LabelMatrix
 from pipeline.taxonomy import Taxonomy
 from sync.pull.interventions import Interventions, interventions
 from sync.quality.agreement import Agreement, agreement
-from sync.quality.answers import Answers
+from sync.quality.answers import Answers, right
 from sync.quality.care import DayOfCare, days_of_care
 from sync.quality.careless import Care, carelessness
 from sync.quality.consensus import consensus
@@ -59,6 +59,9 @@ class QualityReport:
     days: tuple[DayOfCare, ...]
     #: what accounts did to annotations of others
     interventions: tuple[Interventions, ...] = ()
+    #: answers of which something is known, and those of which only data sets say it
+    checked: int = 0
+    checked_by_data_sets: int = 0
 
     @property
     def careless(self) -> tuple[str, ...]:
@@ -98,6 +101,7 @@ def quality_report(
     # of the crew as it counts
     out = [number for number, rater in enumerate(answers.raters) if rater in read.excluded]
     counted = answers.where(~np.isin(answers.rater, out))
+    checked = right(answers, answers.truth)[0]
     return QualityReport(
         answers=len(answers),
         texts=answers.texts,
@@ -108,6 +112,8 @@ def quality_report(
         raters=tuple(raters),
         days=days,
         interventions=changes,
+        checked=int(checked.sum()),
+        checked_by_data_sets=int((checked & answers.of_data_sets).sum()),
     )
 
 

@@ -29,6 +29,8 @@ class AnswerRow:
     said: Mapping[str, bool]
     #: what is known without this rater's word
     truth: Mapping[str, bool]
+    #: that rests on data sets alone
+    of_data_sets: bool
     #: labels that were ticked, or in a blind task would have been; None: nothing was predicted
     predicted: Collection[str] | None
     shown: bool
@@ -92,6 +94,7 @@ class Rows:
             text=np.array([texts[row.text] for row in rows], dtype=np.int64),
             said=self._matrix([row.said for row in rows]),
             truth=self._matrix([row.truth for row in rows]),
+            of_data_sets=np.array([row.of_data_sets for row in rows], dtype=np.bool_),
             predicted=self._matrix(
                 [{} if row.predicted is None else {key: key in row.predicted for key in self._labels} for row in rows]
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from pipeline.judgement import Judgement, RaterKind, RaterRef, Tier
 from pipeline.ledger.resolve import current_judgements, resolve
@@ -11,6 +12,20 @@ from pipeline.ledger.resolve import current_judgements, resolve
 VOLUNTEERS = "label-studio"
 #: other volunteers who must agree before they are believed against one
 LEAST_AGREED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The labels of a text that a rater can be measured by."""
+
+    labels: Mapping[str, bool]
+    #: those of which nothing but a data set speaks
+    of_data_sets: frozenset[str]
+
+    @property
+    def rests_on_data_sets(self) -> bool:
+        """True where something is known, and all of it by data sets alone."""
+        return bool(self.labels) and self.of_data_sets == self.labels.keys()
 
 
 def is_volunteer(rater: RaterRef) -> bool:
@@ -29,7 +44,7 @@ def known_without(
     *,
     planted_in: int | None,
     excludes: Mapping[str, frozenset[str]],
-) -> dict[str, bool]:
+) -> Known:
     """The labels of a text that are known well enough to measure `rater` by.
 
     Of a planted task, that is what people or data sets said outside the project in which it is planted: one careless
@@ -48,12 +63,14 @@ def known_without(
     people = [j for j in others if j.rater.kind is RaterKind.HUMAN]
     data_sets = [j for j in others if j.rater.kind is RaterKind.EXTERNAL]
     known = {label: d.value for label, d in resolve(data_sets, excludes=excludes).items() if d.value is not None}
+    proven_by_people = set()
     outsiders = {j.id for j in people if not is_volunteer(j.rater)}
     for label, decision in resolve(people, excludes=excludes).items():
         proven = len(decision.judgements) >= LEAST_AGREED or bool(outsiders & set(decision.judgements))
         if decision.tier is Tier.GOLD and decision.value is not None and (proven or planted_in is not None):
             known[label] = decision.value
+            proven_by_people.add(label)
         elif decision.tier is Tier.CONTESTED:
             # people who disagree leave it open, whatever a data set says
             known.pop(label, None)
-    return known
+    return Known(known, frozenset(known.keys() - proven_by_people))

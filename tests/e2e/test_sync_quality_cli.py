@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from pipeline import store
 from pipeline.judgement import RaterKind, RaterRef
@@ -149,6 +149,22 @@ def test_names_are_shown_when_asked_for(here: dict[str, str], accounts: list[Acc
     assert f"#{accounts[0].id}" in plain and "@" not in plain
     assert "24 answers of 2 volunteers on 12 texts" in plain
     assert "too few answers without ticks" in plain
+
+
+def test_it_says_how_much_of_what_is_known_a_data_set_alone_said(
+    here: dict[str, str], engine: Engine, annotated: SetupReport
+) -> None:
+    assert "rest on imported data sets" not in saring(here)[0]
+    with open_session(engine) as session, session.begin():
+        q = store.QueueItem
+        others = session.scalars(select(q.text_id).where(~q.gold)).all()
+        clerks = rater_id(session, RaterRef(RaterKind.EXTERNAL, "kerani", "2024"))
+        safe = frozenset({SAFE})
+        said = [NewJudgement(one, safe, frozenset(TAXONOMY.keys) - safe) for one in others]
+        record(session, clerks, said, taxonomy_version=TAXONOMY.version)
+    # both people answered all twelve, and people outside are believed before data sets
+    assert "known answers: 12 of 24 rest on imported data sets alone, whose labels may be wrong" in saring(here)[0]
+    assert answer(here)["checked_by_data_sets"] == 12
 
 
 def test_a_report_keeps_to_a_project_and_to_days(here: dict[str, str], annotated: SetupReport) -> None:

@@ -86,7 +86,8 @@ def test_reviewers_are_the_measure_of_others_and_not_measured(book: Book) -> Non
     for pile in piles.values():
         for volunteer in (AISYAH, BALA):
             known = known_without(pile, volunteer, planted_in=None, excludes=book.taxonomy.excludes)
-            assert known["hate"] is True
+            assert known.labels["hate"] is True
+            assert not known.rests_on_data_sets
 
 
 def test_one_reviewer_is_enough_to_know_a_text(book: Book) -> None:

@@ -69,6 +69,7 @@ def simulate(
         text=where,
         said=said,
         truth=np.where(is_planted[where][:, None], truth[where], UNKNOWN).astype(np.int8),
+        of_data_sets=np.zeros(len(who), dtype=np.bool_),
         predicted=predicted[where],
         shown=shown,
         kept=shown & (said == predicted[where]).all(axis=1),
@@ -111,6 +112,7 @@ def table(said: LabelMatrix, rater: Sequence[int], text: Sequence[int], **column
     no = np.zeros(rows, dtype=np.bool_)
     rest: dict[str, Any] = {
         "truth": unknown,
+        "of_data_sets": no,
         "predicted": unknown,
         "shown": no,
         "kept": no,

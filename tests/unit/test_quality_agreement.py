@@ -150,6 +150,7 @@ def _answer_row(rater: str, text: uuid.UUID, minute: int, *, paired: bool) -> An
         text=text,
         said={"hate": True},
         truth={},
+        of_data_sets=False,
         predicted=None,
         shown=False,
         kept=False,
