@@ -21,8 +21,8 @@ from pipeline.texts.normalise import readable, repair, text_key
 from pipeline.texts.readers import Format, RawRow
 from pipeline.texts.rejects import Reject
 
-#: a letter or a digit of any script
-_WORDY = re.compile(r"[^\W_]")
+#: a letter or a digit of any script, and a letter
+_WORDY, _LETTER = re.compile(r"[^\W_]"), re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _masked(body: str) -> str:
     if _WORDY.search(body) is None:
         raise _BadRow("no words" if body else "empty text")
     masked = mask(readable(body))
-    if masked is not body and _WORDY.search(bare(masked)) is None:
+    if _LETTER.search(bare(masked)) is None:
         raise _BadRow("only addresses and numbers")
     return masked
 

@@ -109,6 +109,7 @@ def test_bad_rows_are_counted_and_named_by_line_and_never_quoted(engine: Engine,
         (f'{{"id": "5", "text": ["{_SECRET}"]}}'.encode(), "text is not a string"),
         (b'{"id": "6", "text": "!!! ???"}', "no words"),
         (b'{"id": "7", "text": "@abu https://t.co/x"}', "only addresses and numbers"),
+        (b'{"id": "7a", "text": "2024, 15.30"}', "only addresses and numbers"),
         (f'{{"id": "8", "text": "{_SECRET} \\ud800 separuh"}}'.encode(), "not valid JSON"),
         (f'{{"id": "9", "text": "{_SECRET} caf'.encode() + b'\xe9"}', "not UTF-8"),
         (f'{{"id": "10", "text": "{_SECRET} '.encode() + b"\xff\xfeb\x00" + b'"}', "not UTF-8"),
@@ -136,7 +137,7 @@ def test_bad_rows_are_counted_and_named_by_line_and_never_quoted(engine: Engine,
         "baris tanpa nama",
         "nama yang berupa nombor",
     }
-    assert {row[1] for row in contents(engine)["text_source"]} == {"1", "12", "campur.jsonl:21", "17"}
+    assert {row[1] for row in contents(engine)["text_source"]} == {"1", "12", "campur.jsonl:22", "17"}
     assert report.rejects_file is not None
     written = Path(report.rejects_file).read_bytes()
     rejects = [orjson.loads(line) for line in written.splitlines()]
@@ -284,7 +285,7 @@ def test_personal_data_is_kept_out_of_what_people_see(engine: Engine, tmp_path: 
 
 def test_texts_in_other_languages_are_kept_out_of_scope(engine: Engine, tmp_path: Path) -> None:
     path = jsonl(
-        tmp_path / "a.jsonl", [{"text": "今天天气很好"}, {"text": "korang nak pergi mana"}, {"text": "12 345 6"}]
+        tmp_path / "a.jsonl", [{"text": "今天天气很好"}, {"text": "korang nak pergi mana"}, {"text": "ᚠᚢᚦ 345 6"}]
     )
     report = take(engine, path, languages=("ms",))
     assert report.out_of_scope == 1
