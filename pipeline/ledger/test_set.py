@@ -117,7 +117,7 @@ def truths(session: Session, version: int) -> dict[uuid.UUID, Truth]:
 
 
 def rows_of(session: Session, version: int) -> list[LabelledText]:
-    """Texts of a version, masked, with their frozen labels and split `test`, in order of id."""
+    """Texts of a version, masked, with their frozen labels and split `test`, in order of id; without erased ones."""
     t, seen, s = store.Text, store.TextSource, store.Source
     frozen = truths(session, version)
     members = select(store.TestRow.text_id).where(store.TestRow.version <= version)
@@ -127,7 +127,10 @@ def rows_of(session: Session, version: int) -> list[LabelledText]:
     sources: dict[uuid.UUID, set[str]] = {}
     for text_id, name in sightings:
         sources.setdefault(text_id, set()).add(name)
-    texts = session.execute(select(t.id, t.masked, t.language).where(t.id.in_(members)).order_by(t.id))
+    erased = select(store.ErasedText.text_id)
+    texts = session.execute(
+        select(t.id, t.masked, t.language).where(t.id.in_(members), t.id.not_in(erased)).order_by(t.id)
+    )
     return [
         LabelledText(
             masked,

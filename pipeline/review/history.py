@@ -124,6 +124,8 @@ class History:
     annotations: Sequence[tuple[store.Annotation, str, str]]
     #: version of the frozen test set that it joined; None: it is no member
     test_set: int | None
+    #: when its words were erased; None: they were not
+    erased_at: datetime | None
 
 
 def read_history(session: Session, taxonomy: Taxonomy, text_id: uuid.UUID) -> History | None:
@@ -190,6 +192,7 @@ def read_history(session: Session, taxonomy: Taxonomy, text_id: uuid.UUID) -> Hi
         ],
         annotations=_annotations(session, text_id),
         test_set=session.scalar(select(func.min(store.TestRow.version)).where(store.TestRow.text_id == text_id)),
+        erased_at=erased.erased_at if (erased := session.get(store.ErasedText, text_id)) is not None else None,
     )
 
 

@@ -1,7 +1,9 @@
-"""Taking a source's rows out of the store, and texts that no other source has out of scope."""
+"""Taking a source's rows out of the store, and texts that no other source has, or that are named, out of scope."""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -16,6 +18,7 @@ _GONE = text("""
     WHERE s.source_id = :source
         AND NOT EXISTS (SELECT 1 FROM text_source o WHERE o.text_id = s.text_id AND o.source_id <> :source)
 """)
+_NAMED = text("CREATE TEMPORARY TABLE gone_text ON COMMIT DROP AS SELECT unnest(CAST(:ids AS uuid[])) AS id")
 _COUNTS = text("""
     SELECT count(*), count(DISTINCT s.text_id), (SELECT count(*) FROM gone_text)
     FROM text_source s WHERE s.source_id = :source
@@ -70,10 +73,26 @@ def remove_texts(session: Session, source_id: int, *, change: bool) -> RemovedTe
     session.execute(_GONE, {"source": source_id})
     rows, texts, gone = session.execute(_COUNTS, {"source": source_id}).one()
     if change:
-        session.execute(_HEIRS)
-        for statement in _CHANGES:
-            session.execute(statement)
+        _take_out(session)
         session.execute(text("DELETE FROM text_source WHERE source_id = :source"), {"source": source_id})
     else:
         session.execute(text("DROP TABLE gone_text"))
     return RemovedTexts(rows, gone, texts - gone)
+
+
+def take_out_of_scope(session: Session, ids: Collection[uuid.UUID]) -> None:
+    """Take texts out of scope and out of the queue, in the caller's transaction, as `remove_texts` does.
+
+    Args:
+        session: an open transaction, in which this is done once.
+        ids: the texts; their rows in sources stay.
+    """
+    locks.take(session, Lock.TEXTS)
+    session.execute(_NAMED, {"ids": list(ids)})
+    _take_out(session)
+
+
+def _take_out(session: Session) -> None:
+    session.execute(_HEIRS)
+    for statement in _CHANGES:
+        session.execute(statement)

@@ -20,6 +20,8 @@ from pipeline.texts.rejects import Reject
 
 #: stands in place of a run's number where no run read the texts; runs have numbers from 1
 NO_RUN = 0
+#: the reason why a row is rejected whose text was erased on request
+ERASED = "the text was erased"
 #: texts that one new text is compared with in full
 _COMPARED = 100
 
@@ -57,6 +59,7 @@ def write(
     locks.take(session, Lock.TEXTS)
     connection = _psycopg(session)
     written = Written()
+    rows, splits = _without_erased(connection, rows, splits, path, written)
     sightings = _new_sightings(connection, rows, splits, source_id, path, written)
 
     known, removed = _known_texts(connection, {row.key for row in written.seen})
@@ -78,6 +81,29 @@ def write(
     written.counts["out_of_scope"] = sum(not row.in_scope for row in fresh.values())
     written.languages.update(row.language or "unknown" for row in fresh.values())
     return written
+
+
+def _without_erased(
+    connection: Connection[Any],
+    rows: Sequence[PreparedText],
+    splits: Sequence[str | None],
+    path: str,
+    written: Written,
+) -> tuple[Sequence[PreparedText], Sequence[str | None]]:
+    """The rows whose text was not erased, with their splits; the others are rejected."""
+    erased = {
+        key
+        for (key,) in connection.execute(
+            "SELECT uuid_send(text_id) FROM erased_text WHERE text_id = ANY(%s::uuid[])",
+            (_uuids({row.key for row in rows}),),
+            binary=True,
+        )
+    }
+    if not erased:
+        return rows, splits
+    written.rejected += [Reject(path, row.line, ERASED, "") for row in rows if row.key in erased]
+    kept = [(row, split) for row, split in zip(rows, splits, strict=True) if row.key not in erased]
+    return [row for row, _ in kept], [split for _, split in kept]
 
 
 def _new_sightings(

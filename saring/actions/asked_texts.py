@@ -27,7 +27,7 @@ def keep_asked(home: Context, application: str, texts: Sequence[str]) -> Mapping
         texts: as they came, [texts].
 
     Returns:
-        Texts by what became of them: `stored`, `known`, or `unusable`, for example without words.
+        Texts by what became of them: `stored`, `known`, or `unusable`, for example without words or erased on request.
 
     Raises:
         StoreError: the database cannot be reached.
@@ -38,11 +38,12 @@ def keep_asked(home: Context, application: str, texts: Sequence[str]) -> Mapping
     prepared = prepare(range(1, len(texts) + 1), payloads, path=name, name=name, options=options)
     # an application gives its texts no ids: each is known by itself, so that one that comes again changes nothing
     rows = [row._replace(external_id=row.id.hex) for row in prepared.rows]
-    stored = 0
+    stored = erased = 0
     if rows:
         with home.begin() as session:
             source = source_id_of(session, SourceInfo(name))
             written = write(session, rows, source_id=source, run_id=NO_RUN, path=name, splits=[None] * len(rows))
             stored = len(written.seen) - written.counts["present"]
-    unusable = len(prepared.rejects)
+            erased = len(written.rejected)
+    unusable = len(prepared.rejects) + erased
     return {"stored": stored, "known": len(texts) - stored - unusable, "unusable": unusable}

@@ -29,7 +29,7 @@ from pipeline.texts.ingest import SourceInfo, source_id_of
 from pipeline.texts.labelled_files import clean
 from pipeline.texts.prepare import Options, PreparedText, prepare
 from pipeline.texts.readers import Format
-from pipeline.texts.write import NO_RUN, write
+from pipeline.texts.write import ERASED, NO_RUN, write
 from saring.context import Context
 
 #: name of the source of reported texts, and of the raters that report
@@ -58,6 +58,8 @@ def keep_report(home: Context, caller: Caller, report: NewReport) -> Mapping[str
         source = source_id_of(session, SourceInfo(SOURCE))
         row = _prepared(home, report, f"{caller.account_id}:{reference}")
         written = write(session, [row], source_id=source, run_id=NO_RUN, path=SOURCE, splits=[None])
+        if any(reject.reason == ERASED for reject in written.rejected):
+            raise BadRequest("the text was erased on request, and is not kept again", param="text")
         if written.rejected:
             raise BadRequest("another text was reported under this reference: choose another one", param="reference")
         locks.take(session, text_lock(row.id))

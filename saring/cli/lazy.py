@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "probes": "saring.cli.probes:probes_app",
     "dataset": "saring.cli.dataset:dataset_app",
     "sources": "saring.cli.sources:sources_app",
+    "erase": "saring.cli.erase:erase_command",
     "explore": "saring.cli.explore:explore_command",
     "drift": "saring.cli.drift:drift_command",
     "search": "saring.cli.search:search_command",
@@ -63,7 +64,7 @@ COMMANDS: Mapping[str, str] = {
 #: groups of the help page, in its order; a command of no group goes into the first
 PANELS: Mapping[str, tuple[str, ...]] = {
     "Begin": ("init", "demo", "taxonomy", "doctor", "status"),
-    "Texts and labels": ("ingest", "import", "sources", "translate", "embed", "encoders", "judge", "raters"),
+    "Texts and labels": ("ingest", "import", "sources", "erase", "translate", "embed", "encoders", "judge", "raters"),
     "Filter and learn": (
         *("run", "filter", "pseudolabel", "pretrain", "train", "evaluate", "predict", "models", "probes"),
     ),

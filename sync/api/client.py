@@ -164,6 +164,10 @@ class LabelStudio(Connection):
         path = f"/api/projects/{project}/model-versions/"
         self.delete(path, json={"model_version": version}, timeout=10 * self._timeout)
 
+    def remove_task(self, task: int) -> None:
+        """Remove a task with its annotations; one that is gone already is no error."""
+        self.delete(f"/api/tasks/{task}/")
+
     # labelling one task after the other
 
     def next_task(self, project: int) -> Json | None:

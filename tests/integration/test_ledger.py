@@ -173,6 +173,8 @@ def test_a_rater_is_introduced_once(session: Session) -> None:
         "UPDATE judgement SET withdrawn = true WHERE id = 1",
         "UPDATE judgement SET asserted = '{}' WHERE false",
         "DELETE FROM judgement",
+        "UPDATE judgement SET explanation = 'another'",
+        "UPDATE judgement SET explanation = NULL",
         "DELETE FROM judgement WHERE id = 1",
         "TRUNCATE judgement",
         "TRUNCATE text CASCADE",

@@ -115,6 +115,7 @@ def test_what_the_database_itself_calls_is_there(engine: Engine) -> None:
             "refuse_change_of_consensus",
             "refuse_change_of_filter_cut",
             "refuse_change_of_judgement",
+            "refuse_change_of_judgement_but_erasure",
             "refuse_change_of_test_set",
             "tell_of_run",
         )
@@ -122,6 +123,7 @@ def test_what_the_database_itself_calls_is_there(engine: Engine) -> None:
     assert "pg_notify('saring_run'" in ours["tell_of_run"]
     assert set(triggers) >= {
         "judgement_append_only",
+        "judgement_unchanged",
         "run_told",
         "consensus_append_only",
         "filter_cut_append_only",

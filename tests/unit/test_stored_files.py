@@ -177,13 +177,13 @@ def _types(node: Any) -> list[tuple[str, str]]:
 
 
 _TABLES = """
-    account annotation api_token audit_entry consensus dispute encoder event figure filter_cut filter_decision
-    filter_score filter_summary form_key intervention judgement llm_reply minhash_band model moderation_policy
-    norming_text norming_vote norming_week notice notice_delivery one_time_link personal_link phone_answer
-    phone_task practice_answer prediction prediction_batch project project_config queue_item rater report review
-    review_cursor review_lease run run_log run_request saved_search search_word shadow_count shadow_model shard
-    sign_in_attempt snapshot source store_key sync_cursor task taxonomy_version test_row test_set text
-    text_sentiment text_source text_vector translation volunteer web_session
+    account annotation api_token audit_entry consensus dispute encoder erased_text event figure filter_cut
+    filter_decision filter_score filter_summary form_key intervention judgement llm_reply minhash_band model
+    moderation_policy norming_text norming_vote norming_week notice notice_delivery one_time_link personal_link
+    phone_answer phone_task practice_answer prediction prediction_batch project project_config queue_item rater
+    report review review_cursor review_lease run run_log run_request saved_search search_word shadow_count
+    shadow_model shard sign_in_attempt snapshot source store_key sync_cursor task taxonomy_version test_row
+    test_set text text_sentiment text_source text_vector translation volunteer web_session
 """
 _VALUES = {
     "account_role": ["volunteer", "viewer", "reviewer", "maintainer", "owner"],

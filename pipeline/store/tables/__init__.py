@@ -18,6 +18,7 @@ from pipeline.store.tables.consensus import ConsensusRow
 from pipeline.store.tables.core import (
     Base,
     Encoder,
+    ErasedText,
     FilterDecision,
     Judgement,
     MinhashBand,
@@ -73,6 +74,7 @@ __all__ = [
     "ConsensusRow",
     "Dispute",
     "Encoder",
+    "ErasedText",
     "Event",
     "Figure",
     "FilterCut",

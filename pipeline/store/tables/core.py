@@ -177,6 +177,17 @@ class Text(Base):
     )
 
 
+class ErasedText(Base):
+    """A text whose words were erased. Its row in `text` stays, empty: the ledger names it, and it is not read again."""
+
+    __tablename__ = "erased_text"
+
+    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("text.id"), primary_key=True)
+    #: the run that erased it, which has the reason
+    run_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("run.id"))
+    erased_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class TextSource(Base):
     """One row of a source that had the text: its provenance.
 
