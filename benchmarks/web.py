@@ -29,6 +29,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 from sqlalchemy import Engine, func, select, text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -227,7 +228,7 @@ def _bench(texts: int, kept: Path | None) -> Iterator[Bench]:
             seconds = time.perf_counter() - start
             emit("web", {"what": "store", "texts": texts, "annotations": filled.annotations, "seconds": seconds})
             start = time.perf_counter()
-            make_index(engine, filled.encoder)
+            make_index(engine, filled.encoder, memory=psutil.virtual_memory().available // 2)
             emit("web", {"what": "index of likeness", "texts": texts, "seconds": time.perf_counter() - start})
         with open_session(engine) as session, session.begin():
             owner = next((person for person in all_accounts(session) if person.name == "bench"), None)
