@@ -52,7 +52,7 @@ def near_duplicates(session: Session, ids: Collection[uuid.UUID]) -> list[uuid.U
         ids: the texts.
     """
     t = store.Text
-    roots = select(func.coalesce(t.duplicate_of, t.id)).where(t.id.in_(ids))
+    roots = session.scalars(select(func.coalesce(t.duplicate_of, t.id)).where(t.id.in_(ids)).distinct()).all()
     erased = select(store.ErasedText.text_id)
     query = select(t.id).where(or_(t.duplicate_of.in_(roots), t.id.in_(roots)), t.id.not_in(ids), t.id.not_in(erased))
     return list(session.scalars(query.order_by(t.id)))

@@ -271,3 +271,22 @@ def test_the_history_of_a_text_names_raters_versions_runs_and_reasons(web: Web, 
     assert "<html" not in part.text
     assert viewer.get(f"/texts/{uuid.uuid4()}").status_code == 404
     assert viewer.get("/texts/nonsense").status_code == 404
+
+
+def test_an_owner_erases_the_words_of_a_text(web: Web, disputes: list[str]) -> None:
+    page, act = f"/texts/{disputes[0]}", f"/texts/{disputes[0]}/erase"
+    body = words_of(web.client(Role.MAINTAINER, "siti").get(page).text)
+    assert "baris nombor" in body and "Erase the words" not in body
+    owner = web.client(Role.OWNER, "puteri")
+    assert "Give a reason" in words_of(owner.post_form(page, act, sure="yes").text)
+    assert "Tick that you are sure." in words_of(owner.post_form(page, act, reason="a request").text)
+    assert "baris nombor" in words_of(owner.get(page).text)
+    erased = words_of(owner.post_form(page, act, reason="a request", sure="yes").text)
+    assert "The words are erased." in erased and "Its words were erased on" in erased
+    assert "baris nombor" not in erased and "Erase the words" not in erased
+    assert "✓ Hate" in erased and "✗ Hate" in erased, "what was judged is there still"
+    assert "Disagreements 1" in words_of(web.client(Role.REVIEWER, "mei").get("/review").text)
+    with web.home.begin() as session:
+        entry = next(entry for entry in read_entries(session, limit=20) if entry.act == "texts.erase")
+    assert entry.details["reason"] == "a request"
+    assert [outcome["texts"] for outcome in entry.outcomes] == [1]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from typing import Annotated, Any
 
+from fastapi import Form
 from fastapi.responses import Response
 
-from pipeline.errors import UsageError
+from pipeline.errors import SaringError, UsageError
 from pipeline.models.explain import Explained
 from pipeline.review.history import History, Standing
 from pipeline.store.tables.accounts import Role
 from saring.accounts.people import all_accounts
 from saring.actions import review
+from saring.actions.erasing import erase_texts, plan_erasure
 from saring.actions.text_history import history, moving_words
 from saring.web.review_view import say_rater
 from saring.web.review_words import KINDS, say_reason, say_why
@@ -20,6 +23,8 @@ from saring.web.visit import Visit
 from saring.web.words import marked
 
 pages = Pages("texts")
+Reason = Annotated[str, Form(max_length=500)]
+Ticked = Annotated[str, Form(max_length=5)]
 #: how far a judgement counts, in words
 STANDING = {
     Standing.COUNTS: marked("counts"),
@@ -38,18 +43,35 @@ def index(visit: Visit, public_id: str) -> Response:
         text_id = review.own_id(visit.home, public_id)
     except UsageError as error:
         return visit.page("message.html", status=404, title=visit.say("No such text"), message=str(error))
-    known = history(visit.home, text_id)
-    return visit.page(
-        "texts/index.html",
-        public=str(review.public_id(visit.home, text_id)),
-        duplicate_of=_original(visit, known),
-        history=known,
-        raters={entry.judgement: say_rater(visit, entry.rater, _names(visit, known)) for entry in known.said},
-        standing=STANDING,
-        kinds=KINDS,
-        why=lambda reason: say_why(visit, reason),
-        reason=lambda given: say_reason(visit, given),
-    )
+    return visit.page("texts/index.html", **_whole(visit, text_id))
+
+
+@pages.post("/{public_id}/erase", role=Role.OWNER, act="texts.erase")
+def erase(
+    visit: Visit, public_id: str, reason: Reason = "", near_duplicates: Ticked = "", sure: Ticked = ""
+) -> Response:
+    """Erase the words of a text for good, for a person who asks for it."""
+    try:
+        text_id = review.own_id(visit.home, public_id)
+    except UsageError as error:
+        return visit.page("message.html", status=404, title=visit.say("No such text"), message=str(error))
+    if not reason.strip():
+        message = visit.say("Give a reason: it is stored with the decision.")
+        return visit.wrong(message, "texts/index.html", **_whole(visit, text_id))
+    if not sure:
+        return visit.wrong(visit.say("Tick that you are sure."), "texts/index.html", **_whole(visit, text_id))
+    plan = plan_erasure(visit.home, [public_id], with_near_duplicates=bool(near_duplicates))
+    try:
+        erased = erase_texts(visit.home, plan, why=reason)
+    except SaringError as error:
+        # the page says what is gone by now, and lets the rest be tried again
+        return visit.wrong(str(error), "texts/index.html", status=503, **_whole(visit, text_id))
+    visit.note(texts=erased.texts, tasks=erased.tasks)
+    message = visit.say("The words are erased.")
+    if erased.models:
+        learnt = ", ".join(erased.models)
+        message += " " + visit.say("These models learnt from them, so train again: %(models)s", models=learnt)
+    return visit.done(f"/texts/{public_id}", message)
 
 
 @pages.get("/{public_id}/words", role=Role.VIEWER)
@@ -68,6 +90,23 @@ def words(visit: Visit, public_id: str) -> Response:
     if "hx-request" in visit.request.headers:
         return visit.fragment("texts/words.html", **values)
     return visit.page("texts/words_page.html", **values)
+
+
+def _whole(visit: Visit, text_id: uuid.UUID) -> dict[str, Any]:
+    """The values of the page of a text."""
+    known = history(visit.home, text_id)
+    public = str(review.public_id(visit.home, text_id))
+    return {
+        "public": public,
+        "duplicate_of": _original(visit, known),
+        "history": known,
+        "raters": {entry.judgement: say_rater(visit, entry.rater, _names(visit, known)) for entry in known.said},
+        "standing": STANDING,
+        "kinds": KINDS,
+        "why": lambda reason: say_why(visit, reason),
+        "reason": lambda given: say_reason(visit, given),
+        "plan": plan_erasure(visit.home, [public]) if visit.allows(Role.OWNER) else None,
+    }
 
 
 def _verdicts(explained: Explained) -> list[tuple[str, float, list[tuple[str, float]], list[tuple[str, float]]]]:
