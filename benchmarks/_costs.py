@@ -204,9 +204,10 @@ def measure_costs(
         rater = _Rater(taxonomy)
         spread: list[float] = []
         sizes, snapshots = [], []
+        home = _home(engine, Path(os.devnull))
         for part in (0, 1):
             path = _cut(raw, folder, part * rows // 2, (part + 1) * rows // 2)
-            steps = _bring_in(engine, server, path, rater, model, spread)
+            steps = _bring_in(engine, server, path, rater, model, spread, home)
             run_stage(CentroidStage(), _home(engine, folder), CentroidParams(encoder=rater.encoder.name, seed=0))
             _score_again(engine)
             sizes.append(_sizes(engine))
@@ -229,7 +230,8 @@ def measure_once(
     with temporary_store() as (engine, server):
         model = make_sentiment_model(folder / "models", 0)
         rater = _Rater(taxonomy)
-        steps = _bring_in(engine, server, _cut(raw, folder, 0, rows), rater, model, [])
+        home = _home(engine, Path(os.devnull))
+        steps = _bring_in(engine, server, _cut(raw, folder, 0, rows), rater, model, [], home)
         sizes = _sizes(engine)
         return steps, {name: (count, heap + sum(indexes.values())) for name, (count, heap, indexes) in sizes.items()}
 
@@ -257,8 +259,12 @@ def _bring_in(
     rater: _Rater,
     model: TrainedModel,
     spread: list[float],
+    home: Context,
 ) -> dict[str, Cost]:
-    """Ingest a file, embed and judge its texts, and find their sentiment; by one process each."""
+    """Ingest a file, embed and judge its texts, and find their sentiment; by one process each.
+
+    What a home loads once, such as the rater's encoder, is paid by the first call with it.
+    """
     steps: dict[str, Cost] = {}
     with spent(server) as took:
         report = ingest(engine, [str(path)], SourceInfo("benchmark"), workers=0)
@@ -277,7 +283,7 @@ def _bring_in(
     whole = pieces[:-1] or pieces
     spread[:] = [piece / float(np.mean(whole)) for piece in whole]
     with spent(server) as took:
-        judged = run_stage(JudgeStage(), _home(engine, Path(os.devnull)), JudgeParams("bootstrap")).judged
+        judged = run_stage(JudgeStage(), home, JudgeParams("bootstrap")).judged
     steps["judge"] = took.per(judged)
     run = _run(engine)
     with spent(server) as took:
@@ -423,9 +429,12 @@ def _filter(taxonomy: Taxonomy, vectors: int) -> dict[str, Cost]:
 
 
 def _train(labelled: Sequence[Path], rows: int) -> tuple[Cost, float, Cost]:
-    """Training from rows of all sets, at two sizes; and predicting by the model of the larger one."""
+    """Training from rows of all sets, at two sizes; and predicting by the model of the larger one.
+
+    The sizes lie far apart: with few texts, what a training needs in any case grows too, and hides the cost of a text.
+    """
     sized = []
-    for count in (rows // 2, rows):
+    for count in (rows // 4, rows):
         # A new process for each size, so that memory is not used again.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             trained, speed = pool.submit(_train_once, list(labelled), count).result()
@@ -436,7 +445,7 @@ def _train(labelled: Sequence[Path], rows: int) -> tuple[Cost, float, Cost]:
 def _train_once(labelled: Sequence[Path], count: int) -> tuple[_Sized, Cost]:
     examples = _examples(labelled, load_taxonomy(), count)
     with tempfile.TemporaryDirectory(prefix="saring-bench-") as folder:
-        with measured() as memory, spent(os.getpid()) as took:
+        with measured(proportional=True) as memory, spent(os.getpid()) as took:
             report = train(examples, TrainConfig(), Path(folder))
             _end_helpers()
         with spent(os.getpid()) as predicting:

@@ -60,11 +60,16 @@ def temporary_store() -> Iterator[tuple[Engine, int]]:
 
 
 @contextmanager
-def measured(postgres: int | None = None) -> Iterator[Measured]:
-    """Time a block, and watch the memory of this process's tree and of the server with the id `postgres`."""
+def measured(postgres: int | None = None, *, proportional: bool = False) -> Iterator[Measured]:
+    """Time a block, and watch the memory of this process's tree and of the server with the id `postgres`.
+
+    Args:
+        postgres: process id of the server; None: there is none.
+        proportional: count memory that processes share once, which takes longer to ask for.
+    """
     figures = Measured()
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(figures, postgres, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(figures, postgres, proportional, ended), daemon=True)
     watcher.start()
     start = time.perf_counter()
     try:
@@ -75,9 +80,9 @@ def measured(postgres: int | None = None) -> Iterator[Measured]:
         watcher.join()
 
 
-def _watch(figures: Measured, postgres: int | None, ended: threading.Event) -> None:
+def _watch(figures: Measured, postgres: int | None, proportional: bool, ended: threading.Event) -> None:
     while True:
-        ours = _tree(os.getpid(), lambda process: process.memory_info().rss)
+        ours = _tree(os.getpid(), _proportional if proportional else lambda process: process.memory_info().rss)
         figures.peak_rss_mb = max(figures.peak_rss_mb, ours)
         if postgres is not None:
             server = _tree(postgres, _proportional)

@@ -437,7 +437,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000, help="texts to measure with")
     parser.add_argument("--vectors", type=int, default=40_000, help="random vectors for the centroid filter")
     parser.add_argument("--parameters", type=Path, default=_HERE / "_scaling.yaml", help="what is assumed")
-    parser.add_argument("--labelled", type=int, default=16_000, help="labelled texts to train from")
+    parser.add_argument("--labelled", type=int, default=200_000, help="labelled texts to train from")
     parser.add_argument("--check", type=int, metavar="ROWS", help="run the first stages on so many rows, and compare")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--markdown", action="store_true", help="print the tables of docs/scaling.md")
