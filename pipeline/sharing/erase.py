@@ -65,50 +65,57 @@ def not_erased(session: Session, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
     return list(session.scalars(select(t.id).where(t.id.in_(ids), t.id.not_in(erased)).order_by(t.id)))
 
 
+def masked_words(session: Session, ids: Collection[uuid.UUID]) -> list[str]:
+    """The masked words of texts, as pages and reports quote them; those that were erased have none."""
+    t = store.Text
+    return [masked for masked in session.scalars(select(t.masked).where(t.id.in_(ids)).order_by(t.id)) if masked]
+
+
 def erase_words(session: Session, ids: Collection[uuid.UUID], *, run_id: int) -> ErasedWords:
     """Erase the words of texts, and what quotes them, in the caller's transaction. Twice changes nothing.
 
     The text, its provenance, vectors, signature, sentiment and decisions of filters go, and so do translations, replies
-    and explanations of language models, comments of people, and events. Labels and their raters stay.
+    and explanations of language models, comments of people, and events. Labels and their raters stay. A stage that had
+    read the words may write a vector or an explanation afterwards: the next call with the same texts erases it.
 
     Args:
         session: an open transaction.
         ids: the texts.
         run_id: the run that erases them.
     """
-    fresh = not_erased(session, ids)
-    if not fresh:
-        return ErasedWords(0, 0, 0, 0)
-    take_out_of_scope(session, fresh)
-    t = store.Text
-    words = [tuple(row) for row in session.execute(select(t.body, t.masked).where(t.id.in_(fresh)))]
-    # Language models and translators know a text by the hash of its masked words.
-    hashes = [text_id(masked) for _, masked in words]
-    session.execute(insert(store.ErasedText), [{"text_id": key, "run_id": run_id} for key in fresh])
 
     def change(statement: Executable) -> int:
         result = session.execute(statement)
         return result.rowcount if isinstance(result, CursorResult) else 0
 
-    change(update(t).where(t.id.in_(fresh)).values(body="", masked=""))
+    t, reply = store.Text, store.LlmReply
+    fresh = not_erased(session, ids)
+    replies = 0
+    if fresh:
+        take_out_of_scope(session, fresh)
+        words = [tuple(row) for row in session.execute(select(t.body, t.masked).where(t.id.in_(fresh)))]
+        session.execute(insert(store.ErasedText), [{"text_id": key, "run_id": run_id} for key in fresh])
+        change(update(t).where(t.id.in_(fresh)).values(body="", masked=""))
+        change(_EVENTS.bindparams(words={"words": sorted({body for pair in words for body in pair})}))
+        change(delete(store.Figure))
+        # Language models and translators know a text by the hash of its masked words. The tokens and costs of replies
+        # count for budgets, so the rows stay.
+        hashes = [text_id(masked) for _, masked in words]
+        replies += change(update(reply).where(reply.source_id.in_(hashes)).values(reply="", refusal=None))
+        replies += change(delete(store.Translation).where(store.Translation.source_id.in_(hashes)))
     for table in (
         *(store.TextSource, store.MinhashBand, store.Vector, store.TextSentiment),
         *(store.FilterDecision, store.FilterScore, store.Review),
     ):
-        change(delete(table).where(table.text_id.in_(fresh)))
-    change(delete(store.Dispute).where(store.Dispute.text_id.in_(fresh), store.Dispute.settled_at.is_(None)))
-    change(delete(store.Figure))
-    change(_EVENTS.bindparams(words={"words": sorted({body for pair in words for body in pair})}))
-    change(update(store.Prediction).where(store.Prediction.text_id.in_(fresh)).values(why={}))
-    j, r = store.Judgement, store.LlmReply
-    explanations = change(update(j).where(j.text_id.in_(fresh), j.explanation.is_not(None)).values(explanation=None))
-    # The tokens and costs of replies count for budgets, so the rows stay.
-    replies = change(update(r).where(r.source_id.in_(hashes)).values(reply="", refusal=None))
-    replies += change(delete(store.Translation).where(store.Translation.source_id.in_(hashes)))
+        change(delete(table).where(table.text_id.in_(ids)))
+    change(delete(store.Dispute).where(store.Dispute.text_id.in_(ids), store.Dispute.settled_at.is_(None)))
+    change(update(store.Prediction).where(store.Prediction.text_id.in_(ids)).values(why={}))
+    j = store.Judgement
+    explanations = change(update(j).where(j.text_id.in_(ids), j.explanation.is_not(None)).values(explanation=None))
     a, vote, report = store.Annotation, store.NormingVote, store.Report
-    comments = change(update(a).where(a.text_id.in_(fresh), a.comment.is_not(None)).values(comment=None))
-    comments += change(update(vote).where(vote.text_id.in_(fresh), vote.reason != literal("")).values(reason=""))
-    comments += change(update(report).where(report.text_id.in_(fresh), report.reason.is_not(None)).values(reason=None))
+    comments = change(update(a).where(a.text_id.in_(ids), a.comment.is_not(None)).values(comment=None))
+    comments += change(update(vote).where(vote.text_id.in_(ids), vote.reason != literal("")).values(reason=""))
+    comments += change(update(report).where(report.text_id.in_(ids), report.reason.is_not(None)).values(reason=None))
     return ErasedWords(len(fresh), explanations, comments, replies)
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from markupsafe import escape
 
 from pipeline.errors import UsageError
+from pipeline.learning.gate.report import erase_in_gate
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
 from pipeline.sharing import erase
@@ -48,6 +52,8 @@ class Erasure:
     near_duplicates: Sequence[str]
     #: models in use that learnt from the texts
     models: Sequence[str]
+    #: pages in the folder of reports that quote them still
+    pages: Sequence[str]
 
 
 def plan_erasure(home: Context, given: Sequence[str], *, with_near_duplicates: bool = False) -> ErasePlan:
@@ -74,8 +80,8 @@ def plan_erasure(home: Context, given: Sequence[str], *, with_near_duplicates: b
 def erase_texts(home: Context, plan: ErasePlan, *, why: str, progress: Progress = silent) -> Erasure:
     """Erase the words of texts, keep what was judged of them, and remove their tasks from Label Studio.
 
-    First the store is changed, so that nothing sends the texts anywhere any more; then snapshots and Label Studio.
-    Where that fails, the same call again does the rest.
+    First the gate's reports and the store are changed, so that nothing shows or sends the texts any more; then
+    snapshots and Label Studio. Where that fails, the same call again does the rest.
 
     Args:
         home: the home with the store, snapshots and Label Studio.
@@ -92,6 +98,11 @@ def erase_texts(home: Context, plan: ErasePlan, *, why: str, progress: Progress 
         raise UsageError('say why, with --why: "request of 1 December" is enough')
     shown = [str(public_id(home, key)) for key in plan.named]
     with stage_run(home.engine, erase.STAGE, params={"why": why.strip(), "texts": shown}, progress=progress) as run:
+        with home.begin() as session:
+            quoted = erase.masked_words(session, plan.named)
+        for folder in home.settings.models_dir.glob("*"):
+            erase_in_gate(folder, quoted)
+        pages = _quoting(home.settings.reports_dir, quoted)
         with home.begin() as session:
             words = erase.erase_words(session, plan.named, run_id=run.id)
         with home.begin() as session:
@@ -112,4 +123,15 @@ def erase_texts(home: Context, plan: ErasePlan, *, why: str, progress: Progress 
         tasks,
         plan.near_duplicates,
         models,
+        pages,
     )
+
+
+def _quoting(folder: Path, words: Sequence[str]) -> list[str]:
+    """The pages of a folder that have one of the texts."""
+    written = [str(escape(text)) for text in words]
+    return [
+        str(page)
+        for page in sorted(folder.rglob("*.html"))
+        if written and any(text in content for content in [page.read_text(encoding="utf-8")] for text in written)
+    ]

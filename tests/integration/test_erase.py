@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from pipeline import store
 from pipeline.judgement import RaterKind, RaterRef
+from pipeline.learning.gate.report import read_gate
 from pipeline.ledger import test_set as testset
 from pipeline.ledger.book import NewJudgement, rater_id, record
 from pipeline.ledger.decisions import decided_texts
@@ -31,7 +32,7 @@ from pipeline.texts.normalise import text_id
 from pipeline.vectors.table import put_vectors, register_encoder
 from saring.accounts.people import add_account
 from tests.support.commands import answered, refused, typed
-from tests.support.ledger import CORPUS, LLM, Book
+from tests.support.ledger import CORPUS, LLM, Book, RuleLedger
 from tests.support.queue import Space
 from tests.support.rows import jsonl, take
 
@@ -237,6 +238,48 @@ def test_snapshots_and_the_test_set_lose_it_and_models_that_learnt_from_it_are_n
         members = testset.rows_of(session, 1)
     assert (len(members), str(measured) in {row.id for row in members}) == (24, False)
     assert len(book.take().rows) == 83
+
+
+def test_examples_of_the_gate_go_and_pages_that_quote_it_are_named(
+    engine: Engine, environment: dict[str, str], new_home: Path
+) -> None:
+    ledger = RuleLedger(engine, _TAXONOMY, new_home)
+    learnt = ledger.plant({"train": 100, "dev": 40, "test": 40})[:100]
+    ledger.retrain()
+    ledger.say(RaterRef(RaterKind.HUMAN, "badrul"), learnt, flip=True)
+    ledger.retrain()
+    [folder] = [path.parent for path in (new_home / "models").glob("*/gate.json") if read_flips(path.parent)]
+    flips = read_flips(folder)
+    words = flips[0]["text"]
+    pages = new_home / "reports"
+    pages.mkdir()
+    (pages / "quoting.html").write_text(f"<p>{words}</p>")
+    (pages / "other.html").write_text("<p>nothing</p>")
+    with open_session(engine) as session:
+        one = session.scalars(select(store.Text.id).where(store.Text.masked == words)).one()
+        public_id = str(PublicIds.of_store(session).of(one))
+    report = erase(environment, public_id)
+    assert report["pages"] == [str(pages / "quoting.html")]
+    assert read_flips(folder) == [flip for flip in flips if flip["text"] != words]
+    assert words not in (folder / "gate.html").read_text()
+
+
+def read_flips(folder: Path) -> list[dict[str, Any]]:
+    return list((read_gate(folder) or {})["flips"])
+
+
+def test_what_a_stage_writes_afterwards_goes_with_the_next_call(known: Engine, environment: dict[str, str]) -> None:
+    one = public(known, _TEXT)
+    erase(environment, one)
+    with open_session(known) as session, session.begin():
+        put_vectors(session, Space.name, [text_id(_TEXT)], np.eye(1, Space.dimension, dtype=np.float32))
+        late = [NewJudgement(text_id(_TEXT), frozenset({"insult"} & set(_TAXONOMY.keys)), explanation=f"late: {_WORD}")]
+        record(session, rater_id(session, RaterRef(RaterKind.LLM, "late", "1")), late, taxonomy_version="t")
+    assert places(known, _WORD) == ["judgement"]
+    assert erase(environment, one)["explanations"] == 1
+    assert places(known, _WORD) == []
+    with open_session(known) as session:
+        assert session.scalar(select(func.count()).select_from(store.Vector)) == 0
 
 
 def _model(snapshot: int) -> store.Model:

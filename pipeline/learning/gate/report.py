@@ -6,7 +6,7 @@ reader points at them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ from pipeline.ledger.test_set import FrozenTest
 from pipeline.measure.metrics import rounded
 from pipeline.models.purposes import shown_purpose
 from pipeline.pages.render import put_page, render
+from pipeline.texts.labelled_files import clean
+from pipeline.texts.normalise import text_id
 
 REPORT, PAGE = "gate.json", "gate.html"
 #: written again at each comparison, and no part of the model
@@ -103,6 +105,22 @@ def note_by_hand(folder: Path, version: str, reason: str, *, now: datetime) -> P
     outcome = "never judged" if verdict is None else "passed" if verdict["passed"] else "rejected"
     note = {"at": now.isoformat(timespec="seconds"), "reason": reason, "gate": outcome}
     return _write({**document, "by_hand": [*document["by_hand"], note]}, folder)
+
+
+def erase_in_gate(folder: Path, texts: Collection[str]) -> int:
+    """Take the examples with these masked texts out of both files of a folder; the number of those that were there.
+
+    Raises:
+        ModelError: `gate.json` can't be read.
+        UsageError: the folder can't be written to.
+    """
+    document = read_gate(folder)
+    gone = {text_id(written) for text in texts for written in (text, clean(text))}
+    flips = (document or {}).get("flips") or []
+    kept = [flip for flip in flips if text_id(flip["text"]) not in gone]
+    if document is not None and len(kept) < len(flips):
+        _write({**document, "flips": kept}, folder)
+    return len(flips) - len(kept)
 
 
 def read_gate(folder: Path) -> dict[str, Any] | None:
