@@ -9,8 +9,8 @@ from pathlib import Path
 
 from markupsafe import escape
 
-from pipeline.errors import UsageError
-from pipeline.learning.gate.report import erase_in_gate
+from pipeline.errors import ModelError, UsageError
+from pipeline.learning.gate.report import REPORT, erase_in_gate
 from pipeline.progress import Progress, silent
 from pipeline.runs.record import stage_run
 from pipeline.sharing import erase
@@ -52,7 +52,7 @@ class Erasure:
     near_duplicates: Sequence[str]
     #: models in use that learnt from the texts
     models: Sequence[str]
-    #: pages in the folder of reports that quote them still
+    #: pages in the folder of reports that quote them still, and reports of the gate that cannot be read
     pages: Sequence[str]
 
 
@@ -100,9 +100,7 @@ def erase_texts(home: Context, plan: ErasePlan, *, why: str, progress: Progress 
     with stage_run(home.engine, erase.STAGE, params={"why": why.strip(), "texts": shown}, progress=progress) as run:
         with home.begin() as session:
             quoted = erase.masked_words(session, plan.named)
-        for folder in home.settings.models_dir.glob("*"):
-            erase_in_gate(folder, quoted)
-        pages = _quoting(home.settings.reports_dir, quoted)
+        pages = _quoting(home.settings.reports_dir, quoted) + _erase_in_gates(home.settings.models_dir, quoted)
         with home.begin() as session:
             words = erase.erase_words(session, plan.named, run_id=run.id)
         with home.begin() as session:
@@ -127,11 +125,24 @@ def erase_texts(home: Context, plan: ErasePlan, *, why: str, progress: Progress 
     )
 
 
+def _erase_in_gates(models: Path, words: Sequence[str]) -> list[str]:
+    """Erase the texts in the gate's reports of all models; the reports that cannot be read."""
+    damaged = []
+    for folder in sorted(models.glob("*")):
+        try:
+            erase_in_gate(folder, words)
+        except ModelError:
+            # It must not keep the words in the store.
+            damaged.append(str(folder / REPORT))
+    return damaged
+
+
 def _quoting(folder: Path, words: Sequence[str]) -> list[str]:
     """The pages of a folder that have one of the texts."""
     written = [str(escape(text)) for text in words]
     return [
         str(page)
         for page in sorted(folder.rglob("*.html"))
-        if written and any(text in content for content in [page.read_text(encoding="utf-8")] for text in written)
+        if written
+        and any(text in content for content in [page.read_text(encoding="utf-8", errors="replace")] for text in written)
     ]

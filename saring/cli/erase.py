@@ -74,7 +74,8 @@ def _say(erased: Erasure) -> None:
     if erased.models:
         lines.append(f"{', '.join(erased.models)} learnt from them: run `saring train`, and use the new model")
     if erased.pages:
-        lines.append(f"these pages quote them still, so make them again or remove them: {', '.join(erased.pages)}")
+        where = ", ".join(erased.pages)
+        lines.append(f"these files quote them still or cannot be read, so make them again or remove them: {where}")
     lines.append("Not touched: backups, exported data sets, files that you imported.")
     for line in lines:
         output.out().print(line, markup=False, soft_wrap=True)

@@ -258,8 +258,11 @@ def test_examples_of_the_gate_go_and_pages_that_quote_it_are_named(
     with open_session(engine) as session:
         one = session.scalars(select(store.Text.id).where(store.Text.masked == words)).one()
         public_id = str(PublicIds.of_store(session).of(one))
+    damaged = new_home / "models" / "sfw-damaged" / "gate.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{")
     report = erase(environment, public_id)
-    assert report["pages"] == [str(pages / "quoting.html")]
+    assert report["pages"] == [str(pages / "quoting.html"), str(damaged)]
     assert read_flips(folder) == [flip for flip in flips if flip["text"] != words]
     assert words not in (folder / "gate.html").read_text()
 
