@@ -55,6 +55,8 @@ def vector_of(session: Session, encoder: str, text_id: uuid.UUID) -> Vectors:
         EncoderError: it has none.
     """
     vector = get_vectors(session, encoder, [text_id]).get(text_id)
+    if vector is None and session.get(store.ErasedText, text_id) is not None:
+        raise EncoderError(f"the words of text {text_id} were erased: no text can be compared with it")
     if vector is None:
         raise EncoderError(f"text {text_id} has no vector of {encoder}: run `saring embed`")
     return vector

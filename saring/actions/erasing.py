@@ -48,6 +48,8 @@ class Erasure:
     replies: int
     #: tasks that were removed from Label Studio
     tasks: int
+    #: tasks in projects that this Label Studio does not have: they may still be on another server
+    tasks_left: int
     #: public ids of near-duplicates that stay
     near_duplicates: Sequence[str]
     #: models in use that learnt from the texts
@@ -119,6 +121,7 @@ def erase_texts(home: Context, plan: ErasePlan, *, why: str, progress: Progress 
         words.comments,
         words.replies,
         tasks,
+        count_tasks(home.engine, plan.named),
         plan.near_duplicates,
         models,
         pages,

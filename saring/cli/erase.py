@@ -24,11 +24,11 @@ def erase_command(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Erase the words of texts for good, for a person who asks for it: here, in snapshots and in Label Studio.
+    """Erase the words of texts permanently, for a person who asks for it: here, in snapshots and in Label Studio.
 
     The labels that were given stay in the ledger, under an id that tells nobody the words. The texts go out of scope,
     and a file that has them is read without them. Backups, exported data sets and files that you imported are not
-    touched, and a model does not forget: train again.
+    touched, and a model that learnt from them stays as it is: train again.
 
     Example: saring erase 0f9c2a4e-7d1b-4a53-9c0e-2b6f1d3e8a77 --why "request of 1 December"
     """
@@ -39,7 +39,7 @@ def erase_command(
             raise UsageError("nobody can be asked whether to erase the texts: add --yes")
         output.note("\n".join(_planned(plan)))
         # On standard error, so that standard output holds the result alone.
-        typer.confirm("Erase for good?", abort=True, err=True)
+        typer.confirm("Erase permanently?", abort=True, err=True)
     with output.progress_bar() as progress:
         erased = erase_texts(home, plan, why=why, progress=progress)
     output.emit(asdict(erased), as_json=as_json, say=lambda _: _say(erased))
@@ -71,6 +71,10 @@ def _say(erased: Erasure) -> None:
         f"{counted(erased.tasks, 'task')} removed from Label Studio",
         *_stay(erased.near_duplicates),
     ]
+    if erased.tasks_left:
+        lines.append(
+            f"{counted(erased.tasks_left, 'task')} in projects that this Label Studio does not have: remove them there"
+        )
     if erased.models:
         lines.append(f"{', '.join(erased.models)} learnt from them: run `saring train`, and use the new model")
     if erased.pages:

@@ -41,12 +41,6 @@ class Pushed:
 
 
 @pytest.fixture
-def client(label_studio: LabelStudioAccess) -> Iterator[LabelStudio]:
-    with LabelStudio(label_studio.url, label_studio.api_key) as client:
-        yield client
-
-
-@pytest.fixture
 def pushed(engine: Engine, client: LabelStudio, tmp_path: Path) -> Pushed:
     return _pushed(engine, client, tmp_path)
 

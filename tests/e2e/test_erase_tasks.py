@@ -37,17 +37,6 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
-def here(environment: dict[str, str], label_studio: LabelStudioAccess) -> dict[str, str]:
-    return environment | {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.api_key}
-
-
-@pytest.fixture
-def client(label_studio: LabelStudioAccess) -> Iterator[LabelStudio]:
-    with LabelStudio(label_studio.url, label_studio.api_key) as client:
-        yield client
-
-
-@pytest.fixture
 def project(engine: Engine, client: LabelStudio) -> Iterator[SetupReport]:
     made = make_project(engine, client)
     yield made
@@ -109,6 +98,18 @@ def test_the_number_of_a_task_that_is_another_ones_now_is_left_alone(
         rows[first].label_studio_id = numbers[second]
     assert erase(here, engine, first, "request")["tasks"] == 0
     assert held(client, project) == sorted(one.text for one in given)
+
+
+def test_tasks_of_a_project_that_the_server_does_not_have_are_named(
+    here: dict[str, str], engine: Engine, client: LabelStudio, project: SetupReport, tmp_path: Path
+) -> None:
+    (text,) = queue(engine, lines(1), tmp_path)
+    push_all(engine, client, project.project_id)
+    with open_session(engine) as session, session.begin():
+        row = session.get_one(store.Project, project.project_id)
+        row.url, row.label_studio_created_at = "http://elsewhere", datetime(2020, 1, 1, tzinfo=UTC)
+    said = typed(here, "erase", public_id(engine, text), "--why", "request", "--yes")
+    assert "1 task in projects that this Label Studio does not have" in said.stdout
 
 
 def test_a_server_that_is_away_is_no_reason_to_keep_the_words(

@@ -63,18 +63,6 @@ def accounts(label_studio: LabelStudioAccess) -> Iterator[list[Account]]:
 
 
 @pytest.fixture
-def here(environment: dict[str, str], label_studio: LabelStudioAccess) -> dict[str, str]:
-    """A process that works with the tests' Label Studio."""
-    return environment | {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.api_key}
-
-
-@pytest.fixture
-def client(label_studio: LabelStudioAccess) -> Iterator[LabelStudio]:
-    with LabelStudio(label_studio.url, label_studio.api_key) as client:
-        yield client
-
-
-@pytest.fixture
 def project(engine: Engine, client: LabelStudio) -> Iterator[SetupReport]:
     made = make_project(engine, client, harsh_cap=_PLANTED)
     yield made

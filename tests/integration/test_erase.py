@@ -167,6 +167,8 @@ def test_the_words_are_nowhere_and_the_judgements_stay(known: Engine, environmen
     assert places(known, _WORD) == []
     assert (report["texts"], report["explanations"], report["comments"], report["replies"]) == (1, 2, 3, 2)
     assert judgements(known) == before, "who said which labels, and when"
+    like = refused(typed(environment, "search", "--like", str(text_id(_TEXT))))
+    assert "were erased" in like and "saring embed" not in like
     with open_session(known) as session:
         assert {one.masked for one in decided_texts(session, _TAXONOMY)} == set()
         assert session.scalar(select(func.sum(store.LlmReply.cost))) == 0.5, "what was paid counts for budgets"

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from pipeline.settings import Settings
 from pipeline.store import make_engine, open_session
 from saring.services import LabelStudioAccess, ensure_broker, ensure_database, ensure_label_studio, stop_services
+from sync.api.client import LabelStudio
 from tests.support.hub_server import HubStub
 from tests.support.installed import NO_BROWSER, NOT_INSTALLED, find_browser
 from tests.support.store import make_template, new_database, relax
@@ -114,6 +115,13 @@ def label_studio_api(label_studio: LabelStudioAccess) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture
+def client(label_studio: LabelStudioAccess) -> Iterator[LabelStudio]:
+    """Our client of it, as the owner."""
+    with LabelStudio(label_studio.url, label_studio.api_key) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Path:
     """A browser's program, for Playwright's `executable_path`."""
@@ -180,6 +188,12 @@ def environment(new_home: Path, database_url: str) -> dict[str, str]:
         "SARING_TRAIN_VECTORS": "false",
         "PYTHONPATH": str(_ROOT),
     }
+
+
+@pytest.fixture
+def here(environment: dict[str, str], label_studio: LabelStudioAccess) -> dict[str, str]:
+    """Variables of such a process that works with the tests' Label Studio."""
+    return environment | {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.api_key}
 
 
 @pytest.fixture(scope="module")

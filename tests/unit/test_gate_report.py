@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -202,6 +202,20 @@ def test_a_text_takes_the_least_of_its_times_and_reports_weigh_nothing(tmp_path:
     assert found.p95_ms == pytest.approx(1.95)
     nothing = measure_cost(model("old", "hate"), [], tmp_path)
     assert (nothing.texts, nothing.p95_ms) == (0, 0)
+
+
+def test_what_is_loaded_at_the_first_texts_is_not_timed(tmp_path: Path) -> None:
+    timed, calls = [0.0], []
+
+    class Loading:
+        """Takes a minute until it was asked for eight texts at once, as an encoder does."""
+
+        def probabilities(self, texts: Sequence[str]) -> None:
+            calls.append(len(texts))
+            timed[0] += 0.001 if max(calls) >= 8 else 60.0
+
+    found = measure_cost(cast("TrainedModel", Loading()), ["satu", "dua"], tmp_path, clock=lambda: timed[0])
+    assert found.p95_ms == pytest.approx(1)
 
 
 def test_of_a_slow_model_fewer_texts_are_timed(tmp_path: Path) -> None:

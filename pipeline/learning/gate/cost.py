@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def measure_cost(
     took: list[float] = []
     spent = 0.0
     if texts:
-        model.probabilities(list(texts[:_FIRST]))
+        model.probabilities(list(islice(cycle(texts), _FIRST)))
     for text in texts[:_TEXTS]:
         if spent > _SECONDS and len(took) >= _LEAST:
             break

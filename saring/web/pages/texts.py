@@ -50,7 +50,7 @@ def index(visit: Visit, public_id: str) -> Response:
 def erase(
     visit: Visit, public_id: str, reason: Reason = "", near_duplicates: Ticked = "", sure: Ticked = ""
 ) -> Response:
-    """Erase the words of a text for good, for a person who asks for it."""
+    """Erase the words of a text permanently, for a person who asks for it."""
     try:
         text_id = review.own_id(visit.home, public_id)
     except UsageError as error:
