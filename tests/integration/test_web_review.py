@@ -277,6 +277,11 @@ def test_an_owner_erases_the_words_of_a_text(web: Web, disputes: list[str]) -> N
     page, act = f"/texts/{disputes[0]}", f"/texts/{disputes[0]}/erase"
     body = words_of(web.client(Role.MAINTAINER, "siti").get(page).text)
     assert "baris nombor" in body and "Erase the words" not in body
+    with web.home.begin() as session:
+        text = session.get_one(store.Text, review.own_id(web.home, disputes[0])).masked
+    quoting = web.home.settings.reports_dir / "quoting.html"
+    quoting.parent.mkdir(exist_ok=True)
+    quoting.write_text(f"<p>{text}</p>")
     owner = web.client(Role.OWNER, "puteri")
     assert "Give a reason" in words_of(owner.post_form(page, act, sure="yes").text)
     assert "Tick that you are sure." in words_of(owner.post_form(page, act, reason="a request").text)
@@ -284,6 +289,7 @@ def test_an_owner_erases_the_words_of_a_text(web: Web, disputes: list[str]) -> N
     erased = words_of(owner.post_form(page, act, reason="a request", sure="yes").text)
     assert "The words are erased." in erased and "Its words were erased on" in erased
     assert "baris nombor" not in erased and "Erase the words" not in erased
+    assert str(quoting) in erased and "Which words moved" not in erased
     assert "✓ Hate" in erased and "✗ Hate" in erased, "what was judged is there still"
     assert "Disagreements 1" in words_of(web.client(Role.REVIEWER, "mei").get("/review").text)
     with web.home.begin() as session:

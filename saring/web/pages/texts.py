@@ -14,7 +14,7 @@ from pipeline.review.history import History, Standing
 from pipeline.store.tables.accounts import Role
 from saring.accounts.people import all_accounts
 from saring.actions import review
-from saring.actions.erasing import erase_texts, plan_erasure
+from saring.actions.erasing import Erasure, erase_texts, plan_erasure
 from saring.actions.text_history import history, moving_words
 from saring.web.review_view import say_rater
 from saring.web.review_words import KINDS, say_reason, say_why
@@ -67,11 +67,27 @@ def erase(
         # the page says what is gone by now, and lets the rest be tried again
         return visit.wrong(str(error), "texts/index.html", status=503, **_whole(visit, text_id))
     visit.note(texts=erased.texts, tasks=erased.tasks)
-    message = visit.say("The words are erased.")
+    return visit.done(f"/texts/{public_id}", _left_to_do(visit, erased))
+
+
+def _left_to_do(visit: Visit, erased: Erasure) -> str:
+    """The words are erased, and what is left for people to do."""
+    sentences = [visit.say("The words are erased.")]
     if erased.models:
         learnt = ", ".join(erased.models)
-        message += " " + visit.say("These models learnt from them, so train again: %(models)s", models=learnt)
-    return visit.done(f"/texts/{public_id}", message)
+        sentences.append(visit.say("These models learnt from them, so train again: %(models)s", models=learnt))
+    if erased.tasks_left:
+        left = erased.tasks_left
+        sentences.append(visit.say("Tasks that another Label Studio may still have: %(count)s", count=left))
+    if erased.pages:
+        files = ", ".join(erased.pages)
+        sentences.append(
+            visit.say(
+                "These files quote them still or cannot be read, so make them again or remove them: %(files)s",
+                files=files,
+            )
+        )
+    return " ".join(sentences)
 
 
 @pages.get("/{public_id}/words", role=Role.VIEWER)
