@@ -156,7 +156,8 @@ def test_somebody_without_a_mouse_signs_in_and_carries_out_an_act(walk: Walk) ->
     watched = Watched(new_context(walk.browser, walk.web.url, locale="en-GB").new_page())
     page = watched.page
     page.goto("/")
-    # the first field has the focus
+    # the first field has the focus, which a busy browser gives after the page has loaded
+    expect(page.locator("input[autofocus]")).to_be_focused()
     page.keyboard.type("tanpa-tetikus")
     _tab_to(page, "input[name=password]")
     page.keyboard.type(_PASSWORD)
